@@ -1,0 +1,175 @@
+//! A decision of a person.
+
+use crate::{
+    platform::Category,
+    text::{Amount, Code, DigestText, Identity, Line, ObjectName, Paragraph, Snapshot, Uid},
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A decision of a person on one request.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[kube(
+    group = "charging.leasehold.dev",
+    version = "v1alpha1",
+    kind = "Approval",
+    namespaced,
+    doc = "A decision on one request: written undecided by the operator, decided once by a person with the right, never by the applicant.",
+    status = "ApprovalStatus",
+    shortname = "apv",
+    category = "leasehold",
+    derive = "PartialEq",
+    printcolumn(name = "Role", type_ = "string", json_path = ".spec.role"),
+    printcolumn(name = "Subject", type_ = "string", json_path = ".spec.subject.name"),
+    printcolumn(name = "What", type_ = "string", json_path = ".spec.title"),
+    printcolumn(name = "Monthly", type_ = "string", json_path = ".spec.amounts.monthly"),
+    printcolumn(name = "Asked by", type_ = "string", json_path = ".spec.subject.requestedBy"),
+    printcolumn(name = "Decision", type_ = "string", json_path = ".spec.decision"),
+    printcolumn(name = "By", type_ = "string", json_path = ".spec.decidedBy"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = Rule::new("!has(oldSelf.spec.decision) || self.spec == oldSelf.spec").message("rule A01: this is decided and cannot change any more; ask for a new request")
+)]
+#[x_kube(validation = Rule::new("self.role == oldSelf.role && self.subject == oldSelf.subject && self.title == oldSelf.title && self.snapshot == oldSelf.snapshot && has(self.amounts) == has(oldSelf.amounts) && (!has(self.amounts) || self.amounts == oldSelf.amounts) && self.evidence == oldSelf.evidence && has(self.grants) == has(oldSelf.grants) && (!has(self.grants) || self.grants == oldSelf.grants)").message("rule A02: only decision, orderNo and reason of an approval can be written"))]
+#[x_kube(validation = Rule::new("!has(self.decision) || self.decision != 'Rejected' || (has(self.reason) && size(self.reason) > 0)").message("rule A03: a rejection gives its reason; set spec.reason"))]
+#[x_kube(validation = Rule::new("has(self.decision) || !has(self.decidedBy)").message("rule A04: decidedBy is stamped by the API server when a decision is written"))]
+#[serde(rename_all = "camelCase")]
+pub struct ApprovalSpec {
+    /// Who must decide: office or finance.
+    pub role: DecisionRole,
+    /// What is decided.
+    pub subject: ApprovalSubject,
+    /// What is decided, in one line.
+    pub title: Line,
+    /// What is decided, in full and readable.
+    pub snapshot: Snapshot,
+    /// Money at stake.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amounts: Option<Amounts>,
+    /// Objects on which the decision rests, with their digests.
+    #[serde(default)]
+    #[schemars(length(max = 8))]
+    pub evidence: Vec<Evidence>,
+    /// What the decision grants, for hardware.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grants: Option<Grant>,
+    /// Approved or Rejected. Written once, by a person with the right.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<DecisionSpec>,
+    /// Number of the order or paper on which the decision rests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order_no: Option<Line>,
+    /// Why; required to reject.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Paragraph>,
+    /// Who decided; stamped by the API server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided_by: Option<Identity>,
+}
+
+/// Roles that decide.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DecisionRole {
+    /// The e-government office.
+    Office,
+    /// Finance.
+    Finance,
+}
+
+/// Decisions.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+pub enum DecisionSpec {
+    /// Yes.
+    Approved,
+    /// No.
+    Rejected,
+}
+
+/// What is decided.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ApprovalSubject {
+    /// Kind of the object: Tenancy, Release, HardwareContribution or PriceBook.
+    pub kind: SubjectOfDecision,
+    /// Its name.
+    pub name: ObjectName,
+    /// Its identifier.
+    pub uid: Uid,
+    /// Number of the request.
+    pub request: u32,
+    /// Digest of what is asked for.
+    pub digest: DigestText,
+    /// Who asked, as the API server saw it.
+    pub requested_by: Identity,
+}
+
+/// Kinds of things that are decided.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+pub enum SubjectOfDecision {
+    /// A request of a tenancy.
+    Tenancy,
+    /// The end of a tenancy.
+    Release,
+    /// Credit for hardware.
+    HardwareContribution,
+    /// Publication of prices.
+    PriceBook,
+}
+
+/// Money at stake.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Amounts {
+    /// Yuan a month.
+    pub monthly: Amount,
+    /// Yuan for the term.
+    pub term: Amount,
+}
+
+/// An object on which a decision rests.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Evidence {
+    /// Kind: Appraisal or HandoverReceipt.
+    pub kind: Code,
+    /// Name.
+    pub name: ObjectName,
+    /// Identifier.
+    pub uid: Uid,
+    /// Digest of its content.
+    pub digest: DigestText,
+}
+
+/// What a decision grants.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Grant {
+    /// Amount in yuan.
+    pub amount: Amount,
+    /// Currency.
+    pub currency: Code,
+    /// Number of devices.
+    pub devices: u32,
+    /// Categories of charges that it can pay.
+    #[schemars(length(max = 8))]
+    pub classes: Vec<Category>,
+    /// Whole billing periods for which it can be used, from the first after the approval.
+    pub periods: u32,
+    /// Greatest part of its eligible charges that it may pay, in percent.
+    pub cap_percent: u8,
+}
+
+/// What the operator says of the decision.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ApprovalStatus {
+    /// When the decision was written into the ledger.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recorded_at: Option<String>,
+    /// Conditions, one per type.
+    #[serde(default)]
+    #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+}

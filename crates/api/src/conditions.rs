@@ -1,0 +1,104 @@
+//! Conditions: one entry per type, `lastTransitionTime` moves only with `status`. Time is an argument, never read here.
+
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::{Condition, Time},
+    jiff::Timestamp,
+};
+
+/// Types of conditions that our kinds carry.
+pub mod types {
+    /// Everything that was asked for and approved is in place.
+    pub const READY: &str = "Ready";
+    /// A request waits for a person or for another object.
+    pub const WAITING: &str = "Waiting";
+    /// The object breaks a rule; the message names it.
+    pub const REFUSED: &str = "Refused";
+    /// Something that the ledger knows is missing in the cluster.
+    pub const DETACHED: &str = "Detached";
+    /// Metering is complete up to the time in the message.
+    pub const COMPLETE: &str = "Complete";
+}
+
+/// What to set: a condition without its times.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewCondition<'a> {
+    /// One of [`types`].
+    pub type_: &'a str,
+    /// Whether it holds.
+    pub holds: bool,
+    /// Machine-readable reason in `CamelCase`.
+    pub reason: &'a str,
+    /// Plain words: the rule, what was asked, what is allowed, what to do.
+    pub message: &'a str,
+}
+
+/// Sets `new` in `conditions`, keeping `lastTransitionTime` when the status did not change.
+pub fn set(
+    conditions: &mut Vec<Condition>,
+    new: &NewCondition<'_>,
+    generation: Option<i64>,
+    now: Timestamp,
+) {
+    let status = if new.holds { "True" } else { "False" };
+    let mut message = new.message.to_owned();
+    if message.len() > 32_000 {
+        let cut = (0..=32_000).rev().find(|i| message.is_char_boundary(*i)).unwrap_or(0);
+        message.truncate(cut);
+    }
+    let fresh = Condition {
+        type_: new.type_.to_owned(),
+        status: status.to_owned(),
+        reason: new.reason.to_owned(),
+        message,
+        observed_generation: generation,
+        last_transition_time: Time(now),
+    };
+    match conditions.iter_mut().find(|c| c.type_ == new.type_) {
+        Some(old) => {
+            let since = if old.status == status {
+                old.last_transition_time.clone()
+            } else {
+                fresh.last_transition_time.clone()
+            };
+            *old = Condition { last_transition_time: since, ..fresh };
+        }
+        None => conditions.push(fresh),
+    }
+}
+
+/// Removes the condition of this type, if there is one.
+pub fn clear(conditions: &mut Vec<Condition>, type_: &str) {
+    conditions.retain(|c| c.type_ != type_);
+}
+
+/// Whether the condition of this type is `True`.
+pub fn holds(conditions: &[Condition], type_: &str) -> bool {
+    conditions.iter().any(|c| c.type_ == type_ && c.status == "True")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn the_transition_time_moves_only_with_the_status() {
+        let mut list = Vec::new();
+        let mut new = NewCondition { type_: types::READY, holds: false, reason: "A", message: "a" };
+        set(&mut list, &new, Some(1), at(10));
+        new.reason = "B";
+        set(&mut list, &new, Some(2), at(20));
+        assert_eq!(list[0].last_transition_time, Time(at(10)));
+        assert_eq!((list[0].reason.as_str(), list[0].observed_generation), ("B", Some(2)));
+        new.holds = true;
+        set(&mut list, &new, Some(2), at(30));
+        assert_eq!(list[0].last_transition_time, Time(at(30)));
+        assert_eq!(list.len(), 1);
+        assert!(holds(&list, types::READY));
+        clear(&mut list, types::READY);
+        assert!(list.is_empty());
+    }
+}

@@ -1,0 +1,84 @@
+//! Names that bind our objects together: labels, annotations, field manager, namespaces, roles.
+
+/// The one field manager of everything that the operator writes.
+pub const FIELD_MANAGER: &str = "leasehold";
+
+/// Label on every object that the operator manages, with the value [`MANAGED_VALUE`].
+pub const MANAGED_LABEL: &str = "leasehold.dev/managed-by";
+/// Value of [`MANAGED_LABEL`].
+pub const MANAGED_VALUE: &str = "leasehold";
+/// Label with the department's code.
+pub const DEPARTMENT_LABEL: &str = "leasehold.dev/department";
+/// Label with the tenancy's name.
+pub const TENANCY_LABEL: &str = "leasehold.dev/tenancy";
+/// Label with the number of the tenancy's incarnation; it rises by one when a released name is used again.
+pub const INCARNATION_LABEL: &str = "leasehold.dev/incarnation";
+/// Label with the information system's name.
+pub const SYSTEM_LABEL: &str = "leasehold.dev/system";
+/// Label with the network zone's name.
+pub const ZONE_LABEL: &str = "leasehold.dev/zone";
+/// Label with the protection level (1 to 4) of the zone.
+pub const PROTECTION_LABEL: &str = "leasehold.dev/protection-level";
+/// Label that tells an office namespace (`office`) from a tenancy namespace (`tenancy`).
+pub const ROLE_LABEL: &str = "leasehold.dev/namespace-role";
+/// Value of [`ROLE_LABEL`] on office namespaces.
+pub const ROLE_OFFICE: &str = "office";
+/// Value of [`ROLE_LABEL`] on tenancy namespaces.
+pub const ROLE_TENANCY: &str = "tenancy";
+/// Annotation on tenancy namespaces: the storage classes that the tenancy leases, comma separated. The admission policies read it.
+pub const STORAGE_CLASSES_ANNOTATION: &str = "leasehold.dev/storage-classes";
+/// Annotation on tenancy namespaces: the extended resources (GPUs by name) that the tenancy leases, comma separated.
+pub const EXTENDED_RESOURCES_ANNOTATION: &str = "leasehold.dev/extended-resources";
+/// Annotation on tenancies and contributions: who asked, stamped by the API server from the request itself.
+pub const REQUESTED_BY_ANNOTATION: &str = "leasehold.dev/requested-by";
+/// Node label that ties a machine to a serial number; the `node-restriction` part keeps kubelets from writing it.
+pub const SERIAL_LABEL: &str = "leasehold.node-restriction.kubernetes.io/serial";
+
+/// Name of the managed `ResourceQuota`.
+pub const QUOTA_NAME: &str = "leasehold";
+/// Name of the managed `LimitRange`.
+pub const LIMIT_RANGE_NAME: &str = "leasehold";
+
+/// Name of the only `CloudPolicy` that counts.
+pub const POLICY_NAME: &str = "default";
+/// Name of the `Cloudlet` that is the cluster where the operator runs.
+pub const SELF_CLOUDLET: &str = "self";
+
+/// Cluster roles that the chart installs and that people get through role bindings.
+pub mod cluster_roles {
+    /// Department staff in their office namespace: writes tenancies, systems and contributions.
+    pub const DEPARTMENT: &str = "leasehold-department";
+    /// Administrators of a tenancy, in its namespaces: workloads, never quotas, policies or rights.
+    pub const TENANT_ADMIN: &str = "leasehold-tenant-admin";
+    /// Readers of a tenancy, in its namespaces.
+    pub const TENANT_VIEWER: &str = "leasehold-tenant-viewer";
+}
+
+/// The office namespace of a department: `dept-<code>`.
+pub fn office_namespace(department: &str) -> String {
+    format!("dept-{department}")
+}
+
+/// The department code that an office namespace belongs to, if it is one.
+pub fn department_of_office(namespace: &str) -> Option<&str> {
+    namespace.strip_prefix("dept-").filter(|code| !code.is_empty())
+}
+
+/// A tenancy namespace: `<code>--<name>`. Codes contain no `--`, so no two departments can meet.
+pub fn tenancy_namespace(department: &str, name: &str) -> String {
+    format!("{department}--{name}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn namespaces_of_two_departments_never_meet() {
+        assert_eq!(tenancy_namespace("gov-office", "prod"), "gov-office--prod");
+        assert_eq!(office_namespace("gov-office"), "dept-gov-office");
+        assert_eq!(department_of_office("dept-gov-office"), Some("gov-office"));
+        assert_eq!(department_of_office("gov-office--prod"), None);
+        assert_eq!(department_of_office("dept-"), None);
+    }
+}

@@ -1,0 +1,9 @@
+//! Group `platform.leasehold.dev`: what the platform offers and the rules that it plays by.
+
+mod cloud_policy;
+mod cloudlet;
+mod network_zone;
+
+pub use cloud_policy::*;
+pub use cloudlet::*;
+pub use network_zone::*;

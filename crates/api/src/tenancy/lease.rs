@@ -1,0 +1,374 @@
+//! The lease: a department's tenancy.
+
+use crate::text::{Amount, Code, Day, Identity, Label, Paragraph, QuantityText};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The lease of a system's capacity.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[kube(
+    group = "tenancy.leasehold.dev",
+    version = "v1alpha1",
+    kind = "Tenancy",
+    plural = "tenancies",
+    namespaced,
+    doc = "The lease of a system's capacity: what is leased, from when, under which contract and budget, and how the department splits it among namespaces.",
+    status = "TenancyStatus",
+    shortname = "tcy",
+    category = "leasehold",
+    derive = "PartialEq",
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Request", type_ = "integer", json_path = ".status.request.number"),
+    printcolumn(name = "Waits for", type_ = "string", json_path = ".status.request.waitingFor"),
+    printcolumn(name = "Monthly", type_ = "string", json_path = ".status.quotation.monthly"),
+    printcolumn(name = "So far", type_ = "string", json_path = ".status.period.grossSoFar"),
+    printcolumn(name = "Used", type_ = "string", json_path = ".status.used"),
+    printcolumn(name = "Credit left", type_ = "string", json_path = ".status.creditLeft"),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].message", priority = 1),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = Rule::new("size(self.metadata.name) <= 40").message("rule T01: a tenancy's name has at most 40 characters"),
+    validation = Rule::new("!has(oldSelf.spec.release) || (has(self.spec.release) && self.spec == oldSelf.spec)").message("rule T03: this tenancy is being released; nothing in it can change any more")
+)]
+#[x_kube(validation = Rule::new("self.namespaces.all(n, n.share.all(k, self.lease.exists(l, l.item == k)))").message("rule T04: a namespace shares an item that the lease does not hold; add it to spec.lease or take it out of the share"))]
+#[x_kube(validation = Rule::new("self.term.from <= self.term.through").message("rule T05: the term ends before it begins"))]
+#[x_kube(validation = Rule::new("!has(self.effectiveFrom) || (self.effectiveFrom >= self.term.from && self.effectiveFrom <= self.term.through)").message("rule T06: effectiveFrom lies outside the term"))]
+#[serde(rename_all = "camelCase")]
+pub struct TenancySpec {
+    /// Name of the information system in this office namespace.
+    #[x_kube(validation = Rule::new("self == oldSelf").message("rule T07: a tenancy keeps its system; lease a new tenancy for another system"))]
+    pub system: Label,
+    /// Name of the network zone.
+    #[x_kube(validation = Rule::new("self == oldSelf").message("rule T08: a tenancy keeps its zone; lease a new tenancy in the other zone and move"))]
+    pub zone: Label,
+    /// Name of the cloudlet.
+    #[serde(default = "self_cloudlet")]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("rule T09: a tenancy keeps its cloudlet"))]
+    pub cloudlet: Label,
+    /// First and last day of the lease.
+    pub term: Term,
+    /// Number of the contract under which capacity is leased.
+    pub contract: Code,
+    /// Budget that pays.
+    pub budget: Budget,
+    /// First day of a change. Without it a change counts as soon as it stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effective_from: Option<Day>,
+    /// What is leased: items of the provider's price book. Together with the fields above, the part that needs approval.
+    #[schemars(length(min = 1, max = 64))]
+    #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["item".into()]))]
+    pub lease: Vec<LeaseItem>,
+    /// Namespaces among which the department splits the lease. Needs nobody's approval.
+    #[schemars(length(min = 1, max = 32))]
+    #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["name".into()]))]
+    pub namespaces: Vec<NamespaceShare>,
+    /// People who work in the namespaces.
+    #[serde(default)]
+    #[schemars(length(max = 64))]
+    pub members: Vec<Member>,
+    /// Asks again after a refusal: raise the number.
+    #[serde(default)]
+    pub request: Attempt,
+    /// Asks to end the tenancy. Growth stops at once; namespaces go after the grace period and an approval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<Release>,
+}
+
+fn self_cloudlet() -> Label {
+    crate::names::SELF_CLOUDLET.into()
+}
+
+/// First and last day, both included.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Term {
+    /// First day.
+    pub from: Day,
+    /// Last day.
+    pub through: Day,
+}
+
+/// Budget that pays.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Budget {
+    /// Code of the budget.
+    pub code: Code,
+    /// Greatest cost of the whole term in yuan; a request above it is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ceiling: Option<Amount>,
+}
+
+/// One leased item.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LeaseItem {
+    /// Item of the price book, as vcpu-x86.
+    pub item: Label,
+    /// How much, as 48, 64Gi or 2Ti.
+    pub quantity: QuantityText,
+}
+
+/// A namespace and its share of the lease.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NamespaceShare {
+    /// Short name; the namespace is called CODE--NAME.
+    #[schemars(length(max = 28))]
+    pub name: Label,
+    /// Share of each item, as {vcpu-x86: "40"}. What is shared out adds up to no more than the lease.
+    #[serde(default)]
+    #[schemars(extend("maxProperties" = 64))]
+    pub share: BTreeMap<String, QuantityText>,
+    /// Named volumes in the namespace.
+    #[serde(default)]
+    #[schemars(length(max = 32))]
+    #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["name".into()]))]
+    pub volumes: Vec<Volume>,
+}
+
+/// A named volume.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Volume {
+    /// Name of the claim.
+    pub name: Label,
+    /// Storage item of the lease.
+    pub item: Label,
+    /// Size, as 1Ti. Can grow, not shrink.
+    pub size: QuantityText,
+}
+
+/// Somebody who works in the namespaces.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, KubeSchema)]
+#[x_kube(validation = Rule::new("has(self.user) != has(self.group)").message("rule T10: a member is either a user or a group"))]
+#[x_kube(validation = Rule::new("(!has(self.user) || !self.user.startsWith('system:')) && (!has(self.group) || !self.group.startsWith('system:'))").message("rule T11: users and groups of the control plane (system:) cannot be members"))]
+#[serde(rename_all = "camelCase")]
+pub struct Member {
+    /// What they may do.
+    pub role: MemberRole,
+    /// A user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<Identity>,
+    /// A group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<Identity>,
+}
+
+/// What a member may do.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum MemberRole {
+    /// Runs workloads.
+    Admin,
+    /// Looks.
+    Viewer,
+}
+
+/// Asks again after a refusal.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Attempt {
+    /// Raise it to ask again for the same lease after a refusal.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 1000))]
+    pub attempt: u32,
+}
+
+/// Asks to end the tenancy.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Release {
+    /// Why.
+    pub reason: Paragraph,
+}
+
+/// Where a tenancy stands in its life.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+pub enum Phase {
+    /// Asked for; something is missing or a person must decide.
+    #[default]
+    Requested,
+    /// Breaks a rule, or was rejected.
+    Refused,
+    /// Approved; being set up.
+    Approved,
+    /// In place and billed.
+    Active,
+    /// In place; a changed lease waits for a decision or is being set up.
+    Changing,
+    /// To be released; in the grace period or waiting for the approval.
+    Reclaiming,
+    /// Gone, with its last bill to come or sent.
+    Released,
+}
+
+/// What the operator says of the tenancy.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TenancyStatus {
+    /// Generation that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Where the tenancy stands in its life.
+    #[serde(default)]
+    pub phase: Phase,
+    /// Number of the tenancy's incarnation; it rises when a released name is used again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incarnation: Option<u32>,
+    /// The request that is decided or waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<RequestStatus>,
+    /// What the waiting request changes.
+    #[serde(default)]
+    #[schemars(length(max = 64))]
+    pub pending: Vec<PendingChange>,
+    /// The lease that is provisioned.
+    #[serde(default)]
+    #[schemars(length(max = 64))]
+    pub approved: Vec<LeaseItem>,
+    /// What the lease costs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quotation: Option<QuotationStatus>,
+    /// What was charged in the running period.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub period: Option<PeriodSoFar>,
+    /// Hardware credit that the department has left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credit_left: Option<String>,
+    /// Used and leased, for the columns, as `cpu 21/32, memory 20Gi/64Gi`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used: Option<String>,
+    /// Leased and requested by pods and claims, per item.
+    #[serde(default)]
+    #[schemars(length(max = 64))]
+    pub usage: Vec<ItemUsage>,
+    /// The namespaces.
+    #[serde(default)]
+    #[schemars(length(max = 32))]
+    pub namespaces: Vec<NamespaceStatus>,
+    /// Since when the release has been asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reclaiming_since: Option<String>,
+    /// The last 20 things that happened.
+    #[serde(default)]
+    #[schemars(length(max = 20))]
+    pub history: Vec<HistoryEntry>,
+    /// Conditions, one per type.
+    #[serde(default)]
+    #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+}
+
+/// A numbered request.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RequestStatus {
+    /// Number of the request; never used twice.
+    pub number: u32,
+    /// Digest of the approved part as it was asked for.
+    pub digest: String,
+    /// Who asked, as the API server saw it.
+    #[serde(default)]
+    pub requested_by: String,
+    /// Roles whose decision is missing.
+    #[serde(default)]
+    #[schemars(length(max = 8))]
+    pub waiting_for: Vec<String>,
+    /// Name of the Approval object in this namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<String>,
+    /// Undecided, Approved, Rejected or Withdrawn.
+    #[serde(default)]
+    pub decision: String,
+}
+
+/// What a request changes in one item.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PendingChange {
+    /// Item of the price book.
+    pub item: String,
+    /// Leased now.
+    pub from: String,
+    /// Asked for.
+    pub to: String,
+    /// Difference in yuan a month, with its sign.
+    pub monthly: String,
+}
+
+/// What a lease costs.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct QuotationStatus {
+    /// Yuan a month.
+    pub monthly: String,
+    /// Yuan for the whole term.
+    pub term: String,
+    /// Last day for which a price is published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prices_through: Option<String>,
+    /// What hardware credit would pay of a month, as a negative amount.
+    pub credit_monthly: String,
+    /// Price book.
+    pub book: String,
+    /// Currency.
+    pub currency: String,
+}
+
+/// What was charged in the running period.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PeriodSoFar {
+    /// Name of the billing period.
+    pub name: String,
+    /// Yuan charged so far, before credit.
+    pub gross_so_far: String,
+    /// When that was reckoned.
+    pub as_of: String,
+}
+
+/// Use of one item.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ItemUsage {
+    /// Item of the price book.
+    pub item: String,
+    /// Leased.
+    pub leased: String,
+    /// Requested by pods and claims, as the quotas count it.
+    pub requested: String,
+    /// When that was read.
+    pub as_of: String,
+}
+
+/// One namespace of the tenancy.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NamespaceStatus {
+    /// Name of the namespace.
+    pub name: String,
+    /// Its identifier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<String>,
+    /// Whether everything in it is in place.
+    pub ready: bool,
+    /// What is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// Something that happened.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HistoryEntry {
+    /// When.
+    pub at: String,
+    /// Who.
+    pub who: String,
+    /// What.
+    pub what: String,
+}
+

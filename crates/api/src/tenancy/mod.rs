@@ -1,0 +1,11 @@
+//! Group `tenancy.leasehold.dev`: what departments are, have, ask for and hand over.
+
+mod department;
+mod hardware;
+mod information_system;
+mod lease;
+
+pub use department::*;
+pub use hardware::*;
+pub use information_system::*;
+pub use lease::*;
