@@ -1,0 +1,549 @@
+//! Everything that the ledger remembers beside facts and journal entries.
+//!
+//! Documents are append-only and their keys unique: the same key with the same body again is no
+//! news, with another body it is an error. What must be able to change (a book's last day, a
+//! department's name) has a digest in its key, and the latest by sequence counts.
+
+mod serial;
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::book::Book;
+use crate::canonical::{CanonicalError, Digest, digest_bytes, digest_of};
+use crate::lot::Lot;
+use crate::money::Money;
+use crate::policy::Policy;
+use crate::statement::Totals;
+use crate::time::{Period, Second};
+
+pub use serial::{SerialError, normalise_serial, serial_claim};
+
+/// A kind of document.
+pub trait Document: Serialize + DeserializeOwned {
+    /// Name of the kind, a lower-case word with dashes.
+    const KIND: &'static str;
+
+    /// Unique among the documents of the kind.
+    fn key(&self) -> String;
+
+    /// What people list the document by, e.g. `gov-office/oa`.
+    fn subject(&self) -> String;
+}
+
+/// The key of a document's chain row: its kind, a slash, its key.
+pub fn row_key<D: Document>(document: &D) -> String {
+    format!("{}/{}", D::KIND, document.key())
+}
+
+/// The kind and the key that [`row_key`] joined.
+pub fn split_row_key(row_key: &str) -> Option<(&str, &str)> {
+    row_key.split_once('/')
+}
+
+fn tenancy_key(department: &str, tenancy: &str, incarnation: u32) -> String {
+    format!("{department}/{tenancy}/{incarnation}")
+}
+
+/// A digest as part of a key. A document without a digest has no canonical form either and can
+/// never be written, so its key does not matter.
+fn key_part(digest: Result<Digest, CanonicalError>) -> String {
+    digest.map_or_else(|_| "none".to_owned(), |digest| digest.to_string())
+}
+
+macro_rules! document {
+    ($type:ty, $kind:literal, $this:ident => $key:expr, $subject:expr) => {
+        impl Document for $type {
+            const KIND: &'static str = $kind;
+
+            fn key(&self) -> String {
+                let $this = self;
+                $key
+            }
+
+            fn subject(&self) -> String {
+                let $this = self;
+                $subject
+            }
+        }
+    };
+}
+
+/// A Kubernetes cluster that was met, and which life of its database.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ClusterDoc {
+    /// Uid of the `kube-system` namespace.
+    pub uid: String,
+    /// Incarnation of its etcd, from 1; a restored backup is a new one.
+    pub etcd: u32,
+    /// When the ledger first saw it.
+    pub first_seen: Second,
+}
+
+document!(ClusterDoc, "cluster", d => format!("{}/{}", d.uid, d.etcd), d.uid.clone());
+
+/// A policy that was in force.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PolicyDoc {
+    /// The policy.
+    pub policy: Policy,
+    /// When the ledger first saw it.
+    pub seen_at: Second,
+}
+
+document!(PolicyDoc, "policy", d => key_part(digest_of(&d.policy)), d.policy.name.clone());
+
+/// A published price book. A later document of the same name closes its validity earlier.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BookDoc {
+    /// The book.
+    pub book: Book,
+    /// The finance person whose approval published it.
+    pub published_by: String,
+    /// Uid of that approval.
+    pub approval: String,
+    /// When it was published.
+    pub at: Second,
+}
+
+document!(
+    BookDoc, "book",
+    d => format!("{}/{}", d.book.name, key_part(digest_of(&d.book))),
+    d.book.name.clone()
+);
+
+/// A department as it was known from some instant on.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DepartmentDoc {
+    /// Code of the department.
+    pub code: String,
+    /// Name for people, e.g. 市政府办.
+    pub display_name: String,
+    /// Budget unit that finance knows it by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget_unit: Option<String>,
+    /// When it was seen.
+    pub at: Second,
+}
+
+impl DepartmentDoc {
+    /// Digest of what the document says, without the time of seeing it.
+    pub fn digest(&self) -> Digest {
+        let unit = self.budget_unit.as_deref();
+        digest_bytes(format!("{:?}\n{:?}\n{unit:?}", self.code, self.display_name).as_bytes())
+    }
+}
+
+document!(DepartmentDoc, "department", d => format!("{}/{}", d.code, d.digest()), d.code.clone());
+
+/// One life of a tenancy's name.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct IncarnationDoc {
+    /// Code of the department.
+    pub department: String,
+    /// Name of the tenancy.
+    pub tenancy: String,
+    /// Which life of the name, from 1.
+    pub incarnation: u32,
+    /// Uid of the Tenancy object, as evidence.
+    pub uid: String,
+    /// When it was first seen.
+    pub at: Second,
+}
+
+document!(
+    IncarnationDoc, "incarnation",
+    d => tenancy_key(&d.department, &d.tenancy, d.incarnation),
+    format!("{}/{}", d.department, d.tenancy)
+);
+
+/// A numbered request with the readable snapshot of what was asked.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RequestDoc {
+    /// Code of the department.
+    pub department: String,
+    /// Name of the tenancy.
+    pub tenancy: String,
+    /// Which life of the name, from 1.
+    pub incarnation: u32,
+    /// Number of the request, from 1, never reused.
+    pub request: u32,
+    /// The approved part of the tenancy as it was asked for.
+    pub snapshot: Value,
+    /// Digest of `snapshot`.
+    pub digest: Digest,
+    /// User who asked.
+    pub requested_by: String,
+    /// When the request was opened.
+    pub at: Second,
+    /// What it would cost, as quoted then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quotation: Option<Value>,
+}
+
+document!(
+    RequestDoc, "request",
+    d => format!("{}/{}", tenancy_key(&d.department, &d.tenancy, d.incarnation), d.request),
+    format!("{}/{}", d.department, d.tenancy)
+);
+
+/// What a decider said.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Decision {
+    /// Yes.
+    Approved,
+    /// No.
+    Rejected,
+    /// The question went away.
+    Withdrawn,
+}
+
+/// One role's decision on one subject.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DecisionDoc {
+    /// `Tenancy`, `HardwareContribution`, `PriceBook` or `Release`.
+    pub subject_kind: String,
+    /// Which one, e.g. `gov-office/oa/1/2` for request 2 of a tenancy's first life.
+    pub subject: String,
+    /// The deciding role.
+    pub role: String,
+    /// Uid of the Approval object; none when it was approved automatically.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval_uid: Option<String>,
+    /// Yes, no, or gone.
+    pub decision: Decision,
+    /// User who decided.
+    pub decided_by: String,
+    /// Number of the paper order behind it.
+    pub order_no: String,
+    /// The reason given.
+    pub reason: String,
+    /// Whether the policy's ceiling approved it without a person.
+    pub auto: bool,
+    /// Monthly amount decided on, for the ceiling of automatic approvals.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amount_monthly: Option<Money>,
+    /// Department concerned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub department: Option<String>,
+    /// When it was decided.
+    pub at: Second,
+}
+
+document!(
+    DecisionDoc, "decision",
+    d => format!("{}/{}/{}", d.subject_kind, d.subject, d.role),
+    format!("{}/{}", d.subject_kind, d.subject)
+);
+
+/// A request became the provisioned one: its quota stood.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EffectiveDoc {
+    /// Code of the department.
+    pub department: String,
+    /// Name of the tenancy.
+    pub tenancy: String,
+    /// Which life of the name, from 1.
+    pub incarnation: u32,
+    /// Number of the request.
+    pub request: u32,
+    /// The asked start, before which nothing is billed.
+    pub not_before: Second,
+    /// When the quota stood, by the API server's clock.
+    pub at: Second,
+}
+
+document!(
+    EffectiveDoc, "effective",
+    d => format!("{}/{}", tenancy_key(&d.department, &d.tenancy, d.incarnation), d.request),
+    format!("{}/{}", d.department, d.tenancy)
+);
+
+/// A namespace that belongs to a tenancy, by uid.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NamespaceDoc {
+    /// Uid of the cluster's `kube-system` namespace.
+    pub cluster: String,
+    /// Uid of the namespace.
+    pub uid: String,
+    /// Its name.
+    pub name: String,
+    /// Code of the department.
+    pub department: String,
+    /// Name of the tenancy.
+    pub tenancy: String,
+    /// Which life of the name, from 1.
+    pub incarnation: u32,
+    /// When it was created.
+    pub at: Second,
+}
+
+document!(
+    NamespaceDoc, "namespace",
+    d => format!("{}/{}", d.cluster, d.uid),
+    format!("{}/{}", d.department, d.tenancy)
+);
+
+/// A namespace that was seen to be gone.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NamespaceGoneDoc {
+    /// Uid of the cluster's `kube-system` namespace.
+    pub cluster: String,
+    /// Uid of the namespace.
+    pub uid: String,
+    /// When it was gone.
+    pub at: Second,
+}
+
+document!(
+    NamespaceGoneDoc, "namespace-gone",
+    d => format!("{}/{}", d.cluster, d.uid),
+    d.cluster.clone()
+);
+
+/// How far the return of a tenancy went.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ReleaseStage {
+    /// The department asked for it.
+    Requested,
+    /// Nothing is left.
+    Released,
+}
+
+/// A stage of the return of a tenancy.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ReleaseDoc {
+    /// Code of the department.
+    pub department: String,
+    /// Name of the tenancy.
+    pub tenancy: String,
+    /// Which life of the name, from 1.
+    pub incarnation: u32,
+    /// The stage reached.
+    pub stage: ReleaseStage,
+    /// User who asked for the release.
+    pub requested_by: String,
+    /// When the stage was reached.
+    pub at: Second,
+}
+
+document!(
+    ReleaseDoc, "release",
+    d => format!("{}/{:?}", tenancy_key(&d.department, &d.tenancy, d.incarnation), d.stage),
+    format!("{}/{}", d.department, d.tenancy)
+);
+
+/// The claim of one device to back a contribution, for ever.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SerialDoc {
+    /// Maker, as the cloud policy lists it.
+    pub maker: String,
+    /// Serial number as [`normalise_serial`] gives it.
+    pub serial: String,
+    /// `<department>/<contribution>` that it backs.
+    pub contribution: String,
+    /// Uid of the contribution object, as evidence.
+    pub uid: String,
+    /// System UUID that the node of a server reports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system_uuid: Option<String>,
+    /// When it was claimed.
+    pub at: Second,
+}
+
+document!(
+    SerialDoc, "serial",
+    d => format!("{}/{}", d.maker, serial_claim(&d.serial)),
+    d.contribution.clone()
+);
+
+/// One accepted device of a lot.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LotDevice {
+    /// Maker, as the cloud policy lists it.
+    pub maker: String,
+    /// Serial number as [`normalise_serial`] gives it.
+    pub serial: String,
+    /// Accepted value.
+    pub value: Money,
+}
+
+/// A granted lot with its evidence.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LotDoc {
+    /// The terms.
+    pub lot: Lot,
+    /// Digest of the appraisal that was accepted.
+    pub appraisal_digest: Digest,
+    /// Digest of the receipt of the devices.
+    pub receipt_digest: Digest,
+    /// Uid of finance's approval.
+    pub approval_uid: String,
+    /// The devices that passed; their values add up to the lot's amount.
+    pub devices: Vec<LotDevice>,
+    /// When it was granted.
+    pub at: Second,
+}
+
+document!(LotDoc, "lot", d => d.lot.id.clone(), d.lot.department.clone());
+
+/// A time in which a source could not be observed.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct GapDoc {
+    /// Name of the source.
+    pub source: String,
+    /// First instant not observed.
+    pub from: Second,
+    /// First instant observed again.
+    pub to: Second,
+    /// Why.
+    pub reason: String,
+    /// What can have lived unseen at most, by meter, in base units times seconds.
+    pub upper: BTreeMap<String, i64>,
+    /// When the gap was found.
+    pub at: Second,
+}
+
+document!(GapDoc, "gap", d => format!("{}/{}", d.source, d.from), d.source.clone());
+
+/// A period was opened: its bounds and the policy that governs it are fixed.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PeriodOpenDoc {
+    /// The period with its bounds as instants.
+    pub period: Period,
+    /// Digest of the policy in force at its first instant.
+    pub policy: Digest,
+    /// When it was opened.
+    pub at: Second,
+}
+
+document!(PeriodOpenDoc, "period-open", d => d.period.name.clone(), d.period.name.clone());
+
+/// A period was closed: what was known then is fixed, and so are its statements.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PeriodCloseDoc {
+    /// Name of the period.
+    pub name: String,
+    /// Sequence of the last chain row that the close took into account.
+    pub fact_seq: u64,
+    /// Who closed it.
+    pub closed_by: String,
+    /// Sum over all statements.
+    pub totals: Totals,
+    /// Digest of each department's statement.
+    pub statements: BTreeMap<String, Digest>,
+    /// Hash of the chain's last row before this one.
+    pub chain: Digest,
+    /// When it was closed.
+    pub at: Second,
+}
+
+document!(PeriodCloseDoc, "period-close", d => d.name.clone(), d.name.clone());
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn department(name: &str, at: i64) -> DepartmentDoc {
+        DepartmentDoc {
+            code: "gov-office".to_owned(),
+            display_name: name.to_owned(),
+            budget_unit: None,
+            at: Second::new(at),
+        }
+    }
+
+    #[test]
+    fn a_department_seen_again_unchanged_has_the_same_key_and_renamed_another() {
+        assert_eq!(
+            department("市政府办", 1).key(),
+            department("市政府办", 2).key()
+        );
+        assert_ne!(
+            department("市政府办", 1).key(),
+            department("市府办公室", 1).key()
+        );
+        assert!(
+            department("市政府办", 1)
+                .key()
+                .starts_with("gov-office/sha256:")
+        );
+    }
+
+    #[test]
+    fn a_department_that_gains_a_budget_unit_has_another_key() {
+        let mut with_unit = department("市政府办", 1);
+        with_unit.budget_unit = Some("101001".to_owned());
+        assert_ne!(with_unit.key(), department("市政府办", 1).key());
+    }
+
+    #[test]
+    fn look_alike_serials_of_one_maker_have_one_key() {
+        let doc = |serial: &str| SerialDoc {
+            maker: "inspur".to_owned(),
+            serial: serial.to_owned(),
+            contribution: "gov-office/servers-2024".to_owned(),
+            uid: "u".to_owned(),
+            system_uuid: None,
+            at: Second::new(0),
+        };
+        assert_eq!(doc("SNO1").key(), "inspur/SN01");
+        assert_eq!(doc("SNO1").key(), doc("SN0I").key());
+    }
+
+    #[test]
+    fn requests_and_releases_are_keyed_by_tenancy_incarnation_and_step() {
+        let release = ReleaseDoc {
+            department: "gov-office".to_owned(),
+            tenancy: "oa".to_owned(),
+            incarnation: 2,
+            stage: ReleaseStage::Released,
+            requested_by: "zhang".to_owned(),
+            at: Second::new(0),
+        };
+        assert_eq!(row_key(&release), "release/gov-office/oa/2/Released");
+        let effective = EffectiveDoc {
+            department: "gov-office".to_owned(),
+            tenancy: "oa".to_owned(),
+            incarnation: 2,
+            request: 3,
+            not_before: Second::new(0),
+            at: Second::new(0),
+        };
+        assert_eq!(
+            split_row_key(&row_key(&effective)),
+            Some(("effective", "gov-office/oa/2/3"))
+        );
+    }
+
+    #[test]
+    fn a_document_with_a_field_that_nobody_knows_is_refused() {
+        let text = r#"{"uid":"u","etcd":1,"firstSeen":"2026-09-01T00:00:00Z","more":1}"#;
+        assert!(serde_json::from_str::<ClusterDoc>(text).is_err());
+        let text = r#"{"uid":"u","etcd":1,"firstSeen":"2026-09-01T00:00:00Z"}"#;
+        assert_eq!(
+            serde_json::from_str::<ClusterDoc>(text).unwrap().key(),
+            "u/1"
+        );
+    }
+}

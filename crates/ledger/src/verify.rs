@@ -1,0 +1,523 @@
+//! Recomputing the whole ledger from its rows, without a database and without trust.
+//!
+//! Every digest and hash is computed again, every posting added up again, and every closed period
+//! closed again from the facts, books, lots and policy that it had. What differs first is named.
+
+mod replay;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
+use std::fmt::Display;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::canonical::{CanonicalError, Digest, canonical_json, digest_bytes};
+use crate::close::{Closing, close};
+use crate::document::{
+    BookDoc, ClusterDoc, DecisionDoc, DepartmentDoc, Document, EffectiveDoc, GapDoc,
+    IncarnationDoc, LotDoc, NamespaceDoc, NamespaceGoneDoc, PeriodCloseDoc, PeriodOpenDoc,
+    PolicyDoc, ReleaseDoc, RequestDoc, SerialDoc, row_key, split_row_key,
+};
+use crate::fact::Fact;
+use crate::journal::{ChainRow, Entry, EntryKind, genesis, link};
+use crate::money::Money;
+use crate::statement::{State, Statement};
+
+pub use replay::{Records, ReplayError, close_input};
+
+/// One row of the ledger with what was written.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Row {
+    /// Its link in the chain.
+    pub chain: ChainRow,
+    /// Canonical JSON of the fact, document or entry.
+    pub body: String,
+}
+
+/// One closed period that was closed again.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PeriodCheck {
+    /// Name of the period.
+    pub name: String,
+    /// Number of its statements.
+    pub statements: u32,
+    /// Sum of their gross amounts.
+    pub gross: Money,
+    /// Whether all statements and entries are there and as computed.
+    pub ok: bool,
+}
+
+/// The first thing that is not as it must be.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Finding {
+    /// Sequence of the row.
+    pub seq: u64,
+    /// What differs.
+    pub what: String,
+    /// What was computed.
+    pub expected: String,
+    /// What the row says.
+    pub found: String,
+}
+
+/// What verifying a ledger gave.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Report {
+    /// Rows that were good.
+    pub rows: u64,
+    /// Hash of the last good row.
+    pub head: Digest,
+    /// The closed periods met.
+    pub periods: Vec<PeriodCheck>,
+    /// The first difference, if any; nothing after it was looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finding: Option<Finding>,
+}
+
+/// Verifies rows in order of sequence, from the first.
+///
+/// `expected_head` is a hash that somebody kept, e.g. from a statement: it must be the hash of some
+/// row, because a ledger may have grown since but must not have forgotten.
+pub fn verify<E: Display>(
+    rows: impl Iterator<Item = Result<Row, E>>,
+    expected_head: Option<&Digest>,
+) -> Report {
+    let mut checker = Checker::default();
+    let mut finding = None;
+    for row in rows {
+        let checked = match row {
+            Ok(row) => checker.take(&row),
+            Err(error) => {
+                let seq = checker.next_seq();
+                Err(Finding::new(seq, "failed to read the row", "a row", error))
+            }
+        };
+        if let Err(found) = checked {
+            finding = Some(found);
+            break;
+        }
+    }
+    let finding = finding.or_else(|| checker.at_end(expected_head));
+    Report {
+        rows: checker.count(),
+        head: checker.head(),
+        periods: checker.periods,
+        finding,
+    }
+}
+
+impl Finding {
+    fn new(seq: u64, what: impl Display, expected: impl Display, found: impl Display) -> Self {
+        Self {
+            seq,
+            what: what.to_string(),
+            expected: expected.to_string(),
+            found: found.to_string(),
+        }
+    }
+}
+
+/// What a recomputed close says must still follow.
+struct Pending {
+    seq: u64,
+    /// Place of the period in the report.
+    place: usize,
+    /// Canonical digest by department.
+    statements: BTreeMap<String, Digest>,
+    /// Canonical JSON by id.
+    entries: BTreeMap<String, String>,
+}
+
+#[derive(Default)]
+struct Checker {
+    hashes: Vec<Digest>,
+    keys: BTreeSet<(String, String)>,
+    records: Records,
+    lots: BTreeMap<String, Money>,
+    opened: BTreeMap<String, PeriodOpenDoc>,
+    pending: BTreeMap<String, Pending>,
+    periods: Vec<PeriodCheck>,
+}
+
+impl Checker {
+    fn count(&self) -> u64 {
+        u64::try_from(self.hashes.len()).unwrap_or(u64::MAX)
+    }
+
+    fn next_seq(&self) -> u64 {
+        self.count().saturating_add(1)
+    }
+
+    fn head(&self) -> Digest {
+        self.hashes.last().cloned().unwrap_or_else(genesis)
+    }
+
+    fn take(&mut self, row: &Row) -> Result<(), Finding> {
+        self.chain(row)?;
+        match row.chain.kind.as_str() {
+            "fact" => self.fact(row)?,
+            "entry" => self.entry(row)?,
+            "document" => self.document(row)?,
+            other => {
+                let expected = "fact, entry or document";
+                return Err(Finding::new(row.chain.seq, "kind of row", expected, other));
+            }
+        }
+        self.hashes.push(row.chain.hash.clone());
+        Ok(())
+    }
+
+    /// Sequence, previous hash, digest, hash, canonical form and uniqueness.
+    fn chain(&mut self, row: &Row) -> Result<(), Finding> {
+        let c = &row.chain;
+        let seq = self.next_seq();
+        same(seq, "sequence", seq, c.seq)?;
+        same(seq, "hash of the row before", self.head(), &c.prev)?;
+        same(
+            seq,
+            "digest of the body",
+            digest_bytes(row.body.as_bytes()),
+            &c.digest,
+        )?;
+        let hash = link(c.seq, &c.kind, &c.key, &c.digest, &c.prev);
+        same(seq, "hash of the row", hash, &c.hash)?;
+        let value: Value = parsed(row)?;
+        let canonical = canonical_json(&value).map_err(|e| unreadable(row, &e))?;
+        same(seq, "canonical form of the body", canonical, &row.body)?;
+        if !self.keys.insert((c.kind.clone(), c.key.clone())) {
+            return Err(Finding::new(seq, "key", "a new one", &c.key));
+        }
+        Ok(())
+    }
+
+    fn fact(&mut self, row: &Row) -> Result<(), Finding> {
+        let fact: Fact = parsed(row)?;
+        same(row.chain.seq, "key of the fact", fact.key(), &row.chain.key)?;
+        self.records.facts.push((row.chain.seq, fact));
+        Ok(())
+    }
+
+    fn entry(&mut self, row: &Row) -> Result<(), Finding> {
+        let seq = row.chain.seq;
+        let entry: Entry = parsed(row)?;
+        same(seq, "id of the entry", &entry.id, &row.chain.key)?;
+        entry
+            .check()
+            .map_err(|e| Finding::new(seq, "entry", "a balanced entry", chain_of(&e)))?;
+        self.lots_stay_above_zero(seq, &entry)?;
+        match entry.kind {
+            EntryKind::Close | EntryKind::Expire => self.expected_entry(row, &entry)?,
+            EntryKind::Grant | EntryKind::Void => {}
+        }
+        self.records.entries.push((seq, entry));
+        Ok(())
+    }
+
+    fn lots_stay_above_zero(&mut self, seq: u64, entry: &Entry) -> Result<(), Finding> {
+        for posting in &entry.postings {
+            let Some(lot) = posting.account.strip_prefix("credit/") else {
+                continue;
+            };
+            let balance = self.lots.entry(lot.to_owned()).or_insert(Money::ZERO);
+            *balance = Money::sum([*balance, posting.amount])
+                .map_err(|e| Finding::new(seq, "balance of a lot", "an amount", e))?;
+            if *balance > Money::ZERO {
+                let what = format!("overdraft of lot {lot}");
+                return Err(Finding::new(seq, what, Money::ZERO, *balance));
+            }
+        }
+        Ok(())
+    }
+
+    /// An entry that only a close may write must be one that the recomputed close gives.
+    fn expected_entry(&mut self, row: &Row, entry: &Entry) -> Result<(), Finding> {
+        let seq = row.chain.seq;
+        let period = entry.period.as_deref().unwrap_or_default();
+        let what = format!("entry {}", entry.id);
+        let Some(pending) = self.pending.get_mut(period) else {
+            return Err(Finding::new(
+                seq,
+                what,
+                "none, no close asks for it",
+                &row.body,
+            ));
+        };
+        match pending.entries.remove(&entry.id) {
+            Some(expected) => same(seq, what, expected, &row.body)?,
+            None => {
+                return Err(Finding::new(
+                    seq,
+                    what,
+                    "none, the close has none",
+                    &row.body,
+                ));
+            }
+        }
+        self.settle(period);
+        Ok(())
+    }
+
+    fn document(&mut self, row: &Row) -> Result<(), Finding> {
+        let seq = row.chain.seq;
+        let (kind, _) = split_row_key(&row.chain.key).unwrap_or((row.chain.key.as_str(), ""));
+        match kind {
+            DepartmentDoc::KIND => self.records.departments.push((seq, doc(row)?)),
+            PolicyDoc::KIND => self.records.policies.push(doc::<PolicyDoc>(row)?.policy),
+            BookDoc::KIND => self.records.books.push((seq, doc::<BookDoc>(row)?.book)),
+            LotDoc::KIND => self.records.lots.push((seq, doc::<LotDoc>(row)?.lot)),
+            PeriodOpenDoc::KIND => {
+                let open: PeriodOpenDoc = doc(row)?;
+                self.opened.insert(open.period.name.clone(), open);
+            }
+            PeriodCloseDoc::KIND => {
+                let closed: PeriodCloseDoc = doc(row)?;
+                self.close(row, &closed)?;
+            }
+            Statement::KIND => {
+                let statement: Statement = doc(row)?;
+                self.statement(seq, &statement)?;
+            }
+            _ => return readable(kind, row),
+        }
+        Ok(())
+    }
+
+    /// Closes the period again and notes what must follow.
+    fn close(&mut self, row: &Row, closed: &PeriodCloseDoc) -> Result<(), Finding> {
+        let seq = row.chain.seq;
+        let name = &closed.name;
+        let closing = self.recomputed(row, closed)?;
+        let failed = |e: CanonicalError| not_recomputed(seq, name, &e);
+        let mut statements = BTreeMap::new();
+        for s in &closing.statements {
+            statements.insert(s.department.name.clone(), s.digest().map_err(failed)?);
+        }
+        let mut entries = BTreeMap::new();
+        for e in &closing.entries {
+            entries.insert(e.id.clone(), canonical_json(e).map_err(failed)?);
+        }
+        same_statements(seq, name, &statements, &closed.statements)?;
+        let expected = canonical_json(&closing.totals).map_err(failed)?;
+        let found = canonical_json(&closed.totals).map_err(failed)?;
+        same(seq, "totals of the close", expected, found)?;
+        let place = self.periods.len();
+        self.periods.push(PeriodCheck {
+            name: name.clone(),
+            statements: u32::try_from(statements.len()).unwrap_or(u32::MAX),
+            gross: closing.totals.gross,
+            ok: false,
+        });
+        let pending = Pending {
+            seq,
+            place,
+            statements,
+            entries,
+        };
+        self.pending.insert(name.clone(), pending);
+        self.settle(name);
+        Ok(())
+    }
+
+    fn recomputed(&self, row: &Row, closed: &PeriodCloseDoc) -> Result<Closing, Finding> {
+        let seq = row.chain.seq;
+        let name = &closed.name;
+        let Some(open) = self.opened.get(name) else {
+            let what = format!("period {name}");
+            return Err(Finding::new(seq, what, "opened before", "not opened"));
+        };
+        if closed.fact_seq >= seq {
+            let what = "last sequence taken into account";
+            let expected = format!("below {seq}");
+            return Err(Finding::new(seq, what, expected, closed.fact_seq));
+        }
+        let what = "chain's head before the close";
+        same(seq, what, &row.chain.prev, &closed.chain)?;
+        let input = close_input(open, &self.records, closed.fact_seq)
+            .map_err(|e| not_recomputed(seq, name, &e))?;
+        close(&input, State::Final).map_err(|e| not_recomputed(seq, name, &e))
+    }
+
+    fn statement(&mut self, seq: u64, statement: &Statement) -> Result<(), Finding> {
+        let period = &statement.period.name;
+        let what = format!("statement {}", statement.number);
+        let department = &statement.department.name;
+        let expected = self
+            .pending
+            .get_mut(period)
+            .and_then(|p| p.statements.remove(department));
+        let Some(expected) = expected else {
+            return Err(Finding::new(
+                seq,
+                what,
+                "none, no close asks for it",
+                "one more",
+            ));
+        };
+        let unfit = |e: &dyn Error| Finding::new(seq, &what, "a sound statement", chain_of(e));
+        statement.check().map_err(|e| unfit(&e))?;
+        if statement.state != State::Final {
+            return Err(Finding::new(seq, what, "Final", "Draft"));
+        }
+        let computed = statement.digest().map_err(|e| unfit(&e))?;
+        same(seq, &what, &expected, computed)?;
+        if let Some(digest) = &statement.digest {
+            same(seq, format!("digest in {what}"), &expected, digest)?;
+        }
+        if let Some(chain) = &statement.chain {
+            let at = usize::try_from(chain.entry)
+                .ok()
+                .and_then(|n| n.checked_sub(1));
+            let head = at
+                .and_then(|at| self.hashes.get(at))
+                .map_or("no such row", Digest::as_str);
+            same(seq, format!("chain's head in {what}"), head, &chain.head)?;
+        }
+        self.settle(period);
+        Ok(())
+    }
+
+    /// Marks a period as good once everything that its close asks for has followed.
+    fn settle(&mut self, period: &str) {
+        let done = |p: &Pending| p.statements.is_empty() && p.entries.is_empty();
+        if self.pending.get(period).is_some_and(done)
+            && let Some(pending) = self.pending.remove(period)
+            && let Some(check) = self.periods.get_mut(pending.place)
+        {
+            check.ok = true;
+        }
+    }
+
+    /// What can only be seen at the end: missing statements and entries, and a forgotten head.
+    fn at_end(&self, expected_head: Option<&Digest>) -> Option<Finding> {
+        if let Some((period, p)) = self.pending.iter().min_by_key(|(_, p)| p.seq) {
+            let documents = p
+                .statements
+                .keys()
+                .map(|d| format!("statement {period}/{d}"));
+            let entries = p.entries.keys().map(|id| format!("entry {id}"));
+            let missing: Vec<String> = documents.chain(entries).collect();
+            let what = format!("rows that the close of {period} asks for");
+            return Some(Finding::new(
+                p.seq,
+                what,
+                missing.join(", "),
+                "the end of the ledger",
+            ));
+        }
+        let expected = expected_head?;
+        if self.hashes.contains(expected) || *expected == genesis() {
+            return None;
+        }
+        Some(Finding::new(
+            self.count(),
+            "a head that was kept",
+            expected,
+            self.head(),
+        ))
+    }
+}
+
+fn same(
+    seq: u64,
+    what: impl Display,
+    expected: impl Display,
+    found: impl Display,
+) -> Result<(), Finding> {
+    let finding = Finding::new(seq, what, expected, found);
+    if finding.expected == finding.found {
+        Ok(())
+    } else {
+        Err(finding)
+    }
+}
+
+fn same_statements(
+    seq: u64,
+    period: &str,
+    expected: &BTreeMap<String, Digest>,
+    found: &BTreeMap<String, Digest>,
+) -> Result<(), Finding> {
+    let departments: BTreeSet<&String> = expected.keys().chain(found.keys()).collect();
+    for d in departments {
+        let text = |of: &BTreeMap<String, Digest>| {
+            of.get(d)
+                .map_or_else(|| "none".to_owned(), Digest::to_string)
+        };
+        same(
+            seq,
+            format!("statement {period}/{d}"),
+            text(expected),
+            text(found),
+        )?;
+    }
+    Ok(())
+}
+
+fn not_recomputed(seq: u64, period: &str, error: &dyn Error) -> Finding {
+    let what = format!("close of {period}");
+    Finding::new(seq, what, "can be recomputed", chain_of(error))
+}
+
+/// Documents that no close depends on must be readable all the same.
+fn readable(kind: &str, row: &Row) -> Result<(), Finding> {
+    match kind {
+        ClusterDoc::KIND => doc::<ClusterDoc>(row).map(drop),
+        IncarnationDoc::KIND => doc::<IncarnationDoc>(row).map(drop),
+        RequestDoc::KIND => doc::<RequestDoc>(row).map(drop),
+        DecisionDoc::KIND => doc::<DecisionDoc>(row).map(drop),
+        EffectiveDoc::KIND => doc::<EffectiveDoc>(row).map(drop),
+        NamespaceDoc::KIND => doc::<NamespaceDoc>(row).map(drop),
+        NamespaceGoneDoc::KIND => doc::<NamespaceGoneDoc>(row).map(drop),
+        ReleaseDoc::KIND => doc::<ReleaseDoc>(row).map(drop),
+        SerialDoc::KIND => doc::<SerialDoc>(row).map(drop),
+        GapDoc::KIND => doc::<GapDoc>(row).map(drop),
+        other => {
+            let expected = "a kind that this version knows";
+            Err(Finding::new(
+                row.chain.seq,
+                "kind of document",
+                expected,
+                other,
+            ))
+        }
+    }
+}
+
+fn doc<D: Document>(row: &Row) -> Result<D, Finding> {
+    let document: D = parsed(row)?;
+    same(
+        row.chain.seq,
+        "key of the document",
+        row_key(&document),
+        &row.chain.key,
+    )?;
+    Ok(document)
+}
+
+fn parsed<T: serde::de::DeserializeOwned>(row: &Row) -> Result<T, Finding> {
+    serde_json::from_str(&row.body).map_err(|e| unreadable(row, &e))
+}
+
+fn unreadable(row: &Row, error: &dyn Error) -> Finding {
+    let what = format!("body of {} {}", row.chain.kind, row.chain.key);
+    Finding::new(row.chain.seq, what, "can be read", chain_of(error))
+}
+
+/// An error with all its causes in one line.
+fn chain_of(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,242 @@
+//! What can go wrong between the ledger and its database.
+
+use std::path::PathBuf;
+
+use leasehold_ledger::canonical::{CanonicalError, Digest};
+use leasehold_ledger::journal::JournalError;
+
+/// A refusal or a failure of the store. Nothing of a refused batch has been written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another process writes this ledger.
+    #[error(
+        "failed to open {} for writing: {holder} holds its lock; stop that process first, or open \
+         the ledger read-only", .path.display()
+    )]
+    Locked {
+        /// The database file.
+        path: PathBuf,
+        /// Who holds the lock, as it wrote itself into the lock file.
+        holder: String,
+    },
+    /// The lock file beside the database could not be opened or written.
+    #[error(
+        "failed to take the lock file {}; its folder must exist and be writable",
+        .path.display()
+    )]
+    LockFile {
+        /// The lock file.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is no ledger.
+    #[error("failed to open {}: it holds no leasehold ledger; check the path", .path.display())]
+    NotALedger {
+        /// The database file.
+        path: PathBuf,
+    },
+    /// The database's schema is not the one that this program knows.
+    #[error(
+        "failed to open {}: its schema has version {found}, this program knows version {known}; \
+         {remedy}", .path.display()
+    )]
+    SchemaVersion {
+        /// The database file.
+        path: PathBuf,
+        /// The version of the last migration that the database has seen.
+        found: u32,
+        /// The version of the last migration that this program has.
+        known: u32,
+        /// What to do about it.
+        remedy: &'static str,
+    },
+    /// A migration that was applied once reads differently now.
+    #[error(
+        "failed to migrate: migration {version} was applied with digest {applied}, this program \
+         has it with digest {known}; run the program that made this database"
+    )]
+    MigrationChanged {
+        /// The number of the migration.
+        version: u32,
+        /// The digest that the database recorded when the migration was applied.
+        applied: String,
+        /// The digest of this program's file.
+        known: Digest,
+    },
+    /// The key is taken by something else. What is remembered is never replaced.
+    #[error(
+        "failed to append {kind} {key}: the ledger holds it since row {seq} with digest {stored}, \
+         offered was {offered}; nothing of the batch was written"
+    )]
+    KeyConflict {
+        /// `fact`, `document` or `entry`.
+        kind: String,
+        /// The key within the kind.
+        key: String,
+        /// The row that holds the key.
+        seq: u64,
+        /// The digest of what is remembered.
+        stored: Digest,
+        /// The digest of what was offered.
+        offered: Digest,
+    },
+    /// Somebody appended since the batch was computed.
+    #[error(
+        "failed to append: the batch was computed from row {expected}, the ledger ends with row \
+         {found}; read the ledger again and compute the batch anew"
+    )]
+    Conflict {
+        /// The head that the batch was computed from.
+        expected: u64,
+        /// The head that the ledger has.
+        found: u64,
+    },
+    /// A rehearsal and real billing never share a ledger.
+    #[error(
+        "failed to open period {period}: this ledger {}; use another database for it",
+        kind_of_ledger(*.ledger_rehearses)
+    )]
+    MixedRehearsal {
+        /// The period that was to be opened.
+        period: String,
+        /// Whether the periods that the ledger has seen were rehearsals.
+        ledger_rehearses: bool,
+    },
+    /// A document's body is not canonical JSON, so its digest would depend on who wrote it.
+    #[error(
+        "failed to append document {key}: its body is not canonical JSON; make the record with \
+         Record::document"
+    )]
+    NotCanonical {
+        /// The kind and key of the document.
+        key: String,
+    },
+    /// An entry that is none: unbalanced, or its postings are out of order.
+    #[error("failed to append an entry; make entries with Entry::new")]
+    Entry {
+        /// What is wrong with it.
+        #[source]
+        source: JournalError,
+    },
+    /// A value does not fit the database's 64-bit integers.
+    #[error("failed to store {what} {value}: it does not fit a signed 64-bit integer")]
+    OutOfRange {
+        /// Which value.
+        what: &'static str,
+        /// The value.
+        value: u64,
+    },
+    /// The call took too long. For a commit the outcome is unknown: commit the same batch again;
+    /// what was written already then counts as unchanged.
+    #[error(
+        "failed to {operation} within {milliseconds} ms; the disk is slow or another program holds \
+         the database; try again, it is safe"
+    )]
+    Deadline {
+        /// What was being done.
+        operation: &'static str,
+        /// The deadline in milliseconds.
+        milliseconds: u128,
+    },
+    /// The store was opened for reading.
+    #[error("failed to append: {} is open read-only; open it for writing", .path.display())]
+    ReadOnly {
+        /// The database file.
+        path: PathBuf,
+    },
+    /// What the database holds is not what was written into it.
+    #[error(
+        "failed to trust row {seq} of the ledger: {what}; stop billing, run `leasehold verify` and \
+         restore a backup whose head matches a published one"
+    )]
+    Corrupt {
+        /// The row; 0 when it concerns the whole file.
+        seq: u64,
+        /// What differs.
+        what: String,
+    },
+    /// A remembered body does not fit the type that reads it.
+    #[error("failed to read {kind} {key} of row {seq}; a newer program may have written it")]
+    Decode {
+        /// The row.
+        seq: u64,
+        /// The kind of the record.
+        kind: String,
+        /// Its key.
+        key: String,
+        /// What the decoder said.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A body has no canonical form.
+    #[error("failed to write {what} as canonical JSON")]
+    Canonical {
+        /// Which record.
+        what: String,
+        /// Why not.
+        #[source]
+        source: CanonicalError,
+    },
+    /// The database refused or failed.
+    #[error("failed to {operation} in the ledger's database")]
+    Database {
+        /// What was being done.
+        operation: &'static str,
+        /// What the database said.
+        #[source]
+        source: sqlx::Error,
+    },
+}
+
+/// How the refusal of a mixed ledger names the ledger.
+fn kind_of_ledger(rehearses: bool) -> &'static str {
+    if rehearses {
+        "is a rehearsal"
+    } else {
+        "has seen a real period"
+    }
+}
+
+/// For `map_err`: the database's error, with what was being done.
+pub(crate) fn failed(operation: &'static str) -> impl FnOnce(sqlx::Error) -> StoreError {
+    move |source| StoreError::Database { operation, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_refusal_of_a_mixed_ledger_says_which_kind_of_ledger_it_is() {
+        let real = StoreError::MixedRehearsal {
+            period: "r1".to_owned(),
+            ledger_rehearses: false,
+        };
+        let rehearsal = StoreError::MixedRehearsal {
+            period: "2026-09".to_owned(),
+            ledger_rehearses: true,
+        };
+        assert_eq!(
+            real.to_string(),
+            "failed to open period r1: this ledger has seen a real period; use another database \
+             for it"
+        );
+        assert_eq!(
+            rehearsal.to_string(),
+            "failed to open period 2026-09: this ledger is a rehearsal; use another database for it"
+        );
+    }
+
+    #[test]
+    fn the_refusal_of_a_second_writer_names_the_holder_and_the_file() {
+        let error = StoreError::Locked {
+            path: PathBuf::from("/data/ledger.db"),
+            holder: "process 7 on leasehold-0".to_owned(),
+        };
+        let text = error.to_string();
+        assert!(text.contains("/data/ledger.db"), "{text}");
+        assert!(text.contains("process 7 on leasehold-0"), "{text}");
+    }
+}

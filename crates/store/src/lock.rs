@@ -1,0 +1,127 @@
+//! The lock that makes one process the writer of a ledger file.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use crate::StoreError;
+
+/// An advisory lock on `<database>.lock`, held until it is dropped.
+///
+/// The lock belongs to the open file, so a second opening is refused even inside one process, and
+/// the kernel releases it when the process dies, however it dies.
+#[derive(Debug)]
+pub(crate) struct WriterLock {
+    /// Never read: closing it is what releases the lock.
+    _file: File,
+}
+
+impl WriterLock {
+    /// Takes the lock for the database at `database`, without waiting.
+    ///
+    /// Fails with [`StoreError::Locked`] when somebody holds it, naming whom, and with
+    /// [`StoreError::LockFile`] when the lock file cannot be opened or written.
+    pub(crate) fn take(database: &Path) -> Result<Self, StoreError> {
+        let path = lock_path(database);
+        let failed = |source| StoreError::LockFile {
+            path: path.clone(),
+            source,
+        };
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                // Who holds it is a courtesy of the message; that it is held is what counts.
+                if file.read_to_string(&mut holder).is_err() || holder.trim().is_empty() {
+                    "an unnamed process".clone_into(&mut holder);
+                }
+                return Err(StoreError::Locked {
+                    path: database.to_owned(),
+                    holder: holder.trim().to_owned(),
+                });
+            }
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
+        file.set_len(0).map_err(failed)?;
+        file.seek(SeekFrom::Start(0)).map_err(failed)?;
+        writeln!(file, "{}", own_name()).map_err(failed)?;
+        file.sync_all().map_err(failed)?;
+        Ok(Self { _file: file })
+    }
+}
+
+/// `ledger.db` → `ledger.db.lock`, beside the database.
+fn lock_path(database: &Path) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(".lock");
+    PathBuf::from(name)
+}
+
+/// How the other process will know us: in a cluster `HOSTNAME` is the name of the pod.
+fn own_name() -> String {
+    let pid = std::process::id();
+    std::env::var("HOSTNAME")
+        .ok()
+        .filter(|host| !host.is_empty())
+        .map_or_else(
+            || format!("process {pid}"),
+            |host| format!("process {pid} on {host}"),
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_taker_is_told_which_process_holds_the_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = dir.path().join("ledger.db");
+        let held = WriterLock::take(&database).unwrap();
+
+        let refused = WriterLock::take(&database).unwrap_err();
+
+        let StoreError::Locked { path, holder } = refused else {
+            panic!("expected Locked, got {refused}");
+        };
+        assert_eq!(path, database);
+        assert!(
+            holder.starts_with(&format!("process {}", std::process::id())),
+            "the holder is {holder}"
+        );
+        drop(held);
+    }
+
+    #[test]
+    fn the_lock_is_free_again_when_its_holder_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = dir.path().join("ledger.db");
+        drop(WriterLock::take(&database).unwrap());
+        assert!(WriterLock::take(&database).is_ok());
+    }
+
+    #[test]
+    fn the_lock_file_lies_beside_the_database_and_keeps_its_full_name() {
+        assert_eq!(
+            lock_path(Path::new("/data/ledger.db")),
+            Path::new("/data/ledger.db.lock")
+        );
+    }
+
+    #[test]
+    fn a_folder_that_does_not_exist_is_an_error_that_names_the_lock_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let refused = WriterLock::take(&dir.path().join("none").join("ledger.db")).unwrap_err();
+        let StoreError::LockFile { path, .. } = refused else {
+            panic!("expected LockFile, got {refused}");
+        };
+        assert!(path.ends_with("none/ledger.db.lock"));
+    }
+}

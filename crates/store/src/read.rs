@@ -1,0 +1,418 @@
+//! What the ledger remembers, read back.
+
+use std::collections::BTreeMap;
+
+use leasehold_ledger::canonical::Digest;
+use leasehold_ledger::document::Document;
+use leasehold_ledger::fact::{Fact, FactKind};
+use leasehold_ledger::journal::{ChainRow, Entry};
+use leasehold_ledger::verify;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Sqlite};
+
+use crate::append;
+use crate::codec::{
+    ChainBody, bound, chain_columns, chain_of, cursor_of, document_columns, document_of,
+    entry_columns, fact_columns, fact_of, gather_entries, recorded, seq_of, to_integer, to_word,
+};
+use crate::error::failed;
+use crate::{Cursor, FactFilter, RawDocument, Recorded, Store, StoreError};
+
+const CHAIN: &str = concat!(
+    "SELECT ",
+    chain_columns!(),
+    " FROM chain c WHERE c.seq > $1 ORDER BY c.seq LIMIT $2"
+);
+
+const FACTS: &str = concat!(
+    "SELECT ",
+    chain_columns!(),
+    ", ",
+    fact_columns!(),
+    " FROM fact f JOIN chain c ON c.seq = f.seq"
+);
+
+const FACTS_BETWEEN: &str = concat!(
+    "SELECT ",
+    chain_columns!(),
+    ", ",
+    fact_columns!(),
+    " FROM fact f JOIN chain c ON c.seq = f.seq WHERE f.seq > $1 AND f.seq <= $2 ORDER BY f.seq"
+);
+
+/// An object is open while its last opening has no end after it. By row and not by instant: an end
+/// that is known better later may lie before a change that was observed earlier.
+const OPEN_OBJECTS: &str = concat!(
+    "SELECT ",
+    chain_columns!(),
+    ", ",
+    fact_columns!(),
+    " FROM fact f JOIN chain c ON c.seq = f.seq JOIN (",
+    "SELECT MAX(CASE WHEN g.kind = $1 THEN g.seq END) AS opened, ",
+    "MAX(CASE WHEN g.kind IN ($1, $2) THEN g.seq END) AS latest, ",
+    "MAX(CASE WHEN g.kind NOT IN ($1, $2) THEN g.seq END) AS ended ",
+    "FROM fact g WHERE substr(g.meter, 1, $3) = $4 ",
+    "GROUP BY g.cluster, g.etcd, g.uid, g.meter",
+    ") o ON o.latest = f.seq WHERE o.ended IS NULL OR o.ended < o.opened ORDER BY f.seq"
+);
+
+const DOCUMENT: &str = concat!(
+    "SELECT ",
+    chain_columns!(),
+    ", ",
+    document_columns!(),
+    " FROM document d JOIN chain c ON c.seq = d.seq WHERE d.kind = $1 AND d.key = $2"
+);
+
+const DOCUMENTS: &str = concat!(
+    "SELECT ",
+    chain_columns!(),
+    ", ",
+    document_columns!(),
+    " FROM document d JOIN chain c ON c.seq = d.seq ",
+    "WHERE d.kind = $1 AND d.seq <= $2 ORDER BY d.seq"
+);
+
+const DOCUMENTS_OF: &str = concat!(
+    "SELECT ",
+    chain_columns!(),
+    ", ",
+    document_columns!(),
+    " FROM document d JOIN chain c ON c.seq = d.seq ",
+    "WHERE d.kind = $1 AND d.seq <= $2 AND d.subject = $3 ORDER BY d.seq"
+);
+
+const DOCUMENTS_BETWEEN: &str = concat!(
+    "SELECT ",
+    chain_columns!(),
+    ", ",
+    document_columns!(),
+    " FROM document d JOIN chain c ON c.seq = d.seq ",
+    "WHERE d.seq > $1 AND d.seq <= $2 ORDER BY d.seq"
+);
+
+const ENTRIES_BETWEEN: &str = concat!(
+    "SELECT ",
+    chain_columns!(),
+    ", ",
+    entry_columns!(),
+    " FROM entry e JOIN chain c ON c.seq = e.seq LEFT JOIN posting p ON p.entry = e.seq ",
+    "WHERE e.seq > $1 AND e.seq <= $2 ORDER BY e.seq, p.n"
+);
+
+impl Store {
+    /// The facts that pass the filter, in the order in which the ledger learned them.
+    pub async fn facts(&self, filter: &FactFilter) -> Result<Vec<Recorded<Fact>>, StoreError> {
+        let reading = async {
+            let mut query = QueryBuilder::<Sqlite>::new(FACTS);
+            query
+                .push(" WHERE f.seq <= ")
+                .push_bind(bound(filter.until_seq));
+            let columns = [
+                (" AND f.department = ", &filter.department),
+                (" AND f.tenancy = ", &filter.tenancy),
+                (" AND f.uid = ", &filter.uid),
+            ];
+            for (condition, value) in columns {
+                if let Some(value) = value {
+                    query.push(condition).push_bind(value.as_str());
+                }
+            }
+            query.push(" ORDER BY f.seq");
+            query
+                .build()
+                .fetch_all(self.reader())
+                .await
+                .map_err(failed("read facts"))
+        };
+        trusted_facts(&self.within("read facts", reading).await?)
+    }
+
+    /// The latest observation of each object that is not closed, of the meters whose name begins
+    /// with `meter_prefix`: what a meter continues from after a restart. In row order.
+    pub async fn open_objects(
+        &self,
+        meter_prefix: &str,
+    ) -> Result<Vec<Recorded<Fact>>, StoreError> {
+        let length = i64::try_from(meter_prefix.chars().count()).unwrap_or(i64::MAX);
+        let opened = to_word("fact", &FactKind::Opened)?;
+        let changed = to_word("fact", &FactKind::Changed)?;
+        let reading = async {
+            sqlx::query(OPEN_OBJECTS)
+                .bind(opened)
+                .bind(changed)
+                .bind(length)
+                .bind(meter_prefix)
+                .fetch_all(self.reader())
+                .await
+                .map_err(failed("read open objects"))
+        };
+        trusted_facts(&self.within("read open objects", reading).await?)
+    }
+
+    /// The document of this key, if the ledger has one.
+    pub async fn document<D: Document>(
+        &self,
+        key: &str,
+    ) -> Result<Option<Recorded<D>>, StoreError> {
+        self.raw_document(D::KIND, key)
+            .await?
+            .map(decoded)
+            .transpose()
+    }
+
+    /// The documents of a kind, of one subject or of all, up to and including row `until_seq` or
+    /// to the end, in row order.
+    pub async fn documents<D: Document>(
+        &self,
+        subject: Option<&str>,
+        until_seq: Option<u64>,
+    ) -> Result<Vec<Recorded<D>>, StoreError> {
+        let raw = self.raw_documents(D::KIND, subject, until_seq).await?;
+        raw.into_iter().map(decoded).collect()
+    }
+
+    /// The document of this kind and key as it is stored.
+    pub async fn raw_document(
+        &self,
+        kind: &str,
+        key: &str,
+    ) -> Result<Option<Recorded<RawDocument>>, StoreError> {
+        let reading = async {
+            sqlx::query(DOCUMENT)
+                .bind(kind)
+                .bind(key)
+                .fetch_optional(self.reader())
+                .await
+                .map_err(failed("read a document"))
+        };
+        let row = self.within("read a document", reading).await?;
+        row.as_ref().map(trusted_document).transpose()
+    }
+
+    /// The documents of this kind as they are stored; see [`Store::documents`].
+    pub async fn raw_documents(
+        &self,
+        kind: &str,
+        subject: Option<&str>,
+        until_seq: Option<u64>,
+    ) -> Result<Vec<Recorded<RawDocument>>, StoreError> {
+        let reading = async {
+            let query = match subject {
+                Some(subject) => sqlx::query(DOCUMENTS_OF)
+                    .bind(kind)
+                    .bind(bound(until_seq))
+                    .bind(subject),
+                None => sqlx::query(DOCUMENTS).bind(kind).bind(bound(until_seq)),
+            };
+            query
+                .fetch_all(self.reader())
+                .await
+                .map_err(failed("read documents"))
+        };
+        let rows = self.within("read documents", reading).await?;
+        rows.iter().map(trusted_document).collect()
+    }
+
+    /// The journal up to and including row `until_seq`, or all of it, in row order.
+    pub async fn entries(
+        &self,
+        until_seq: Option<u64>,
+    ) -> Result<Vec<Recorded<Entry>>, StoreError> {
+        let reading = self.between(ENTRIES_BETWEEN, 0, bound(until_seq));
+        let rows = self.within("read the journal", reading).await?;
+        gather_entries(&rows)?
+            .into_iter()
+            .map(|(chain, entry)| {
+                ChainBody::of_entry(&entry)?.trusted(&chain)?;
+                Ok(recorded(chain, entry))
+            })
+            .collect()
+    }
+
+    /// The last row's sequence and hash; 0 and the genesis in an empty ledger.
+    pub async fn head(&self) -> Result<(u64, Digest), StoreError> {
+        let reading = async {
+            let mut connection = self
+                .reader()
+                .acquire()
+                .await
+                .map_err(failed("read the head"))?;
+            append::head(&mut connection).await
+        };
+        self.within("read the head", reading).await
+    }
+
+    /// Whether the ledger's periods are rehearsals; `None` before the first period.
+    pub async fn rehearsal(&self) -> Result<Option<bool>, StoreError> {
+        let reading = async {
+            let mut connection = self
+                .reader()
+                .acquire()
+                .await
+                .map_err(failed("read what the ledger is"))?;
+            append::rehearses(&mut connection).await
+        };
+        self.within("read what the ledger is", reading).await
+    }
+
+    /// At most `limit` rows after row `after_seq`, for verification and for evidence files. They
+    /// are as the tables hold them, not compared with the chain: comparing them is verification.
+    pub async fn rows(&self, after_seq: u64, limit: u32) -> Result<Vec<verify::Row>, StoreError> {
+        let page = self.page(after_seq, limit).await?;
+        Ok(page
+            .into_iter()
+            .map(|(chain, body)| verify::Row {
+                chain,
+                body: body.body,
+            })
+            .collect())
+    }
+
+    /// The cursor of one watch.
+    pub async fn cursor(&self, source: &str) -> Result<Option<Cursor>, StoreError> {
+        let cursors = self.cursors().await?;
+        Ok(cursors.into_iter().find(|cursor| cursor.source == source))
+    }
+
+    /// The cursors of all watches, by source.
+    pub async fn cursors(&self) -> Result<Vec<Cursor>, StoreError> {
+        let reading = async {
+            sqlx::query(
+                "SELECT source, resource_version, complete_to, observed_at FROM cursor \
+                 ORDER BY source",
+            )
+            .fetch_all(self.reader())
+            .await
+            .map_err(failed("read cursors"))
+        };
+        self.within("read cursors", reading)
+            .await?
+            .iter()
+            .map(cursor_of)
+            .collect()
+    }
+
+    /// At most `limit` rows after row `after_seq`: what the chain says and what the tables hold.
+    pub(crate) async fn page(
+        &self,
+        after_seq: u64,
+        limit: u32,
+    ) -> Result<Vec<(ChainRow, ChainBody)>, StoreError> {
+        let reading = async {
+            let after = to_integer("sequence number", after_seq)?;
+            let rows = sqlx::query(CHAIN)
+                .bind(after)
+                .bind(limit)
+                .fetch_all(self.reader())
+                .await
+                .map_err(failed("read the chain"))?;
+            let chain = rows
+                .iter()
+                .map(chain_of)
+                .collect::<Result<Vec<_>, StoreError>>()?;
+            let last = chain.last().map_or(after_seq, |row| row.seq);
+            let bodies = self
+                .bodies(after, to_integer("sequence number", last)?)
+                .await?;
+            Ok::<_, StoreError>((chain, bodies))
+        };
+        let (chain, mut bodies) = self.within("read the chain", reading).await?;
+        chain
+            .into_iter()
+            .map(|row| match bodies.remove(&row.seq) {
+                Some(body) => Ok((row, body)),
+                None => Err(StoreError::Corrupt {
+                    seq: row.seq,
+                    what: format!("there is no body of {} {}", row.kind, row.key),
+                }),
+            })
+            .collect()
+    }
+
+    /// What the tables hold of every row after `after` up to `last`. Rows are never changed, so
+    /// three statements see what one transaction would see.
+    async fn bodies(&self, after: i64, last: i64) -> Result<BTreeMap<u64, ChainBody>, StoreError> {
+        let mut bodies = BTreeMap::new();
+        for row in self.between(FACTS_BETWEEN, after, last).await? {
+            let seq = seq_of(&row)?;
+            bodies.insert(seq, ChainBody::of_fact(&fact_of(seq, &row)?)?);
+        }
+        for row in self.between(DOCUMENTS_BETWEEN, after, last).await? {
+            bodies.insert(seq_of(&row)?, ChainBody::of_document(&document_of(&row)?));
+        }
+        for (chain, entry) in gather_entries(&self.between(ENTRIES_BETWEEN, after, last).await?)? {
+            bodies.insert(chain.seq, ChainBody::of_entry(&entry)?);
+        }
+        Ok(bodies)
+    }
+
+    /// The rows of one of the statements that take two sequence numbers.
+    async fn between(
+        &self,
+        sql: &'static str,
+        after: i64,
+        last: i64,
+    ) -> Result<Vec<SqliteRow>, StoreError> {
+        sqlx::query(sql)
+            .bind(after)
+            .bind(last)
+            .fetch_all(self.reader())
+            .await
+            .map_err(failed("read rows"))
+    }
+}
+
+/// The facts of rows, each compared with the chain.
+fn trusted_facts(rows: &[SqliteRow]) -> Result<Vec<Recorded<Fact>>, StoreError> {
+    rows.iter()
+        .map(|row| {
+            let chain = chain_of(row)?;
+            let fact = fact_of(chain.seq, row)?;
+            ChainBody::of_fact(&fact)?.trusted(&chain)?;
+            Ok(recorded(chain, fact))
+        })
+        .collect()
+}
+
+/// The document of a row, compared with the chain.
+fn trusted_document(row: &SqliteRow) -> Result<Recorded<RawDocument>, StoreError> {
+    let chain = chain_of(row)?;
+    let document = document_of(row)?;
+    ChainBody::of_document(&document).trusted(&chain)?;
+    Ok(recorded(chain, document))
+}
+
+/// The document behind its text. The columns beside the text are not covered by its digest, so
+/// they are compared with what the document says itself.
+fn decoded<D: Document>(raw: Recorded<RawDocument>) -> Result<Recorded<D>, StoreError> {
+    let Recorded {
+        seq,
+        hash,
+        value:
+            RawDocument {
+                kind,
+                key,
+                subject,
+                body,
+            },
+    } = raw;
+    let value: D = match serde_json::from_str(&body) {
+        Ok(value) => value,
+        Err(source) => {
+            return Err(StoreError::Decode {
+                seq,
+                kind,
+                key,
+                source,
+            });
+        }
+    };
+    if value.key() != key || value.subject() != subject {
+        return Err(StoreError::Corrupt {
+            seq,
+            what: format!("{kind} {key} of {subject} names itself {}", value.key()),
+        });
+    }
+    Ok(Recorded { seq, hash, value })
+}

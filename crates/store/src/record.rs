@@ -1,0 +1,172 @@
+//! What goes into the store and what comes out of it.
+
+use leasehold_ledger::canonical::{Digest, canonical_json};
+use leasehold_ledger::document::Document;
+use leasehold_ledger::fact::Fact;
+use leasehold_ledger::journal::Entry;
+use leasehold_ledger::time::Second;
+
+use crate::StoreError;
+
+/// One thing to remember.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// An observation of a meter.
+    Fact(Fact),
+    /// A piece of evidence. [`Record::document`] makes it.
+    Document {
+        /// The kind of the document.
+        kind: String,
+        /// Its key, unique within the kind for ever.
+        key: String,
+        /// What it is listed by.
+        subject: String,
+        /// Its canonical JSON.
+        body: String,
+    },
+    /// An entry of the journal.
+    Entry(Entry),
+}
+
+impl Record {
+    /// The record of a document.
+    ///
+    /// Fails with [`StoreError::Canonical`] when the document has no canonical form, for instance
+    /// because a snapshot inside it holds a float.
+    pub fn document<D: Document>(document: &D) -> Result<Self, StoreError> {
+        let key = document.key();
+        let body = canonical_json(document).map_err(|source| StoreError::Canonical {
+            what: format!("{} {key}", D::KIND),
+            source,
+        })?;
+        Ok(Self::Document {
+            kind: D::KIND.to_owned(),
+            key,
+            subject: document.subject(),
+            body,
+        })
+    }
+}
+
+impl From<Fact> for Record {
+    fn from(fact: Fact) -> Self {
+        Self::Fact(fact)
+    }
+}
+
+impl From<Entry> for Record {
+    fn from(entry: Entry) -> Self {
+        Self::Entry(entry)
+    }
+}
+
+/// Where a watch continues after a restart, committed together with the facts that it brought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// The watch, for instance "pods".
+    pub source: String,
+    /// The resourceVersion that the watch has passed.
+    pub resource_version: String,
+    /// The instant up to which the source is known completely, when that is known.
+    pub complete_to: Option<Second>,
+    /// When this was observed, by the server's clock.
+    pub observed_at: Second,
+}
+
+/// What is written together or not at all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// The records, appended in this order.
+    pub records: Vec<Record>,
+    /// The cursors to move.
+    pub cursors: Vec<Cursor>,
+    /// Refuse the batch when the ledger's last row is not this one: what was computed from the
+    /// ledger must not be written over news. `None` appends whatever the head is.
+    pub expect_head: Option<u64>,
+}
+
+impl Batch {
+    /// A batch of records without cursors, for any head.
+    pub fn of(records: Vec<Record>) -> Self {
+        Self {
+            records,
+            cursors: Vec::new(),
+            expect_head: None,
+        }
+    }
+
+    /// The same batch, refused unless the ledger's last row is `head`.
+    #[must_use]
+    pub fn expecting(self, head: u64) -> Self {
+        Self {
+            expect_head: Some(head),
+            ..self
+        }
+    }
+
+    /// The same batch with one more cursor to move.
+    #[must_use]
+    pub fn with_cursor(mut self, cursor: Cursor) -> Self {
+        self.cursors.push(cursor);
+        self
+    }
+}
+
+/// Something remembered, with its place in the chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded<T> {
+    /// The row of the chain, from 1.
+    pub seq: u64,
+    /// The hash of the chain at this row.
+    pub hash: Digest,
+    /// What is remembered.
+    pub value: T,
+}
+
+/// A document as it is stored, whatever its kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawDocument {
+    /// The kind of the document.
+    pub kind: String,
+    /// Its key within the kind.
+    pub key: String,
+    /// What it is listed by.
+    pub subject: String,
+    /// Its canonical JSON.
+    pub body: String,
+}
+
+/// What a commit did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// The rows that were appended, in the batch's order; empty when all was known.
+    pub appended: Vec<u64>,
+    /// How many records the ledger held already.
+    pub unchanged: usize,
+    /// The last row after the commit; 0 in an empty ledger.
+    pub head_seq: u64,
+    /// The hash of the chain after the commit.
+    pub head: Digest,
+}
+
+/// Which facts to read; what is `None` does not restrict.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FactFilter {
+    /// Facts of this department's code.
+    pub department: Option<String>,
+    /// Facts of the tenancy of this name.
+    pub tenancy: Option<String>,
+    /// Facts up to and including this row.
+    pub until_seq: Option<u64>,
+    /// Facts of the object with this uid.
+    pub uid: Option<String>,
+}
+
+/// What a successful integrity check went through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Integrity {
+    /// How many rows were recomputed.
+    pub rows: u64,
+    /// The hash at the end.
+    pub head: Digest,
+}

@@ -1,0 +1,104 @@
+//! The database itself refuses to change what was written.
+
+use sqlx::Executor;
+
+use crate::fixtures::{Home, at, one_of_each};
+
+/// Statements that must all fail, one group per table.
+const FORBIDDEN: [&str; 12] = [
+    "UPDATE chain SET inserted_at = 0",
+    "DELETE FROM chain",
+    "UPDATE fact SET quantity = 1",
+    "DELETE FROM fact",
+    "UPDATE document SET subject = 'x'",
+    "DELETE FROM document",
+    "UPDATE entry SET department = 'x'",
+    "DELETE FROM entry",
+    "UPDATE posting SET amount = 1",
+    "DELETE FROM posting",
+    "UPDATE meta SET value = 'true'",
+    "DELETE FROM meta",
+];
+
+/// The same through the back door: an insertion that would replace, or that comes too late.
+const DISGUISED: [&str; 7] = [
+    "INSERT OR REPLACE INTO chain SELECT seq, kind, key, digest, prev, hash, 0 FROM chain \
+     WHERE seq = 1",
+    "INSERT OR REPLACE INTO fact SELECT seq, cluster, etcd, uid, version, meter, kind, at, 1, \
+     department, tenancy, incarnation, system, provider, contract, budget, request, object, \
+     estimated, lower_at, upper_at, evidence FROM fact",
+    "INSERT OR REPLACE INTO document SELECT seq, kind, key, subject, '{}' FROM document",
+    "INSERT OR REPLACE INTO entry SELECT seq, id, kind, at, 'x', period FROM entry",
+    "INSERT OR REPLACE INTO posting SELECT entry, n, account, 1 FROM posting",
+    "INSERT INTO posting VALUES (3, 3, 'ar/gov-office', 1)",
+    "INSERT OR REPLACE INTO meta VALUES ('rehearsal', 'true')",
+];
+
+#[tokio::test]
+async fn every_update_and_delete_of_every_append_only_table_is_refused() {
+    let home = Home::new();
+    let store = home.open().await;
+    store.commit(&one_of_each(), at(0)).await.unwrap();
+    let mut prompt = home.prompt().await;
+    for sql in FORBIDDEN {
+        let refused = prompt.execute(sql).await.unwrap_err().to_string();
+        assert!(refused.contains("append-only: "), "{sql}: {refused}");
+    }
+    assert_eq!(store.integrity().await.unwrap().rows, 4);
+}
+
+#[tokio::test]
+async fn an_insertion_that_would_replace_or_amend_history_is_refused() {
+    let home = Home::new();
+    let store = home.open().await;
+    store.commit(&one_of_each(), at(0)).await.unwrap();
+    let mut prompt = home.prompt().await;
+    for sql in DISGUISED {
+        let refused = prompt.execute(sql).await.unwrap_err().to_string();
+        assert!(refused.contains("append-only: "), "{sql}: {refused}");
+    }
+    assert_eq!(store.integrity().await.unwrap().rows, 4);
+}
+
+#[tokio::test]
+async fn the_chain_takes_only_the_next_row_that_links_to_its_head() {
+    let home = Home::new();
+    let store = home.open().await;
+    store.commit(&one_of_each(), at(0)).await.unwrap();
+    let mut prompt = home.prompt().await;
+    for (sql, reason) in [
+        (
+            "INSERT INTO chain VALUES (6, 'fact', 'k', 'd', 'p', 'h', 0)",
+            "next sequence number",
+        ),
+        (
+            "INSERT INTO chain VALUES (5, 'fact', 'k', 'd', 'p', 'h', 0)",
+            "links to its head",
+        ),
+    ] {
+        let refused = prompt.execute(sql).await.unwrap_err().to_string();
+        assert!(refused.contains(reason), "{sql}: {refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_cursor_is_the_one_thing_that_moves() {
+    let home = Home::new();
+    let store = home.open().await;
+    let mut prompt = home.prompt().await;
+    prompt
+        .execute("INSERT INTO cursor VALUES ('pods', '7', NULL, 0)")
+        .await
+        .unwrap();
+    prompt
+        .execute("UPDATE cursor SET resource_version = '8'")
+        .await
+        .unwrap();
+    let cursor = store.cursor("pods").await.unwrap().unwrap();
+    assert_eq!(
+        (cursor.resource_version.as_str(), cursor.complete_to),
+        ("8", None)
+    );
+    prompt.execute("DELETE FROM cursor").await.unwrap();
+    assert!(store.cursors().await.unwrap().is_empty());
+}

@@ -1,0 +1,263 @@
+//! A batch is written whole, once, or not at all.
+
+use std::time::Duration;
+
+use leasehold_ledger::canonical::digest_bytes;
+use leasehold_ledger::document::EffectiveDoc;
+use leasehold_ledger::fact::Fact;
+use leasehold_ledger::journal::{Entry, genesis};
+use leasehold_ledger::money::Money;
+use leasehold_store::{Batch, Cursor, FactFilter, Record, Store, StoreError};
+use sqlx::Executor;
+
+use crate::fixtures::{Home, at, effective, entry, fact, facts};
+
+fn cursor(version: &str) -> Cursor {
+    Cursor {
+        source: "pods".to_owned(),
+        resource_version: version.to_owned(),
+        complete_to: Some(at(60)),
+        observed_at: at(61),
+    }
+}
+
+async fn all_facts(store: &Store) -> Vec<Fact> {
+    let recorded = store.facts(&FactFilter::default()).await.unwrap();
+    recorded
+        .into_iter()
+        .map(|recorded| recorded.value)
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn batches_that_eight_tasks_deliver_at_once_are_written_once() {
+    let home = Home::new();
+    let store = home.open().await;
+    // Three batches of twenty facts; the last five of each are the first five of the next.
+    let batches: Vec<Batch> = (0..3)
+        .map(|n| facts((n * 15..n * 15 + 20).map(|i| fact(&format!("pod-{i}"), i))))
+        .collect();
+
+    let mut tasks = Vec::new();
+    for task in 0..8 {
+        let (store, mut batches) = (store.clone(), batches.clone());
+        batches.rotate_left(task % 3);
+        tasks.push(tokio::spawn(async move {
+            let (mut appended, mut unchanged) = (0, 0);
+            for batch in &batches {
+                let committed = store.commit(batch, at(100)).await.unwrap();
+                appended += committed.appended.len();
+                unchanged += committed.unchanged;
+            }
+            (appended, unchanged)
+        }));
+    }
+    let (mut appended, mut unchanged) = (0, 0);
+    for task in tasks {
+        let (task_appended, task_unchanged) = task.await.unwrap();
+        appended += task_appended;
+        unchanged += task_unchanged;
+    }
+
+    // 3 × 20 facts with 2 × 5 in common are 50; each task delivered 60.
+    assert_eq!(appended, 50);
+    assert_eq!(unchanged, 8 * 60 - 50);
+    let mut uids: Vec<String> = all_facts(&store)
+        .await
+        .into_iter()
+        .map(|fact| fact.source.uid)
+        .collect();
+    uids.sort();
+    let mut expected: Vec<String> = (0..50).map(|i| format!("pod-{i}")).collect();
+    expected.sort();
+    assert_eq!(uids, expected);
+    assert_eq!(store.integrity().await.unwrap().rows, 50);
+}
+
+#[tokio::test]
+async fn a_key_with_another_body_refuses_the_whole_batch() {
+    let store = Store::in_memory().await.unwrap();
+    let known = fact("web-1", 7);
+    let before = store
+        .commit(&facts([known.clone()]), at(100))
+        .await
+        .unwrap();
+
+    let other = Fact {
+        quantity: 501,
+        ..known.clone()
+    };
+    let batch = facts([fact("web-0", 1), other, fact("web-2", 9)]).with_cursor(cursor("9"));
+    let refused = store.commit(&batch, at(101)).await.unwrap_err();
+
+    let StoreError::KeyConflict { kind, key, seq, .. } = refused else {
+        panic!("expected KeyConflict, got {refused}");
+    };
+    assert_eq!((kind.as_str(), seq), ("fact", 1));
+    assert_eq!(key, known.key());
+    assert_eq!(all_facts(&store).await, [known]);
+    assert!(store.cursors().await.unwrap().is_empty());
+    assert_eq!(store.head().await.unwrap(), (1, before.head));
+}
+
+#[tokio::test]
+async fn a_document_key_with_another_body_is_refused_and_the_old_one_stays() {
+    let store = Store::in_memory().await.unwrap();
+    let first = effective("oa", 3);
+    let mut second = first.clone();
+    second.not_before = at(3600);
+    store
+        .commit(&Batch::of(vec![Record::document(&first).unwrap()]), at(0))
+        .await
+        .unwrap();
+
+    let batch = Batch::of(vec![Record::document(&second).unwrap()]);
+    let refused = store.commit(&batch, at(1)).await.unwrap_err();
+
+    let StoreError::KeyConflict { kind, key, .. } = refused else {
+        panic!("expected KeyConflict, got {refused}");
+    };
+    assert_eq!(kind, "document");
+    assert_eq!(key, "effective/gov-office/oa/1/3");
+    let kept = store
+        .document::<EffectiveDoc>("gov-office/oa/1/3")
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(kept.value, first);
+}
+
+#[tokio::test]
+async fn what_is_twice_in_one_batch_is_one_row() {
+    let store = Store::in_memory().await.unwrap();
+    let batch = facts([fact("web-1", 7), fact("web-1", 7)]);
+    let committed = store.commit(&batch, at(100)).await.unwrap();
+    assert_eq!((committed.appended, committed.unchanged), (vec![1], 1));
+}
+
+#[tokio::test]
+async fn cursors_move_with_the_facts_and_even_when_all_facts_are_known() {
+    let store = Store::in_memory().await.unwrap();
+    let batch = facts([fact("web-1", 7)]);
+    store
+        .commit(&batch.clone().with_cursor(cursor("7")), at(100))
+        .await
+        .unwrap();
+    store
+        .commit(&batch.with_cursor(cursor("8")), at(101))
+        .await
+        .unwrap();
+    assert_eq!(store.cursor("pods").await.unwrap(), Some(cursor("8")));
+    assert_eq!(store.cursor("claims").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_batch_computed_from_an_older_head_is_refused() {
+    let store = Store::in_memory().await.unwrap();
+    assert_eq!(store.head().await.unwrap(), (0, genesis()));
+    store
+        .commit(&facts([fact("web-1", 7)]).expecting(0), at(0))
+        .await
+        .unwrap();
+
+    let late = facts([fact("web-2", 8)]).expecting(0);
+    let refused = store.commit(&late, at(1)).await.unwrap_err();
+
+    assert!(
+        matches!(
+            refused,
+            StoreError::Conflict {
+                expected: 0,
+                found: 1
+            }
+        ),
+        "{refused}"
+    );
+    assert_eq!(all_facts(&store).await, [fact("web-1", 7)]);
+    store.commit(&late.expecting(1), at(2)).await.unwrap();
+    assert_eq!(store.head().await.unwrap().0, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_closes_computed_from_one_head_only_one_is_written() {
+    let home = Home::new();
+    let store = home.open().await;
+    let close = |period: &str| Batch::of(vec![Record::from(entry(period))]).expecting(0);
+    let (first, second) = (close("2026-08"), close("2026-09"));
+    let (a, b) = tokio::join!(store.commit(&first, at(0)), store.commit(&second, at(0)));
+    assert!(a.is_ok() != b.is_ok(), "{a:?} {b:?}");
+    assert_eq!(store.entries(None).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn an_entry_that_does_not_balance_is_refused_with_its_batch() {
+    let store = Store::in_memory().await.unwrap();
+    let mut crooked: Entry = entry("2026-09");
+    crooked.postings[0].amount = Money::from_minor(4485);
+    let batch = Batch::of(vec![Record::from(fact("web-1", 7)), Record::from(crooked)]);
+    let refused = store.commit(&batch, at(0)).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Entry { .. }), "{refused}");
+    assert_eq!(store.head().await.unwrap().0, 0);
+}
+
+#[tokio::test]
+async fn a_document_that_is_not_canonical_is_refused() {
+    let store = Store::in_memory().await.unwrap();
+    for body in [r#"{"b":1,"a":2}"#, r#"{"a": 1}"#, r#"{"a":0.5}"#, "{"] {
+        let record = Record::Document {
+            kind: "note".to_owned(),
+            key: "1".to_owned(),
+            subject: "gov-office".to_owned(),
+            body: body.to_owned(),
+        };
+        let refused = store
+            .commit(&Batch::of(vec![record]), at(0))
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(refused, StoreError::NotCanonical { .. }),
+            "{body}: {refused}"
+        );
+    }
+    assert_eq!(store.head().await.unwrap().0, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_that_another_program_blocks_ends_at_its_deadline_and_can_be_sent_again() {
+    let home = Home::new();
+    let store = home.open().await;
+    let batch = facts([fact("web-1", 7)]);
+    let mut other = home.prompt().await;
+    other.execute("BEGIN IMMEDIATE").await.unwrap();
+
+    let hasty = store.clone().with_deadline(Duration::from_millis(100));
+    let refused = hasty.commit(&batch, at(0)).await.unwrap_err();
+    assert!(
+        matches!(
+            refused,
+            StoreError::Deadline {
+                milliseconds: 100,
+                ..
+            }
+        ),
+        "{refused}"
+    );
+
+    other.execute("ROLLBACK").await.unwrap();
+    let committed = store.commit(&batch, at(1)).await.unwrap();
+    assert_eq!((committed.appended, committed.unchanged), (vec![1], 0));
+    assert_eq!(all_facts(&store).await, [fact("web-1", 7)]);
+}
+
+#[tokio::test]
+async fn insertion_times_are_not_part_of_the_chain() {
+    let (one, two) = (
+        Store::in_memory().await.unwrap(),
+        Store::in_memory().await.unwrap(),
+    );
+    let batch = facts([fact("web-1", 7), fact("web-2", 8)]);
+    let a = one.commit(&batch, at(0)).await.unwrap();
+    let b = two.commit(&batch, at(86_400)).await.unwrap();
+    assert_eq!(a.head, b.head);
+    assert_ne!(a.head, digest_bytes(b""));
+}

@@ -1,0 +1,16 @@
+//! The store from outside: what it takes, what it refuses, and what survives.
+
+#[cfg(test)]
+mod append_only;
+#[cfg(test)]
+mod corruption;
+#[cfg(test)]
+mod exactly_once;
+#[cfg(test)]
+mod fixtures;
+#[cfg(test)]
+mod opening;
+#[cfg(test)]
+mod periods;
+#[cfg(test)]
+mod reading;

@@ -1,0 +1,334 @@
+//! What comes out is what went in.
+
+use leasehold_ledger::canonical::{canonical_json, digest_bytes};
+use leasehold_ledger::document::{EffectiveDoc, row_key, split_row_key};
+use leasehold_ledger::fact::{Bounds, Fact, FactKind, Meter};
+use leasehold_ledger::journal::{Entry, EntryKind};
+use leasehold_ledger::time::Second;
+use leasehold_ledger::verify::verify;
+use leasehold_store::{Batch, FactFilter, Record, Recorded, Store, StoreError};
+
+use crate::fixtures::{at, effective, entry, fact, facts, one_of_each};
+
+fn values<T>(recorded: Vec<Recorded<T>>) -> Vec<T> {
+    recorded
+        .into_iter()
+        .map(|recorded| recorded.value)
+        .collect()
+}
+
+/// The next observation of the same object.
+fn then(before: &Fact, version: u32, kind: FactKind) -> Fact {
+    let mut next = before.clone();
+    next.source.version = version.to_string();
+    next.kind = kind;
+    next.at = at(i64::from(version));
+    next
+}
+
+#[tokio::test]
+async fn every_field_of_a_fact_survives() {
+    let store = Store::in_memory().await.unwrap();
+    let plain = fact("web-1", 7);
+    let mut full = fact("web-2", 8);
+    full.source.etcd = u32::MAX;
+    full.meter = Meter::Pod {
+        resource: "nvidia.com/gpu".to_owned(),
+    };
+    full.kind = FactKind::Closed;
+    full.quantity = i64::MAX;
+    full.estimated = true;
+    full.bounds = Some(Bounds {
+        lower: at(-5),
+        upper: at(9),
+    });
+    full.subject.incarnation = 2;
+    full.subject.object = "Pod '市政府办'; DROP TABLE fact; -- \"\\\n".to_owned();
+    let mut early = fact("web-3", 9);
+    early.at = Second::new(-1);
+    early.meter = Meter::Claim {
+        storage_class: "ssd".to_owned(),
+    };
+
+    let expected = vec![plain, full, early];
+    store
+        .commit(&facts(expected.clone()), at(100))
+        .await
+        .unwrap();
+
+    assert_eq!(
+        values(store.facts(&FactFilter::default()).await.unwrap()),
+        expected
+    );
+}
+
+#[tokio::test]
+async fn a_filter_restricts_by_each_of_its_fields() {
+    let store = Store::in_memory().await.unwrap();
+    let a = fact("a", 1);
+    let mut b = fact("b", 2);
+    b.subject.tenancy = "web".to_owned();
+    let mut c = fact("c", 3);
+    c.subject.department = "edu-bureau".to_owned();
+    store
+        .commit(&facts([a.clone(), b.clone(), c.clone()]), at(100))
+        .await
+        .unwrap();
+    let all = FactFilter::default;
+
+    for (filter, expected) in [
+        (all(), vec![&a, &b, &c]),
+        (
+            FactFilter {
+                department: Some("gov-office".to_owned()),
+                ..all()
+            },
+            vec![&a, &b],
+        ),
+        (
+            FactFilter {
+                tenancy: Some("oa".to_owned()),
+                ..all()
+            },
+            vec![&a, &c],
+        ),
+        (
+            FactFilter {
+                uid: Some("b".to_owned()),
+                ..all()
+            },
+            vec![&b],
+        ),
+        (
+            FactFilter {
+                until_seq: Some(2),
+                ..all()
+            },
+            vec![&a, &b],
+        ),
+        (
+            FactFilter {
+                until_seq: Some(0),
+                ..all()
+            },
+            vec![],
+        ),
+        (
+            FactFilter {
+                until_seq: Some(u64::MAX),
+                ..all()
+            },
+            vec![&a, &b, &c],
+        ),
+        (
+            FactFilter {
+                department: Some("gov-office".to_owned()),
+                tenancy: Some("oa".to_owned()),
+                ..all()
+            },
+            vec![&a],
+        ),
+    ] {
+        let read = values(store.facts(&filter).await.unwrap());
+        assert_eq!(read.iter().collect::<Vec<_>>(), expected, "{filter:?}");
+    }
+}
+
+#[tokio::test]
+async fn open_objects_are_those_whose_last_opening_has_no_end_after_it() {
+    let store = Store::in_memory().await.unwrap();
+    let running = fact("running", 1);
+    let resized = fact("resized", 2);
+    let larger = Fact {
+        quantity: 900,
+        ..then(&resized, 12, FactKind::Changed)
+    };
+    let ended = fact("ended", 3);
+    let corrected = fact("corrected", 4);
+    let leased = Fact {
+        meter: Meter::Lease {
+            item: "vcpu-x86".to_owned(),
+        },
+        ..fact("lease", 5)
+    };
+    let again = then(&leased, 25, FactKind::Opened);
+    let memory = Fact {
+        meter: Meter::Pod {
+            resource: "memory".to_owned(),
+        },
+        ..fact("ended", 3)
+    };
+    let sequence = vec![
+        running.clone(),
+        resized,
+        ended.clone(),
+        corrected.clone(),
+        leased.clone(),
+        memory.clone(),
+        larger.clone(),
+        then(&ended, 13, FactKind::Closed),
+        then(&corrected, 14, FactKind::Closed),
+        then(&corrected, 15, FactKind::Superseded),
+        then(&leased, 15, FactKind::Closed),
+        again.clone(),
+        // told late: a change that came before the end
+        then(&ended, 12, FactKind::Changed),
+    ];
+    store.commit(&facts(sequence), at(100)).await.unwrap();
+
+    let pods = values(store.open_objects("pod/").await.unwrap());
+    assert_eq!(pods, [running.clone(), memory.clone(), larger.clone()]);
+    assert_eq!(
+        values(store.open_objects("lease/").await.unwrap()),
+        [again.clone()]
+    );
+    assert_eq!(
+        values(store.open_objects("").await.unwrap()),
+        [running, memory, larger, again]
+    );
+    assert!(store.open_objects("pod/%").await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn documents_are_found_by_key_by_subject_and_up_to_a_row() {
+    let store = Store::in_memory().await.unwrap();
+    let documents = [effective("oa", 1), effective("web", 1), effective("oa", 2)];
+    let records = documents
+        .iter()
+        .map(|document| Record::document(document).unwrap())
+        .collect();
+    store.commit(&Batch::of(records), at(100)).await.unwrap();
+    let [first, second, third] = documents;
+
+    let found = store
+        .document::<EffectiveDoc>("gov-office/web/1/1")
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!((found.seq, found.value), (2, second.clone()));
+    assert_eq!(
+        store
+            .document::<EffectiveDoc>("gov-office/web/1/9")
+            .await
+            .unwrap(),
+        None
+    );
+
+    let read = async |subject: Option<&'static str>, until: Option<u64>| {
+        values(
+            store
+                .documents::<EffectiveDoc>(subject, until)
+                .await
+                .unwrap(),
+        )
+    };
+    assert_eq!(
+        read(None, None).await,
+        [first.clone(), second.clone(), third.clone()]
+    );
+    assert_eq!(
+        read(Some("gov-office/oa"), None).await,
+        [first.clone(), third]
+    );
+    assert_eq!(read(None, Some(2)).await, [first.clone(), second]);
+    assert_eq!(read(Some("gov-office/oa"), Some(2)).await, [first]);
+    assert!(read(Some("gov-office"), None).await.is_empty());
+    assert!(
+        store
+            .raw_documents("release", None, None)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+}
+
+#[tokio::test]
+async fn the_journal_comes_back_with_all_postings_and_up_to_a_row() {
+    let store = Store::in_memory().await.unwrap();
+    let nothing_owed = Entry::new(
+        "expire/gov-office/servers-2024".to_owned(),
+        EntryKind::Expire,
+        at(0),
+        "gov-office".to_owned(),
+        None,
+        vec![],
+    )
+    .unwrap();
+    let entries = [entry("2026-08"), nothing_owed, entry("2026-09")];
+    let records = entries.iter().cloned().map(Record::from).collect();
+    store.commit(&Batch::of(records), at(100)).await.unwrap();
+
+    assert_eq!(values(store.entries(None).await.unwrap()), entries);
+    assert_eq!(values(store.entries(Some(2)).await.unwrap()), entries[..2]);
+    assert!(store.entries(Some(0)).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn rows_carry_the_canonical_json_that_the_chain_has_the_digest_of() {
+    let store = Store::in_memory().await.unwrap();
+    store.commit(&one_of_each(), at(100)).await.unwrap();
+
+    let rows = store.rows(0, 3).await.unwrap();
+
+    let expected = [
+        (
+            "fact",
+            fact("web-1", 7).key(),
+            canonical_json(&fact("web-1", 7)).unwrap(),
+        ),
+        (
+            "document",
+            row_key(&effective("oa", 3)),
+            canonical_json(&effective("oa", 3)).unwrap(),
+        ),
+        (
+            "entry",
+            "close/2026-08/gov-office".to_owned(),
+            canonical_json(&entry("2026-08")).unwrap(),
+        ),
+    ];
+    assert_eq!(rows.len(), expected.len(), "no more than the limit");
+    for (row, (kind, key, body)) in rows.iter().zip(expected) {
+        assert_eq!((row.chain.kind.as_str(), &row.chain.key), (kind, &key));
+        assert_eq!(row.body, body);
+        assert_eq!(row.chain.digest, digest_bytes(body.as_bytes()));
+    }
+    assert_eq!(
+        split_row_key(&rows[1].chain.key),
+        Some(("effective", "gov-office/oa/1/3")),
+        "the ledger takes the key of a document row apart again"
+    );
+    let rest: Vec<u64> = store
+        .rows(3, 100)
+        .await
+        .unwrap()
+        .iter()
+        .map(|row| row.chain.seq)
+        .collect();
+    assert_eq!(rest, [4]);
+    assert!(store.rows(4, 100).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_the_store_wrote_passes_the_ledgers_own_verification_page_by_page() {
+    let store = Store::in_memory().await.unwrap();
+    store
+        .commit(&facts([fact("web-1", 7), fact("web-2", 8)]), at(0))
+        .await
+        .unwrap();
+    let document = Record::document(&effective("oa", 3)).unwrap();
+    let committed = store
+        .commit(&Batch::of(vec![document]), at(1))
+        .await
+        .unwrap();
+
+    let mut rows = store.rows(0, 2).await.unwrap();
+    rows.extend(store.rows(2, 2).await.unwrap());
+    let report = verify(
+        rows.into_iter().map(Ok::<_, StoreError>),
+        Some(&committed.head),
+    );
+
+    assert_eq!(report.finding, None);
+    assert_eq!((report.rows, report.head), (3, committed.head));
+}
