@@ -42,7 +42,10 @@ pub fn set(
     let status = if new.holds { "True" } else { "False" };
     let mut message = new.message.to_owned();
     if message.len() > 32_000 {
-        let cut = (0..=32_000).rev().find(|i| message.is_char_boundary(*i)).unwrap_or(0);
+        let cut = (0..=32_000)
+            .rev()
+            .find(|i| message.is_char_boundary(*i))
+            .unwrap_or(0);
         message.truncate(cut);
     }
     let fresh = Condition {
@@ -60,7 +63,10 @@ pub fn set(
             } else {
                 fresh.last_transition_time.clone()
             };
-            *old = Condition { last_transition_time: since, ..fresh };
+            *old = Condition {
+                last_transition_time: since,
+                ..fresh
+            };
         }
         None => conditions.push(fresh),
     }
@@ -73,7 +79,9 @@ pub fn clear(conditions: &mut Vec<Condition>, type_: &str) {
 
 /// Whether the condition of this type is `True`.
 pub fn holds(conditions: &[Condition], type_: &str) -> bool {
-    conditions.iter().any(|c| c.type_ == type_ && c.status == "True")
+    conditions
+        .iter()
+        .any(|c| c.type_ == type_ && c.status == "True")
 }
 
 #[cfg(test)]
@@ -87,12 +95,20 @@ mod tests {
     #[test]
     fn the_transition_time_moves_only_with_the_status() {
         let mut list = Vec::new();
-        let mut new = NewCondition { type_: types::READY, holds: false, reason: "A", message: "a" };
+        let mut new = NewCondition {
+            type_: types::READY,
+            holds: false,
+            reason: "A",
+            message: "a",
+        };
         set(&mut list, &new, Some(1), at(10));
         new.reason = "B";
         set(&mut list, &new, Some(2), at(20));
         assert_eq!(list[0].last_transition_time, Time(at(10)));
-        assert_eq!((list[0].reason.as_str(), list[0].observed_generation), ("B", Some(2)));
+        assert_eq!(
+            (list[0].reason.as_str(), list[0].observed_generation),
+            ("B", Some(2))
+        );
         new.holds = true;
         set(&mut list, &new, Some(2), at(30));
         assert_eq!(list[0].last_transition_time, Time(at(30)));

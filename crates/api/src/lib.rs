@@ -13,7 +13,9 @@ pub mod platform;
 pub mod tenancy;
 pub mod text;
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+};
 use kube::CustomResourceExt;
 
 /// Version of all three API groups.
@@ -21,7 +23,7 @@ pub const VERSION: &str = "v1alpha1";
 
 /// Every custom resource definition, in the order of the groups and kinds of the reference manual.
 pub fn definitions() -> Vec<CustomResourceDefinition> {
-    vec![
+    let mut definitions = vec![
         platform::CloudPolicy::crd(),
         platform::Cloudlet::crd(),
         platform::NetworkZone::crd(),
@@ -35,5 +37,42 @@ pub fn definitions() -> Vec<CustomResourceDefinition> {
         charging::HandoverReceipt::crd(),
         charging::BillingPeriod::crd(),
         charging::Statement::crd(),
-    ]
+    ];
+    for version in definitions
+        .iter_mut()
+        .flat_map(|d| d.spec.versions.iter_mut())
+    {
+        if let Some(schema) = version
+            .schema
+            .as_mut()
+            .and_then(|s| s.open_api_v3_schema.as_mut())
+        {
+            without_unsigned_formats(schema);
+        }
+    }
+    definitions
+}
+
+/// OpenAPI knows no unsigned formats, and the API server warns about them; `minimum` says the same.
+fn without_unsigned_formats(schema: &mut JSONSchemaProps) {
+    if schema
+        .format
+        .as_deref()
+        .is_some_and(|format| format.starts_with("uint"))
+    {
+        schema.format = None;
+    }
+    for property in schema
+        .properties
+        .iter_mut()
+        .flat_map(|map| map.values_mut())
+    {
+        without_unsigned_formats(property);
+    }
+    if let Some(JSONSchemaPropsOrArray::Schema(items)) = schema.items.as_mut() {
+        without_unsigned_formats(items);
+    }
+    if let Some(JSONSchemaPropsOrBool::Schema(values)) = schema.additional_properties.as_mut() {
+        without_unsigned_formats(values);
+    }
 }

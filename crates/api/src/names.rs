@@ -61,7 +61,9 @@ pub fn office_namespace(department: &str) -> String {
 
 /// The department code that an office namespace belongs to, if it is one.
 pub fn department_of_office(namespace: &str) -> Option<&str> {
-    namespace.strip_prefix("dept-").filter(|code| !code.is_empty())
+    namespace
+        .strip_prefix("dept-")
+        .filter(|code| !code.is_empty())
 }
 
 /// A tenancy namespace: `<code>--<name>`. Codes contain no `--`, so no two departments can meet.

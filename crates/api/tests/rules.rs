@@ -3,7 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kube::{CustomResourceExt, core::cel::{validate_cel, validate_cel_update}};
+use kube::{
+    CustomResourceExt,
+    core::cel::{validate_cel, validate_cel_update},
+};
 use leasehold_api::{
     charging::{Appraisal, Approval, BillingPeriod, HandoverReceipt, PriceBook, Statement},
     platform::{CloudPolicy, Cloudlet, NetworkZone},
@@ -104,7 +107,11 @@ fn every_rule_accepts_its_good_case_and_refuses_its_bad_one_by_name() {
         let bad = laid_over(&before, &[&case.reject]);
         let refusal = judge_kind(&case.kind, &bad, old)
             .expect_err(&format!("{} accepts its bad case", case.rule));
-        assert!(refusal.contains(&format!("rule {}:", case.rule)), "{}: {refusal}", case.rule);
+        assert!(
+            refusal.contains(&format!("rule {}:", case.rule)),
+            "{}: {refusal}",
+            case.rule
+        );
     }
 }
 
@@ -141,17 +148,35 @@ fn walk(path: &str, schema: &Value, bounded: bool) {
         Some("object") => {
             for (name, property) in schema["properties"].as_object().into_iter().flatten() {
                 let path = format!("{path}.{name}");
-                assert!(property.get("description").is_some(), "{path} is not described");
+                assert!(
+                    property.get("description").is_some(),
+                    "{path} is not described"
+                );
                 walk(&path, property, bounded);
             }
         }
         Some("array") => {
-            assert!(!bounded || schema.get("maxItems").is_some(), "{path} has no maxItems");
+            assert!(
+                !bounded || schema.get("maxItems").is_some(),
+                "{path} has no maxItems"
+            );
             walk(&format!("{path}[]"), &schema["items"], bounded);
         }
         Some("string") if bounded && !path.starts_with("Statement.") => {
-            assert!(fixed || schema.get("maxLength").is_some(), "{path} has no maxLength");
+            assert!(
+                fixed || schema.get("maxLength").is_some(),
+                "{path} has no maxLength"
+            );
         }
         _ => {}
     }
+}
+
+#[test]
+fn no_definition_uses_a_format_that_the_api_server_warns_about() {
+    let definitions = serde_json::to_string(&leasehold_api::definitions()).unwrap();
+    assert!(
+        !definitions.contains("\"uint"),
+        "an unsigned format is left"
+    );
 }

@@ -28,11 +28,23 @@ pub struct ContributionReference {
     shortname = "aps",
     category = "leasehold",
     derive = "PartialEq",
-    printcolumn(name = "Contribution", type_ = "string", json_path = ".spec.contribution.name"),
+    printcolumn(
+        name = "Contribution",
+        type_ = "string",
+        json_path = ".spec.contribution.name"
+    ),
     printcolumn(name = "Agency", type_ = "string", json_path = ".spec.agency"),
     printcolumn(name = "Report", type_ = "string", json_path = ".spec.reportNo"),
-    printcolumn(name = "Valid through", type_ = "string", json_path = ".spec.validThrough"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn(
+        name = "Valid through",
+        type_ = "string",
+        json_path = ".spec.validThrough"
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
 )]
 #[x_kube(validation = Rule::new("self == oldSelf").message("rule H22: an appraisal cannot change; write a new one under another name"))]
 #[x_kube(validation = Rule::new("self.baseDate <= self.validThrough").message("rule H04: the appraisal ends before its base date"))]
@@ -108,9 +120,17 @@ pub struct AppraisedDevice {
     shortname = "hor",
     category = "leasehold",
     derive = "PartialEq",
-    printcolumn(name = "Contribution", type_ = "string", json_path = ".spec.contribution.name"),
+    printcolumn(
+        name = "Contribution",
+        type_ = "string",
+        json_path = ".spec.contribution.name"
+    ),
     printcolumn(name = "Arrived", type_ = "string", json_path = ".spec.arrivedOn"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
 )]
 #[x_kube(validation = Rule::new("self == oldSelf").message("rule H23: a receipt cannot change; write a new one under another name"))]
 #[serde(rename_all = "camelCase")]

@@ -85,7 +85,10 @@ fn six() -> Percent {
 
 impl Default for Tax {
     fn default() -> Self {
-        Self { included: yes(), percent: six() }
+        Self {
+            included: yes(),
+            percent: six(),
+        }
     }
 }
 
@@ -105,7 +108,10 @@ pub struct PriceItem {
     pub category: Category,
     /// Resource that the item provides: cpu, memory, or an extended resource such as nvidia.com/gpu.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[a-z0-9]([-a-z0-9./]*[a-z0-9])?$"))]
+    #[schemars(
+        length(min = 1, max = 128),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9./]*[a-z0-9])?$")
+    )]
     pub resource: Option<String>,
     /// Storage class that the item provides.
     #[serde(default, skip_serializing_if = "Option::is_none")]

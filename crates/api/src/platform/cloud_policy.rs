@@ -29,7 +29,10 @@ use serde::{Deserialize, Serialize};
 pub struct CloudPolicySpec {
     /// Time zone of the office, by its IANA name. Months and days of every bill are those of this zone. Cannot change while the ledger holds facts.
     #[serde(default = "time_zone")]
-    #[schemars(length(min = 1, max = 64), regex(pattern = r"^[A-Za-z]+(/[A-Za-z0-9_+-]+){0,2}$"))]
+    #[schemars(
+        length(min = 1, max = 64),
+        regex(pattern = r"^[A-Za-z]+(/[A-Za-z0-9_+-]+){0,2}$")
+    )]
     #[x_kube(validation = Rule::new("self == oldSelf").message("rule P02: the time zone cannot change; statements of two zones would not join"))]
     pub time_zone: String,
     /// Currency of every amount. Only CNY, with two decimals, is supported.
@@ -138,12 +141,16 @@ fn zero() -> Amount {
 
 impl Default for AutoApproval {
     fn default() -> Self {
-        Self { ceiling_monthly: zero() }
+        Self {
+            ceiling_monthly: zero(),
+        }
     }
 }
 
 /// Charge categories of the catalogue.
-#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+#[derive(
+    Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Category {
     /// Networks and bandwidth.
@@ -183,12 +190,20 @@ fn hundred() -> u8 {
 }
 
 fn offset_classes() -> Vec<Category> {
-    vec![Category::Compute, Category::Storage, Category::Network, Category::Backup]
+    vec![
+        Category::Compute,
+        Category::Storage,
+        Category::Network,
+        Category::Backup,
+    ]
 }
 
 impl Default for Offset {
     fn default() -> Self {
-        Self { cap_percent: hundred(), classes: offset_classes() }
+        Self {
+            cap_percent: hundred(),
+            classes: offset_classes(),
+        }
     }
 }
 
@@ -212,7 +227,10 @@ fn thirty_six() -> u32 {
 
 impl Default for Credit {
     fn default() -> Self {
-        Self { periods: thirty_six(), cap_percent: hundred() }
+        Self {
+            periods: thirty_six(),
+            cap_percent: hundred(),
+        }
     }
 }
 
@@ -235,7 +253,11 @@ pub struct Hardware {
 
 impl Default for Hardware {
     fn default() -> Self {
-        Self { max_age_months: thirty_six(), reference_date: None, makers: Vec::new() }
+        Self {
+            max_age_months: thirty_six(),
+            reference_date: None,
+            makers: Vec::new(),
+        }
     }
 }
 
@@ -277,7 +299,10 @@ fn late_allowance() -> u32 {
 
 impl Default for Metering {
     fn default() -> Self {
-        Self { late_allowance_seconds: late_allowance(), estimate_bound: EstimateBound::Lower }
+        Self {
+            late_allowance_seconds: late_allowance(),
+            estimate_bound: EstimateBound::Lower,
+        }
     }
 }
 
@@ -327,7 +352,9 @@ fn grace() -> u32 {
 
 impl Default for ReleasePolicy {
     fn default() -> Self {
-        Self { grace_seconds: grace() }
+        Self {
+            grace_seconds: grace(),
+        }
     }
 }
 
@@ -364,7 +391,10 @@ fn default_memory() -> crate::text::QuantityText {
 
 impl Default for ContainerDefaults {
     fn default() -> Self {
-        Self { cpu: default_cpu(), memory: default_memory() }
+        Self {
+            cpu: default_cpu(),
+            memory: default_memory(),
+        }
     }
 }
 

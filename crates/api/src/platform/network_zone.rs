@@ -21,8 +21,16 @@ use std::collections::BTreeMap;
     printcolumn(name = "Network", type_ = "string", json_path = ".spec.network"),
     printcolumn(name = "Level", type_ = "integer", json_path = ".spec.protectionLevel"),
     printcolumn(name = "Classes", type_ = "string", json_path = ".spec.storageClasses"),
-    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type=='Ready')].status"
+    ),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
 )]
 #[serde(rename_all = "camelCase")]
 pub struct NetworkZoneSpec {
@@ -88,7 +96,10 @@ fn dns_pods() -> BTreeMap<String, String> {
 
 impl Default for Peer {
     fn default() -> Self {
-        Self { namespace: kube_system(), pod_labels: dns_pods() }
+        Self {
+            namespace: kube_system(),
+            pod_labels: dns_pods(),
+        }
     }
 }
 

@@ -69,7 +69,9 @@ pub struct Administrator {
 }
 
 /// Kinds of subject.
-#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+#[derive(
+    Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema,
+)]
 pub enum SubjectKind {
     /// One person or program.
     User,

@@ -90,7 +90,9 @@ pub struct Device {
 }
 
 /// Classes of device that can be credited.
-#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+#[derive(
+    Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema,
+)]
 pub enum DeviceClass {
     /// Server; proven by the node that it became.
     Server,

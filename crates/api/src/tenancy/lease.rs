@@ -158,7 +158,9 @@ pub struct Member {
 }
 
 /// What a member may do.
-#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+#[derive(
+    Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum MemberRole {
     /// Runs workloads.
@@ -186,7 +188,9 @@ pub struct Release {
 }
 
 /// Where a tenancy stands in its life.
-#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
+#[derive(
+    Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, JsonSchema,
+)]
 pub enum Phase {
     /// Asked for; something is missing or a person must decide.
     #[default]
@@ -371,4 +375,3 @@ pub struct HistoryEntry {
     /// What.
     pub what: String,
 }
-
