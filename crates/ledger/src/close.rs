@@ -295,6 +295,7 @@ fn statement(
         currency: input.policy.currency.clone(),
         totals: totals(&lines)?,
         lines,
+        more_lines: 0,
         credits: burns.iter().map(Credit::from).collect(),
         as_of,
         policy: input.policy_digest.clone(),

@@ -113,6 +113,8 @@ pub struct Line {
     pub contract: String,
     /// Budget item.
     pub budget: String,
+    /// Provider, who is paid for it.
+    pub provider: String,
     /// Catalogue item.
     pub item: String,
     /// The item's name for people.
@@ -233,6 +235,9 @@ pub struct Statement {
     pub currency: String,
     /// The charges, by id.
     pub lines: Vec<Line>,
+    /// Lines that were left out of a copy for the cluster; the document in the ledger has them all.
+    #[serde(default)]
+    pub more_lines: u32,
     /// The credits, in burn order.
     pub credits: Vec<Credit>,
     /// The sums.
@@ -384,6 +389,7 @@ pub fn line(rated: &RatedLine, offset: Money, zone: &Zone) -> Result<Line, Money
         system: rated.system.clone(),
         contract: rated.contract.clone(),
         budget: rated.budget.clone(),
+        provider: rated.provider.clone(),
         item: rated.item.clone(),
         display_name: rated.display_name.clone(),
         category: rated.category,

@@ -12,7 +12,7 @@ use crate::StoreError;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
     /// An observation of a meter.
-    Fact(Fact),
+    Fact(Box<Fact>),
     /// A piece of evidence. [`Record::document`] makes it.
     Document {
         /// The kind of the document.
@@ -50,7 +50,7 @@ impl Record {
 
 impl From<Fact> for Record {
     fn from(fact: Fact) -> Self {
-        Self::Fact(fact)
+        Self::Fact(Box::new(fact))
     }
 }
 

@@ -21,7 +21,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 const BUSY: Duration = Duration::from_secs(10);
 
 /// How long the pools wait for a free connection: longer than the deadline, which speaks first.
-const ACQUIRE: Duration = Duration::from_secs(60);
+const ACQUIRE: Duration = Duration::from_mins(1);
 
 /// How many reads run at the same time.
 const READERS: u32 = 4;

@@ -331,7 +331,7 @@ fn status(format: Option<Format>, out: &mut Out) -> Result<()> {
             out.line(serde_json::to_string_pretty(&list)?)?;
         }
         None if rows.is_empty() => {
-            out.line("no clusters; start one with: cargo xtask cluster up")?
+            out.line("no clusters; start one with: cargo xtask cluster up")?;
         }
         None => {
             out.line(format_args!(

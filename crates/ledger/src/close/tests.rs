@@ -255,7 +255,7 @@ proptest! {
         books in Just(crowded().books).prop_shuffle(),
     ) {
         let expected = close(&crowded(), State::Final).unwrap();
-        let shuffled = CloseInput { facts, lots, books, ..crowded() };
+        let shuffled = CloseInput { facts, books, lots, ..crowded() };
         let found = close(&shuffled, State::Final).unwrap();
         prop_assert_eq!(
             canonical_json(&found.statements).unwrap(),

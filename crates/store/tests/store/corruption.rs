@@ -19,8 +19,8 @@ async fn tampered(home: &Home, trigger: &'static str, sql: &'static str) -> Stor
     store
 }
 
-fn expect_corrupt<T: Debug>(result: Result<T, StoreError>, row: u64) {
-    let Err(StoreError::Corrupt { seq, .. }) = &result else {
+fn expect_corrupt<T: Debug>(result: &Result<T, StoreError>, row: u64) {
+    let Err(StoreError::Corrupt { seq, .. }) = result else {
         panic!("expected Corrupt at row {row}, got {result:?}");
     };
     assert_eq!(*seq, row);
@@ -35,8 +35,8 @@ async fn a_changed_quantity_is_seen_when_the_fact_is_read() {
         "UPDATE fact SET quantity = quantity + 1",
     )
     .await;
-    expect_corrupt(store.facts(&FactFilter::default()).await, 1);
-    expect_corrupt(store.integrity().await, 1);
+    expect_corrupt(&store.facts(&FactFilter::default()).await, 1);
+    expect_corrupt(&store.integrity().await, 1);
     // Verification still gets the rows, and names the same one.
     let rows = store.rows(0, 10).await.unwrap();
     let report = verify(rows.into_iter().map(Ok::<_, StoreError>), None);
@@ -52,8 +52,11 @@ async fn a_changed_body_is_seen_when_the_document_is_read() {
         "UPDATE document SET body = replace(body, '\"request\":3', '\"request\":2')",
     )
     .await;
-    expect_corrupt(store.document::<EffectiveDoc>("gov-office/oa/1/3").await, 2);
-    expect_corrupt(store.integrity().await, 2);
+    expect_corrupt(
+        &store.document::<EffectiveDoc>("gov-office/oa/1/3").await,
+        2,
+    );
+    expect_corrupt(&store.integrity().await, 2);
 }
 
 #[tokio::test]
@@ -65,8 +68,11 @@ async fn a_changed_key_is_seen_although_no_body_changed() {
         "UPDATE document SET key = 'gov-office/oa/1/9' WHERE seq = 2",
     )
     .await;
-    expect_corrupt(store.document::<EffectiveDoc>("gov-office/oa/1/9").await, 2);
-    expect_corrupt(store.integrity().await, 2);
+    expect_corrupt(
+        &store.document::<EffectiveDoc>("gov-office/oa/1/9").await,
+        2,
+    );
+    expect_corrupt(&store.integrity().await, 2);
 }
 
 #[tokio::test]
@@ -79,7 +85,7 @@ async fn a_changed_subject_is_seen_when_documents_are_listed_by_it() {
     )
     .await;
     expect_corrupt(
-        store
+        &store
             .documents::<EffectiveDoc>(Some("edu-bureau/web"), None)
             .await,
         2,
@@ -95,8 +101,8 @@ async fn a_changed_amount_is_seen_when_the_journal_is_read() {
         "UPDATE posting SET amount = amount * 2",
     )
     .await;
-    expect_corrupt(store.entries(None).await, 3);
-    expect_corrupt(store.integrity().await, 3);
+    expect_corrupt(&store.entries(None).await, 3);
+    expect_corrupt(&store.integrity().await, 3);
 }
 
 #[tokio::test]
@@ -108,7 +114,7 @@ async fn a_changed_hash_breaks_the_chain_where_it_was_changed() {
         "UPDATE chain SET hash = prev WHERE seq = 2",
     )
     .await;
-    expect_corrupt(store.integrity().await, 2);
+    expect_corrupt(&store.integrity().await, 2);
 }
 
 #[tokio::test]
@@ -120,8 +126,8 @@ async fn a_row_whose_body_is_gone_is_named() {
         "DELETE FROM fact",
     )
     .await;
-    expect_corrupt(store.rows(0, 10).await, 1);
-    expect_corrupt(store.integrity().await, 1);
+    expect_corrupt(&store.rows(0, 10).await, 1);
+    expect_corrupt(&store.integrity().await, 1);
 }
 
 #[tokio::test]
@@ -142,7 +148,7 @@ async fn a_missing_first_row_is_named_by_the_row_that_follows_it() {
         .execute("DELETE FROM chain WHERE seq = 1")
         .await
         .unwrap();
-    expect_corrupt(store.integrity().await, 2);
+    expect_corrupt(&store.integrity().await, 2);
 }
 
 #[tokio::test]
@@ -154,5 +160,5 @@ async fn a_turned_mark_of_a_rehearsal_is_seen_by_the_period_that_contradicts_it(
         "UPDATE meta SET value = 'true' WHERE name = 'rehearsal'",
     )
     .await;
-    expect_corrupt(store.integrity().await, 4);
+    expect_corrupt(&store.integrity().await, 4);
 }

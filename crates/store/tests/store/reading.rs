@@ -180,7 +180,7 @@ async fn open_objects_are_those_whose_last_opening_has_no_end_after_it() {
     assert_eq!(pods, [running.clone(), memory.clone(), larger.clone()]);
     assert_eq!(
         values(store.open_objects("lease/").await.unwrap()),
-        [again.clone()]
+        std::slice::from_ref(&again)
     );
     assert_eq!(
         values(store.open_objects("").await.unwrap()),

@@ -91,7 +91,10 @@ pub fn decisions(root: &Path) -> Result<Vec<Finding>> {
 }
 
 fn numbering(mut names: Vec<String>) -> Vec<Finding> {
-    names.retain(|name| name.ends_with(".md") && name != "README.md");
+    names.retain(|name| {
+        name.strip_suffix(".md")
+            .is_some_and(|stem| stem != "README")
+    });
     names.sort();
     let mut findings = Vec::new();
     let mut expected = 1_u32;
