@@ -1,0 +1,201 @@
+//! Caches of small kinds, fed by one watch each, with a word to whoever depends on them.
+//!
+//! Everything that a reconciler reads beside its own object comes from here, so that no loop lists. A watch that brings
+//! nothing but errors is thrown away and built anew: a stream that was answered `410 Gone` by something between us and
+//! the API server would otherwise ask for the same vanished version for ever.
+
+use std::{collections::BTreeMap, fmt::Debug, sync::Arc, time::Duration};
+
+use futures::{Stream, StreamExt, future, stream};
+use kube::{
+    Api, Resource,
+    core::DeserializeGuard,
+    runtime::{
+        WatchStreamExt,
+        reflector::{self, ObjectRef, Store, store::Writer},
+        watcher,
+    },
+};
+use serde::de::DeserializeOwned;
+use tokio::{sync::broadcast, task::JoinSet};
+
+use crate::Kit;
+
+/// Seconds of nothing but errors after which a watch is built anew.
+const STALE_AFTER: Duration = Duration::from_secs(30);
+/// Pause before a watch is built anew.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Seconds after which the API server ends a watch, so that a dead connection is noticed.
+const WATCH_SECONDS: u32 = 20;
+/// Changes that a slow listener may lag behind before it is told that everything may have changed.
+const BACKLOG: usize = 4096;
+
+/// An object that appeared, changed or went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changed {
+    /// Its namespace, if it has one.
+    pub namespace: Option<String>,
+    /// Its name.
+    pub name: String,
+    /// Its labels, as far as they are known.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A cache of one kind.
+pub struct Cache<K>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    store: Store<DeserializeGuard<K>>,
+    changes: broadcast::Sender<Arc<Changed>>,
+}
+
+impl<K> Clone for Cache<K>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    fn clone(&self) -> Self {
+        Self {
+            store: self.store.clone(),
+            changes: self.changes.clone(),
+        }
+    }
+}
+
+/// A cache did not fill in time.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "failed to read {kind} from the API server within {seconds} s; check that its definition is installed and that the operator may list it"
+)]
+pub struct NotReady {
+    kind: String,
+    seconds: u64,
+}
+
+impl<K> Cache<K>
+where
+    K: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + Sync + 'static,
+{
+    /// Starts to watch all objects of the kind that carry the labels of the selector (all, without one).
+    pub fn start(kit: &Kit, selector: Option<&str>, tasks: &mut JoinSet<()>) -> Self {
+        let (store, writer) = reflector::store::<DeserializeGuard<K>>();
+        let (changes, _) = broadcast::channel(BACKLOG);
+        let api: Api<DeserializeGuard<K>> = Api::all(kit.client());
+        let mut config = watcher::Config::default().timeout(WATCH_SECONDS);
+        if let Some(selector) = selector {
+            config = config.labels(selector);
+        }
+        tasks.spawn(feed(api, config, writer, changes.clone(), kit.clone()));
+        Self { store, changes }
+    }
+
+    /// Waits until the first list has arrived.
+    pub async fn ready(&self, deadline: Duration) -> Result<(), NotReady> {
+        let late = || NotReady {
+            kind: K::kind(&()).into_owned(),
+            seconds: deadline.as_secs(),
+        };
+        tokio::time::timeout(deadline, self.store.wait_until_ready())
+            .await
+            .map_err(|_| late())?
+            .map_err(|_| late())
+    }
+
+    /// The object of this name, as last seen.
+    pub fn get(&self, namespace: Option<&str>, name: &str) -> Option<K> {
+        let mut key = ObjectRef::<DeserializeGuard<K>>::new(name);
+        if let Some(namespace) = namespace {
+            key = key.within(namespace);
+        }
+        self.store
+            .get(&key)
+            .and_then(|guard| guard.0.as_ref().ok().cloned())
+    }
+
+    /// Every object that the test holds for, in no particular order.
+    pub fn select(&self, test: impl Fn(&K) -> bool) -> Vec<K> {
+        self.store
+            .state()
+            .iter()
+            .filter_map(|guard| guard.0.as_ref().ok())
+            .filter(|object| test(object))
+            .cloned()
+            .collect()
+    }
+
+    /// What changes from now on. `None` means that much changed at once and everything should be looked at.
+    pub fn changes(&self) -> impl Stream<Item = Option<Arc<Changed>>> + Send + 'static {
+        stream::unfold(self.changes.subscribe(), |mut receiver| async move {
+            match receiver.recv().await {
+                Ok(changed) => Some((Some(changed), receiver)),
+                Err(broadcast::error::RecvError::Lagged(_)) => Some((None, receiver)),
+                Err(broadcast::error::RecvError::Closed) => None,
+            }
+        })
+    }
+}
+
+async fn feed<K>(
+    api: Api<DeserializeGuard<K>>,
+    config: watcher::Config,
+    mut writer: Writer<DeserializeGuard<K>>,
+    changes: broadcast::Sender<Arc<Changed>>,
+    kit: Kit,
+) where
+    K: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + Sync + 'static,
+{
+    loop {
+        let mut failing_since: Option<Duration> = None;
+        let mut events = Box::pin(watcher(api.clone(), config.clone()).default_backoff());
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(event) => {
+                    failing_since = None;
+                    writer.apply_watcher_event(&event);
+                    announce(&event, &changes);
+                }
+                Err(error) => {
+                    let kind = K::kind(&());
+                    let failure: &dyn std::error::Error = &error;
+                    tracing::warn!(%kind, error = failure, "watch failed");
+                    let now = kit.clock().monotonic();
+                    let since = *failing_since.get_or_insert(now);
+                    if now.saturating_sub(since) > STALE_AFTER {
+                        tracing::warn!(%kind, "watch brings nothing but errors; built anew");
+                        break;
+                    }
+                }
+            }
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+fn announce<K>(
+    event: &watcher::Event<DeserializeGuard<K>>,
+    changes: &broadcast::Sender<Arc<Changed>>,
+) where
+    K: Resource<DynamicType = ()> + Clone,
+{
+    let (watcher::Event::Apply(object)
+    | watcher::Event::Delete(object)
+    | watcher::Event::InitApply(object)) = event
+    else {
+        return;
+    };
+    let meta = object.meta();
+    let changed = Changed {
+        namespace: meta.namespace.clone(),
+        name: meta.name.clone().unwrap_or_default(),
+        labels: meta.labels.clone().unwrap_or_default(),
+    };
+    // nobody listening is fine: listeners read the cache when they start
+    drop(changes.send(Arc::new(changed)));
+}
+
+/// Waits for several caches at once.
+pub async fn all_ready(
+    waits: Vec<future::BoxFuture<'_, Result<(), NotReady>>>,
+) -> Result<(), NotReady> {
+    future::try_join_all(waits).await.map(|_| ())
+}

@@ -1,0 +1,43 @@
+//! The only code of leasehold that talks to the API server, and the only code that reads a clock.
+//!
+//! It knows no kind of ours: everything is generic over the kind. What it adds to `kube`:
+//!
+//! - every call has a deadline, and only verbs that may be repeated are repeated ([`Kit`]);
+//! - writes that would change nothing are not sent ([`write`]);
+//! - the API server's clock is known to a fraction of a second ([`server_time`]);
+//! - a watch that resumes from a stored version and never lists when it can resume ([`watch`]);
+//! - controllers whose reconciles are bounded, measured and backed off per object ([`run`]);
+//! - caches of neighbouring kinds ([`cache`]), shutdown on signals ([`shutdown`]), metrics ([`metrics`]).
+
+pub mod backoff;
+pub mod cache;
+mod call;
+pub mod client;
+pub mod clock;
+mod difference;
+pub mod error;
+pub mod events;
+#[cfg(test)]
+mod fake;
+pub mod heartbeat;
+pub mod metrics;
+pub mod probe;
+mod quantity;
+pub mod read;
+pub mod run;
+pub mod server_time;
+pub mod shutdown;
+pub mod watch;
+pub mod write;
+
+pub use crate::{
+    client::{ConnectError, ConnectOptions, FIELD_MANAGER, Kit, connect},
+    clock::{Clock, ManualClock, SystemClock},
+    error::{Failure, KitError},
+    events::EventType,
+    read::{Listed, Readable},
+    run::ReconcileError,
+    server_time::ServerTime,
+    shutdown::Shutdown,
+    write::{Object, Outcome},
+};

@@ -1,0 +1,207 @@
+//! Reading: one object, its metadata, or all of a kind.
+
+use std::fmt::Debug;
+
+use kube::{
+    Resource,
+    api::{GetParams, ListParams, ObjectList, ObjectMeta},
+    core::PartialObjectMeta,
+};
+use serde::de::DeserializeOwned;
+
+use crate::{
+    call::{Repeat, Subject, requests},
+    client::Kit,
+    error::KitError,
+};
+
+/// Objects per page of a list.
+const PAGE: u32 = 500;
+/// A list whose pages expire half-way is begun anew so many times.
+const RESTARTS: u32 = 2;
+
+/// A kind that can be read: what every generated or built-in kind is.
+pub trait Readable:
+    Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + Sync + 'static
+{
+}
+
+impl<K> Readable for K where
+    K: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + Sync + 'static
+{
+}
+
+/// All objects of a kind at one version.
+#[derive(Clone, Debug)]
+pub struct Listed<K> {
+    /// The objects.
+    pub items: Vec<K>,
+    /// The version at which they were listed; a watch from it misses nothing.
+    pub resource_version: String,
+}
+
+impl Kit {
+    /// Reads an object; `None` if it is not there. Without a namespace: of a cluster-scoped kind.
+    pub async fn get<K: Readable>(
+        &self,
+        namespace: Option<&str>,
+        name: &str,
+    ) -> Result<Option<K>, KitError> {
+        let subject = Subject::new::<K>("get", namespace, Some(name));
+        let request = requests::<K>(namespace).get(name, &GetParams::default());
+        found(self.call(&subject, Repeat::Allowed, request).await)
+    }
+
+    /// Reads an object's metadata alone; `None` if it is not there.
+    pub async fn get_meta<K: Readable>(
+        &self,
+        namespace: Option<&str>,
+        name: &str,
+    ) -> Result<Option<ObjectMeta>, KitError> {
+        let subject = Subject::new::<K>("get metadata of", namespace, Some(name));
+        let request = requests::<K>(namespace).get_metadata(name, &GetParams::default());
+        let answer: Result<PartialObjectMeta<K>, _> =
+            self.call(&subject, Repeat::Allowed, request).await;
+        Ok(found(answer)?.map(|object| object.metadata))
+    }
+
+    /// Lists the objects of a kind, of one namespace or of all, that carry the labels of the selector.
+    pub async fn list<K: Readable>(
+        &self,
+        namespace: Option<&str>,
+        labels: Option<&str>,
+    ) -> Result<Vec<K>, KitError> {
+        let params = ListParams {
+            label_selector: labels.map(str::to_owned),
+            ..ListParams::default()
+        };
+        Ok(self.list_at(namespace, &params).await?.items)
+    }
+
+    /// Lists the objects of a kind together with the version of the list, page by page: what an etcd quorum holds.
+    pub async fn list_at<K: Readable>(
+        &self,
+        namespace: Option<&str>,
+        params: &ListParams,
+    ) -> Result<Listed<K>, KitError> {
+        let mut restarts = 0_u32;
+        loop {
+            match self.pages(namespace, params).await {
+                // the rest of the pages is of a version that the server no longer has
+                Err(error) if error.is_gone() && restarts < RESTARTS => {
+                    restarts = restarts.saturating_add(1);
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn pages<K: Readable>(
+        &self,
+        namespace: Option<&str>,
+        params: &ListParams,
+    ) -> Result<Listed<K>, KitError> {
+        let subject = Subject::new::<K>("list", namespace, None);
+        let mut params = params.clone().limit(PAGE);
+        let mut items = Vec::new();
+        loop {
+            let request = requests::<K>(namespace).list(&params);
+            let page: ObjectList<K> = self.call(&subject, Repeat::Allowed, request).await?;
+            items.extend(page.items);
+            let more = page.metadata.continue_.filter(|token| !token.is_empty());
+            if more.is_none() {
+                let resource_version = page.metadata.resource_version.unwrap_or_default();
+                return Ok(Listed {
+                    items,
+                    resource_version,
+                });
+            }
+            params.continue_token = more;
+        }
+    }
+}
+
+fn found<T>(answer: Result<T, KitError>) -> Result<Option<T>, KitError> {
+    match answer {
+        Ok(object) => Ok(Some(object)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{Fake, Reply};
+    use http::Method;
+    use k8s_openapi::api::core::v1::{Namespace, Pod};
+    use kube::ResourceExt;
+    use serde_json::{Value, json};
+
+    fn page(version: &str, names: &[&str], token: Option<&str>) -> Value {
+        let items: Vec<Value> = names
+            .iter()
+            .map(|name| json!({"metadata": {"name": name, "namespace": "a"}}))
+            .collect();
+        json!({"apiVersion": "v1", "kind": "PodList", "items": items,
+            "metadata": {"resourceVersion": version, "continue": token}})
+    }
+
+    #[tokio::test]
+    async fn what_is_not_there_is_none_and_what_is_forbidden_is_an_error() {
+        let fake = Fake::new(|call| match call.uri.as_str() {
+            "/api/v1/namespaces/gone" => Reply::status(404, "NotFound"),
+            _ => Reply::status(403, "Forbidden"),
+        });
+        let kit = fake.kit();
+        assert_eq!(kit.get::<Namespace>(None, "gone").await.unwrap(), None);
+        assert!(
+            kit.get::<Namespace>(None, "secret")
+                .await
+                .unwrap_err()
+                .is_forbidden()
+        );
+    }
+
+    #[tokio::test]
+    async fn all_pages_are_listed_with_the_labels_asked_for() {
+        let fake = Fake::new(|call| match call.parameter("continue") {
+            None => Reply::Json(200, page("70", &["one", "two"], Some("more"))),
+            Some(_) => Reply::Json(200, page("70", &["three"], None)),
+        });
+        let kit = fake.kit();
+        let pods = kit.list::<Pod>(Some("a"), Some("app=x")).await.unwrap();
+        assert_eq!(
+            pods.iter().map(ResourceExt::name_any).collect::<Vec<_>>(),
+            ["one", "two", "three"]
+        );
+        for call in fake.calls() {
+            assert!(call.uri.starts_with("/api/v1/namespaces/a/pods?"));
+            assert_eq!(call.parameter("labelSelector"), Some("app%3Dx"));
+        }
+    }
+
+    #[tokio::test]
+    async fn pages_that_expire_half_way_are_begun_anew() {
+        let fake = Fake::new(|call| match (call.number, call.parameter("continue")) {
+            (0, None) => Reply::Json(200, page("70", &["old"], Some("more"))),
+            (_, Some(_)) => Reply::status(410, "Expired"),
+            (_, None) => Reply::Json(200, page("80", &["new"], None)),
+        });
+        let listed = fake
+            .kit()
+            .list_at::<Pod>(None, &ListParams::default())
+            .await
+            .unwrap();
+        assert_eq!(listed.resource_version, "80");
+        assert_eq!(
+            listed
+                .items
+                .iter()
+                .map(ResourceExt::name_any)
+                .collect::<Vec<_>>(),
+            ["new"]
+        );
+        assert_eq!(fake.count(&Method::GET), 3);
+    }
+}

@@ -1,0 +1,402 @@
+//! Running controllers: every reconcile bounded, measured, and backed off per object.
+
+use std::{
+    collections::BTreeMap,
+    error::Error as StdError,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures::{Stream, StreamExt, stream};
+use kube::{
+    Resource,
+    api::{DynamicObject, ObjectMeta},
+    core::{DeserializeGuard, error_boundary::InvalidObject},
+    runtime::{
+        Controller,
+        controller::{self, Action},
+        reflector::ObjectRef,
+        watcher,
+    },
+};
+use tokio::sync::{oneshot, watch};
+
+use crate::{
+    backoff::Backoff, client::Kit, error, events::EventType, read::Readable, shutdown::Shutdown,
+};
+
+/// Reconciles of one controller at the same time.
+const CONCURRENCY: u16 = 8;
+/// Changes that arrive within this time cause one reconcile.
+const DEBOUNCE: Duration = Duration::from_millis(200);
+/// A reconcile that takes longer is given up. Shorter than a pod's grace period at shutdown may be.
+const RECONCILE_DEADLINE: Duration = Duration::from_secs(60);
+/// Pauses of one object that fails.
+const PAUSES: Backoff = Backoff {
+    min: Duration::from_secs(1),
+    max: Duration::from_secs(300),
+};
+/// The API server ends a watch after so many seconds; a dead connection is noticed soon after.
+const WATCH_SECONDS: u32 = 10;
+/// A controller whose watches are stale is built anew no sooner than this.
+const REBUILD_PAUSE: Duration = Duration::from_secs(5);
+
+/// What a reconcile fails with. "Not ready yet" is not an error.
+pub trait ReconcileError: StdError + Send + Sync + 'static {
+    /// A name for the failure out of a fixed set.
+    fn reason(&self) -> &'static str;
+
+    /// Whether only a change of the object can help. It is still looked at now and then.
+    fn is_terminal(&self) -> bool;
+}
+
+/// Why a controller ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was asked to.
+    Stopped,
+    /// One of its watches asks for versions that the API server no longer has, and would do so for ever. It has to be
+    /// built anew.
+    Stale,
+}
+
+/// How one reconcile failed.
+#[derive(Debug, thiserror::Error)]
+enum Failed {
+    #[error("the object does not fit its definition and waits for a change")]
+    Invalid(#[source] Box<InvalidObject>),
+    #[error("the reconcile did not end within {0:?}")]
+    Deadline(Duration),
+    #[error("the reconcile failed: {reason}")]
+    Reconcile {
+        reason: &'static str,
+        is_terminal: bool,
+        #[source]
+        source: Box<dyn StdError + Send + Sync>,
+    },
+}
+
+impl Failed {
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Invalid(_) => "InvalidObject",
+            Self::Deadline(_) => "Timeout",
+            Self::Reconcile { reason, .. } => reason,
+        }
+    }
+}
+
+/// The settings of our controllers.
+pub fn settings() -> controller::Config {
+    controller::Config::default()
+        .concurrency(CONCURRENCY)
+        .debounce(DEBOUNCE)
+}
+
+/// How our controllers watch: objects with these labels (all, without), on connections that are renewed often.
+pub fn watching(labels: Option<&str>) -> watcher::Config {
+    let config = watcher::Config::default().timeout(WATCH_SECONDS);
+    match labels {
+        Some(labels) => config.labels(labels),
+        None => config,
+    }
+}
+
+/// Runs a controller until it is asked to stop, building it anew when its watches are stale.
+pub async fn run_controller<K, F, Fut, E>(
+    name: &'static str,
+    build: impl Fn() -> Controller<DeserializeGuard<K>>,
+    kit: Kit,
+    shutdown: Shutdown,
+    reconcile: F,
+) where
+    K: Readable,
+    F: Fn(Arc<K>) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Action, E>> + Send + 'static,
+    E: ReconcileError,
+{
+    let reconcile = Arc::new(reconcile);
+    while !shutdown.is_requested() {
+        let controller = build()
+            .with_config(settings())
+            .graceful_shutdown_on(shutdown.signal());
+        let reconcile = Arc::clone(&reconcile);
+        let ended = drive(name, controller, kit.clone(), move |object| {
+            reconcile(object)
+        })
+        .await;
+        if ended == Ended::Stale {
+            kit.metrics().watch_restarted(name, "Stale");
+            tokio::select! {
+                biased;
+                () = shutdown.wait() => {}
+                () = tokio::time::sleep(REBUILD_PAUSE) => {}
+            }
+        }
+    }
+}
+
+/// Runs a controller as it is configured until it ends by itself or one of its watches is stale; reconciles that run
+/// are let finish.
+///
+/// Objects that do not fit their definition are reported once per version and not reconciled. A reconcile that fails is
+/// tried again after 1 s, and after up to 5 min when it goes on failing.
+pub async fn drive<K, F, Fut, E>(
+    name: &'static str,
+    controller: Controller<DeserializeGuard<K>>,
+    kit: Kit,
+    reconcile: F,
+) -> Ended
+where
+    K: Readable,
+    F: Fn(Arc<K>) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Action, E>> + Send + 'static,
+    E: ReconcileError,
+{
+    let running = Arc::new(Running::new(name, kit));
+    let reconcile = Arc::new(reconcile);
+    let (stop, stopped) = oneshot::channel::<()>();
+    let mut stop = Some(stop);
+    let results = controller
+        .graceful_shutdown_on(async move {
+            // the sender is dropped, never used: an error is the signal
+            let _dropped = stopped.await;
+        })
+        .run(
+            move |object: Arc<DeserializeGuard<K>>, running: Arc<Running>| {
+                let reconcile = Arc::clone(&reconcile);
+                async move { running.reconcile(&object, &*reconcile).await }
+            },
+            |object: Arc<DeserializeGuard<K>>, failed: &Failed, running: Arc<Running>| {
+                running.after_failure(&key(object.meta()), failed)
+            },
+            Arc::clone(&running),
+        );
+    let mut results = Box::pin(results);
+    let mut ended = Ended::Stopped;
+    while let Some(result) = results.next().await {
+        if running.settle(result) == Watches::Stale {
+            ended = Ended::Stale;
+            drop(stop.take());
+        }
+    }
+    ended
+}
+
+/// What one controller remembers.
+struct Running {
+    name: &'static str,
+    kit: Kit,
+    /// Failures in a row, by object.
+    failures: Mutex<BTreeMap<String, u32>>,
+    /// Versions that were reported as not fitting their definition, by object.
+    reported: Mutex<BTreeMap<String, Option<String>>>,
+}
+
+/// Whether the watches of a controller still work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Watches {
+    Alive,
+    Stale,
+}
+
+impl Running {
+    fn new(name: &'static str, kit: Kit) -> Self {
+        Self {
+            name,
+            kit,
+            failures: Mutex::default(),
+            reported: Mutex::default(),
+        }
+    }
+
+    async fn reconcile<K, F, Fut, E>(
+        &self,
+        object: &DeserializeGuard<K>,
+        reconcile: &F,
+    ) -> Result<Action, Failed>
+    where
+        K: Readable,
+        F: Fn(Arc<K>) -> Fut,
+        Fut: Future<Output = Result<Action, E>>,
+        E: ReconcileError,
+    {
+        let start = self.kit.clock().monotonic();
+        let outcome = match &object.0 {
+            Ok(valid) => bounded(reconcile(Arc::new(valid.clone()))).await,
+            Err(invalid) => {
+                self.report_invalid(object, invalid).await;
+                Err(Failed::Invalid(Box::new(invalid.clone())))
+            }
+        };
+        let took = self.kit.clock().monotonic().saturating_sub(start);
+        let (result, reason) = match &outcome {
+            Ok(_) => ("ok", ""),
+            Err(failed) => ("error", failed.reason()),
+        };
+        self.kit
+            .metrics()
+            .reconciled(self.name, result, reason, took);
+        if outcome.is_ok() {
+            self.forget(&key(object.meta()));
+        }
+        outcome
+    }
+
+    /// Says once per version that an object does not fit its definition.
+    async fn report_invalid<K: Readable>(
+        &self,
+        object: &DeserializeGuard<K>,
+        invalid: &InvalidObject,
+    ) {
+        let name = key(object.meta());
+        let version = object.meta().resource_version.clone();
+        let before = lock(&self.reported).insert(name.clone(), version.clone());
+        if before == Some(version) {
+            return;
+        }
+        tracing::warn!(controller = self.name, object = name, error = %invalid, "object does not fit its definition");
+        self.kit
+            .event(
+                object,
+                EventType::Warning,
+                "InvalidObject",
+                "Reconcile",
+                &invalid.error,
+            )
+            .await;
+    }
+
+    /// When an object is looked at again after a failure.
+    fn after_failure(&self, object: &str, failed: &Failed) -> Action {
+        match failed {
+            Failed::Invalid(_) => Action::await_change(),
+            Failed::Reconcile {
+                is_terminal: true, ..
+            } => Action::requeue(PAUSES.max),
+            Failed::Reconcile {
+                is_terminal: false, ..
+            }
+            | Failed::Deadline(_) => {
+                let mut failures = lock(&self.failures);
+                let count = failures.entry(object.to_owned()).or_default();
+                let pause = PAUSES.pause(*count, self.kit.jitter());
+                *count = count.saturating_add(1);
+                Action::requeue(pause)
+            }
+        }
+    }
+
+    /// Logs what a controller's stream brings.
+    fn settle<K>(
+        &self,
+        result: Result<(ObjectRef<K>, Action), controller::Error<Failed, watcher::Error>>,
+    ) -> Watches
+    where
+        K: Resource<DynamicType = ()>,
+    {
+        let controller = self.name;
+        match result {
+            Ok((object, action)) => tracing::debug!(controller, %object, ?action, "reconciled"),
+            Err(controller::Error::ObjectNotFound(object)) => {
+                self.forget(&reference_key(&object));
+                tracing::debug!(controller, %object, "object is gone");
+            }
+            Err(controller::Error::ReconcilerFailed(failed, object)) => {
+                // an object that does not fit has been reported
+                if !matches!(failed, Failed::Invalid(_)) {
+                    let error: &dyn StdError = &failed;
+                    tracing::warn!(controller, %object, reason = failed.reason(), error, "reconcile failed");
+                }
+            }
+            Err(controller::Error::QueueError(failed)) => {
+                let error: &dyn StdError = &failed;
+                tracing::warn!(controller, error, "watch failed");
+                if is_stale(&failed) {
+                    return Watches::Stale;
+                }
+            }
+            Err(controller::Error::RunnerError(failed)) => {
+                let error: &dyn StdError = &failed;
+                tracing::warn!(controller, error, "runner failed");
+            }
+        }
+        Watches::Alive
+    }
+
+    fn forget(&self, object: &str) {
+        lock(&self.failures).remove(object);
+        lock(&self.reported).remove(object);
+    }
+}
+
+async fn bounded<E: ReconcileError>(
+    reconcile: impl Future<Output = Result<Action, E>>,
+) -> Result<Action, Failed> {
+    match tokio::time::timeout(RECONCILE_DEADLINE, reconcile).await {
+        Ok(Ok(action)) => Ok(action),
+        Ok(Err(error)) => Err(Failed::Reconcile {
+            reason: error.reason(),
+            is_terminal: error.is_terminal(),
+            source: Box::new(error),
+        }),
+        Err(_) => Err(Failed::Deadline(RECONCILE_DEADLINE)),
+    }
+}
+
+/// Whether a watcher is caught. It keeps asking for the version that it started from, and when that is refused with an
+/// HTTP error (rather than an event in the stream) it never lists again.
+fn is_stale(failed: &watcher::Error) -> bool {
+    matches!(
+        failed,
+        watcher::Error::WatchStartFailed(kube::Error::Api(status))
+            if error::is_gone(status) || error::is_ahead(status)
+    )
+}
+
+fn key(meta: &ObjectMeta) -> String {
+    name_of(
+        meta.namespace.as_deref(),
+        meta.name.as_deref().unwrap_or_default(),
+    )
+}
+
+fn reference_key(object: &ObjectRef<DynamicObject>) -> String {
+    name_of(object.namespace.as_deref(), &object.name)
+}
+
+fn name_of(namespace: Option<&str>, name: &str) -> String {
+    format!("{}/{name}", namespace.unwrap_or_default())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Causes all objects of the controllers that listen to be reconciled, as after a change of policy or prices.
+#[derive(Clone, Debug)]
+pub struct Trigger(Arc<watch::Sender<u64>>);
+
+impl Trigger {
+    /// Causes it. Several calls before a listener comes round are one.
+    pub fn fire(&self) {
+        self.0.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// What a controller listens to, by `Controller::reconcile_all_on`. It hears of what is fired from now on.
+    pub fn stream(&self) -> impl Stream<Item = ()> + Send + 'static + use<> {
+        stream::unfold(self.0.subscribe(), |mut receiver| async move {
+            receiver.changed().await.ok().map(|()| ((), receiver))
+        })
+    }
+}
+
+/// A trigger and the first stream that listens to it.
+pub fn trigger() -> (Trigger, impl Stream<Item = ()> + Send + 'static) {
+    let trigger = Trigger(Arc::new(watch::channel(0).0));
+    let stream = trigger.stream();
+    (trigger, stream)
+}
+
+#[cfg(test)]
+mod tests;

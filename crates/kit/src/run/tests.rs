@@ -1,0 +1,234 @@
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use futures::FutureExt;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::{Api, core::Status};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    backoff::Jitter,
+    fake::{Call, Fake, Reply},
+};
+
+#[derive(Debug, thiserror::Error)]
+#[error("broken")]
+struct Broken {
+    is_terminal: bool,
+}
+
+impl ReconcileError for Broken {
+    fn reason(&self) -> &'static str {
+        "Broken"
+    }
+
+    fn is_terminal(&self) -> bool {
+        self.is_terminal
+    }
+}
+
+fn failed(is_terminal: bool) -> Failed {
+    Failed::Reconcile {
+        reason: "Broken",
+        is_terminal,
+        source: Box::new(Broken { is_terminal }),
+    }
+}
+
+fn running() -> Running {
+    Running::new("test", Fake::new(|_| Reply::Silence).kit())
+}
+
+/// An API server with one page of objects, whose watches stay open and quiet.
+fn serve(items: Value) -> impl Fn(&Call) -> Reply + Send + Sync + 'static {
+    move |call: &Call| {
+        if call.is_watch() {
+            Reply::EventsThenSilence(vec![])
+        } else if call.method == http::Method::POST {
+            Reply::Json(201, call.body.clone())
+        } else {
+            Reply::Json(
+                200,
+                json!({"apiVersion": "v1", "kind": "ConfigMapList",
+                    "metadata": {"resourceVersion": "7"}, "items": items}),
+            )
+        }
+    }
+}
+
+fn controller(kit: &Kit) -> Controller<DeserializeGuard<ConfigMap>> {
+    Controller::new(Api::all(kit.client()), watching(None))
+}
+
+#[tokio::test]
+async fn an_object_that_fails_is_left_alone_ever_longer_and_success_forgets() {
+    let running = running();
+    // the same chance as the kit's, whose seed is zero
+    let jitter = Jitter::seeded(0);
+    for failures in [0, 1, 2] {
+        let expected = Action::requeue(PAUSES.pause(failures, &jitter));
+        assert_eq!(running.after_failure("a/one", &failed(false)), expected);
+    }
+    let expected = Action::requeue(PAUSES.pause(0, &jitter));
+    assert_eq!(running.after_failure("a/two", &failed(false)), expected);
+    running.forget("a/one");
+    let expected = Action::requeue(PAUSES.pause(0, &jitter));
+    assert_eq!(running.after_failure("a/one", &failed(false)), expected);
+}
+
+#[tokio::test]
+async fn a_terminal_failure_is_looked_at_every_five_minutes_and_an_invalid_object_never() {
+    let running = running();
+    assert_eq!(
+        running.after_failure("a/one", &failed(true)),
+        Action::requeue(Duration::from_secs(300))
+    );
+    let invalid = InvalidObject {
+        error: "no".to_owned(),
+        metadata: ObjectMeta::default(),
+    };
+    assert_eq!(
+        running.after_failure("a/one", &Failed::Invalid(Box::new(invalid))),
+        Action::await_change()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reconcile_that_hangs_is_given_up_after_a_minute() {
+    let start = tokio::time::Instant::now();
+    let outcome = bounded(std::future::pending::<Result<Action, Broken>>()).await;
+    assert_eq!(outcome.unwrap_err().reason(), "Timeout");
+    assert_eq!(start.elapsed().as_secs(), 60);
+}
+
+#[test]
+fn a_watch_start_refused_for_its_version_is_stale_and_other_failures_are_not() {
+    let start = |code, reason: &str, message: &str| {
+        let status = Status::failure(message, reason).with_code(code).boxed();
+        watcher::Error::WatchStartFailed(kube::Error::Api(status))
+    };
+    assert!(is_stale(&start(410, "Expired", "too old")));
+    assert!(is_stale(&start(
+        504,
+        "Timeout",
+        "Too large resource version: 9, current: 3"
+    )));
+    assert!(!is_stale(&start(504, "Timeout", "etcd is slow")));
+    assert!(!is_stale(&start(403, "Forbidden", "no")));
+    // in the stream, the watcher lists again by itself
+    let status = Status::failure("too old", "Expired").with_code(410).boxed();
+    assert!(!is_stale(&watcher::Error::WatchError(status)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_controller_reconciles_what_is_there_counts_it_and_stops_when_asked() {
+    let fake = Fake::new(serve(json!([
+        {"metadata": {"name": "one", "namespace": "a", "resourceVersion": "5"}},
+        {"metadata": {"name": "two", "namespace": "a", "resourceVersion": "6"}}])));
+    let kit = fake.kit();
+    let (stop, shutdown) = Shutdown::manual();
+    let seen = Arc::new(AtomicU32::new(0));
+    let counter = Arc::clone(&seen);
+    let inner = kit.clone();
+    let task = tokio::spawn(run_controller(
+        "test",
+        move || controller(&inner),
+        kit.clone(),
+        shutdown,
+        move |_: Arc<ConfigMap>| {
+            counter.fetch_add(1, Ordering::SeqCst);
+            async { Ok::<_, Broken>(Action::await_change()) }
+        },
+    ));
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    stop.request();
+    tokio::time::timeout(Duration::from_secs(5), task)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(seen.load(Ordering::SeqCst), 2);
+    let text = kit.metrics().encode().unwrap();
+    assert!(
+        text.contains(r#"leasehold_reconcile_total{controller="test",reason="",result="ok"} 2"#)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_does_not_fit_is_reported_once_and_the_others_are_reconciled() {
+    let fake = Fake::new(serve(json!([
+        {"metadata": {"name": "bad", "namespace": "a", "resourceVersion": "5"}, "data": "text"},
+        {"metadata": {"name": "good", "namespace": "a", "resourceVersion": "6"}}])));
+    let kit = fake.kit();
+    let (trigger, again) = trigger();
+    let (stop, shutdown) = Shutdown::manual();
+    let seen = Arc::new(AtomicU32::new(0));
+    let counter = Arc::clone(&seen);
+    let controller = controller(&kit)
+        .reconcile_all_on(again)
+        .graceful_shutdown_on(shutdown.signal());
+    let task = tokio::spawn(drive(
+        "test",
+        controller,
+        kit.clone(),
+        move |_: Arc<ConfigMap>| {
+            counter.fetch_add(1, Ordering::SeqCst);
+            async { Ok::<_, Broken>(Action::await_change()) }
+        },
+    ));
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    trigger.fire();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    stop.request();
+    let ended = tokio::time::timeout(Duration::from_secs(5), task)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(ended, Ended::Stopped);
+    assert_eq!(seen.load(Ordering::SeqCst), 2);
+    assert_eq!(fake.count(&http::Method::POST), 1, "one event");
+    assert_eq!(
+        fake.count(&http::Method::PATCH),
+        0,
+        "though it was looked at twice"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_controller_whose_watch_is_refused_for_its_version_is_built_anew() {
+    let fake = Fake::new(move |call| {
+        if call.is_watch() && call.parameter("resourceVersion") == Some("7") && call.number < 4 {
+            Reply::status(410, "Expired")
+        } else {
+            serve(json!([]))(call)
+        }
+    });
+    let kit = fake.kit();
+    let (stop, shutdown) = Shutdown::manual();
+    let inner = kit.clone();
+    let task = tokio::spawn(run_controller(
+        "test",
+        move || controller(&inner),
+        kit,
+        shutdown,
+        |_: Arc<ConfigMap>| async { Ok::<_, Broken>(Action::await_change()) },
+    ));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    stop.request();
+    tokio::time::timeout(Duration::from_secs(5), task)
+        .await
+        .unwrap()
+        .unwrap();
+    let lists = fake.calls().iter().filter(|call| !call.is_watch()).count();
+    assert!(lists >= 2, "a stale watcher never lists again by itself");
+}
+
+#[tokio::test]
+async fn several_triggers_before_a_listener_comes_round_are_one() {
+    let (trigger, stream) = trigger();
+    let mut stream = Box::pin(stream);
+    assert!(stream.next().now_or_never().is_none());
+    trigger.fire();
+    trigger.fire();
+    assert_eq!(stream.next().now_or_never(), Some(Some(())));
+    assert!(stream.next().now_or_never().is_none());
+}

@@ -1,0 +1,407 @@
+//! A watch for meters: it resumes from a stored version, and lists only when it must.
+//!
+//! `kube`'s own watcher always lists first, hides bookmarks and takes no version to start from. Meters need all three:
+//! a list makes a gap in which things may have come and gone unseen. This watch opens at the version that the sink
+//! stored last, passes on every event in order, and tells the sink about each bookmark. Only when the server no longer
+//! has the version (410, as an HTTP error or as an event) does it list, once, and it says so: [`WatchSink::relisted`].
+
+use std::{error::Error as StdError, marker::PhantomData, time::Duration};
+
+use futures::StreamExt;
+use k8s_openapi::jiff::Timestamp;
+use kube::{
+    Resource,
+    api::{ListParams, WatchEvent, WatchParams},
+    core::{DeserializeGuard, Status, error_boundary::InvalidObject},
+};
+use tokio::time::{sleep, timeout};
+
+use crate::{
+    backoff::Backoff, call::requests, client::Kit, error, read::Readable, shutdown::Shutdown,
+};
+
+/// The server ends a watch after so many seconds; two seconds before, it sends a bookmark.
+const WATCH_SECONDS: u32 = 10;
+/// A connection on which nothing came for so long is dead.
+const SILENCE: Duration = Duration::from_secs(25);
+/// A connection that brings nothing and ends within this time is a failure.
+const BRIEF: Duration = Duration::from_secs(1);
+/// Pauses after failures.
+const PAUSES: Backoff = Backoff {
+    min: Duration::from_millis(200),
+    max: Duration::from_secs(10),
+};
+/// No two lists follow each other sooner.
+const LIST_PAUSE: Duration = Duration::from_secs(5);
+/// A server that is behind our version may catch up; after so many refusals in a row it was restored from a backup.
+const AHEAD_LIMIT: u32 = 5;
+
+/// At which version and time something was seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// The version that the watch has reached with it. Stored together with what the sink made of the event, the watch
+    /// resumes after it.
+    pub version: String,
+    /// The API server's time when it arrived. It stays the same when the event is offered again.
+    pub at: Timestamp,
+}
+
+/// A time in which nothing was watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// The version up to which all was seen; `None` when the watch was never begun.
+    pub version: Option<String>,
+    /// The API server's time when this process last heard from the watch; `None` if it never did.
+    pub since: Option<Timestamp>,
+}
+
+/// Whoever wants to know. What it returns with an error is offered again, after a pause, until it is taken.
+pub trait WatchSink<K: Readable>: Send {
+    /// Why an event could not be taken, such as a database that is away.
+    type Error: StdError + Send + Sync + 'static;
+
+    /// An object appeared or changed.
+    fn applied(
+        &mut self,
+        object: &K,
+        seen: &Seen,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// An object was removed; this is how it was last.
+    fn deleted(
+        &mut self,
+        object: &K,
+        seen: &Seen,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// All up to this version has been seen.
+    fn bookmark(&mut self, seen: &Seen) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// These are all objects there are, after a gap or at the very first. What is not among them is gone, and things
+    /// may have come and gone in between.
+    fn relisted(
+        &mut self,
+        gap: &Gap,
+        objects: &[K],
+        seen: &Seen,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// An object that does not fit its definition appeared, changed or was removed. It is passed over; by default that
+    /// is logged as an error.
+    fn undecodable(
+        &mut self,
+        object: &InvalidObject,
+        seen: &Seen,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send {
+        tracing::error!(
+            namespace = object.metadata.namespace,
+            name = object.metadata.name,
+            version = seen.version,
+            error = %object,
+            "an object does not fit its definition and is passed over"
+        );
+        async { Ok(()) }
+    }
+}
+
+/// A watch that resumes.
+pub struct ResumableWatch<K> {
+    kit: Kit,
+    namespace: Option<String>,
+    labels: Option<String>,
+    fields: Option<String>,
+    version: Option<String>,
+    heard: Option<Timestamp>,
+    listed: Option<Duration>,
+    ahead: u32,
+    kind: PhantomData<fn() -> K>,
+}
+
+/// What the server sent, as it is offered to the sink.
+enum Offer<K> {
+    Applied(K),
+    Deleted(K),
+    Bookmark,
+    Relisted(Gap, Vec<K>),
+    Undecodable(Box<InvalidObject>),
+}
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// The server closed it in its time, or after having brought something.
+    Closed,
+    /// The server no longer has our version.
+    Expired,
+    /// Something failed; the version is still good.
+    Failed(&'static str),
+}
+
+impl<K: Readable> ResumableWatch<K> {
+    /// Watches all objects of the kind from the version stored last; without one it lists first.
+    pub fn new(kit: Kit, version: Option<String>) -> Self {
+        Self {
+            kit,
+            namespace: None,
+            labels: None,
+            fields: None,
+            version: version.filter(|version| !version.is_empty()),
+            heard: None,
+            listed: None,
+            ahead: 0,
+            kind: PhantomData,
+        }
+    }
+
+    /// Watches one namespace only.
+    #[must_use]
+    pub fn namespace(mut self, namespace: &str) -> Self {
+        self.namespace = Some(namespace.to_owned());
+        self
+    }
+
+    /// Watches objects that carry these labels only.
+    #[must_use]
+    pub fn labels(mut self, selector: &str) -> Self {
+        self.labels = Some(selector.to_owned());
+        self
+    }
+
+    /// Watches objects with these fields only.
+    #[must_use]
+    pub fn fields(mut self, selector: &str) -> Self {
+        self.fields = Some(selector.to_owned());
+        self
+    }
+
+    /// Watches until asked to stop. An event that the sink is busy with then is dropped with the sink's future: what
+    /// the sink has not stored comes again after the restart.
+    pub async fn run<S: WatchSink<K>>(mut self, mut sink: S, shutdown: Shutdown) {
+        tokio::select! {
+            biased;
+            () = shutdown.wait() => {}
+            () = self.watch_on(&mut sink) => {}
+        }
+    }
+
+    async fn watch_on<S: WatchSink<K>>(&mut self, sink: &mut S) {
+        let mut failures = 0_u32;
+        loop {
+            let end = match self.version.clone() {
+                None => self.relist(sink).await,
+                Some(version) => match self.connect(sink, &version).await {
+                    End::Expired => self.relist(sink).await,
+                    end @ (End::Closed | End::Failed(_)) => end,
+                },
+            };
+            let reason = match end {
+                End::Closed => {
+                    failures = 0;
+                    continue;
+                }
+                End::Expired => "Expired",
+                End::Failed(reason) => reason,
+            };
+            self.kit.metrics().watch_restarted(&K::kind(&()), reason);
+            sleep(PAUSES.pause(failures, self.kit.jitter())).await;
+            failures = failures.saturating_add(1);
+        }
+    }
+
+    /// Lists once and hands all to the sink, with the gap since the version reached so far.
+    async fn relist<S: WatchSink<K>>(&mut self, sink: &mut S) -> End {
+        if let Some(before) = self.listed {
+            let passed = self.kit.clock().monotonic().saturating_sub(before);
+            sleep(LIST_PAUSE.saturating_sub(passed)).await;
+        }
+        self.listed = Some(self.kit.clock().monotonic());
+        let params = ListParams {
+            label_selector: self.labels.clone(),
+            field_selector: self.fields.clone(),
+            ..ListParams::default()
+        };
+        let listed = match self
+            .kit
+            .list_at::<DeserializeGuard<K>>(self.namespace.as_deref(), &params)
+            .await
+        {
+            Ok(listed) => listed,
+            Err(error) => {
+                let error: &dyn StdError = &error;
+                tracing::warn!(kind = %K::kind(&()), error, "failed to list for a watch");
+                return End::Failed("ListFailed");
+            }
+        };
+        let gap = Gap {
+            version: self.version.clone(),
+            since: self.heard,
+        };
+        tracing::warn!(kind = %K::kind(&()), ?gap, version = listed.resource_version, "listed anew");
+        let seen = self.seen(listed.resource_version);
+        let mut objects = Vec::new();
+        for object in listed.items {
+            match object.0 {
+                Ok(object) => objects.push(object),
+                Err(invalid) => {
+                    self.offer(sink, &Offer::Undecodable(Box::new(invalid)), &seen)
+                        .await;
+                }
+            }
+        }
+        self.offer(sink, &Offer::Relisted(gap, objects), &seen)
+            .await;
+        self.reached(seen);
+        End::Closed
+    }
+
+    /// One connection: opens it at the version and passes on what comes.
+    async fn connect<S: WatchSink<K>>(&mut self, sink: &mut S, version: &str) -> End {
+        let params = WatchParams {
+            label_selector: self.labels.clone(),
+            field_selector: self.fields.clone(),
+            timeout: Some(WATCH_SECONDS),
+            ..WatchParams::default()
+        };
+        let Ok(request) = requests::<K>(self.namespace.as_deref()).watch(&params, version) else {
+            return End::Failed("NotSendable");
+        };
+        let client = self.kit.client();
+        let opening = client.request_events::<DeserializeGuard<K>>(request);
+        let events = match timeout(self.kit.deadline(), opening).await {
+            Ok(Ok(events)) => events,
+            Ok(Err(failure)) => return self.failed(&failure),
+            Err(_) => return End::Failed("Timeout"),
+        };
+        let mut events = Box::pin(events);
+        let start = self.kit.clock().monotonic();
+        loop {
+            match timeout(SILENCE, events.next()).await {
+                Ok(Some(Ok(event))) => {
+                    if let Some(end) = self.take(sink, event).await {
+                        return end;
+                    }
+                }
+                Ok(Some(Err(failure))) => return self.failed(&failure),
+                Ok(None) => {
+                    let lasted = self.kit.clock().monotonic().saturating_sub(start);
+                    let is_advanced = self.version.as_deref() != Some(version);
+                    // one that closes at once and brings nothing must not be opened at once for ever
+                    let is_useful = is_advanced || lasted >= BRIEF;
+                    return if is_useful {
+                        End::Closed
+                    } else {
+                        End::Failed("Empty")
+                    };
+                }
+                Err(_) => return End::Failed("Silent"),
+            }
+        }
+    }
+
+    /// Passes one event on; an event that ends the connection is returned as its end.
+    async fn take<S: WatchSink<K>>(
+        &mut self,
+        sink: &mut S,
+        event: WatchEvent<DeserializeGuard<K>>,
+    ) -> Option<End> {
+        let (version, offer) = match event {
+            WatchEvent::Added(object) | WatchEvent::Modified(object) => {
+                (version_of(&object), decoded(object, Offer::Applied))
+            }
+            WatchEvent::Deleted(object) => (version_of(&object), decoded(object, Offer::Deleted)),
+            WatchEvent::Bookmark(bookmark) => {
+                (Some(bookmark.metadata.resource_version), Offer::Bookmark)
+            }
+            WatchEvent::Error(status) => return Some(self.refused(&status)),
+        };
+        let Some(version) = version else {
+            return Some(End::Failed("NoVersion"));
+        };
+        let seen = self.seen(version);
+        self.offer(sink, &offer, &seen).await;
+        self.reached(seen);
+        None
+    }
+
+    /// Offers something to the sink until it is taken.
+    async fn offer<S: WatchSink<K>>(&self, sink: &mut S, offer: &Offer<K>, seen: &Seen) {
+        let mut failures = 0_u32;
+        loop {
+            let taken = match offer {
+                Offer::Applied(object) => sink.applied(object, seen).await,
+                Offer::Deleted(object) => sink.deleted(object, seen).await,
+                Offer::Bookmark => sink.bookmark(seen).await,
+                Offer::Relisted(gap, objects) => sink.relisted(gap, objects, seen).await,
+                Offer::Undecodable(invalid) => sink.undecodable(invalid, seen).await,
+            };
+            let Err(error) = taken else { return };
+            {
+                let error: &dyn StdError = &error;
+                tracing::warn!(kind = %K::kind(&()), ?seen, error, "an event was not taken, it is offered again");
+            }
+            let pause = PAUSES.pause(failures, self.kit.jitter());
+            sleep(pause).await;
+            failures = failures.saturating_add(1);
+        }
+    }
+
+    fn seen(&self, version: String) -> Seen {
+        Seen {
+            version,
+            at: self.kit.server_time().now(),
+        }
+    }
+
+    fn reached(&mut self, seen: Seen) {
+        self.version = Some(seen.version);
+        self.heard = Some(seen.at);
+        self.ahead = 0;
+    }
+
+    fn failed(&mut self, failure: &kube::Error) -> End {
+        if let kube::Error::Api(status) = failure {
+            return self.refused(status);
+        }
+        tracing::debug!(kind = %K::kind(&()), error = %failure, "watch failed");
+        End::Failed("Disconnected")
+    }
+
+    fn refused(&mut self, status: &Status) -> End {
+        if error::is_gone(status) {
+            return End::Expired;
+        }
+        if error::is_ahead(status) {
+            self.ahead = self.ahead.saturating_add(1);
+            if self.ahead >= AHEAD_LIMIT {
+                self.ahead = 0;
+                return End::Expired;
+            }
+        }
+        tracing::warn!(kind = %K::kind(&()), %status, "watch was refused");
+        End::Failed("Refused")
+    }
+}
+
+fn version_of<K: Resource>(object: &K) -> Option<String> {
+    object.meta().resource_version.clone()
+}
+
+fn decoded<K>(object: DeserializeGuard<K>, offer: fn(K) -> Offer<K>) -> Offer<K> {
+    match object.0 {
+        Ok(object) => offer(object),
+        Err(invalid) => Offer::Undecodable(Box::new(invalid)),
+    }
+}
+
+/// Whether a version is at or beyond another. Versions of one cluster are decimal numbers that grow; anything else is
+/// beyond nothing but itself.
+pub fn version_reached(version: &str, target: &str) -> bool {
+    let number = |text: &str| text.parse::<u128>().ok();
+    match (number(version), number(target)) {
+        (Some(version), Some(target)) => version >= target,
+        (None, _) | (_, None) => version == target,
+    }
+}
+
+#[cfg(test)]
+mod tests;
