@@ -117,6 +117,8 @@ struct Room {
     held: i64,
     /// The lease less what is held or used.
     busy: i64,
+    /// More is held than the lease has, after a decrease: quotas only shrink until it fits.
+    over: bool,
 }
 
 fn rooms(
@@ -138,8 +140,10 @@ fn rooms(
                     .values()
                     .fold(0_i64, |sum, quota| sum.saturating_add(of(quota, key)))
             };
+            let held = sum(ObservedQuota::held);
             let room = Room {
-                held: leased.saturating_sub(sum(ObservedQuota::held)).max(0),
+                over: held > leased,
+                held: leased.saturating_sub(held).max(0),
                 busy: leased.saturating_sub(sum(ObservedQuota::busy)).max(0),
             };
             (key.clone(), room)
@@ -256,7 +260,8 @@ impl Namespace<'_> {
     /// Up to what is wanted, or as far as there is room; takes the room.
     fn grown(&self, key: &str, want: i64, room: Option<&mut Room>) -> i64 {
         let (held, busy) = (self.seen.held(key), self.seen.busy(key));
-        let Some(room) = room else {
+        // where too much is held, not even what a late status still grants is written again
+        let Some(room) = room.filter(|room| !room.over) else {
             return self.seen.spec(key);
         };
         let most = held

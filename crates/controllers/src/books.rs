@@ -1,0 +1,284 @@
+//! The ledger as reconcilers use it: identity of the cluster, a tenancy's record, the catalogue of published prices.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use leasehold_ledger::{
+    book::{Book, Catalogue},
+    close::lot_states,
+    document::{
+        BookDoc, ClusterDoc, Decision, DecisionDoc, Document, EffectiveDoc, IncarnationDoc, LotDoc,
+        NamespaceDoc, NamespaceGoneDoc, PolicyDoc, ReleaseDoc, RequestDoc,
+    },
+    fact::{Fact, FactKind, Meter},
+    lot::LotState,
+    policy::Policy,
+    time::{Second, Zone},
+};
+use leasehold_planner::{lease_facts::OpenLease, request::LedgerView};
+use leasehold_store::{Batch, Committed, FactFilter, Record, Store};
+
+use crate::error::Error;
+
+/// The role that decides tenancies and their release.
+pub const OFFICE: &str = "office";
+/// The role that decides prices and credit.
+pub const FINANCE: &str = "finance";
+
+/// The ledger as reconcilers use it.
+#[derive(Clone)]
+pub struct Books {
+    store: Store,
+    cluster: Arc<ClusterDoc>,
+    prices: Arc<RwLock<Arc<Prices>>>,
+}
+
+/// Published price books and what they make together.
+pub struct Prices {
+    /// The books, the latest document of each name, in the order of their names.
+    pub books: Vec<Book>,
+    /// The catalogue; none when the books contradict each other.
+    pub catalogue: Option<Catalogue>,
+}
+
+impl Books {
+    /// Opens the books of a cluster: records it when it is seen for the first time.
+    pub async fn open(store: Store, cluster_uid: &str, now: Second) -> Result<Self, Error> {
+        let known = store.documents::<ClusterDoc>(Some(cluster_uid), None).await?;
+        let cluster = if let Some(last) = known.into_iter().next_back() {
+            last.value
+        } else {
+            let fresh = ClusterDoc { uid: cluster_uid.to_owned(), etcd: 1, first_seen: now };
+            store.commit(&Batch::of(vec![Record::document(&fresh)?]), now).await?;
+            fresh
+        };
+        let empty = Prices { books: Vec::new(), catalogue: None };
+        Ok(Self {
+            store,
+            cluster: Arc::new(cluster),
+            prices: Arc::new(RwLock::new(Arc::new(empty))),
+        })
+    }
+
+    /// The store itself.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Which cluster, and which life of its database, facts come from.
+    pub fn cluster(&self) -> &ClusterDoc {
+        &self.cluster
+    }
+
+    /// Writes records in one transaction.
+    pub async fn commit(&self, records: Vec<Record>, now: Second) -> Result<Committed, Error> {
+        Ok(self.store.commit(&Batch::of(records), now).await?)
+    }
+
+    /// Writes a document unless one of its key is there already, which is then returned. The time of writing is part
+    /// of most documents, so that a second attempt after a lost answer must not be taken for a contradiction.
+    pub async fn ensure<D: Document + Clone>(&self, document: &D, now: Second) -> Result<D, Error> {
+        if let Some(known) = self.store.document::<D>(&document.key()).await? {
+            return Ok(known.value);
+        }
+        self.commit(vec![Record::document(document)?], now).await?;
+        Ok(document.clone())
+    }
+
+    /// The last policy that the ledger saw.
+    pub async fn policy(&self) -> Result<Option<Policy>, Error> {
+        let all = self.store.documents::<PolicyDoc>(None, None).await?;
+        Ok(all.into_iter().next_back().map(|recorded| recorded.value.policy))
+    }
+
+    /// Published prices, as last loaded.
+    pub fn prices(&self) -> Arc<Prices> {
+        Arc::clone(&self.prices.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Loads the published price books anew. Called at the start and after a book was published or ended.
+    pub async fn reload_prices(&self, zone: &Zone) -> Result<(), Error> {
+        let books = self.published_books().await?;
+        let catalogue = Catalogue::new(books.clone(), zone.clone())
+            .map_err(|error| Error::understand("the published price books", error))?;
+        *self.prices.write().unwrap_or_else(PoisonError::into_inner) =
+            Arc::new(Prices { books, catalogue: Some(catalogue) });
+        Ok(())
+    }
+
+    /// Published books: of each name, the latest document.
+    pub async fn published_books(&self) -> Result<Vec<Book>, Error> {
+        let mut latest = BTreeMap::new();
+        for recorded in self.store.documents::<BookDoc>(None, None).await? {
+            latest.insert(recorded.value.book.name.clone(), recorded.value.book);
+        }
+        Ok(latest.into_values().collect())
+    }
+
+    /// What the ledger knows of a tenancy's last incarnation.
+    pub async fn view(&self, department: &str, tenancy: &str) -> Result<LedgerView, Error> {
+        let subject = format!("{department}/{tenancy}");
+        let incarnation = self
+            .store
+            .documents::<IncarnationDoc>(Some(&subject), None)
+            .await?
+            .into_iter()
+            .map(|recorded| recorded.value)
+            .max_by_key(|document| document.incarnation);
+        let mut view = LedgerView {
+            department: department.to_owned(),
+            tenancy: tenancy.to_owned(),
+            incarnation: incarnation.clone(),
+            requests: Vec::new(),
+            decisions: BTreeMap::new(),
+            effective: Vec::new(),
+            release: Vec::new(),
+        };
+        let Some(incarnation) = incarnation else { return Ok(view) };
+        let number = incarnation.incarnation;
+        view.requests = self.of::<RequestDoc>(&subject, |d| d.incarnation == number).await?;
+        view.requests.sort_by_key(|document| document.request);
+        view.effective = self.of::<EffectiveDoc>(&subject, |d| d.incarnation == number).await?;
+        view.release = self.of::<ReleaseDoc>(&subject, |d| d.incarnation == number).await?;
+        for request in &view.requests {
+            let key = decision_key("Tenancy", &request_subject(request), OFFICE);
+            if let Some(decision) = self.store.document::<DecisionDoc>(&key).await? {
+                view.decisions.insert(request.request, decision.value);
+            }
+        }
+        Ok(view)
+    }
+
+    async fn of<D: Document>(
+        &self,
+        subject: &str,
+        keep: impl Fn(&D) -> bool,
+    ) -> Result<Vec<D>, Error> {
+        let all = self.store.documents::<D>(Some(subject), None).await?;
+        Ok(all.into_iter().map(|recorded| recorded.value).filter(keep).collect())
+    }
+
+    /// The decision of a role on a subject, if it was recorded.
+    pub async fn decision(
+        &self,
+        subject_kind: &str,
+        subject: &str,
+        role: &str,
+    ) -> Result<Option<DecisionDoc>, Error> {
+        let key = decision_key(subject_kind, subject, role);
+        Ok(self.store.document::<DecisionDoc>(&key).await?.map(|recorded| recorded.value))
+    }
+
+    /// Every automatic approval of the department, by subject.
+    pub async fn automatic(&self, department: &str) -> Result<Vec<DecisionDoc>, Error> {
+        let all = self.store.documents::<DecisionDoc>(None, None).await?;
+        Ok(all
+            .into_iter()
+            .map(|recorded| recorded.value)
+            .filter(|d| {
+                d.auto
+                    && d.decision == Decision::Approved
+                    && d.department.as_deref() == Some(department)
+            })
+            .collect())
+    }
+
+    /// Namespaces that the ledger knows for a tenancy's incarnation and that are not gone, by uid.
+    pub async fn namespaces(
+        &self,
+        department: &str,
+        tenancy: &str,
+        incarnation: u32,
+    ) -> Result<BTreeMap<String, NamespaceDoc>, Error> {
+        let subject = format!("{department}/{tenancy}");
+        let mut known = BTreeMap::new();
+        for document in
+            self.of::<NamespaceDoc>(&subject, |d| d.incarnation == incarnation).await?
+        {
+            if document.cluster == self.cluster.uid && !self.is_gone(&document.uid).await? {
+                known.insert(document.uid.clone(), document);
+            }
+        }
+        Ok(known)
+    }
+
+    /// Whether the ledger has recorded that the namespace of this uid is gone.
+    pub async fn is_gone(&self, uid: &str) -> Result<bool, Error> {
+        let key = format!("{}/{uid}", self.cluster.uid);
+        Ok(self.store.document::<NamespaceGoneDoc>(&key).await?.is_some())
+    }
+
+    /// The department's credit lots with what is left of each.
+    pub async fn lots(&self, department: &str) -> Result<Vec<LotState>, Error> {
+        let lots: Vec<_> = self
+            .store
+            .documents::<LotDoc>(Some(department), None)
+            .await?
+            .into_iter()
+            .map(|recorded| recorded.value.lot)
+            .collect();
+        if lots.is_empty() {
+            return Ok(Vec::new());
+        }
+        let entries: Vec<_> =
+            self.store.entries(None).await?.into_iter().map(|recorded| recorded.value).collect();
+        lot_states(&lots, &entries).map_err(|error| Error::understand("the credit lots", error))
+    }
+
+    /// What is billed of a tenancy's lease right now, by item.
+    pub async fn open_lease(
+        &self,
+        department: &str,
+        tenancy: &str,
+        incarnation: u32,
+    ) -> Result<BTreeMap<String, OpenLease>, Error> {
+        let filter = FactFilter {
+            department: Some(department.to_owned()),
+            tenancy: Some(tenancy.to_owned()),
+            uid: Some(lease_uid(department, tenancy, incarnation)),
+            ..FactFilter::default()
+        };
+        let facts = self.store.facts(&filter).await?;
+        Ok(open_items(facts.iter().map(|recorded| &recorded.value)))
+    }
+}
+
+fn open_items<'a>(facts: impl Iterator<Item = &'a Fact>) -> BTreeMap<String, OpenLease> {
+    let mut open = BTreeMap::new();
+    for fact in facts {
+        let Meter::Lease { item } = &fact.meter else { continue };
+        match fact.kind {
+            FactKind::Opened | FactKind::Changed => {
+                let lease = OpenLease {
+                    quantity: fact.quantity,
+                    contract: fact.subject.contract.clone(),
+                    budget: fact.subject.budget.clone(),
+                };
+                open.insert(item.clone(), lease);
+            }
+            FactKind::Closed | FactKind::Superseded => {
+                open.remove(item);
+            }
+        }
+    }
+    open
+}
+
+/// The identifier under which lease facts of a tenancy's incarnation are recorded.
+pub fn lease_uid(department: &str, tenancy: &str, incarnation: u32) -> String {
+    format!("{department}/{tenancy}/{incarnation}")
+}
+
+/// The subject under which a request is decided.
+pub fn request_subject(request: &RequestDoc) -> String {
+    format!(
+        "{}/{}/{}/{}",
+        request.department, request.tenancy, request.incarnation, request.request
+    )
+}
+
+fn decision_key(subject_kind: &str, subject: &str, role: &str) -> String {
+    format!("{subject_kind}/{subject}/{role}")
+}

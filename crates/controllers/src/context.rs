@@ -1,0 +1,39 @@
+//! What every reconciler is given.
+
+use std::sync::Arc;
+
+use leasehold_kit::Kit;
+use leasehold_ledger::time::Second;
+
+use crate::{books::Books, figures::Figures, world::World};
+
+/// Where the operator runs.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Namespace of the operator; approvals of price books live there, and its Lease.
+    pub namespace: String,
+    /// Name of this process, for the Lease.
+    pub holder: String,
+}
+
+/// What every reconciler is given.
+#[derive(Clone)]
+pub struct Context {
+    /// The way to the API server, and the clocks.
+    pub kit: Kit,
+    /// The ledger.
+    pub books: Books,
+    /// Caches of the kinds that reconcilers read beside their own.
+    pub world: Arc<World>,
+    /// Charges so far and credit left.
+    pub figures: Figures,
+    /// Where the operator runs.
+    pub settings: Settings,
+}
+
+impl Context {
+    /// Now, by the API server's clock, in whole seconds.
+    pub fn now(&self) -> Second {
+        Second::from_timestamp(self.kit.server_time().now())
+    }
+}

@@ -1,0 +1,220 @@
+//! How a volume claim stands.
+//!
+//! A claim holds the real capacity of its volume, of its storage class, from the moment that it was bound until it is
+//! removed. What it asked for and has not got is not held.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use leasehold_ledger::{fact::Meter, time::Second};
+
+use super::{
+    effective::{self, Uncountable},
+    life::{Holding, Moment, Standing},
+    pods::{Sight, second, written},
+};
+
+/// A removal that is seen within this many seconds of complete knowledge is timed by the API server's clock.
+const PROMPT: i64 = 30;
+
+/// How the claim stands.
+pub fn standing(claim: &PersistentVolumeClaim, sight: &Sight) -> Result<Standing, Uncountable> {
+    let phase = claim.status.as_ref().and_then(|status| status.phase.as_deref());
+    let bound = phase == Some("Bound");
+    if !bound && !sight.gone {
+        return Ok(Standing::Idle);
+    }
+    let quantities = match quantities(claim) {
+        Ok(quantities) => quantities,
+        // what is recorded must end, whatever the claim says now
+        Err(_) if sight.gone => BTreeMap::new(),
+        Err(error) => return Err(error),
+    };
+    let held = Holding { start: start(claim, sight), change: change(claim, sight), quantities };
+    Ok(if sight.gone {
+        let end = end(claim, &held, sight);
+        Standing::Over { held, end }
+    } else {
+        Standing::Holding(held)
+    })
+}
+
+/// Bytes of its class that the claim has got. A claim without a class is bound to a volume by hand and leases nothing.
+fn quantities(claim: &PersistentVolumeClaim) -> Result<BTreeMap<Meter, i64>, Uncountable> {
+    let class = claim.spec.as_ref().and_then(|spec| spec.storage_class_name.as_deref());
+    let capacity = claim
+        .status
+        .as_ref()
+        .and_then(|status| status.capacity.as_ref())
+        .and_then(|capacity| capacity.get("storage"));
+    let (Some(class), Some(capacity)) = (class.filter(|class| !class.is_empty()), capacity) else {
+        return Ok(BTreeMap::new());
+    };
+    let meter = Meter::Claim { storage_class: class.to_owned() };
+    Ok(BTreeMap::from([(meter, effective::bytes("storage", capacity)?)]))
+}
+
+/// When it was bound: when this change was written. Of one that was found bound it is only known that it was after its
+/// creation and not after its status was written last.
+fn start(claim: &PersistentVolumeClaim, sight: &Sight) -> Moment {
+    let created = claim.metadata.creation_timestamp.as_ref().map(second);
+    if !sight.listed && !sight.gone {
+        return change(claim, sight);
+    }
+    let created = created.unwrap_or(sight.now).min(sight.now);
+    let upper = status_written(claim, sight).unwrap_or(sight.now).max(created);
+    Moment::began(created, upper, sight.billed, "found Bound")
+}
+
+/// When the status was last written: binding and expansion are.
+fn status_written(claim: &PersistentVolumeClaim, sight: &Sight) -> Option<Second> {
+    let entries = claim.metadata.managed_fields.iter().flatten();
+    entries
+        .filter(|entry| entry.subresource.as_deref() == Some("status"))
+        .filter_map(|entry| entry.time.as_ref())
+        .map(second)
+        .max()
+        .map(|newest| newest.min(sight.now))
+}
+
+fn change(claim: &PersistentVolumeClaim, sight: &Sight) -> Moment {
+    match written(&claim.metadata, sight) {
+        Some(at) => Moment::exact(at, "managedFields time of the write"),
+        None => Moment::exact(sight.now, "API server's clock at the event"),
+    }
+}
+
+/// When it was removed: now, unless the news is old.
+fn end(claim: &PersistentVolumeClaim, held: &Holding, sight: &Sight) -> Moment {
+    let known = sight.known_to.unwrap_or(held.start.at);
+    if sight.now.since(known) <= PROMPT {
+        return Moment::exact(sight.now, "API server's clock at DELETED");
+    }
+    let alive = written(&claim.metadata, sight).map_or(known, |written| written.max(known));
+    Moment::ended(alive.min(sight.now), sight.now, sight.billed, "DELETED")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::life::{
+            Life,
+            fixture::{seen, subject},
+        },
+        *,
+    };
+    use leasehold_ledger::{
+        fact::{Bounds, Fact, FactKind},
+        policy::EstimateBound,
+    };
+    use serde_json::json;
+
+    /// 2026-09-01T00:00:00Z.
+    const START: i64 = 1_788_220_800;
+
+    fn at(second: i64) -> Second {
+        Second::new(START + second)
+    }
+
+    fn sight(now: i64) -> Sight {
+        Sight {
+            now: at(now),
+            known_to: Some(at(now - 5)),
+            billed: EstimateBound::Lower,
+            gone: false,
+            listed: false,
+        }
+    }
+
+    fn claim(phase: &str, capacity: &str, written: i64) -> PersistentVolumeClaim {
+        serde_json::from_value(json!({
+            "metadata": {
+                "creationTimestamp": at(0).to_string(),
+                "managedFields": [
+                    { "manager": "kubectl", "time": at(0).to_string() },
+                    { "manager": "kcm", "subresource": "status", "time": at(written).to_string() },
+                ],
+            },
+            "spec": { "storageClassName": "ssd", "resources": { "requests": { "storage": "1Gi" } } },
+            "status": { "phase": phase, "capacity": { "storage": capacity } },
+        }))
+        .unwrap()
+    }
+
+    fn lived(sightings: &[(u64, PersistentVolumeClaim, Sight)]) -> Vec<Fact> {
+        let mut life = Life::default();
+        let mut all = Vec::new();
+        for (version, claim, sight) in sightings {
+            let standing = standing(claim, sight).unwrap();
+            let facts = life.facts(&seen(*version), &standing, Some(&subject()));
+            facts.iter().for_each(|fact| life.note(fact));
+            all.extend(facts);
+        }
+        all
+    }
+
+    #[test]
+    fn a_claim_holds_its_real_capacity_from_the_binding_to_the_removal() {
+        let gone = Sight { gone: true, ..sight(50) };
+        let facts = lived(&[
+            (1, claim("Pending", "0", 0), sight(1)),
+            (2, claim("Bound", "2Gi", 10), sight(12)),
+            (3, claim("Bound", "3Gi", 20), sight(21)),
+            (4, claim("Bound", "3Gi", 30), sight(31)),
+            (5, claim("Bound", "3Gi", 30), gone),
+        ]);
+        let told: Vec<_> =
+            facts.iter().map(|f| (f.kind, f.at, f.quantity >> 30, f.estimated)).collect();
+        assert_eq!(
+            told,
+            [
+                (FactKind::Opened, at(10), 2, false),
+                (FactKind::Changed, at(20), 3, false),
+                (FactKind::Closed, at(50), 0, false),
+            ]
+        );
+        assert_eq!(facts[0].meter.to_string(), "claim/ssd");
+    }
+
+    #[test]
+    fn a_claim_found_bound_was_bound_since_its_creation_and_by_its_last_status() {
+        let listed = Sight { listed: true, ..sight(100) };
+        let facts = lived(&[(1, claim("Bound", "2Gi", 10), listed)]);
+        assert_eq!(facts[0].bounds, Some(Bounds { lower: at(0), upper: at(10) }));
+        assert_eq!(facts[0].at, at(10));
+        let upper = Sight { billed: EstimateBound::Upper, ..listed };
+        assert_eq!(lived(&[(1, claim("Bound", "2Gi", 10), upper)])[0].at, at(0));
+    }
+
+    #[test]
+    fn a_removal_that_is_old_news_is_an_estimate() {
+        let late = Sight { gone: true, known_to: Some(at(40)), ..sight(4000) };
+        let facts = lived(&[
+            (2, claim("Bound", "2Gi", 10), sight(12)),
+            (3, claim("Bound", "2Gi", 10), late),
+        ]);
+        assert_eq!(facts[1].bounds, Some(Bounds { lower: at(40), upper: at(4000) }));
+        assert_eq!(facts[1].at, at(40));
+    }
+
+    #[test]
+    fn a_claim_that_lost_its_volume_goes_on_until_it_is_removed() {
+        let facts = lived(&[
+            (2, claim("Bound", "2Gi", 10), sight(12)),
+            (3, claim("Lost", "2Gi", 20), sight(21)),
+            (4, claim("Lost", "2Gi", 20), Sight { gone: true, ..sight(30) }),
+        ]);
+        let told: Vec<_> = facts.iter().map(|f| (f.kind, f.at)).collect();
+        assert_eq!(told, [(FactKind::Opened, at(10)), (FactKind::Closed, at(30))]);
+    }
+
+    #[test]
+    fn a_claim_without_a_class_or_never_bound_counts_nothing() {
+        let mut by_hand = claim("Bound", "2Gi", 10);
+        by_hand.spec.as_mut().unwrap().storage_class_name = Some(String::new());
+        assert!(lived(&[(1, by_hand, sight(12))]).is_empty());
+        let mut pending = claim("Pending", "0", 0);
+        pending.status.as_mut().unwrap().capacity = None;
+        assert!(lived(&[(1, pending, Sight { gone: true, ..sight(12) })]).is_empty());
+    }
+}

@@ -1,0 +1,74 @@
+//! How much may have lived unseen while nothing was watched.
+//!
+//! A quota bounds what can have run at any moment, so quota times the length of the gap bounds all that can have come
+//! and gone in it. Nothing of it is billed; the bound is recorded, so that a person can judge the gap.
+
+use std::collections::BTreeMap;
+
+use leasehold_planner::quota::Hard;
+
+/// What follows a storage class in the key of its capacity.
+const CLASS_CAPACITY: &str = ".storageclass.storage.k8s.io/requests.storage";
+
+/// Upper bounds by meter, in base units times seconds, for the meters that begin with `prefix`. What exceeds 64 bits is
+/// shown as the most that they hold.
+pub fn upper_bounds(prefix: &str, quotas: &[Hard], seconds: i64) -> BTreeMap<String, i64> {
+    let mut bounds: BTreeMap<String, i64> = BTreeMap::new();
+    for (key, quantity) in quotas.iter().flatten() {
+        let Some(meter) = meter(key).filter(|meter| meter.starts_with(prefix)) else { continue };
+        let product = quantity.saturating_mul(seconds.max(0));
+        let sum = bounds.entry(meter).or_insert(0);
+        *sum = sum.saturating_add(product);
+    }
+    bounds.retain(|_, bound| *bound > 0);
+    bounds
+}
+
+/// The meter that a key of a quota bounds, if any.
+fn meter(key: &str) -> Option<String> {
+    if let Some(class) = key.strip_suffix(CLASS_CAPACITY) {
+        return Some(format!("claim/{class}"));
+    }
+    let resource = key.strip_prefix("requests.")?;
+    super::effective::is_metered(resource).then(|| format!("pod/{resource}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hard(amounts: &[(&str, i64)]) -> Hard {
+        amounts.iter().map(|(key, amount)| ((*key).to_owned(), *amount)).collect()
+    }
+
+    #[test]
+    fn quotas_of_all_namespaces_times_the_gap_bound_what_was_not_seen() {
+        let quotas = [
+            hard(&[
+                ("requests.cpu", 4000),
+                ("limits.cpu", 9000),
+                ("requests.nvidia.com/gpu", 2),
+                ("requests.storage", 7),
+                ("ssd.storageclass.storage.k8s.io/requests.storage", 100),
+                ("ssd.storageclass.storage.k8s.io/persistentvolumeclaims", 9),
+                ("pods", 30),
+            ]),
+            hard(&[("requests.cpu", 1000), ("requests.memory", 0)]),
+        ];
+        let of = |pairs: &[(&str, i64)]| -> BTreeMap<String, i64> {
+            pairs.iter().map(|(meter, bound)| ((*meter).to_owned(), *bound)).collect()
+        };
+        assert_eq!(
+            upper_bounds("pod/", &quotas, 60),
+            of(&[("pod/cpu", 300_000), ("pod/nvidia.com/gpu", 120)])
+        );
+        assert_eq!(upper_bounds("claim/", &quotas, 60), of(&[("claim/ssd", 6000)]));
+    }
+
+    #[test]
+    fn a_gap_without_length_bounds_nothing_and_a_huge_one_does_not_wrap() {
+        let quotas = [hard(&[("requests.memory", i64::MAX / 2)])];
+        assert!(upper_bounds("pod/", &quotas, -5).is_empty());
+        assert_eq!(upper_bounds("pod/", &quotas, 60)["pod/memory"], i64::MAX);
+    }
+}

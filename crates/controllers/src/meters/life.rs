@@ -1,0 +1,494 @@
+//! The life of one metered object: what is recorded of it, and which facts follow from seeing it again.
+//!
+//! Pure. Pods and claims say how they stand ([`Standing`]); this module compares that with what is recorded ([`Life`]).
+//! Seeing the same thing twice gives no second fact, because what was recorded is part of the life by then; seeing it
+//! twice with nothing recorded in between gives facts with the same keys.
+
+use std::collections::BTreeMap;
+
+use leasehold_ledger::{
+    fact::{Bounds, Fact, FactKind, Meter, Source, Subject},
+    policy::EstimateBound,
+    time::Second,
+};
+
+/// An instant with whatever is known of its precision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// The instant that counts.
+    pub at: Second,
+    /// Between which instants the true one lies, when it is an estimate.
+    pub bounds: Option<Bounds>,
+    /// Which field or event told it.
+    pub evidence: String,
+}
+
+impl Moment {
+    /// An instant that was told.
+    pub fn exact(at: Second, evidence: impl Into<String>) -> Self {
+        Self { at, bounds: None, evidence: evidence.into() }
+    }
+
+    /// The beginning of something at some time between two instants. The lower bound of a bill is the later beginning.
+    pub fn began(
+        lower: Second,
+        upper: Second,
+        billed: EstimateBound,
+        evidence: impl Into<String>,
+    ) -> Self {
+        let bounds = Bounds { lower: lower.min(upper), upper };
+        let at = match billed {
+            EstimateBound::Lower => bounds.upper,
+            EstimateBound::Upper => bounds.lower,
+        };
+        Self::between(at, bounds, evidence)
+    }
+
+    /// The end of something at some time between two instants. The lower bound of a bill is the earlier end.
+    pub fn ended(
+        lower: Second,
+        upper: Second,
+        billed: EstimateBound,
+        evidence: impl Into<String>,
+    ) -> Self {
+        let bounds = Bounds { lower: lower.min(upper), upper };
+        let at = match billed {
+            EstimateBound::Lower => bounds.lower,
+            EstimateBound::Upper => bounds.upper,
+        };
+        Self::between(at, bounds, evidence)
+    }
+
+    fn between(at: Second, bounds: Bounds, evidence: impl Into<String>) -> Self {
+        let known = bounds.lower == bounds.upper;
+        Self { at, bounds: (!known).then_some(bounds), evidence: evidence.into() }
+    }
+
+    /// The same, but nothing of it before `least`: clocks of nodes may run behind.
+    fn not_before(&self, least: Second) -> Self {
+        Self {
+            at: self.at.max(least),
+            bounds: self.bounds.map(|bounds| Bounds {
+                lower: bounds.lower.max(least),
+                upper: bounds.upper.max(least),
+            }),
+            evidence: self.evidence.clone(),
+        }
+    }
+}
+
+/// What an object holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holding {
+    /// Since when it holds anything.
+    pub start: Moment,
+    /// When the newest change of it was made.
+    pub change: Moment,
+    /// How much, in base units of each meter.
+    pub quantities: BTreeMap<Meter, i64>,
+}
+
+/// How an object stands when it is seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It holds nothing yet.
+    Idle,
+    /// It holds something.
+    Holding(Holding),
+    /// It holds nothing any more.
+    Over {
+        /// What it held, for one whose beginning was not seen.
+        held: Holding,
+        /// When that ended.
+        end: Moment,
+    },
+}
+
+/// Which object is seen, in which version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Cluster and life of its database, uid and version.
+    pub source: Source,
+    /// The object in words, such as `Pod gov-office--prod/web-1`.
+    pub object: String,
+}
+
+/// What is recorded of an object.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Life {
+    begun: bool,
+    open: BTreeMap<Meter, Fact>,
+    estimated: BTreeMap<Meter, Fact>,
+}
+
+impl Life {
+    /// The life that these facts of one object tell of, in the order in which they were recorded.
+    pub fn of<'a>(facts: impl IntoIterator<Item = &'a Fact>) -> Self {
+        let mut life = Self::default();
+        facts.into_iter().for_each(|fact| life.note(fact));
+        life
+    }
+
+    /// Takes a recorded fact into account.
+    pub fn note(&mut self, fact: &Fact) {
+        self.begun = true;
+        match fact.kind {
+            FactKind::Opened | FactKind::Changed => {
+                self.open.insert(fact.meter.clone(), fact.clone());
+                self.estimated.remove(&fact.meter);
+            }
+            FactKind::Closed => {
+                self.open.remove(&fact.meter);
+                if fact.estimated {
+                    self.estimated.insert(fact.meter.clone(), fact.clone());
+                }
+            }
+            FactKind::Superseded => {
+                self.estimated.remove(&fact.meter);
+            }
+        }
+    }
+
+    /// Whether anything is recorded at all.
+    pub fn begun(&self) -> bool {
+        self.begun
+    }
+
+    /// Whether something is recorded that has not ended.
+    pub fn is_open(&self) -> bool {
+        !self.open.is_empty()
+    }
+
+    /// Whether everything that was recorded has ended for good: nothing that is seen later can matter.
+    pub fn is_settled(&self) -> bool {
+        self.begun && self.open.is_empty() && self.estimated.is_empty()
+    }
+
+    /// To whom what is open counts.
+    pub fn subject(&self) -> Option<&Subject> {
+        self.open.values().next().map(|fact| &fact.subject)
+    }
+
+    /// Since when something is open: the latest instant at which it was recorded to be.
+    pub fn latest(&self) -> Option<Second> {
+        self.open.values().map(|fact| fact.at).max()
+    }
+
+    /// The facts that follow from seeing the object stand like this. `subject` is to whom new use counts; without one
+    /// nothing can begin, and what changes goes on counting to whom it did.
+    pub fn facts(&self, seen: &Seen, standing: &Standing, subject: Option<&Subject>) -> Vec<Fact> {
+        match standing {
+            Standing::Idle => Vec::new(),
+            Standing::Holding(held) if self.begun => self.changing(seen, held, subject),
+            Standing::Holding(held) => opening(seen, held, &held.start, subject),
+            Standing::Over { end, .. } if self.is_open() => self.closing(seen, end),
+            Standing::Over { end, .. } if self.begun => self.superseding(seen, end),
+            Standing::Over { held, end } => {
+                let mut facts = opening(seen, held, &held.start, subject);
+                let closed = Self::of(&facts).closing(seen, end);
+                facts.extend(closed);
+                facts
+            }
+        }
+    }
+
+    /// Facts of quantities that differ from what is recorded. What has ended does not begin again.
+    fn changing(&self, seen: &Seen, held: &Holding, subject: Option<&Subject>) -> Vec<Fact> {
+        let Some(known) = self.subject() else { return Vec::new() };
+        let subject = subject.unwrap_or(known);
+        let mut facts = Vec::new();
+        for (meter, open) in &self.open {
+            let quantity = held.quantities.get(meter).copied().unwrap_or(0);
+            if quantity != open.quantity {
+                let moment = held.change.not_before(open.at);
+                facts.push(fact(seen, meter, FactKind::Changed, &moment, quantity, subject));
+            }
+        }
+        let mut more = held.clone();
+        more.quantities.retain(|meter, _| !self.open.contains_key(meter));
+        facts.extend(opening(seen, &more, &held.change, Some(subject)));
+        facts
+    }
+
+    fn closing(&self, seen: &Seen, end: &Moment) -> Vec<Fact> {
+        self.open
+            .iter()
+            .map(|(meter, open)| {
+                let moment = end.not_before(open.at);
+                fact(seen, meter, FactKind::Closed, &moment, 0, &open.subject)
+            })
+            .collect()
+    }
+
+    /// The true end of what was closed by an estimate.
+    fn superseding(&self, seen: &Seen, end: &Moment) -> Vec<Fact> {
+        if end.bounds.is_some() {
+            return Vec::new();
+        }
+        self.estimated
+            .iter()
+            .map(|(meter, closed)| fact(seen, meter, FactKind::Superseded, end, 0, &closed.subject))
+            .collect()
+    }
+}
+
+fn opening(seen: &Seen, held: &Holding, start: &Moment, subject: Option<&Subject>) -> Vec<Fact> {
+    let Some(subject) = subject else { return Vec::new() };
+    held.quantities
+        .iter()
+        .filter(|(_, quantity)| **quantity > 0)
+        .map(|(meter, quantity)| fact(seen, meter, FactKind::Opened, start, *quantity, subject))
+        .collect()
+}
+
+fn fact(
+    seen: &Seen,
+    meter: &Meter,
+    kind: FactKind,
+    moment: &Moment,
+    quantity: i64,
+    subject: &Subject,
+) -> Fact {
+    Fact {
+        source: seen.source.clone(),
+        meter: meter.clone(),
+        kind,
+        at: moment.at,
+        quantity,
+        subject: Subject { object: seen.object.clone(), ..subject.clone() },
+        estimated: moment.bounds.is_some(),
+        bounds: moment.bounds,
+        evidence: moment.evidence.clone(),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod fixture {
+    use super::*;
+
+    /// To whom everything counts in tests.
+    pub fn subject() -> Subject {
+        Subject {
+            department: "gov-office".to_owned(),
+            tenancy: "oa".to_owned(),
+            incarnation: 1,
+            system: "oa".to_owned(),
+            provider: "hs-bigdata".to_owned(),
+            contract: "HS-ZFCG-2026-031".to_owned(),
+            budget: "30227".to_owned(),
+            request: 1,
+            object: String::new(),
+        }
+    }
+
+    /// An object seen in this version.
+    pub fn seen(version: u64) -> Seen {
+        Seen {
+            source: Source {
+                cluster: "c".to_owned(),
+                etcd: 1,
+                uid: "u".to_owned(),
+                version: version.to_string(),
+            },
+            object: "Pod gov-office--prod/web-1".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        fixture::{seen, subject},
+        *,
+    };
+    use leasehold_ledger::fact::intervals;
+
+    fn held(start: i64, change: i64, quantities: &[(&str, i64)]) -> Holding {
+        Holding {
+            start: Moment::exact(Second::new(start), "start"),
+            change: Moment::exact(Second::new(change), "change"),
+            quantities: quantities
+                .iter()
+                .map(|(meter, quantity)| (meter.parse().unwrap(), *quantity))
+                .collect(),
+        }
+    }
+
+    fn holds(start: i64, change: i64, quantities: &[(&str, i64)]) -> Standing {
+        Standing::Holding(held(start, change, quantities))
+    }
+
+    fn over(start: i64, quantities: &[(&str, i64)], end: Moment) -> Standing {
+        Standing::Over { held: held(start, start, quantities), end }
+    }
+
+    fn summary(facts: &[Fact]) -> Vec<(String, FactKind, i64, i64)> {
+        facts
+            .iter()
+            .map(|fact| (fact.meter.to_string(), fact.kind, fact.at.get(), fact.quantity))
+            .collect()
+    }
+
+    /// What is recorded after these sightings, and all facts.
+    fn lived(sightings: &[(u64, Standing)]) -> (Life, Vec<Fact>) {
+        let mut life = Life::default();
+        let mut all = Vec::new();
+        for (version, standing) in sightings {
+            let facts = life.facts(&seen(*version), standing, Some(&subject()));
+            facts.iter().for_each(|fact| life.note(fact));
+            all.extend(facts);
+        }
+        (life, all)
+    }
+
+    #[test]
+    fn a_life_opens_changes_and_closes_each_meter_once() {
+        let sizes = [("pod/cpu", 1000), ("pod/memory", 64)];
+        let (life, facts) = lived(&[
+            (1, Standing::Idle),
+            (2, holds(10, 10, &sizes)),
+            (3, holds(10, 15, &sizes)),
+            (4, holds(10, 20, &[("pod/cpu", 2000), ("pod/memory", 64)])),
+            (5, over(10, &sizes, Moment::exact(Second::new(30), "end"))),
+            (6, over(10, &sizes, Moment::exact(Second::new(30), "end"))),
+        ]);
+        assert_eq!(
+            summary(&facts),
+            [
+                ("pod/cpu".to_owned(), FactKind::Opened, 10, 1000),
+                ("pod/memory".to_owned(), FactKind::Opened, 10, 64),
+                ("pod/cpu".to_owned(), FactKind::Changed, 20, 2000),
+                ("pod/cpu".to_owned(), FactKind::Closed, 30, 0),
+                ("pod/memory".to_owned(), FactKind::Closed, 30, 0),
+            ]
+        );
+        assert!(life.is_settled());
+        assert_eq!(facts[0].subject.object, "Pod gov-office--prod/web-1");
+    }
+
+    #[test]
+    fn the_same_sighting_with_nothing_recorded_in_between_gives_equal_facts() {
+        let life = Life::default();
+        let standing = holds(10, 10, &[("pod/cpu", 1000)]);
+        let first = life.facts(&seen(2), &standing, Some(&subject()));
+        let again = life.facts(&seen(2), &standing, Some(&subject()));
+        assert_eq!(first, again);
+        assert_eq!(first[0].key(), "c/1/u/pod/cpu/2/opened");
+    }
+
+    #[test]
+    fn what_lived_unseen_opens_and_closes_at_once() {
+        let (life, facts) = lived(&[(
+            9,
+            over(10, &[("pod/cpu", 1000)], Moment::exact(Second::new(30), "finishedAt")),
+        )]);
+        assert_eq!(
+            summary(&facts),
+            [
+                ("pod/cpu".to_owned(), FactKind::Opened, 10, 1000),
+                ("pod/cpu".to_owned(), FactKind::Closed, 30, 0),
+            ]
+        );
+        assert!(life.is_settled());
+        assert_eq!(intervals(&facts, Second::new(100)).unwrap()[0].span.seconds(), 20);
+    }
+
+    #[test]
+    fn an_end_by_a_clock_that_runs_behind_is_not_before_the_beginning() {
+        let (_, facts) = lived(&[
+            (1, holds(100, 100, &[("pod/cpu", 1000)])),
+            (2, over(100, &[], Moment::exact(Second::new(90), "finishedAt"))),
+        ]);
+        assert_eq!(facts[1].at.get(), 100);
+        assert!(intervals(&facts, Second::new(200)).unwrap().is_empty());
+    }
+
+    #[test]
+    fn an_estimated_end_is_superseded_once_by_the_true_one() {
+        let estimate = Moment::ended(
+            Second::new(20),
+            Second::new(40),
+            EstimateBound::Lower,
+            "removed",
+        );
+        let truth = Moment::exact(Second::new(35), "finishedAt");
+        let (life, facts) = lived(&[
+            (1, holds(10, 10, &[("pod/cpu", 1000)])),
+            (2, over(10, &[], estimate.clone())),
+            (3, over(10, &[], estimate)),
+            (4, over(10, &[], truth.clone())),
+            (5, over(10, &[], truth)),
+        ]);
+        assert_eq!(
+            summary(&facts),
+            [
+                ("pod/cpu".to_owned(), FactKind::Opened, 10, 1000),
+                ("pod/cpu".to_owned(), FactKind::Closed, 20, 0),
+                ("pod/cpu".to_owned(), FactKind::Superseded, 35, 0),
+            ]
+        );
+        assert_eq!(
+            (facts[1].estimated, facts[1].bounds),
+            (true, Some(Bounds { lower: Second::new(20), upper: Second::new(40) }))
+        );
+        let billed = intervals(&facts, Second::new(100)).unwrap();
+        assert_eq!((billed[0].span.seconds(), billed[0].estimated), (25, false));
+        assert!(life.is_settled());
+    }
+
+    #[test]
+    fn the_policy_says_which_end_of_an_estimate_is_billed() {
+        let (early, late) = (Second::new(20), Second::new(40));
+        let at = |moment: Moment| moment.at.get();
+        assert_eq!(at(Moment::ended(early, late, EstimateBound::Lower, "")), 20);
+        assert_eq!(at(Moment::ended(early, late, EstimateBound::Upper, "")), 40);
+        assert_eq!(at(Moment::began(early, late, EstimateBound::Lower, "")), 40);
+        assert_eq!(at(Moment::began(early, late, EstimateBound::Upper, "")), 20);
+        assert_eq!(Moment::ended(late, late, EstimateBound::Lower, "").bounds, None);
+    }
+
+    #[test]
+    fn a_resource_that_a_resize_adds_opens_when_the_resize_was_made() {
+        let (_, facts) = lived(&[
+            (1, holds(10, 10, &[("pod/cpu", 1000)])),
+            (2, holds(10, 25, &[("pod/cpu", 1000), ("pod/memory", 64)])),
+            (3, holds(10, 30, &[("pod/cpu", 1000)])),
+        ]);
+        assert_eq!(
+            summary(&facts),
+            [
+                ("pod/cpu".to_owned(), FactKind::Opened, 10, 1000),
+                ("pod/memory".to_owned(), FactKind::Opened, 25, 64),
+                ("pod/memory".to_owned(), FactKind::Changed, 30, 0),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_has_ended_does_not_begin_again() {
+        let (_, facts) = lived(&[
+            (1, holds(10, 10, &[("pod/cpu", 1000)])),
+            (2, over(10, &[], Moment::exact(Second::new(20), "end"))),
+            (3, holds(10, 10, &[("pod/cpu", 1000)])),
+        ]);
+        assert_eq!(facts.len(), 2);
+    }
+
+    #[test]
+    fn nothing_begins_for_nobody_but_what_is_open_ends_all_the_same() {
+        let standing = holds(10, 10, &[("pod/cpu", 1000)]);
+        assert!(Life::default().facts(&seen(1), &standing, None).is_empty());
+        let (life, _) = lived(&[(1, standing)]);
+        let end = over(10, &[], Moment::exact(Second::new(20), "end"));
+        let facts = life.facts(&seen(2), &end, None);
+        assert_eq!(facts[0].subject.department, "gov-office");
+    }
+
+    #[test]
+    fn a_life_read_back_from_the_ledger_goes_on_where_it_was() {
+        let (life, facts) = lived(&[(1, holds(10, 10, &[("pod/cpu", 1000)]))]);
+        assert_eq!(Life::of(&facts), life);
+        assert!(life.is_open() && !life.is_settled());
+        assert_eq!(life.latest(), Some(Second::new(10)));
+    }
+}

@@ -1,0 +1,128 @@
+//! Meters: what is really used, to the second, across restarts and outages.
+//!
+//! Each metered kind is followed by one watch that resumes where the ledger's cursor stands ([`sink`]). How an object
+//! stands is read from it by pure functions ([`pods`], [`claims`], [`effective`]), and the facts that follow by another
+//! ([`life`]). Namespaces belong to tenancies by the ledger alone ([`places`]). A heartbeat says up to when all of this
+//! is complete ([`watermark`]); a gap in the watch is bounded and recorded ([`gap`]).
+
+pub mod claims;
+pub mod effective;
+pub mod gap;
+pub mod life;
+pub mod places;
+pub mod pods;
+pub mod sink;
+pub mod watermark;
+
+use std::time::Duration;
+
+use futures::future::{self, BoxFuture};
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use leasehold_kit::{
+    heartbeat, shutdown::{Shutdown, Stop},
+    watch::ResumableWatch,
+};
+use leasehold_ledger::{
+    policy::Policy,
+    time::{PeriodKind, Second},
+};
+
+pub use watermark::Watermarks;
+
+use crate::{Context, Error};
+use sink::{Metered, Sink};
+
+/// Name of the Lease that the heartbeat writes in the operator's namespace.
+pub const HEARTBEAT: &str = "leasehold-heartbeat";
+/// Seconds between two beats when a month is played in minutes.
+const BEAT_IN_REHEARSAL: u64 = 2;
+/// Seconds between two beats.
+const BEAT: u64 = 5;
+/// Seconds between two attempts to read the ledger at the start.
+const AGAIN: Duration = Duration::from_secs(2);
+
+/// Meters pods and volume claims until the shutdown, and keeps `watermarks`.
+pub async fn run(context: Context, watermarks: Watermarks, shutdown: BoxFuture<'static, ()>) {
+    // both sources are announced before the first beat, so that neither is taken for complete
+    watermarks.announce(Pod::SOURCE, None);
+    watermarks.announce(PersistentVolumeClaim::SOURCE, None);
+    let (stop, signal) = Shutdown::manual();
+    let work = future::join3(
+        Box::pin(follow::<Pod>(context.clone(), watermarks.clone(), signal.clone())),
+        Box::pin(follow::<PersistentVolumeClaim>(context.clone(), watermarks.clone(), signal.clone())),
+        Box::pin(beats(context, watermarks, signal)),
+    );
+    future::join(work, stop_on(shutdown, stop)).await;
+}
+
+async fn stop_on(shutdown: BoxFuture<'static, ()>, stop: Stop) {
+    shutdown.await;
+    stop.request();
+}
+
+/// Follows one kind.
+async fn follow<K: Metered>(context: Context, watermarks: Watermarks, shutdown: Shutdown) {
+    while !shutdown.is_requested() {
+        match Sink::<K>::resume(&context, &watermarks).await {
+            Ok((sink, version)) => {
+                let watch = ResumableWatch::<K>::new(context.kit.clone(), version);
+                watch.run(sink, shutdown.clone()).await;
+            }
+            Err(error) => {
+                report(&error, "failed to resume a meter");
+                pause(AGAIN, &shutdown).await;
+            }
+        }
+    }
+}
+
+/// Writes the Lease again and again, and remembers its versions and times.
+async fn beats(context: Context, watermarks: Watermarks, shutdown: Shutdown) {
+    while !shutdown.is_requested() {
+        let policy = match context.books.policy().await {
+            Ok(policy) => policy,
+            Err(error) => {
+                report(&error, "failed to read the policy for a heartbeat");
+                None
+            }
+        };
+        if let Some(policy) = &policy {
+            beat(&context, &watermarks, policy).await;
+        }
+        pause(interval(policy.as_ref()), &shutdown).await;
+    }
+}
+
+async fn beat(context: &Context, watermarks: &Watermarks, policy: &Policy) {
+    let settings = &context.settings;
+    let beat =
+        heartbeat::beat(&context.kit, &settings.namespace, HEARTBEAT, &settings.holder).await;
+    match beat {
+        Ok(beat) if beat.is_server_time_known => {
+            let at = Second::from_timestamp(beat.server_time);
+            watermarks.beat(&beat.resource_version, at, policy.late_allowance_seconds);
+        }
+        Ok(_) => tracing::warn!("the API server has not told its time; nothing is complete yet"),
+        Err(error) => report(&error.into(), "failed to write the heartbeat"),
+    }
+}
+
+fn interval(policy: Option<&Policy>) -> Duration {
+    let seconds = match policy.map(|policy| policy.period) {
+        Some(PeriodKind::Rehearsal { .. }) | None => BEAT_IN_REHEARSAL,
+        Some(PeriodKind::Month | PeriodKind::Day) => BEAT,
+    };
+    Duration::from_secs(seconds)
+}
+
+async fn pause(length: Duration, shutdown: &Shutdown) {
+    tokio::select! {
+        () = shutdown.wait() => {}
+        () = tokio::time::sleep(length) => {}
+    }
+}
+
+fn report(error: &Error, what: &'static str) {
+    let error: &dyn std::error::Error = error;
+    tracing::warn!(error, "{what}");
+}

@@ -1,0 +1,191 @@
+//! To whom a namespace's objects count.
+//!
+//! A namespace belongs to a tenancy because the ledger says so of its uid, never because of its name or labels. Who
+//! pays, and under which contract, comes from the tenancy's request that is in force.
+
+use std::collections::BTreeMap;
+
+use kube::ResourceExt;
+use leasehold_api::names;
+use leasehold_ledger::{
+    document::{NamespaceDoc, RequestDoc},
+    fact::Subject,
+    policy::EstimateBound,
+    time::Second,
+};
+use leasehold_planner::request::Asked;
+use leasehold_store::FactFilter;
+
+use super::pods::second;
+use crate::{Context, Error, books::lease_uid};
+
+/// What is read from the ledger is good for so many seconds.
+const FRESH: i64 = 5;
+
+/// To whom an object counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// To nobody: the namespace is no tenancy's.
+    Foreign,
+    /// The namespace may be a tenancy's, but the ledger does not say so yet.
+    Unknown,
+    /// To this tenancy.
+    Tenancy(Box<Subject>),
+}
+
+/// One life of a tenancy's name.
+type Tenancy = (String, String, u32);
+
+/// The namespaces of tenancies and to whom they count, as far as was asked.
+pub struct Places {
+    context: Context,
+    namespaces: BTreeMap<String, NamespaceDoc>,
+    subjects: BTreeMap<Tenancy, (Second, Option<Subject>)>,
+    billed: Option<(Second, EstimateBound)>,
+}
+
+impl Places {
+    /// Knows nothing yet.
+    pub fn new(context: Context) -> Self {
+        Self { context, namespaces: BTreeMap::new(), subjects: BTreeMap::new(), billed: None }
+    }
+
+    /// Whether objects of a namespace may count to a tenancy, as far as its name tells.
+    pub fn may_count(&self, namespace: &str) -> bool {
+        namespace.contains("--")
+    }
+
+    /// To whom an object counts that was created in a namespace at an instant.
+    pub async fn find(
+        &mut self,
+        namespace: &str,
+        created: Option<Second>,
+    ) -> Result<Place, Error> {
+        if !self.may_count(namespace) {
+            return Ok(Place::Foreign);
+        }
+        let Some(found) = self.context.world.namespaces.get(None, namespace) else {
+            return Ok(Place::Unknown);
+        };
+        let begun = found.metadata.creation_timestamp.as_ref().map(second);
+        if created.is_some() && created < begun {
+            // it lives in an earlier namespace of this name, which is gone from the cache already
+            return Ok(Place::Unknown);
+        }
+        let Some(document) = self.document(&found.metadata.uid.clone().unwrap_or_default()).await?
+        else {
+            let role = found.labels().get(names::ROLE_LABEL).map(String::as_str);
+            let ours = role == Some(names::ROLE_TENANCY);
+            return Ok(if ours { Place::Unknown } else { Place::Foreign });
+        };
+        let tenancy = (document.department, document.tenancy, document.incarnation);
+        Ok(match self.subject(&tenancy).await? {
+            Some(subject) => Place::Tenancy(Box::new(subject)),
+            None => Place::Unknown,
+        })
+    }
+
+    /// What the ledger says of the namespace with this uid.
+    async fn document(&mut self, uid: &str) -> Result<Option<NamespaceDoc>, Error> {
+        if let Some(known) = self.namespaces.get(uid) {
+            return Ok(Some(known.clone()));
+        }
+        let key = format!("{}/{uid}", self.context.books.cluster().uid);
+        let found = self.context.books.store().document::<NamespaceDoc>(&key).await?;
+        let found = found.map(|recorded| recorded.value);
+        if let Some(document) = &found {
+            self.namespaces.insert(uid.to_owned(), document.clone());
+        }
+        Ok(found)
+    }
+
+    /// Reads all namespaces of this cluster from the ledger.
+    pub async fn load(&mut self) -> Result<(), Error> {
+        let cluster = self.context.books.cluster().uid.clone();
+        for recorded in self.context.books.store().documents::<NamespaceDoc>(None, None).await? {
+            let document = recorded.value;
+            if document.cluster == cluster {
+                self.namespaces.insert(document.uid.clone(), document);
+            }
+        }
+        Ok(())
+    }
+
+    /// To whom new use of a tenancy counts now.
+    pub async fn now(&mut self, known: &Subject) -> Result<Option<Subject>, Error> {
+        let tenancy =
+            (known.department.clone(), known.tenancy.clone(), known.incarnation);
+        self.subject(&tenancy).await
+    }
+
+    async fn subject(&mut self, tenancy: &Tenancy) -> Result<Option<Subject>, Error> {
+        let now = self.context.now();
+        if let Some((read, subject)) = self.subjects.get(tenancy)
+            && now.since(*read) < FRESH
+            && subject.is_some()
+        {
+            return Ok(subject.clone());
+        }
+        let mut found = self.by_request(tenancy).await?;
+        if found.is_none() {
+            found = self.by_lease(tenancy).await?;
+        }
+        self.subjects.insert(tenancy.clone(), (now, found.clone()));
+        Ok(found)
+    }
+
+    /// As the request says that is in force, or else the one that is approved.
+    async fn by_request(&self, tenancy: &Tenancy) -> Result<Option<Subject>, Error> {
+        let (department, name, incarnation) = tenancy;
+        let view = self.context.books.view(department, name).await?;
+        if view.incarnation.as_ref().map(|document| document.incarnation) != Some(*incarnation) {
+            return Ok(None);
+        }
+        let Some(request) = view.effective().or_else(|| view.approved()) else { return Ok(None) };
+        let part = Asked::read(request)
+            .map_err(|error| Error::understand("the snapshot of a request", error))?
+            .part;
+        let Some(cloudlet) = self.context.world.cloudlets.get(None, &part.cloudlet) else {
+            return Ok(None);
+        };
+        let RequestDoc { request: number, .. } = request;
+        Ok(Some(Subject {
+            department: department.clone(),
+            tenancy: name.clone(),
+            incarnation: *incarnation,
+            system: part.system.to_string(),
+            provider: cloudlet.spec.provider.to_string(),
+            contract: part.contract.to_string(),
+            budget: part.budget.code.to_string(),
+            request: *number,
+            object: String::new(),
+        }))
+    }
+
+    /// As the newest fact of the lease says.
+    async fn by_lease(&self, tenancy: &Tenancy) -> Result<Option<Subject>, Error> {
+        let (department, name, incarnation) = tenancy;
+        let filter = FactFilter {
+            department: Some(department.clone()),
+            tenancy: Some(name.clone()),
+            uid: Some(lease_uid(department, name, *incarnation)),
+            ..FactFilter::default()
+        };
+        let facts = self.context.books.store().facts(&filter).await?;
+        Ok(facts.into_iter().next_back().map(|recorded| recorded.value.subject))
+    }
+
+    /// Which end of an estimate is billed.
+    pub async fn billed(&mut self) -> Result<EstimateBound, Error> {
+        let now = self.context.now();
+        if let Some((read, billed)) = self.billed
+            && now.since(read) < FRESH
+        {
+            return Ok(billed);
+        }
+        let policy = self.context.books.policy().await?;
+        let billed = policy.map_or(EstimateBound::Lower, |policy| policy.estimate_bound);
+        self.billed = Some((now, billed));
+        Ok(billed)
+    }
+}

@@ -1,0 +1,352 @@
+//! How a pod stands.
+//!
+//! A pod holds what it asks for from the moment that it is bound to a node until its last container has finished. Its
+//! `deletionTimestamp` is no evidence of an end: it is the time of the request plus the grace period.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    api::core::v1::{ContainerStatus, Pod, PodStatus},
+    apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
+};
+use leasehold_ledger::{fact::Meter, policy::EstimateBound, time::Second};
+
+use super::{
+    effective::{self, Uncountable},
+    life::{Holding, Moment, Standing},
+};
+
+/// Under which circumstances an object is seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sight {
+    /// Now, by the API server's clock.
+    pub now: Second,
+    /// Up to which instant every change of the kind is known to have been seen.
+    pub known_to: Option<Second>,
+    /// Which end of an estimate is billed.
+    pub billed: EstimateBound,
+    /// Whether the object was removed and this is what it was at last.
+    pub gone: bool,
+    /// Whether it comes from a list and not from a change.
+    pub listed: bool,
+}
+
+/// The second of a time of Kubernetes.
+pub fn second(time: &Time) -> Second {
+    Second::from_timestamp(time.0)
+}
+
+/// When the object was last written, by the API server's clock: the newest time in its managed fields. A writer may
+/// forge other entries but not the one of its own write, so the newest is never before the true time.
+pub fn written(meta: &ObjectMeta, sight: &Sight) -> Option<Second> {
+    let times = meta.managed_fields.iter().flatten().filter_map(|entry| entry.time.as_ref());
+    times.map(second).max().map(|newest| newest.min(sight.now))
+}
+
+/// How the pod stands.
+pub fn standing(pod: &Pod, sight: &Sight) -> Result<Standing, Uncountable> {
+    let Some(start) = start(pod) else { return Ok(unscheduled(sight)) };
+    let end = end(pod, &start, sight);
+    let quantities = match effective::requests(pod) {
+        Ok(requests) => requests
+            .into_iter()
+            .map(|(resource, amount)| (Meter::Pod { resource }, amount))
+            .collect(),
+        // what is recorded must end, whatever the pod says now
+        Err(_) if end.is_some() => BTreeMap::new(),
+        Err(error) => return Err(error),
+    };
+    let held = Holding { start, change: change(pod, sight), quantities };
+    Ok(match end {
+        Some(end) => Standing::Over { held, end },
+        None => Standing::Holding(held),
+    })
+}
+
+/// A pod that was never bound to a node used nothing, even when it is gone.
+fn unscheduled(sight: &Sight) -> Standing {
+    if !sight.gone {
+        return Standing::Idle;
+    }
+    let gone = Moment::exact(sight.now, "DELETED before it was scheduled");
+    let held = Holding { start: gone.clone(), change: gone.clone(), quantities: BTreeMap::new() };
+    Standing::Over { held, end: gone }
+}
+
+/// When the pod was bound: the condition says so; a pod that was created with a node in it was bound from the first.
+fn start(pod: &Pod) -> Option<Moment> {
+    let scheduled = conditions(pod)
+        .find(|condition| condition.type_ == "PodScheduled" && condition.status == "True")
+        .and_then(|condition| condition.last_transition_time.as_ref());
+    if let Some(time) = scheduled {
+        return Some(Moment::exact(second(time), "PodScheduled lastTransitionTime"));
+    }
+    let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).unwrap_or_default();
+    if node.is_empty() {
+        return None;
+    }
+    let created = pod.metadata.creation_timestamp.as_ref()?;
+    Some(Moment::exact(second(created), "creationTimestamp of a pod with a node"))
+}
+
+fn conditions(
+    pod: &Pod,
+) -> impl Iterator<Item = &k8s_openapi::api::core::v1::PodCondition> {
+    pod.status.iter().flat_map(|status| status.conditions.iter().flatten())
+}
+
+/// When the newest change was made: when it was written, else some time since the pods were known completely.
+fn change(pod: &Pod, sight: &Sight) -> Moment {
+    match written(&pod.metadata, sight) {
+        Some(at) => Moment::exact(at, "managedFields time of the write"),
+        None => {
+            let lower = sight.known_to.unwrap_or(sight.now);
+            Moment { at: sight.now, ..Moment::began(lower, sight.now, sight.billed, "MODIFIED") }
+        }
+    }
+}
+
+/// When the pod's use ended, if it has.
+fn end(pod: &Pod, start: &Moment, sight: &Sight) -> Option<Moment> {
+    let status = pod.status.as_ref();
+    let terminal = status
+        .and_then(|status| status.phase.as_deref())
+        .is_some_and(|phase| matches!(phase, "Succeeded" | "Failed"));
+    if !terminal && !sight.gone {
+        return None;
+    }
+    if let Some(finished) = finished(pod) {
+        return Some(Moment::exact(finished.min(sight.now), "finishedAt of the last container"));
+    }
+    let written = written(&pod.metadata, sight);
+    let last_container = status.and_then(latest_finish);
+    let alive = [Some(start.at), sight.known_to, last_container].into_iter().flatten().max();
+    let alive = alive.unwrap_or(sight.now).min(sight.now);
+    Some(if terminal {
+        // whoever wrote the phase saw the end, so it was over by then
+        let seen = written.unwrap_or(sight.now).max(start.at);
+        Moment::ended(alive, seen, sight.billed, "terminal phase without finishedAt")
+    } else {
+        let alive = written.map_or(alive, |written| written.max(alive));
+        Moment::ended(alive, sight.now, sight.billed, "DELETED without finishedAt")
+    })
+}
+
+/// When the last container finished, if every container and sidecar has.
+fn finished(pod: &Pod) -> Option<Second> {
+    let (spec, status) = (pod.spec.as_ref()?, pod.status.as_ref()?);
+    let sidecars = spec.init_containers.iter().flatten().filter(|c| effective::is_sidecar(c));
+    let must = spec.containers.iter().chain(sidecars);
+    for container in must {
+        statuses(status).find(|status| status.name == container.name).and_then(finished_at)?;
+    }
+    latest_finish(status)
+}
+
+fn latest_finish(status: &PodStatus) -> Option<Second> {
+    statuses(status).filter_map(finished_at).max()
+}
+
+fn statuses(status: &PodStatus) -> impl Iterator<Item = &ContainerStatus> {
+    let containers = status.container_statuses.iter().flatten();
+    containers.chain(status.init_container_statuses.iter().flatten())
+}
+
+fn finished_at(status: &ContainerStatus) -> Option<Second> {
+    let terminated = status.state.as_ref()?.terminated.as_ref()?;
+    terminated.finished_at.as_ref().map(second)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::life::{
+            Life,
+            fixture::{seen, subject},
+        },
+        *,
+    };
+    use leasehold_ledger::fact::{Bounds, Fact, FactKind};
+    use serde_json::{Value, json};
+
+    /// 2026-09-01T00:00:00Z.
+    const START: i64 = 1_788_220_800;
+
+    fn time(second: i64) -> String {
+        Second::new(START + second).to_string()
+    }
+
+    fn at(second: i64) -> Second {
+        Second::new(START + second)
+    }
+
+    fn sight(now: i64) -> Sight {
+        Sight {
+            now: at(now),
+            known_to: Some(at(now - 5)),
+            billed: EstimateBound::Lower,
+            gone: false,
+            listed: false,
+        }
+    }
+
+    fn gone(now: i64) -> Sight {
+        Sight { gone: true, ..sight(now) }
+    }
+
+    /// A pod of one container with a core, written at a second.
+    fn pod(written: i64, phase: &str, status: Value) -> Pod {
+        let mut full = json!({ "phase": phase });
+        full.as_object_mut().unwrap().extend(status.as_object().unwrap().clone());
+        serde_json::from_value(json!({
+            "metadata": {
+                "name": "web-1", "creationTimestamp": time(0),
+                "managedFields": [{ "manager": "k", "time": time(0) }, { "manager": "l", "time": time(written) }],
+            },
+            "spec": { "containers": [{ "name": "a", "resources": { "requests": { "cpu": "1" } } }] },
+            "status": full,
+        }))
+        .unwrap()
+    }
+
+    fn scheduled() -> Value {
+        json!([{ "type": "PodScheduled", "status": "True", "lastTransitionTime": time(2) }])
+    }
+
+    fn terminated(second: i64) -> Value {
+        json!([{ "name": "a", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+            "state": { "terminated": { "exitCode": 0, "finishedAt": time(second) } } }])
+    }
+
+    fn running(written: i64) -> Pod {
+        pod(written, "Running", json!({ "conditions": scheduled() }))
+    }
+
+    fn ended(sighted: Result<Standing, Uncountable>) -> Moment {
+        match sighted.unwrap() {
+            Standing::Over { end, .. } => end,
+            other @ (Standing::Idle | Standing::Holding(_)) => panic!("not over: {other:?}"),
+        }
+    }
+
+    fn lived(sightings: &[(u64, Pod, Sight)]) -> Vec<Fact> {
+        let mut life = Life::default();
+        let mut all = Vec::new();
+        for (version, pod, sight) in sightings {
+            let standing = standing(pod, sight).unwrap();
+            let facts = life.facts(&seen(*version), &standing, Some(&subject()));
+            facts.iter().for_each(|fact| life.note(fact));
+            all.extend(facts);
+        }
+        all
+    }
+
+    #[test]
+    fn a_pod_that_is_not_scheduled_uses_nothing_even_when_it_goes() {
+        let pending = pod(1, "Pending", json!({}));
+        let waiting = json!({ "conditions": [
+            { "type": "PodScheduled", "status": "False", "lastTransitionTime": time(1) }] });
+        assert_eq!(standing(&pending, &sight(9)).unwrap(), Standing::Idle);
+        assert_eq!(standing(&pod(1, "Pending", waiting), &sight(9)).unwrap(), Standing::Idle);
+        assert!(lived(&[(1, pending.clone(), sight(9)), (2, pending, gone(10))]).is_empty());
+    }
+
+    #[test]
+    fn use_runs_from_the_scheduling_to_the_last_container() {
+        let done = pod(31, "Succeeded", json!({ "conditions": scheduled(), "containerStatuses": terminated(30) }));
+        let facts = lived(&[(1, running(3), sight(4)), (2, done.clone(), sight(33)), (3, done, gone(60))]);
+        let told: Vec<_> = facts.iter().map(|f| (f.kind, f.at, f.estimated)).collect();
+        assert_eq!(told, [(FactKind::Opened, at(2), false), (FactKind::Closed, at(30), false)]);
+        assert_eq!(facts[0].quantity, 1000);
+    }
+
+    #[test]
+    fn the_deletion_timestamp_is_no_end() {
+        let mut pod = running(3);
+        pod.metadata.deletion_timestamp = Some(Time(at(50).timestamp()));
+        assert!(matches!(standing(&pod, &sight(20)).unwrap(), Standing::Holding(_)));
+        let end = ended(standing(&pod, &gone(25)));
+        assert_eq!(end.bounds, Some(Bounds { lower: at(20), upper: at(25) }));
+    }
+
+    #[test]
+    fn a_pod_removed_with_its_containers_finished_ended_when_they_did() {
+        let pod = pod(24, "Running", json!({ "conditions": scheduled(), "containerStatuses": terminated(23) }));
+        assert_eq!(ended(standing(&pod, &gone(25))), Moment::exact(at(23), "finishedAt of the last container"));
+        assert!(matches!(standing(&pod, &sight(25)).unwrap(), Standing::Holding(_)), "a crash is no end");
+    }
+
+    #[test]
+    fn a_pod_removed_without_a_word_ended_since_it_was_last_known_to_live() {
+        let unknown = Sight { known_to: Some(at(-100)), ..gone(25) };
+        let end = ended(standing(&running(18), &unknown));
+        assert_eq!(end.bounds, Some(Bounds { lower: at(18), upper: at(25) }), "a write is a sign of life");
+        assert_eq!(end.at, at(18));
+        let upper = Sight { billed: EstimateBound::Upper, ..gone(25) };
+        assert_eq!(ended(standing(&running(3), &upper)).at, at(25));
+        assert_eq!(ended(standing(&running(3), &gone(25))).at, at(20));
+    }
+
+    #[test]
+    fn a_terminal_phase_without_finish_is_an_estimate_that_the_finish_supersedes() {
+        let evicted = pod(30, "Failed", json!({ "conditions": scheduled() }));
+        let known = pod(34, "Failed", json!({ "conditions": scheduled(), "containerStatuses": terminated(29) }));
+        let facts = lived(&[
+            (1, running(3), sight(4)),
+            (2, evicted, sight(31)),
+            (3, known, sight(35)),
+        ]);
+        let told: Vec<_> = facts.iter().map(|f| (f.kind, f.at, f.estimated)).collect();
+        assert_eq!(
+            told,
+            [
+                (FactKind::Opened, at(2), false),
+                (FactKind::Closed, at(26), true),
+                (FactKind::Superseded, at(29), false),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_sidecar_that_runs_keeps_the_end_open() {
+        let mut done = pod(31, "Failed", json!({ "conditions": scheduled(), "containerStatuses": terminated(30) }));
+        assert_eq!(finished(&done), Some(at(30)));
+        done.spec.as_mut().unwrap().init_containers = Some(vec![
+            serde_json::from_value(json!({ "name": "s", "restartPolicy": "Always" })).unwrap(),
+        ]);
+        assert_eq!(finished(&done), None);
+    }
+
+    #[test]
+    fn a_resize_counts_from_when_it_was_written_however_late_it_is_seen() {
+        let mut resized = running(40);
+        resized.spec.as_mut().unwrap().containers[0].resources = serde_json::from_value(
+            json!({ "requests": { "cpu": "2500m" } }),
+        )
+        .unwrap();
+        let facts = lived(&[(1, running(3), sight(4)), (7, resized.clone(), sight(4000))]);
+        assert_eq!((facts[1].kind, facts[1].at, facts[1].quantity), (FactKind::Changed, at(40), 2500));
+        resized.metadata.managed_fields = None;
+        let facts = lived(&[(1, running(3), sight(4)), (7, resized, sight(60))]);
+        assert_eq!((facts[1].at, facts[1].estimated), (at(60), true));
+    }
+
+    #[test]
+    fn a_forged_time_of_a_write_is_never_later_than_now() {
+        assert_eq!(written(&running(9999).metadata, &sight(40)), Some(at(40)));
+    }
+
+    #[test]
+    fn a_pod_created_on_a_node_counts_from_its_creation() {
+        let mut pod = pod(1, "Running", json!({}));
+        pod.spec.as_mut().unwrap().node_name = Some("node-1".to_owned());
+        let facts = lived(&[(1, pod, sight(9))]);
+        assert_eq!((facts[0].kind, facts[0].at), (FactKind::Opened, at(0)));
+    }
+
+    #[test]
+    fn a_finish_by_a_clock_that_runs_ahead_is_not_in_the_future() {
+        let done = pod(31, "Succeeded", json!({ "conditions": scheduled(), "containerStatuses": terminated(500) }));
+        assert_eq!(ended(standing(&done, &sight(33))).at, at(33));
+    }
+}

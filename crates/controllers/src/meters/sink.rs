@@ -1,0 +1,498 @@
+//! From events of a watch to facts in the ledger.
+//!
+//! Facts and the version of the event are committed in one transaction, so that a restart resumes exactly after what
+//! was recorded. An event that could not be committed is offered again; what is recorded is then read anew, because
+//! the answer of a commit may be all that was lost.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use kube::ResourceExt;
+use leasehold_kit::{
+    Readable,
+    watch::{self, Gap, WatchSink},
+};
+use leasehold_ledger::{
+    document::{Document, GapDoc},
+    fact::{Fact, Source, Subject},
+    time::Second,
+};
+use leasehold_planner::quota;
+use leasehold_store::{Batch, Cursor, FactFilter, Record};
+
+use super::{
+    claims,
+    effective::Uncountable,
+    gap,
+    life::{Holding, Life, Moment, Seen, Standing},
+    places::{Place, Places},
+    pods::{self, Sight, second},
+    watermark::Watermarks,
+};
+use crate::{Context, Error};
+
+/// A cursor that moves without facts is written this seldom, in seconds.
+const SAVE: i64 = 3;
+/// How long an object of a namespace that the ledger does not know yet is kept, in seconds.
+const PATIENCE: i64 = 60;
+
+/// A kind that is metered.
+pub trait Metered: Readable {
+    /// Name of the source in the ledger's cursors.
+    const SOURCE: &'static str;
+    /// What the names of its meters begin with.
+    const METERS: &'static str;
+    /// Name of the kind for people.
+    const KIND: &'static str;
+
+    /// How the object stands.
+    fn standing(&self, sight: &Sight) -> Result<Standing, Uncountable>;
+}
+
+impl Metered for Pod {
+    const SOURCE: &'static str = "pods";
+    const METERS: &'static str = "pod/";
+    const KIND: &'static str = "Pod";
+
+    fn standing(&self, sight: &Sight) -> Result<Standing, Uncountable> {
+        pods::standing(self, sight)
+    }
+}
+
+impl Metered for PersistentVolumeClaim {
+    const SOURCE: &'static str = "claims";
+    const METERS: &'static str = "claim/";
+    const KIND: &'static str = "PersistentVolumeClaim";
+
+    fn standing(&self, sight: &Sight) -> Result<Standing, Uncountable> {
+        claims::standing(self, sight)
+    }
+}
+
+/// An object whose namespace the ledger does not know yet.
+struct Waiting<K> {
+    object: K,
+    since: Second,
+    listed: bool,
+}
+
+/// What seeing an object means.
+enum Look {
+    /// These facts, maybe none.
+    Facts(Vec<Fact>),
+    /// The ledger does not know the object's namespace yet.
+    Unknown,
+}
+
+/// What is to be committed.
+#[derive(Default)]
+struct News {
+    facts: Vec<Fact>,
+    /// A gap that was found.
+    gap: Option<Record>,
+    /// Objects that need not be kept any longer once this is committed.
+    settled: BTreeSet<String>,
+}
+
+/// Turns events of one kind into facts.
+pub struct Sink<K> {
+    context: Context,
+    marks: Watermarks,
+    places: Places,
+    /// Objects of tenancies that exist, by uid; `None` until read from the ledger.
+    lives: Option<BTreeMap<String, Life>>,
+    waiting: BTreeMap<String, Waiting<K>>,
+    saved: Second,
+    begun: Second,
+}
+
+impl<K: Metered> Sink<K> {
+    /// A sink that goes on where the ledger's cursor of the kind stands; also gives the version to resume from.
+    pub async fn resume(
+        context: &Context,
+        marks: &Watermarks,
+    ) -> Result<(Self, Option<String>), Error> {
+        let cursor = context.books.store().cursor(K::SOURCE).await?;
+        marks.announce(K::SOURCE, cursor.as_ref().map(|cursor| cursor.observed_at));
+        let mut places = Places::new(context.clone());
+        places.load().await?;
+        let now = context.now();
+        let sink = Self {
+            context: context.clone(),
+            marks: marks.clone(),
+            places,
+            lives: None,
+            waiting: BTreeMap::new(),
+            saved: now,
+            begun: now,
+        };
+        Ok((sink, cursor.map(|cursor| cursor.resource_version)))
+    }
+
+    async fn sight(&mut self, now: Second, gone: bool, listed: bool) -> Result<Sight, Error> {
+        Ok(Sight {
+            now,
+            known_to: self.marks.known_to(K::SOURCE),
+            billed: self.places.billed().await?,
+            gone,
+            listed,
+        })
+    }
+
+    /// Reads what is open in the ledger, unless it is known.
+    async fn load(&mut self) -> Result<(), Error> {
+        if self.lives.is_some() {
+            return Ok(());
+        }
+        let mut lives: BTreeMap<String, Life> = BTreeMap::new();
+        for recorded in self.context.books.store().open_objects(K::METERS).await? {
+            let fact = recorded.value;
+            if self.is_ours(&fact) {
+                lives.entry(fact.source.uid.clone()).or_default().note(&fact);
+            }
+        }
+        self.lives = Some(lives);
+        Ok(())
+    }
+
+    /// Whether a fact is of this kind, this cluster and this life of its database.
+    fn is_ours(&self, fact: &Fact) -> bool {
+        let cluster = self.context.books.cluster();
+        fact.source.cluster == cluster.uid
+            && fact.source.etcd == cluster.etcd
+            && fact.meter.to_string().starts_with(K::METERS)
+    }
+
+    fn life(&self, uid: &str) -> Option<&Life> {
+        self.lives.as_ref().and_then(|lives| lives.get(uid))
+    }
+
+    /// What seeing an object means.
+    async fn look(&mut self, object: &K, sight: &Sight) -> Result<Look, Error> {
+        let uid = object.uid().unwrap_or_default();
+        let namespace = object.namespace().unwrap_or_default();
+        if !self.places.may_count(&namespace) {
+            return Ok(Look::Facts(Vec::new()));
+        }
+        let standing = match object.standing(sight) {
+            Ok(standing) => standing,
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                let name = object.name_any();
+                tracing::error!(kind = K::KIND, namespace, name, error, "not metered");
+                return Ok(Look::Facts(Vec::new()));
+            }
+        };
+        if let Some(life) = self.life(&uid).filter(|life| life.begun()).cloned() {
+            let subject = match life.subject() {
+                Some(known) => self.places.now(known).await?,
+                None => None,
+            };
+            return Ok(Look::Facts(life.facts(&self.seen(object), &standing, subject.as_ref())));
+        }
+        if is_nothing(&standing) {
+            if !sight.gone {
+                // seen before it held anything: nothing can be recorded of it
+                self.lives.get_or_insert_default().entry(uid).or_default();
+            }
+            return Ok(Look::Facts(Vec::new()));
+        }
+        let created = object.creation_timestamp().as_ref().map(second);
+        Ok(match self.places.find(&namespace, created).await? {
+            Place::Foreign => Look::Facts(Vec::new()),
+            Place::Unknown => Look::Unknown,
+            Place::Tenancy(subject) => {
+                let life = self.history(&uid, &subject).await?;
+                Look::Facts(life.facts(&self.seen(object), &standing, Some(&*subject)))
+            }
+        })
+    }
+
+    /// What is recorded of an object that is not open.
+    async fn history(&mut self, uid: &str, subject: &Subject) -> Result<Life, Error> {
+        if let Some(life) = self.life(uid) {
+            return Ok(life.clone());
+        }
+        let filter = FactFilter {
+            department: Some(subject.department.clone()),
+            tenancy: Some(subject.tenancy.clone()),
+            uid: Some(uid.to_owned()),
+            ..FactFilter::default()
+        };
+        let recorded = self.context.books.store().facts(&filter).await?;
+        let life = Life::of(recorded.iter().map(|r| &r.value).filter(|fact| self.is_ours(fact)));
+        self.lives.get_or_insert_default().insert(uid.to_owned(), life.clone());
+        Ok(life)
+    }
+
+    /// Reads at once what is recorded of many objects.
+    async fn histories(&mut self, uids: &BTreeSet<String>) -> Result<(), Error> {
+        let unknown: BTreeSet<&String> =
+            uids.iter().filter(|uid| self.life(uid).is_none()).collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let mut found: BTreeMap<String, Life> = BTreeMap::new();
+        for recorded in self.context.books.store().facts(&FactFilter::default()).await? {
+            let fact = recorded.value;
+            if unknown.contains(&fact.source.uid) && self.is_ours(&fact) {
+                found.entry(fact.source.uid.clone()).or_default().note(&fact);
+            }
+        }
+        let unknown: Vec<String> = unknown.into_iter().cloned().collect();
+        let lives = self.lives.get_or_insert_default();
+        for uid in unknown {
+            let life = found.remove(&uid).unwrap_or_default();
+            lives.insert(uid, life);
+        }
+        Ok(())
+    }
+
+    fn seen(&self, object: &K) -> Seen {
+        let version = object.resource_version().unwrap_or_default();
+        let name = format!(
+            "{} {}/{}",
+            K::KIND,
+            object.namespace().unwrap_or_default(),
+            object.name_any()
+        );
+        self.seen_as(object.uid().unwrap_or_default(), version, name)
+    }
+
+    fn seen_as(&self, uid: String, version: String, object: String) -> Seen {
+        let cluster = self.context.books.cluster();
+        let source = Source { cluster: cluster.uid.clone(), etcd: cluster.etcd, uid, version };
+        Seen { source, object }
+    }
+
+    /// Keeps an object until the ledger knows its namespace.
+    fn keep(&mut self, object: &K, sight: &Sight) {
+        let uid = object.uid().unwrap_or_default();
+        let (namespace, name) = (object.namespace(), object.name_any());
+        if sight.gone {
+            tracing::warn!(kind = K::KIND, namespace, name, "went before the ledger knew its namespace");
+            return;
+        }
+        let since = self.waiting.get(&uid).map_or(sight.now, |known| known.since);
+        let waiting = Waiting { object: object.clone(), since, listed: sight.listed };
+        self.waiting.insert(uid, waiting);
+    }
+
+    /// Looks again at objects whose namespace was not known, all but one.
+    async fn revisit(&mut self, now: Second, but: &str) -> Result<News, Error> {
+        let mut news = News::default();
+        let uids: Vec<String> = self.waiting.keys().filter(|uid| *uid != but).cloned().collect();
+        for uid in uids {
+            let Some((object, since, listed)) =
+                self.waiting.get(&uid).map(|w| (w.object.clone(), w.since, w.listed))
+            else {
+                continue;
+            };
+            let sight = self.sight(now, false, listed).await?;
+            match self.look(&object, &sight).await? {
+                Look::Facts(facts) => news.facts.extend(facts),
+                Look::Unknown if now.since(since) > PATIENCE => {
+                    let namespace = object.namespace();
+                    tracing::debug!(kind = K::KIND, namespace, "the namespace is no tenancy's");
+                }
+                Look::Unknown => continue,
+            }
+            news.settled.insert(uid);
+        }
+        Ok(news)
+    }
+
+    /// Commits facts together with the version that brought them. An object that is kept holds the version back, so
+    /// that a restart sees it again.
+    async fn commit(&mut self, news: News, seen: &watch::Seen) -> Result<(), Error> {
+        let News { facts, gap, settled } = news;
+        let now = Second::from_timestamp(seen.at);
+        let kept = self.waiting.keys().any(|uid| !settled.contains(uid));
+        let due = !kept && now.since(self.saved) >= SAVE;
+        if !facts.is_empty() || gap.is_some() || due {
+            let mut records: Vec<Record> = facts.iter().cloned().map(Record::from).collect();
+            records.extend(gap);
+            let cursors = if kept { Vec::new() } else { vec![self.cursor(seen)] };
+            let batch = Batch { records, cursors, expect_head: None };
+            if let Err(error) = self.context.books.store().commit(&batch, now).await {
+                // it may have been written all the same
+                self.lives = None;
+                return Err(error.into());
+            }
+            self.saved = now;
+        }
+        let lives = self.lives.get_or_insert_default();
+        for fact in &facts {
+            lives.entry(fact.source.uid.clone()).or_default().note(fact);
+        }
+        self.waiting.retain(|uid, _| !settled.contains(uid));
+        if !kept {
+            self.marks.reached(K::SOURCE, &seen.version);
+        }
+        Ok(())
+    }
+
+    fn cursor(&self, seen: &watch::Seen) -> Cursor {
+        Cursor {
+            source: K::SOURCE.to_owned(),
+            resource_version: seen.version.clone(),
+            complete_to: self.marks.source_complete_to(K::SOURCE),
+            observed_at: self.marks.known_to(K::SOURCE).unwrap_or(self.begun),
+        }
+    }
+
+    async fn take(&mut self, object: &K, seen: &watch::Seen, gone: bool) -> Result<(), Error> {
+        self.load().await?;
+        let now = Second::from_timestamp(seen.at);
+        let uid = object.uid().unwrap_or_default();
+        let sight = self.sight(now, gone, false).await?;
+        let look = self.look(object, &sight).await?;
+        let mut news = self.revisit(now, &uid).await?;
+        match look {
+            Look::Facts(facts) => {
+                news.facts.extend(facts);
+                news.settled.insert(uid.clone());
+            }
+            Look::Unknown => {
+                self.keep(object, &sight);
+                if gone {
+                    news.settled.insert(uid.clone());
+                }
+            }
+        }
+        self.commit(news, seen).await?;
+        if gone && let Some(lives) = &mut self.lives {
+            lives.remove(&uid);
+        }
+        Ok(())
+    }
+
+    /// Ends what is open in the ledger and not among what exists.
+    async fn absent(
+        &mut self,
+        present: &BTreeSet<String>,
+        seen: &watch::Seen,
+    ) -> Result<(Vec<Fact>, BTreeSet<String>), Error> {
+        let sight = self.sight(Second::from_timestamp(seen.at), true, true).await?;
+        let mut facts = Vec::new();
+        let mut absent = BTreeSet::new();
+        for (uid, life) in self.lives.iter().flatten() {
+            if present.contains(uid) {
+                continue;
+            }
+            absent.insert(uid.clone());
+            let (Some(subject), Some(latest)) = (life.subject(), life.latest()) else { continue };
+            let lower = sight.known_to.unwrap_or(latest).max(latest);
+            let end = Moment::ended(lower, sight.now, sight.billed, "absent after a gap");
+            let version = format!("relist-{}", seen.version);
+            let object = self.seen_as(uid.clone(), version, subject.object.clone());
+            facts.extend(life.facts(&object, &over(end), None));
+        }
+        Ok((facts, absent))
+    }
+
+    /// The gap before a list, unless it is recorded or there was none.
+    async fn gap(&self, now: Second) -> Result<Option<Record>, Error> {
+        let Some(from) = self.marks.known_to(K::SOURCE).filter(|from| *from < now) else {
+            return Ok(None);
+        };
+        let quotas: Vec<quota::Hard> = self
+            .context
+            .world
+            .quotas
+            .select(|_| true)
+            .iter()
+            .filter_map(|quota| quota.status.as_ref()?.hard.as_ref().map(quota::parse))
+            .collect();
+        let document = GapDoc {
+            source: K::SOURCE.to_owned(),
+            from,
+            to: now,
+            reason: "the API server no longer had the changes since the last one seen".to_owned(),
+            upper: gap::upper_bounds(K::METERS, &quotas, now.since(from)),
+            at: now,
+        };
+        let known = self.context.books.store().document::<GapDoc>(&document.key()).await?;
+        Ok(if known.is_some() { None } else { Some(Record::document(&document)?) })
+    }
+
+    async fn list(
+        &mut self,
+        since: Second,
+        objects: &[K],
+        seen: &watch::Seen,
+    ) -> Result<(), Error> {
+        self.load().await?;
+        let now = Second::from_timestamp(seen.at);
+        let present: BTreeSet<String> = objects.iter().filter_map(ResourceExt::uid).collect();
+        let counted: BTreeSet<String> = objects
+            .iter()
+            .filter(|object| self.places.may_count(&object.namespace().unwrap_or_default()))
+            .filter_map(ResourceExt::uid)
+            .collect();
+        self.histories(&counted).await?;
+        self.waiting.retain(|uid, _| present.contains(uid));
+        let sight = self.sight(now, false, true).await?;
+        let (facts, absent) = self.absent(&present, seen).await?;
+        let mut news = News { facts, gap: self.gap(now).await?, settled: BTreeSet::new() };
+        for object in objects {
+            match self.look(object, &sight).await? {
+                Look::Facts(facts) => {
+                    news.facts.extend(facts);
+                    news.settled.extend(object.uid());
+                }
+                Look::Unknown => self.keep(object, &sight),
+            }
+        }
+        self.saved = Second::MIN;
+        self.commit(news, seen).await?;
+        // the list was asked for after the last event was taken, so it shows how things stood then
+        self.marks.known(K::SOURCE, since);
+        if let Some(lives) = &mut self.lives {
+            lives.retain(|uid, _| !absent.contains(uid));
+        }
+        Ok(())
+    }
+}
+
+/// Whether an object of which nothing is recorded leaves nothing to record.
+fn is_nothing(standing: &Standing) -> bool {
+    match standing {
+        Standing::Idle => true,
+        Standing::Holding(held) | Standing::Over { held, .. } => held.quantities.is_empty(),
+    }
+}
+
+fn over(end: Moment) -> Standing {
+    let held =
+        Holding { start: end.clone(), change: end.clone(), quantities: BTreeMap::new() };
+    Standing::Over { held, end }
+}
+
+impl<K: Metered> WatchSink<K> for Sink<K> {
+    type Error = Error;
+
+    async fn applied(&mut self, object: &K, seen: &watch::Seen) -> Result<(), Error> {
+        self.take(object, seen, false).await
+    }
+
+    async fn deleted(&mut self, object: &K, seen: &watch::Seen) -> Result<(), Error> {
+        self.take(object, seen, true).await
+    }
+
+    async fn bookmark(&mut self, seen: &watch::Seen) -> Result<(), Error> {
+        self.load().await?;
+        let news = self.revisit(Second::from_timestamp(seen.at), "").await?;
+        self.commit(news, seen).await
+    }
+
+    async fn relisted(
+        &mut self,
+        gap: &Gap,
+        objects: &[K],
+        seen: &watch::Seen,
+    ) -> Result<(), Error> {
+        let since = gap.since.map_or(self.begun, Second::from_timestamp);
+        self.list(since, objects, seen).await
+    }
+}

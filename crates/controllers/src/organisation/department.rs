@@ -1,0 +1,230 @@
+//! Departments: remembered by the ledger, given an office, told what is billed without an object.
+
+use std::sync::Arc;
+
+use futures::stream::BoxStream;
+use jiff::Timestamp;
+use kube::{ResourceExt, runtime::controller::Action};
+use leasehold_api::{
+    conditions::{self, NewCondition, types},
+    names,
+    tenancy::{Department, DepartmentStatus},
+};
+use leasehold_kit::{EventType, cache::Changed};
+use leasehold_ledger::{
+    document::{DecisionDoc, DepartmentDoc},
+    money::Money,
+};
+
+use super::{detached, office};
+use crate::{
+    Context, Error, World,
+    platform::{
+        verdict::Verdict,
+        wake::{self, Ref, Shutdown},
+    },
+};
+
+/// Detached tenancies that the status names; more are only counted.
+const DETACHED: usize = 64;
+
+/// Runs the controller until the shutdown.
+pub async fn run(context: Context, shutdown: Shutdown) {
+    wake::run("department", context, triggers, shutdown, reconcile).await;
+}
+
+fn triggers(world: &World) -> BoxStream<'static, Ref<Department>> {
+    let departments = world.departments.clone();
+    wake::any(vec![
+        wake::named(&world.departments, world.namespaces.changes(), of_office),
+        wake::named(&world.departments, world.role_bindings.changes(), of_office),
+        wake::named(&world.departments, world.tenancies.changes(), of_office),
+        wake::named(
+            &world.departments,
+            world.departments.changes(),
+            move |changed| {
+                let below = departments.select(|department| {
+                    department.spec.parent.as_deref() == Some(changed.name.as_str())
+                });
+                below.iter().map(wake::reference).collect()
+            },
+        ),
+    ])
+}
+
+/// The department whose office namespace, or an object in it, changed.
+fn of_office(changed: &Changed) -> Vec<Ref<Department>> {
+    let namespace = changed.namespace.as_deref().unwrap_or(&changed.name);
+    names::department_of_office(namespace)
+        .map(Ref::<Department>::new)
+        .into_iter()
+        .collect()
+}
+
+async fn reconcile(object: Arc<Department>, context: Context) -> Result<Action, Error> {
+    let code = object.name_any();
+    let now = context.now();
+    let document = DepartmentDoc {
+        code: code.clone(),
+        display_name: object.spec.display_name.to_string(),
+        budget_unit: object.spec.budget_unit.as_ref().map(ToString::to_string),
+        at: now,
+    };
+    context.books.ensure(&document, now).await?;
+
+    let mut verdict = Verdict::fine(
+        "InPlace",
+        format!(
+            "the office namespace {} and the rights in it are in place",
+            names::office_namespace(&code)
+        ),
+    );
+    let stands = office::establish(&object, &context, &mut verdict).await?;
+    note_parent(&object, &context, &mut verdict);
+    let lost = detached::find(&code, &context).await?;
+    let standing = standing(&code, &context).await?;
+
+    let old = object.status.clone().unwrap_or_default();
+    let mut new = DepartmentStatus {
+        observed_generation: object.metadata.generation,
+        office_namespace: stands.then(|| names::office_namespace(&code)),
+        auto_approved_monthly: Some(standing.to_string()),
+        detached: lost.iter().take(DETACHED).cloned().collect(),
+        conditions: old.conditions.clone(),
+    };
+    let generation = object.metadata.generation;
+    verdict.write(&mut new.conditions, generation, now.timestamp());
+    tell_detached(&lost, &mut new, generation, now.timestamp());
+    if new != old {
+        tell(&object, &old, &new, &verdict, &context).await;
+        context
+            .kit
+            .patch_status(&*object, object.status.as_ref(), &new)
+            .await?;
+    }
+    Ok(wake::later())
+}
+
+async fn tell(
+    object: &Department,
+    old: &DepartmentStatus,
+    new: &DepartmentStatus,
+    verdict: &Verdict,
+    context: &Context,
+) {
+    let kit = &context.kit;
+    let ready = conditions::holds(&new.conditions, types::READY);
+    let (reason, note) = verdict.summary();
+    if ready && !conditions::holds(&old.conditions, types::READY) {
+        kit.event(object, EventType::Normal, reason, "Establish", note)
+            .await;
+    }
+    if !verdict.refused.is_empty() && !conditions::holds(&old.conditions, types::REFUSED) {
+        kit.event(object, EventType::Warning, reason, "Establish", note)
+            .await;
+    }
+    if new.detached != old.detached && !new.detached.is_empty() {
+        let note = detached::sentence(&new.detached);
+        kit.event(
+            object,
+            EventType::Warning,
+            types::DETACHED,
+            "Compare",
+            &note,
+        )
+        .await;
+    }
+}
+
+/// The department above, if it does not exist. The office does not need it.
+fn note_parent(object: &Department, context: &Context, verdict: &mut Verdict) {
+    let Some(parent) = &object.spec.parent else {
+        return;
+    };
+    if context.world.departments.get(None, parent).is_none() {
+        verdict.note(format!(
+            "Department {parent} above this one does not exist yet; the e-government office applies it"
+        ));
+    }
+}
+
+fn tell_detached(
+    lost: &[String],
+    status: &mut DepartmentStatus,
+    generation: Option<i64>,
+    now: Timestamp,
+) {
+    if lost.is_empty() {
+        conditions::clear(&mut status.conditions, types::DETACHED);
+        return;
+    }
+    let message = detached::sentence(lost);
+    let condition = NewCondition {
+        type_: types::DETACHED,
+        holds: true,
+        reason: "ObjectMissing",
+        message: &message,
+    };
+    conditions::set(&mut status.conditions, &condition, generation, now);
+}
+
+/// What was approved without a person for the department and still stands, a month.
+async fn standing(code: &str, context: &Context) -> Result<Money, Error> {
+    let mut sum = Money::ZERO;
+    for decision in context.books.automatic(code).await? {
+        let Some((tenancy, incarnation)) = subject_of(&decision) else {
+            continue;
+        };
+        let view = context.books.view(code, tenancy).await?;
+        let stands = !view.released()
+            && view
+                .incarnation
+                .as_ref()
+                .is_some_and(|doc| doc.incarnation == incarnation);
+        if let (true, Some(amount)) = (stands, decision.amount_monthly) {
+            sum = sum
+                .checked_add(amount)
+                .map_err(|error| Error::understand("the automatic approvals", error))?;
+        }
+    }
+    Ok(sum)
+}
+
+/// Tenancy and incarnation that a decision speaks of.
+fn subject_of(decision: &DecisionDoc) -> Option<(&str, u32)> {
+    let mut parts = decision.subject.split('/').skip(1);
+    let tenancy = parts.next()?;
+    let incarnation = parts.next()?.parse().ok()?;
+    Some((tenancy, incarnation))
+}
+
+#[cfg(test)]
+mod tests {
+    use leasehold_ledger::{document::Decision, time::Second};
+
+    use super::*;
+
+    fn decision(subject: &str) -> DecisionDoc {
+        DecisionDoc {
+            subject_kind: "Tenancy".to_owned(),
+            subject: subject.to_owned(),
+            role: "office".to_owned(),
+            approval_uid: None,
+            decision: Decision::Approved,
+            decided_by: "CloudPolicy default".to_owned(),
+            order_no: String::new(),
+            reason: String::new(),
+            auto: true,
+            amount_monthly: None,
+            department: Some("gov-office".to_owned()),
+            at: Second::new(0),
+        }
+    }
+
+    #[test]
+    fn a_decision_names_its_tenancy_and_which_life_of_it() {
+        assert_eq!(subject_of(&decision("gov-office/oa/2/7")), Some(("oa", 2)));
+        assert_eq!(subject_of(&decision("gov-office/oa")), None);
+        assert_eq!(subject_of(&decision("gov-office/oa/x/7")), None);
+    }
+}

@@ -1,0 +1,26 @@
+//! Departments and the register of their information systems.
+//!
+//! A department gets its office namespace, where it writes what it asks for, and the rights in it. What the ledger
+//! bills and the cluster no longer shows is told here: an object that vanished ends nothing.
+
+mod department;
+mod detached;
+mod information_system;
+mod office;
+
+use futures::{
+    FutureExt,
+    future::{self, BoxFuture},
+};
+
+use crate::Context;
+
+/// Runs the controllers of departments and information systems until the shutdown.
+pub async fn run(context: Context, shutdown: BoxFuture<'static, ()>) {
+    let shutdown = shutdown.shared();
+    future::join(
+        Box::pin(department::run(context.clone(), shutdown.clone())),
+        Box::pin(information_system::run(context, shutdown)),
+    )
+    .await;
+}

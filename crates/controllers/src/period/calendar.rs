@@ -1,0 +1,307 @@
+//! Which periods there are, which policy governs each, and when one may be closed.
+
+use std::collections::BTreeMap;
+
+use leasehold_ledger::{
+    canonical::{CanonicalError, Digest},
+    document::{PeriodCloseDoc, PeriodOpenDoc, PolicyDoc},
+    policy::Policy,
+    time::{Period, Second, TimeError},
+};
+use leasehold_store::Recorded;
+
+/// Periods that are opened at once after an outage; the rest follow in the next round.
+const AT_ONCE: usize = 200;
+/// Seconds of a day, for the days after which a period closes by itself.
+const DAY: i64 = 86_400;
+/// Periods whose objects are kept in the cluster. The ledger keeps all.
+pub const KEPT: usize = 24;
+
+/// The periods that the ledger knows.
+#[derive(Clone, Debug, Default)]
+pub struct Calendar {
+    /// Every period that was opened, by time.
+    pub opened: Vec<PeriodOpenDoc>,
+    /// The closes, by name of the period.
+    pub closed: BTreeMap<String, Recorded<PeriodCloseDoc>>,
+}
+
+impl Calendar {
+    /// Periods that are not closed, by time.
+    pub fn unclosed(&self) -> impl Iterator<Item = &PeriodOpenDoc> {
+        self.opened.iter().filter(|open| !self.closed.contains_key(&open.period.name))
+    }
+
+    /// Periods whose objects are kept in the cluster: the newest, and whatever is not closed yet.
+    pub fn kept(&self) -> impl Iterator<Item = &PeriodOpenDoc> {
+        let old = self.opened.len().saturating_sub(KEPT);
+        self.opened
+            .iter()
+            .enumerate()
+            .filter(move |(n, open)| *n >= old || !self.closed.contains_key(&open.period.name))
+            .map(|(_, open)| open)
+    }
+
+    /// The period that contains an instant.
+    pub fn running(&self, at: Second) -> Option<&PeriodOpenDoc> {
+        self.opened.iter().rev().find(|open| open.period.span.contains(at))
+    }
+}
+
+/// The periods to open now, in order: all that begin up to `now` after the last one, or the one that contains `now`
+/// when there is none yet.
+pub fn missing(
+    last: Option<&Period>,
+    policy: &Policy,
+    now: Second,
+) -> Result<Vec<Period>, TimeError> {
+    let mut missing = Vec::new();
+    let mut next = match last {
+        Some(last) => last.next()?,
+        None => Period::containing(policy.period, &policy.time_zone, now)?,
+    };
+    while next.span.from <= now && missing.len() < AT_ONCE {
+        let after = next.next()?;
+        missing.push(next);
+        next = after;
+    }
+    Ok(missing)
+}
+
+/// The policy that governs a period: the one in force at its first instant. `current` is the policy in force now; it
+/// counts if the ledger knew it by then, because a policy that returns to an earlier text is not recorded twice. Without
+/// any that was known by then, the first that was known at all counts.
+pub fn governing<'a>(
+    documents: &'a [PolicyDoc],
+    current: Option<&Digest>,
+    from: Second,
+) -> Result<Option<&'a Policy>, CanonicalError> {
+    let mut latest = None;
+    for document in documents.iter().filter(|document| document.seen_at <= from) {
+        if current.is_some() && current == Some(&document.policy.digest()?) {
+            return Ok(Some(&document.policy));
+        }
+        latest = Some(&document.policy);
+    }
+    Ok(latest.or_else(|| documents.first().map(|document| &document.policy)))
+}
+
+/// The policy with this digest.
+pub fn policy_of<'a>(
+    documents: &'a [PolicyDoc],
+    digest: &Digest,
+) -> Result<Option<&'a Policy>, CanonicalError> {
+    for document in documents {
+        if document.policy.digest()? == *digest {
+            return Ok(Some(&document.policy));
+        }
+    }
+    Ok(None)
+}
+
+/// Where a period that is not closed stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is not over.
+    Running,
+    /// It is over, but not all of its use is known.
+    Incomplete,
+    /// Its use is complete; finance has not said that it shall close.
+    WaitsForFinance,
+    /// An earlier period must close first.
+    WaitsFor(String),
+    /// It may be closed, on whose word.
+    Due(String),
+}
+
+/// Whether a period may be closed. `asked` is finance's word, `complete_to` up to when use is known.
+pub fn verdict(
+    period: &Period,
+    policy: &Policy,
+    asked: bool,
+    complete_to: Option<Second>,
+    now: Second,
+) -> Verdict {
+    let end = period.span.to;
+    if now < end {
+        return Verdict::Running;
+    }
+    if complete_to.is_none_or(|complete| complete < end) {
+        return Verdict::Incomplete;
+    }
+    if asked {
+        return Verdict::Due("finance".to_owned());
+    }
+    if period.rehearsal() {
+        return Verdict::Due("rehearsal".to_owned());
+    }
+    match policy.auto_close_after_days {
+        Some(days) if now >= end.plus(i64::from(days).saturating_mul(DAY)) => {
+            Verdict::Due(format!("policy, {days} days after the end"))
+        }
+        Some(_) | None => Verdict::WaitsForFinance,
+    }
+}
+
+#[cfg(test)]
+pub(super) mod fixture {
+    use leasehold_ledger::{
+        book::Category,
+        policy::{DecreaseEffective, EstimateBound, Policy},
+        time::{PeriodKind, Zone},
+    };
+
+    /// 2026-09-01 00:00 in Shanghai.
+    pub const SEPTEMBER: i64 = 1_788_192_000;
+    /// 2026-10-01 00:00 in Shanghai.
+    pub const OCTOBER: i64 = 1_790_784_000;
+
+    /// A policy with this prefix of its statements' numbers.
+    pub fn policy(prefix: &str, period: PeriodKind) -> Policy {
+        Policy {
+            name: "default".to_owned(),
+            time_zone: Zone::parse("Asia/Shanghai").unwrap(),
+            currency: "CNY".to_owned(),
+            period,
+            statement_prefix: prefix.to_owned(),
+            offset_cap_percent: 50,
+            offset_classes: vec![Category::Compute],
+            credit_periods: 36,
+            late_allowance_seconds: 5,
+            estimate_bound: EstimateBound::Lower,
+            auto_close_after_days: None,
+            decrease_effective: DecreaseEffective::NextPeriod,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        fixture::{OCTOBER, SEPTEMBER, policy},
+        *,
+    };
+    use leasehold_ledger::time::PeriodKind;
+
+    fn month() -> Policy {
+        policy("HS", PeriodKind::Month)
+    }
+
+    fn september() -> Period {
+        let policy = month();
+        Period::containing(policy.period, &policy.time_zone, Second::new(SEPTEMBER)).unwrap()
+    }
+
+    fn names(periods: &[Period]) -> Vec<&str> {
+        periods.iter().map(|period| period.name.as_str()).collect()
+    }
+
+    fn open(period: Period) -> PeriodOpenDoc {
+        let at = period.span.from;
+        PeriodOpenDoc { period, policy: month().digest().unwrap(), at }
+    }
+
+    #[test]
+    fn the_first_period_is_the_one_that_contains_now() {
+        let periods = missing(None, &month(), Second::new(OCTOBER - 1)).unwrap();
+        assert_eq!(names(&periods), ["2026-09"]);
+    }
+
+    #[test]
+    fn periods_that_an_outage_skipped_are_opened_in_order() {
+        let now = Second::new(OCTOBER + 70 * DAY);
+        let periods = missing(Some(&september()), &month(), now).unwrap();
+        assert_eq!(names(&periods), ["2026-10", "2026-11", "2026-12"]);
+        let inside = missing(Some(&september()), &month(), Second::new(OCTOBER - 1)).unwrap();
+        assert!(inside.is_empty());
+        let edge = missing(Some(&september()), &month(), Second::new(OCTOBER)).unwrap();
+        assert_eq!(names(&edge), ["2026-10"]);
+    }
+
+    #[test]
+    fn a_long_outage_of_a_rehearsal_is_made_up_for_in_parts_without_gaps() {
+        let policy = policy("HS", PeriodKind::Rehearsal { seconds: 60 });
+        let start = Second::new(SEPTEMBER);
+        let first = missing(None, &policy, start).unwrap();
+        let part = missing(first.last(), &policy, start.plus(60 * 1000)).unwrap();
+        assert_eq!(part.len(), AT_ONCE);
+        assert_eq!(part[0].span.from, first[0].span.to);
+        assert!(part.windows(2).all(|pair| pair[0].span.to == pair[1].span.from));
+    }
+
+    #[test]
+    fn the_policy_in_force_at_the_first_instant_governs() {
+        let seen = |prefix: &str, at: i64| PolicyDoc {
+            policy: policy(prefix, PeriodKind::Month),
+            seen_at: Second::new(at),
+        };
+        let documents = [seen("A", 100), seen("B", 200), seen("C", 300)];
+        let prefix = |current: Option<&str>, from: i64| {
+            let digest = current.map(|prefix| policy(prefix, PeriodKind::Month).digest().unwrap());
+            let governing = governing(&documents, digest.as_ref(), Second::new(from)).unwrap();
+            governing.unwrap().statement_prefix.clone()
+        };
+        assert_eq!(prefix(None, 250), "B");
+        assert_eq!(prefix(None, 200), "B", "what is seen at the first instant counts");
+        assert_eq!(prefix(None, 50), "A", "the first that was known, if none was known by then");
+        assert_eq!(prefix(Some("A"), 250), "A", "a policy that came back");
+        assert_eq!(prefix(Some("C"), 250), "B", "a policy of later");
+        assert!(governing(&[], None, Second::new(0)).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_period_closes_when_it_is_over_and_complete_and_finance_says_so() {
+        let (before, end) = (Second::new(OCTOBER - 1), Second::new(OCTOBER));
+        let of = |asked, complete, now| verdict(&september(), &month(), asked, complete, now);
+        assert_eq!(of(true, Some(end), before), Verdict::Running);
+        assert_eq!(of(true, Some(before), end), Verdict::Incomplete);
+        assert_eq!(of(true, None, end), Verdict::Incomplete);
+        assert_eq!(of(false, Some(end), end), Verdict::WaitsForFinance);
+        assert_eq!(of(true, Some(end), end), Verdict::Due("finance".to_owned()));
+    }
+
+    #[test]
+    fn a_policy_may_close_by_itself_after_some_days_and_a_rehearsal_does_at_once() {
+        let end = Second::new(OCTOBER);
+        let three = Policy { auto_close_after_days: Some(3), ..month() };
+        let of = |now| verdict(&september(), &three, false, Some(end), now);
+        assert_eq!(of(end.plus(3 * DAY - 1)), Verdict::WaitsForFinance);
+        assert!(matches!(of(end.plus(3 * DAY)), Verdict::Due(_)));
+        let played = policy("HS", PeriodKind::Rehearsal { seconds: 60 });
+        let minute = Period::containing(played.period, &played.time_zone, end).unwrap();
+        let due = verdict(&minute, &played, false, Some(minute.span.to), minute.span.to);
+        assert_eq!(due, Verdict::Due("rehearsal".to_owned()));
+    }
+
+    #[test]
+    fn objects_of_the_newest_periods_and_of_unclosed_ones_are_kept() {
+        let mut calendar = Calendar::default();
+        let mut period = september();
+        for _ in 0..KEPT + 3 {
+            calendar.opened.push(open(period.clone()));
+            period = period.next().unwrap();
+        }
+        let closed = |name: &str| Recorded {
+            seq: 1,
+            hash: month().digest().unwrap(),
+            value: PeriodCloseDoc {
+                name: name.to_owned(),
+                fact_seq: 0,
+                closed_by: "finance".to_owned(),
+                totals: leasehold_ledger::statement::Totals::default(),
+                statements: BTreeMap::new(),
+                chain: month().digest().unwrap(),
+                at: Second::new(0),
+            },
+        };
+        for name in ["2026-09", "2026-10"] {
+            calendar.closed.insert(name.to_owned(), closed(name));
+        }
+        let kept: Vec<&str> = calendar.kept().map(|open| open.period.name.as_str()).collect();
+        assert_eq!(kept.len(), KEPT + 1);
+        assert_eq!(kept[0], "2026-11", "too old, but not closed");
+        assert_eq!(calendar.unclosed().next().unwrap().period.name, "2026-11");
+        let running = calendar.running(Second::new(OCTOBER)).unwrap();
+        assert_eq!(running.period.name, "2026-10");
+    }
+}

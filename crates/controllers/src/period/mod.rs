@@ -1,0 +1,428 @@
+//! Billing periods: opened in time, drafts while they run, closed when they are complete and finance says so.
+//!
+//! The ledger is the truth; BillingPeriod and Statement objects are projections of it and are written anew when they
+//! are missing. Which periods there are and which may close is decided by pure functions ([`calendar`]); statements
+//! are reckoned by the ledger's own close ([`reckon`]); what cannot be closed is said in words ([`trouble`]).
+
+pub mod calendar;
+pub mod figures;
+pub mod late;
+pub mod reckon;
+pub mod statements;
+pub mod status;
+pub mod trouble;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use futures::{StreamExt, future::BoxFuture, stream};
+use leasehold_api::charging::{BillingPeriod, BillingPeriodSpec};
+use leasehold_ledger::{
+    canonical::Digest,
+    document::{PeriodCloseDoc, PeriodOpenDoc, PolicyDoc},
+    policy::Policy,
+    statement::Chain,
+    time::{PeriodKind, Second},
+};
+use leasehold_planner::convert::ledger_policy;
+use leasehold_store::Record;
+
+use crate::{Context, Error, meters::Watermarks};
+use calendar::{Calendar, Verdict};
+use late::Late;
+use reckon::Outcome;
+use status::{Closed, View};
+
+/// Between two rounds when a month is played in minutes.
+const TICK_IN_REHEARSAL: Duration = Duration::from_secs(1);
+/// Between two rounds.
+const TICK: Duration = Duration::from_secs(10);
+/// Changes are answered this late, so that many of them make one round.
+const DEBOUNCE: Duration = Duration::from_millis(200);
+/// Drafts and figures are written anew this seldom, in seconds.
+const REFRESH: i64 = 3600;
+/// Objects that somebody removed are written anew after this many seconds.
+const REPAIR: i64 = 600;
+/// What failed is tried again after this many seconds.
+const RETRY: i64 = 30;
+/// What failed is tried again after this many seconds when a month is played in minutes.
+const RETRY_IN_REHEARSAL: i64 = 5;
+
+/// Opens, drafts and closes periods until the shutdown.
+pub async fn run(
+    context: Context,
+    watermarks: Watermarks,
+    mut shutdown: BoxFuture<'static, ()>,
+) {
+    // a cache that ended must not make the loop spin
+    let mut changes = context.world.periods.changes().chain(stream::pending()).boxed();
+    let mut keeper = Keeper::new(context, watermarks);
+    loop {
+        if let Err(error) = keeper.round().await {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(error, "failed to keep the billing periods; tried again");
+            keeper.calendar = None;
+        }
+        tokio::select! {
+            () = &mut shutdown => return,
+            () = tokio::time::sleep(keeper.tick) => {}
+            _ = changes.next() => tokio::time::sleep(DEBOUNCE).await,
+        }
+    }
+}
+
+/// How a closed period is shown.
+#[derive(Clone, Debug)]
+struct Published {
+    chain: Chain,
+    /// When its statements are looked at again.
+    again: Second,
+}
+
+struct Keeper {
+    context: Context,
+    watermarks: Watermarks,
+    /// The periods of the ledger; `None` until read.
+    calendar: Option<Calendar>,
+    policies: Vec<PolicyDoc>,
+    verdicts: BTreeMap<String, Verdict>,
+    troubles: BTreeMap<String, String>,
+    /// When a close that failed is tried again.
+    retry: Option<Second>,
+    /// Period and time of the last drafts.
+    drafted: Option<(String, Second)>,
+    published: BTreeMap<String, Published>,
+    late: Late,
+    tick: Duration,
+}
+
+impl Keeper {
+    fn new(context: Context, watermarks: Watermarks) -> Self {
+        Self {
+            context,
+            watermarks,
+            calendar: None,
+            policies: Vec::new(),
+            verdicts: BTreeMap::new(),
+            troubles: BTreeMap::new(),
+            retry: None,
+            drafted: None,
+            published: BTreeMap::new(),
+            late: Late::default(),
+            tick: TICK,
+        }
+    }
+
+    async fn round(&mut self) -> Result<(), Error> {
+        let Some(policy) = self.context.books.policy().await? else { return Ok(()) };
+        let rehearsal = matches!(policy.period, PeriodKind::Rehearsal { .. });
+        self.tick = if rehearsal { TICK_IN_REHEARSAL } else { TICK };
+        let now = self.context.now();
+        let mut calendar = match self.calendar.take() {
+            Some(calendar) => calendar,
+            None => self.load().await?,
+        };
+        self.open(&mut calendar, &policy, now).await?;
+        let closed = self.close(&mut calendar, rehearsal, now).await?;
+        self.late.read(self.context.books.store(), &calendar).await?;
+        let refresh = self.draft(&calendar, &policy, closed, now).await?;
+        self.publish(&calendar, now).await?;
+        self.show(&calendar, refresh, now).await;
+        if closed {
+            statements::prune(&self.context, &calendar).await;
+        }
+        self.calendar = Some(calendar);
+        Ok(())
+    }
+
+    async fn load(&self) -> Result<Calendar, Error> {
+        let store = self.context.books.store();
+        let mut calendar = Calendar::default();
+        for recorded in store.documents::<PeriodOpenDoc>(None, None).await? {
+            calendar.opened.push(recorded.value);
+        }
+        calendar.opened.sort_by_key(|open| open.period.span.from);
+        for recorded in store.documents::<PeriodCloseDoc>(None, None).await? {
+            calendar.closed.insert(recorded.value.name.clone(), recorded);
+        }
+        Ok(calendar)
+    }
+
+    /// Opens every period that has begun.
+    async fn open(
+        &mut self,
+        calendar: &mut Calendar,
+        policy: &Policy,
+        now: Second,
+    ) -> Result<(), Error> {
+        let last = calendar.opened.last().map(|open| &open.period);
+        let missing = calendar::missing(last, policy, now)
+            .map_err(|error| Error::understand("the policy's period", error))?;
+        let documents = self.context.books.store().documents::<PolicyDoc>(None, None).await?;
+        self.policies = documents.into_iter().map(|recorded| recorded.value).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let current = self.current_policy();
+        let mut opened = Vec::new();
+        for period in missing {
+            let governing =
+                calendar::governing(&self.policies, current.as_ref(), period.span.from)?;
+            let Some(governing) = governing else { return Ok(()) };
+            let policy = governing.digest()?;
+            opened.push(PeriodOpenDoc { period, policy, at: now });
+        }
+        let records = opened.iter().map(Record::document).collect::<Result<Vec<_>, _>>()?;
+        self.context.books.commit(records, now).await?;
+        for open in &opened {
+            tracing::info!(period = open.period.name, "period opened");
+        }
+        calendar.opened.extend(opened);
+        Ok(())
+    }
+
+    /// Digest of the policy that is written in the cluster now.
+    fn current_policy(&self) -> Option<Digest> {
+        let object = self.context.world.policy()?;
+        ledger_policy(&object.spec).ok()?.digest().ok()
+    }
+
+    /// Closes every period that may close, in order. Tells whether any was closed.
+    async fn close(
+        &mut self,
+        calendar: &mut Calendar,
+        rehearsal: bool,
+        now: Second,
+    ) -> Result<bool, Error> {
+        let unclosed: Vec<PeriodOpenDoc> = calendar.unclosed().cloned().collect();
+        let mut any = false;
+        let mut earlier: Option<String> = None;
+        for open in unclosed {
+            let name = open.period.name.clone();
+            let verdict = self.verdict(&open, earlier.as_deref(), now)?;
+            let mut closed = false;
+            if let Verdict::Due(by) = &verdict
+                && self.retry.is_none_or(|retry| retry <= now)
+            {
+                closed = self.close_one(calendar, &open, by, now).await?;
+                let wait = if rehearsal { RETRY_IN_REHEARSAL } else { RETRY };
+                self.retry = (!closed).then(|| now.plus(wait));
+            }
+            any |= closed;
+            if closed {
+                self.verdicts.remove(&name);
+                self.troubles.remove(&name);
+            } else {
+                self.verdicts.insert(name.clone(), verdict);
+                earlier.get_or_insert(name);
+            }
+        }
+        Ok(any)
+    }
+
+    fn verdict(
+        &self,
+        open: &PeriodOpenDoc,
+        earlier: Option<&str>,
+        now: Second,
+    ) -> Result<Verdict, Error> {
+        let period = &open.period;
+        let Some(policy) = calendar::policy_of(&self.policies, &open.policy)? else {
+            let what = format!("period {}", period.name);
+            return Err(Error::understand(what, "its policy is not in the ledger"));
+        };
+        let object = self.context.world.periods.get(None, &period.name);
+        let asked = object.is_some_and(|object| object.spec.close);
+        let complete = self.watermarks.complete_to();
+        let verdict = calendar::verdict(period, policy, asked, complete, now);
+        Ok(match (verdict, earlier) {
+            (Verdict::Due(_) | Verdict::WaitsForFinance, Some(earlier)) => {
+                Verdict::WaitsFor(earlier.to_owned())
+            }
+            (verdict, _) => verdict,
+        })
+    }
+
+    async fn close_one(
+        &mut self,
+        calendar: &mut Calendar,
+        open: &PeriodOpenDoc,
+        by: &str,
+        now: Second,
+    ) -> Result<bool, Error> {
+        let store = self.context.books.store();
+        let name = &open.period.name;
+        match Box::pin(reckon::close_period(store, open, by, now)).await? {
+            Outcome::Closed => {
+                let close = store.document::<PeriodCloseDoc>(name).await?;
+                let close = close
+                    .ok_or_else(|| Error::understand("a close", "it is not in the ledger"))?;
+                tracing::info!(period = name, by, gross = %close.value.totals.gross, "period closed");
+                calendar.closed.insert(name.clone(), close);
+                Ok(true)
+            }
+            Outcome::Refused(words) => {
+                tracing::warn!(period = name, why = words, "period cannot be closed");
+                self.troubles.insert(name.clone(), words);
+                Ok(false)
+            }
+            Outcome::Overtaken => Ok(false),
+        }
+    }
+
+    /// Draws up drafts of what is not closed, and the figures. Tells whether it was time for it.
+    async fn draft(
+        &mut self,
+        calendar: &Calendar,
+        policy: &Policy,
+        closed: bool,
+        now: Second,
+    ) -> Result<bool, Error> {
+        let Some(running) = calendar.running(now) else { return Ok(false) };
+        let age = refresh_age(policy.period);
+        let due = closed
+            || self.drafted.as_ref().is_none_or(|(period, at)| {
+                *period != running.period.name || now.since(*at) >= age
+            });
+        if !due {
+            return Ok(false);
+        }
+        // drafts that were written before this process began are left until they are old
+        let least_age = if self.drafted.is_none() { age } else { 0 };
+        let store = self.context.books.store().clone();
+        let (through, _) = store.head().await?;
+        let records = reckon::records(&store, through).await?;
+        let as_of = self.watermarks.complete_to().map_or(now, |complete| complete.min(now));
+        let open: Vec<PeriodOpenDoc> = calendar.unclosed().cloned().collect();
+        let (drafts, records) = tokio::task::spawn_blocking(move || {
+            let mut drafts = Vec::new();
+            for open in open {
+                let until = as_of.max(open.period.span.from);
+                let draft = reckon::reckon(&open, &records, through, Some(until));
+                drafts.push((open.period.name, draft));
+            }
+            (drafts, records)
+        })
+        .await
+        .map_err(|error| Error::understand("drafts", error))?;
+        let mut so_far = BTreeMap::new();
+        for (name, draft) in drafts {
+            match draft {
+                Ok(draft) => {
+                    self.troubles.remove(&name);
+                    statements::write_drafts(&self.context, &draft.statements, now, least_age)
+                        .await;
+                    if name == running.period.name {
+                        so_far = figures::so_far(&name, &draft.statements, as_of)
+                            .map_err(|error| Error::understand("a draft", error))?;
+                    }
+                }
+                Err(words) => {
+                    self.troubles.insert(name, words);
+                }
+            }
+        }
+        match figures::credit_left(&records, now) {
+            Ok(credit) => self.context.figures.replace(so_far, credit),
+            Err(error) => return Err(Error::understand("the credit that is left", error)),
+        }
+        self.drafted = Some((running.period.name.clone(), now));
+        Ok(true)
+    }
+
+    /// Writes the statements of closed periods that are not there.
+    async fn publish(&mut self, calendar: &Calendar, now: Second) -> Result<(), Error> {
+        for open in calendar.kept() {
+            let name = &open.period.name;
+            let Some(close) = calendar.closed.get(name) else { continue };
+            let chain = match self.published.get(name) {
+                Some(published) if now < published.again => continue,
+                Some(published) => published.chain.clone(),
+                None => statements::chain_after(self.context.books.store(), close).await?,
+            };
+            let missing = statements::write_finals(&self.context, close, &chain).await?;
+            let pause = if missing.is_empty() { REPAIR } else { RETRY };
+            let published = Published { chain, again: now.plus(pause) };
+            self.published.insert(name.clone(), published);
+        }
+        let kept: BTreeSet<&String> = calendar.kept().map(|open| &open.period.name).collect();
+        self.published.retain(|name, _| kept.contains(name));
+        Ok(())
+    }
+
+    /// Writes the periods' objects and their status. One that cannot be written does not keep the others from theirs.
+    async fn show(&self, calendar: &Calendar, refresh: bool, now: Second) {
+        for open in calendar.kept() {
+            if let Err(error) = self.show_one(calendar, open, refresh, now).await {
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(period = open.period.name, error, "failed to write a period");
+            }
+        }
+    }
+
+    async fn show_one(
+        &self,
+        calendar: &Calendar,
+        open: &PeriodOpenDoc,
+        refresh: bool,
+        now: Second,
+    ) -> Result<(), Error> {
+        let name = &open.period.name;
+        let closed = calendar.closed.get(name);
+        let Some(object) = self.object(name, closed.is_some()).await? else { return Ok(()) };
+        let closed = closed.zip(self.published.get(name)).map(|(close, published)| Closed {
+            document: close.value.clone(),
+            chain: published.chain.clone(),
+            uncorrected: self.late.count(name),
+        });
+        let running = Verdict::Running;
+        let view = View {
+            open,
+            generation: object.metadata.generation,
+            verdict: self.verdicts.get(name).unwrap_or(&running),
+            closed: closed.as_ref(),
+            trouble: self.troubles.get(name).map(String::as_str),
+            complete_to: self.watermarks.complete_to(),
+            refresh,
+            now,
+        };
+        let new = status::status(&view, object.status.as_ref());
+        self.context.kit.patch_status(&object, object.status.as_ref(), &new).await?;
+        Ok(())
+    }
+
+    /// The period's object; made anew from the ledger when it is missing. None while the cache lags behind.
+    async fn object(&self, name: &str, closed: bool) -> Result<Option<BillingPeriod>, Error> {
+        if let Some(object) = self.context.world.periods.get(None, name) {
+            return Ok(Some(object));
+        }
+        let object = BillingPeriod::new(name, BillingPeriodSpec { close: closed });
+        match self.context.kit.create(&object).await {
+            Ok(created) => Ok(Some(created)),
+            Err(error) if error.is_already_exists() => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Seconds after which drafts and figures are written anew.
+fn refresh_age(kind: PeriodKind) -> i64 {
+    match kind {
+        PeriodKind::Rehearsal { seconds } => REFRESH.min(i64::from(seconds / 4)),
+        PeriodKind::Month | PeriodKind::Day => REFRESH,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drafts_are_refreshed_hourly_and_four_times_in_a_rehearsals_period() {
+        assert_eq!(refresh_age(PeriodKind::Month), 3600);
+        assert_eq!(refresh_age(PeriodKind::Rehearsal { seconds: 60 }), 15);
+        assert_eq!(refresh_age(PeriodKind::Rehearsal { seconds: 86_400 }), 3600);
+    }
+}

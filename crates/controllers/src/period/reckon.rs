@@ -1,0 +1,264 @@
+//! From the ledger's rows to statements: the close itself, and drafts.
+
+use leasehold_ledger::{
+    canonical::Digest,
+    close::{Closing, close},
+    document::{BookDoc, DepartmentDoc, LotDoc, PeriodCloseDoc, PeriodOpenDoc, PolicyDoc},
+    statement::State,
+    time::Second,
+    verify::{Records, close_input},
+};
+use leasehold_store::{Batch, FactFilter, Record, Store, StoreError};
+
+use super::trouble;
+use crate::Error;
+
+/// How often a close is reckoned anew when facts come in between, before others get their turn.
+const ATTEMPTS: usize = 5;
+
+/// What came of an attempt to close.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is closed.
+    Closed,
+    /// It cannot be closed; in words for people.
+    Refused(String),
+    /// Facts came in faster than it was reckoned; try again.
+    Overtaken,
+}
+
+/// Everything that a close depends on, up to a row.
+pub async fn records(store: &Store, through: u64) -> Result<Records, Error> {
+    let until = Some(through);
+    let filter = FactFilter { until_seq: until, ..FactFilter::default() };
+    let facts = store.facts(&filter).await?;
+    let books = store.documents::<BookDoc>(None, until).await?;
+    let lots = store.documents::<LotDoc>(None, until).await?;
+    let entries = store.entries(until).await?;
+    let departments = store.documents::<DepartmentDoc>(None, until).await?;
+    let policies = store.documents::<PolicyDoc>(None, until).await?;
+    Ok(Records {
+        facts: facts.into_iter().map(|r| (r.seq, r.value)).collect(),
+        books: books.into_iter().map(|r| (r.seq, r.value.book)).collect(),
+        lots: lots.into_iter().map(|r| (r.seq, r.value.lot)).collect(),
+        entries: entries.into_iter().map(|r| (r.seq, r.value)).collect(),
+        departments: departments.into_iter().map(|r| (r.seq, r.value)).collect(),
+        policies: policies.into_iter().map(|r| r.value.policy).collect(),
+    })
+}
+
+/// Reckons a period from these records: final, or as a draft up to an instant. The inner error is for people.
+pub fn reckon(
+    open: &PeriodOpenDoc,
+    records: &Records,
+    through: u64,
+    draft_of: Option<Second>,
+) -> Result<Closing, String> {
+    let mut input =
+        close_input(open, records, through).map_err(|error| trouble::of_replay(&error))?;
+    input.as_of = draft_of;
+    let state = if draft_of.is_some() { State::Draft } else { State::Final };
+    close(&input, state).map_err(|error| trouble::of_close(&error, &open.period.time_zone))
+}
+
+/// Closes a period: what the ledger holds now is what counts, and nothing may come in between.
+pub async fn close_period(
+    store: &Store,
+    open: &PeriodOpenDoc,
+    by: &str,
+    now: Second,
+) -> Result<Outcome, Error> {
+    for _ in 0..ATTEMPTS {
+        let (through, head) = store.head().await?;
+        let records = records(store, through).await?;
+        let of = open.clone();
+        let reckoned =
+            tokio::task::spawn_blocking(move || reckon(&of, &records, through, None)).await;
+        let closing = match reckoned.map_err(|error| Error::understand("a close", error))? {
+            Ok(closing) => closing,
+            Err(words) => return Ok(Outcome::Refused(words)),
+        };
+        let batch = batch(open, &closing, (through, head), by, now)?;
+        match store.commit(&batch, now).await {
+            Ok(_) => return Ok(Outcome::Closed),
+            Err(StoreError::Conflict { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(Outcome::Overtaken)
+}
+
+/// The close, its statements and its entries, in the order in which a verifier expects them.
+fn batch(
+    open: &PeriodOpenDoc,
+    closing: &Closing,
+    (through, head): (u64, Digest),
+    by: &str,
+    now: Second,
+) -> Result<Batch, Error> {
+    let mut document = PeriodCloseDoc {
+        name: open.period.name.clone(),
+        fact_seq: through,
+        closed_by: by.to_owned(),
+        totals: closing.totals,
+        statements: std::collections::BTreeMap::new(),
+        chain: head,
+        at: now,
+    };
+    for statement in &closing.statements {
+        document.statements.insert(statement.department.name.clone(), statement.digest()?);
+    }
+    let mut records = vec![Record::document(&document)?];
+    for statement in &closing.statements {
+        records.push(Record::document(statement)?);
+    }
+    records.extend(closing.entries.iter().cloned().map(Record::from));
+    Ok(Batch::of(records).expecting(through))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::calendar::fixture::*, *};
+    use leasehold_ledger::{
+        book::{Basis, Book, Category, Item, Per},
+        fact::{Fact, FactKind, Source, Subject},
+        money::{Price, Unit},
+        statement::Statement,
+        time::{LocalDate, Period, PeriodKind},
+        verify::{Row, verify},
+    };
+
+    fn open() -> PeriodOpenDoc {
+        let policy = policy("HS", PeriodKind::Month);
+        let at = Second::new(SEPTEMBER);
+        PeriodOpenDoc {
+            period: Period::containing(policy.period, &policy.time_zone, at).unwrap(),
+            policy: policy.digest().unwrap(),
+            at,
+        }
+    }
+
+    fn book() -> BookDoc {
+        BookDoc {
+            book: Book {
+                name: "hs-2026".to_owned(),
+                provider: "hs-bigdata".to_owned(),
+                contract: "HS-ZFCG-2026-031".to_owned(),
+                from: LocalDate::parse("2026-01-01").unwrap(),
+                through: LocalDate::parse("2026-12-31").unwrap(),
+                currency: "CNY".to_owned(),
+                tax: None,
+                items: vec![Item {
+                    name: "vcpu-x86".to_owned(),
+                    display_name: "x86 虚拟核".to_owned(),
+                    category: Category::Compute,
+                    resource: Some("cpu".to_owned()),
+                    storage_class: None,
+                    unit: Unit::Core,
+                    per: Per::Month,
+                    basis: Basis::Reserved,
+                    price: Price::parse("46.00").unwrap(),
+                }],
+            },
+            published_by: "li".to_owned(),
+            approval: "a".to_owned(),
+            at: Second::new(0),
+        }
+    }
+
+    fn lease(item: &str, at: i64) -> Fact {
+        Fact {
+            source: Source {
+                cluster: "c".to_owned(),
+                etcd: 1,
+                uid: "gov-office/oa/1".to_owned(),
+                version: "request-1".to_owned(),
+            },
+            meter: format!("lease/{item}").parse().unwrap(),
+            kind: FactKind::Opened,
+            at: Second::new(at),
+            quantity: 32_000,
+            subject: Subject {
+                department: "gov-office".to_owned(),
+                tenancy: "oa".to_owned(),
+                incarnation: 1,
+                system: "oa".to_owned(),
+                provider: "hs-bigdata".to_owned(),
+                contract: "HS-ZFCG-2026-031".to_owned(),
+                budget: "30227".to_owned(),
+                request: 1,
+                object: "Tenancy gov-office/oa".to_owned(),
+            },
+            estimated: false,
+            bounds: None,
+            evidence: "status.hard".to_owned(),
+        }
+    }
+
+    async fn ledger(facts: Vec<Fact>) -> Store {
+        let store = Store::in_memory().await.unwrap();
+        let policy = PolicyDoc {
+            policy: policy("HS", PeriodKind::Month),
+            seen_at: Second::new(0),
+        };
+        let department = |code: &str, name: &str| DepartmentDoc {
+            code: code.to_owned(),
+            display_name: name.to_owned(),
+            budget_unit: None,
+            at: Second::new(0),
+        };
+        let mut records = vec![
+            Record::document(&policy).unwrap(),
+            Record::document(&open()).unwrap(),
+            Record::document(&book()).unwrap(),
+            Record::document(&department("gov-office", "市政府办")).unwrap(),
+            Record::document(&department("health", "市卫生健康委")).unwrap(),
+        ];
+        records.extend(facts.into_iter().map(Record::from));
+        store.commit(&Batch::of(records), Second::new(0)).await.unwrap();
+        store
+    }
+
+    async fn rows(store: &Store) -> Vec<Row> {
+        store.rows(0, 1000).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_closed_period_stands_up_to_verification() {
+        let store = ledger(vec![lease("vcpu-x86", SEPTEMBER)]).await;
+        let now = Second::new(OCTOBER);
+        let outcome = close_period(&store, &open(), "finance", now).await.unwrap();
+        assert_eq!(outcome, Outcome::Closed);
+        let all = rows(&store).await.into_iter().map(Ok::<_, StoreError>);
+        let report = verify(all, None);
+        assert_eq!(report.finding, None);
+        assert!(report.periods[0].ok);
+        // 32 cores at 46.00 for the whole month
+        assert_eq!(report.periods[0].gross.to_string(), "1472.00");
+        let zero = store.document::<Statement>("2026-09/health").await.unwrap().unwrap();
+        assert!(zero.value.lines.is_empty(), "whoever used nothing gets a statement too");
+    }
+
+    #[tokio::test]
+    async fn a_lease_without_a_price_refuses_the_close_and_writes_nothing() {
+        let store = ledger(vec![lease("vcpu-arm", SEPTEMBER)]).await;
+        let before = store.head().await.unwrap();
+        let now = Second::new(OCTOBER);
+        let outcome = close_period(&store, &open(), "finance", now).await.unwrap();
+        let Outcome::Refused(words) = outcome else { panic!("{outcome:?}") };
+        assert!(words.starts_with("rule E01: gov-office/oa leases vcpu-arm"), "{words}");
+        assert_eq!(store.head().await.unwrap(), before);
+    }
+
+    #[tokio::test]
+    async fn a_draft_counts_up_to_its_instant() {
+        let store = ledger(vec![lease("vcpu-x86", SEPTEMBER)]).await;
+        let (through, _) = store.head().await.unwrap();
+        let records = records(&store, through).await.unwrap();
+        // half of the month's 30 days
+        let half = Second::new(SEPTEMBER + 15 * 86_400);
+        let draft = reckon(&open(), &records, through, Some(half)).unwrap();
+        assert_eq!(draft.totals.gross.to_string(), "736.00");
+        assert!(draft.entries.is_empty());
+    }
+}

@@ -1,0 +1,305 @@
+//! What a billing period's status says.
+
+use leasehold_api::{
+    charging::{
+        BillingPeriodStatus, ChainHead, PeriodPhase, TotalsSpec,
+    },
+    conditions::{self, NewCondition, types},
+};
+use leasehold_ledger::{
+    document::{PeriodCloseDoc, PeriodOpenDoc},
+    statement::{Chain, StatementPeriod, Totals},
+    time::Second,
+};
+
+use super::calendar::Verdict;
+
+/// How a period ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Closed {
+    /// The close as the ledger holds it.
+    pub document: PeriodCloseDoc,
+    /// Where the chain stood after it.
+    pub chain: Chain,
+    /// Facts that came later.
+    pub uncorrected: u64,
+}
+
+/// What a status is made of.
+pub struct View<'a> {
+    /// The period.
+    pub open: &'a PeriodOpenDoc,
+    /// Generation of the object.
+    pub generation: Option<i64>,
+    /// Where it stands while it is not closed.
+    pub verdict: &'a Verdict,
+    /// How it ended, if it has.
+    pub closed: Option<&'a Closed>,
+    /// Why it cannot be closed, in words.
+    pub trouble: Option<&'a str>,
+    /// Up to when use is complete.
+    pub complete_to: Option<Second>,
+    /// Whether a figure that moves all the time is to be shown anew.
+    pub refresh: bool,
+    /// Now, by the API server's clock.
+    pub now: Second,
+}
+
+/// The totals as people read them.
+pub fn totals(totals: &Totals) -> TotalsSpec {
+    TotalsSpec {
+        gross: totals.gross.to_string(),
+        offset: totals.offset.to_string(),
+        adjustments: totals.adjustments.to_string(),
+        net: totals.net.to_string(),
+    }
+}
+
+/// The status that follows from a view and the status before.
+pub fn status(view: &View<'_>, old: Option<&BillingPeriodStatus>) -> BillingPeriodStatus {
+    let period = &view.open.period;
+    let zone = &period.time_zone;
+    let people = StatementPeriod::from(period);
+    let phase = match (view.closed, view.verdict) {
+        (Some(_), _) => PeriodPhase::Closed,
+        (None, Verdict::Running) => PeriodPhase::Open,
+        (
+            None,
+            Verdict::Incomplete
+            | Verdict::WaitsForFinance
+            | Verdict::WaitsFor(_)
+            | Verdict::Due(_),
+        ) => PeriodPhase::Closing,
+    };
+    let mut conditions = old.map(|old| old.conditions.clone()).unwrap_or_default();
+    explain(view, &mut conditions);
+    let mut new = BillingPeriodStatus {
+        observed_generation: view.generation,
+        phase,
+        from: period.span.from.in_zone(zone),
+        through: people.through,
+        end: period.span.to.in_zone(zone),
+        time_zone: zone.name().to_owned(),
+        rehearsal: period.rehearsal(),
+        policy: Some(view.open.policy.to_string()),
+        complete_to: complete_to(view, old, phase),
+        totals: None,
+        statements: None,
+        uncorrected: None,
+        chain: None,
+        conditions,
+    };
+    if let Some(closed) = view.closed {
+        new.totals = Some(totals(&closed.document.totals));
+        new.statements = u32::try_from(closed.document.statements.len()).ok();
+        new.uncorrected = Some(closed.uncorrected);
+        new.chain = Some(chain_head(&closed.chain));
+    }
+    new
+}
+
+/// The chain's head as objects show it.
+fn chain_head(chain: &Chain) -> ChainHead {
+    ChainHead { head: chain.head.to_string(), entry: chain.entry }
+}
+
+/// A period that is closed is complete to its end; of others the last figure stays until it may be shown anew.
+fn complete_to(
+    view: &View<'_>,
+    old: Option<&BillingPeriodStatus>,
+    phase: PeriodPhase,
+) -> Option<String> {
+    let period = &view.open.period;
+    if view.closed.is_some() {
+        return Some(period.span.to.in_zone(&period.time_zone));
+    }
+    let before = old.filter(|old| old.phase == phase).and_then(|old| old.complete_to.clone());
+    if before.is_some() && !view.refresh {
+        return before;
+    }
+    // what is complete before the period begins says nothing of it
+    view.complete_to
+        .filter(|complete| *complete > period.span.from)
+        .map(|complete| complete.min(period.span.to).in_zone(&period.time_zone))
+        .or(before)
+}
+
+type Conditions = Vec<k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition>;
+
+fn explain(view: &View<'_>, conditions: &mut Conditions) {
+    let now = view.now.timestamp();
+    let mut say = |type_: &str, holds: bool, reason: &str, message: &str| {
+        let new = NewCondition { type_, holds, reason, message };
+        conditions::set(conditions, &new, view.generation, now);
+    };
+    let complete = view.closed.is_some()
+        || matches!(
+            view.verdict,
+            Verdict::WaitsForFinance | Verdict::WaitsFor(_) | Verdict::Due(_)
+        );
+    if complete {
+        say(types::COMPLETE, true, "UsageComplete", "all use of the period is known");
+    } else if *view.verdict == Verdict::Running {
+        say(types::COMPLETE, false, "Running", "the period is not over");
+    } else {
+        say(
+            types::COMPLETE,
+            false,
+            "UsageIncomplete",
+            "the period is over; late news of its use is waited for",
+        );
+    }
+    let waits = waits(view);
+    if let Some((reason, message)) = &waits {
+        say(types::WAITING, true, reason, message);
+    }
+    if let Some(trouble) = view.trouble {
+        say(types::REFUSED, true, "CannotClose", trouble);
+    }
+    if waits.is_none() {
+        conditions::clear(conditions, types::WAITING);
+    }
+    if view.trouble.is_none() {
+        conditions::clear(conditions, types::REFUSED);
+    }
+}
+
+fn waits(view: &View<'_>) -> Option<(&'static str, String)> {
+    if view.closed.is_some() {
+        return None;
+    }
+    let name = &view.open.period.name;
+    match view.verdict {
+        Verdict::WaitsForFinance => Some((
+            "WaitsForFinance",
+            format!(
+                "finance looks through the drafts and closes the period: leasehold close {name}, or spec.close: true"
+            ),
+        )),
+        Verdict::WaitsFor(earlier) => {
+            Some(("WaitsForEarlier", format!("period {earlier} must be closed first")))
+        }
+        Verdict::Running | Verdict::Incomplete | Verdict::Due(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::calendar::fixture::*, *};
+    use leasehold_ledger::{
+        money::Money,
+        time::{Period, PeriodKind},
+    };
+    use std::collections::BTreeMap;
+
+    fn open(kind: PeriodKind) -> PeriodOpenDoc {
+        let policy = policy("HS", kind);
+        let at = Second::new(SEPTEMBER);
+        PeriodOpenDoc {
+            period: Period::containing(kind, &policy.time_zone, at).unwrap(),
+            policy: policy.digest().unwrap(),
+            at,
+        }
+    }
+
+    fn view<'a>(open: &'a PeriodOpenDoc, verdict: &'a Verdict, now: i64) -> View<'a> {
+        View {
+            open,
+            generation: Some(1),
+            verdict,
+            closed: None,
+            trouble: None,
+            complete_to: Some(Second::new(now - 10)),
+            refresh: false,
+            now: Second::new(now),
+        }
+    }
+
+    fn reason(status: &BillingPeriodStatus, type_: &str) -> Option<String> {
+        status.conditions.iter().find(|c| c.type_ == type_).map(|c| c.reason.clone())
+    }
+
+    #[test]
+    fn an_open_period_shows_its_bounds_in_the_offices_time() {
+        let open = open(PeriodKind::Month);
+        let status = status(&view(&open, &Verdict::Running, SEPTEMBER + 100), None);
+        assert_eq!(status.phase, PeriodPhase::Open);
+        assert_eq!(status.from, "2026-09-01T00:00:00+08:00");
+        assert_eq!(status.through, "2026-09-30");
+        assert_eq!(status.end, "2026-10-01T00:00:00+08:00");
+        assert_eq!(status.complete_to.as_deref(), Some("2026-09-01T00:01:30+08:00"));
+        assert!(!status.rehearsal);
+    }
+
+    #[test]
+    fn a_quiet_period_is_written_nothing_new() {
+        let open = open(PeriodKind::Month);
+        let first = status(&view(&open, &Verdict::Running, SEPTEMBER + 100), None);
+        let later = view(&open, &Verdict::Running, SEPTEMBER + 5000);
+        assert_eq!(status(&later, Some(&first)), first);
+        let refreshed = View { refresh: true, ..later };
+        assert_ne!(status(&refreshed, Some(&first)).complete_to, first.complete_to);
+    }
+
+    #[test]
+    fn a_period_that_is_over_says_what_it_waits_for() {
+        let open = open(PeriodKind::Month);
+        let of = |verdict: &Verdict| status(&view(&open, verdict, OCTOBER + 100), None);
+        let incomplete = of(&Verdict::Incomplete);
+        assert_eq!(incomplete.phase, PeriodPhase::Closing);
+        assert_eq!(reason(&incomplete, types::COMPLETE).as_deref(), Some("UsageIncomplete"));
+        assert_eq!(reason(&incomplete, types::WAITING), None);
+        let finance = of(&Verdict::WaitsForFinance);
+        assert_eq!(reason(&finance, types::COMPLETE).as_deref(), Some("UsageComplete"));
+        assert_eq!(reason(&finance, types::WAITING).as_deref(), Some("WaitsForFinance"));
+        assert_eq!(finance.complete_to.as_deref(), Some("2026-10-01T00:00:00+08:00"));
+    }
+
+    #[test]
+    fn trouble_is_a_condition_that_goes_away() {
+        let open = open(PeriodKind::Month);
+        let due = Verdict::Due("finance".to_owned());
+        let mut stuck = view(&open, &due, OCTOBER + 100);
+        stuck.trouble = Some("rule E01: no price");
+        let first = status(&stuck, None);
+        assert_eq!(reason(&first, types::REFUSED).as_deref(), Some("CannotClose"));
+        stuck.trouble = None;
+        assert_eq!(reason(&status(&stuck, Some(&first)), types::REFUSED), None);
+    }
+
+    #[test]
+    fn a_closed_period_shows_totals_and_the_chain_and_does_not_move() {
+        let open = open(PeriodKind::Rehearsal { seconds: 60 });
+        let digest = open.policy.clone();
+        let closed = Closed {
+            document: PeriodCloseDoc {
+                name: open.period.name.clone(),
+                fact_seq: 7,
+                closed_by: "rehearsal".to_owned(),
+                totals: Totals {
+                    gross: Money::from_minor(448_427),
+                    offset: Money::from_minor(224_213),
+                    adjustments: Money::ZERO,
+                    net: Money::from_minor(224_214),
+                },
+                statements: BTreeMap::from([("gov-office".to_owned(), digest.clone())]),
+                chain: digest.clone(),
+                at: open.period.span.to,
+            },
+            chain: Chain { head: digest.clone(), entry: 118 },
+            uncorrected: 2,
+        };
+        let running = Verdict::Running;
+        let mut shown = view(&open, &running, SEPTEMBER + 100);
+        shown.closed = Some(&closed);
+        let first = status(&shown, None);
+        assert_eq!(first.phase, PeriodPhase::Closed);
+        assert_eq!(first.totals.as_ref().unwrap().net, "2242.14");
+        assert_eq!((first.statements, first.uncorrected), (Some(1), Some(2)));
+        assert_eq!(first.chain.as_ref().unwrap().entry, 118);
+        assert!(first.rehearsal);
+        assert_eq!(first.complete_to.as_deref(), Some("2026-09-01T00:01:00+08:00"));
+        shown.now = Second::new(SEPTEMBER + 9000);
+        assert_eq!(status(&shown, Some(&first)), first);
+    }
+}

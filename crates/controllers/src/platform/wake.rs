@@ -1,0 +1,135 @@
+//! What wakes a reconciler beside a change of its own object.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::{
+    Stream, StreamExt,
+    future::{BoxFuture, Shared},
+    stream::{self, BoxStream},
+};
+use kube::{
+    Api,
+    core::DeserializeGuard,
+    runtime::{Controller, controller::Action, reflector::ObjectRef},
+};
+use leasehold_kit::{
+    Readable,
+    cache::{Cache, Changed},
+    run::{Ended, drive, settings, watching},
+};
+
+use crate::{Context, Error, World};
+
+/// A missed event is repaired after this long at the latest.
+const RESYNC: Duration = Duration::from_secs(600);
+/// A controller whose watches are stale is built anew no sooner than this.
+const REBUILD_PAUSE: Duration = Duration::from_secs(5);
+
+/// Asks all controllers of a module to stop.
+pub(crate) type Shutdown = Shared<BoxFuture<'static, ()>>;
+/// Names one object of a kind for its controller.
+pub(crate) type Ref<K> = ObjectRef<DeserializeGuard<K>>;
+
+/// Runs a controller over all objects of the kind, also woken by `also`, until the shutdown. When its watches turn out
+/// to be stale it is built anew.
+pub(crate) async fn run<K, F, Fut>(
+    name: &'static str,
+    context: Context,
+    also: impl Fn(&World) -> BoxStream<'static, Ref<K>>,
+    shutdown: Shutdown,
+    reconcile: F,
+) where
+    K: Readable,
+    F: Fn(Arc<K>, Context) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Result<Action, Error>> + Send + 'static,
+{
+    loop {
+        let api: Api<DeserializeGuard<K>> = Api::all(context.kit.client());
+        let controller = Controller::new(api, watching(None))
+            .with_config(settings())
+            .reconcile_on(also(context.world.as_ref()))
+            .graceful_shutdown_on(shutdown.clone());
+        let (given, step) = (context.clone(), reconcile.clone());
+        let ended = drive(name, controller, context.kit.clone(), move |object| {
+            step(object, given.clone())
+        })
+        .await;
+        if ended == Ended::Stopped {
+            return;
+        }
+        context.kit.metrics().watch_restarted(name, "Stale");
+        tokio::select! {
+            () = shutdown.clone() => return,
+            () = tokio::time::sleep(REBUILD_PAUSE) => {}
+        }
+    }
+}
+
+/// Wakes for nothing but the object itself.
+pub(crate) fn never<K: Readable>(_: &World) -> BoxStream<'static, Ref<K>> {
+    stream::empty().boxed()
+}
+
+/// What a reconciler answers when nothing has to be looked at earlier.
+pub(crate) fn later() -> Action {
+    Action::requeue(RESYNC)
+}
+
+/// The reference to an object.
+pub(crate) fn reference<K: Readable>(object: &K) -> Ref<K> {
+    let meta = object.meta();
+    let reference = ObjectRef::new(meta.name.as_deref().unwrap_or_default());
+    match meta.namespace.as_deref() {
+        Some(namespace) => reference.within(namespace),
+        None => reference,
+    }
+}
+
+/// Every object of the cache that the test holds for, whenever something in `changes` happens.
+pub(crate) fn every<K, T>(
+    cache: &Cache<K>,
+    changes: impl Stream<Item = T> + Send + 'static,
+    test: impl Fn(&K) -> bool + Send + 'static,
+) -> BoxStream<'static, Ref<K>>
+where
+    K: Readable,
+    T: 'static,
+{
+    let cache = cache.clone();
+    changes
+        .flat_map(move |_| {
+            let found: Vec<Ref<K>> = cache.select(&test).iter().map(reference).collect();
+            stream::iter(found)
+        })
+        .boxed()
+}
+
+/// The objects that `find` names, whenever something changes; every object of the cache, when it is not known what
+/// changed.
+pub(crate) fn named<K>(
+    cache: &Cache<K>,
+    changes: impl Stream<Item = Option<Arc<Changed>>> + Send + 'static,
+    find: impl Fn(&Changed) -> Vec<Ref<K>> + Send + 'static,
+) -> BoxStream<'static, Ref<K>>
+where
+    K: Readable,
+{
+    let cache = cache.clone();
+    changes
+        .flat_map(move |changed| {
+            let found: Vec<Ref<K>> = match changed {
+                Some(changed) => find(&changed),
+                None => cache.select(|_| true).iter().map(reference).collect(),
+            };
+            stream::iter(found)
+        })
+        .boxed()
+}
+
+/// Several reasons to look again, as one stream.
+pub(crate) fn any<K>(reasons: Vec<BoxStream<'static, Ref<K>>>) -> BoxStream<'static, Ref<K>>
+where
+    K: Readable,
+{
+    stream::select_all(reasons).boxed()
+}

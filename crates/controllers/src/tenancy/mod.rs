@@ -1,0 +1,130 @@
+//! Tenancies: from a department's manifest to namespaces that hold, and back.
+//!
+//! Observe (`observe`) reads caches and the ledger; requests (`requests`) numbers what is asked for and records who
+//! decided; provisioning (`provision`) makes namespaces, quotas, policies, rights and volumes of what is approved;
+//! release (`release`) takes them back; report (`report`) writes the status. What is to be done is planned by pure
+//! functions of `leasehold-planner`.
+
+mod observe;
+mod provision;
+mod release;
+mod report;
+mod requests;
+
+use std::{sync::Arc, time::Duration};
+
+use futures::{Stream, StreamExt, stream};
+use kube::{
+    Api, ResourceExt,
+    core::DeserializeGuard,
+    runtime::{
+        Controller,
+        controller::Action,
+        reflector::ObjectRef,
+    },
+};
+use leasehold_api::{
+    names,
+    tenancy::{Phase, Tenancy},
+};
+use leasehold_kit::{Shutdown, cache::Changed, run};
+
+use crate::{Context, Error};
+
+/// A missed event is repaired after this long at the latest.
+const RESYNC: Duration = Duration::from_secs(600);
+
+type Ref = ObjectRef<DeserializeGuard<Tenancy>>;
+
+/// Runs the controller until the shutdown.
+pub async fn run(context: Context, shutdown: Shutdown) {
+    let kit = context.kit.clone();
+    let api: Api<DeserializeGuard<Tenancy>> = Api::all(kit.client());
+    let wake = context.clone();
+    let build = move || {
+        Controller::new(api.clone(), run::watching(None)).reconcile_on(triggers(&wake))
+    };
+    let reconcile = move |tenancy| reconcile(tenancy, context.clone());
+    run::run_controller("tenancy", build, kit, shutdown, reconcile).await;
+}
+
+/// What else may concern a tenancy: decisions on it, its managed objects, and whatever it refers to.
+fn triggers(context: &Context) -> impl Stream<Item = Ref> + Send + 'static {
+    let world = Arc::clone(&context.world);
+    let by_labels = |changed: Arc<Changed>| -> Option<Ref> {
+        let department = changed.labels.get(names::DEPARTMENT_LABEL)?;
+        let tenancy = changed.labels.get(names::TENANCY_LABEL)?;
+        Some(ObjectRef::new(tenancy).within(&names::office_namespace(department)))
+    };
+    let managed = stream::select_all([
+        context.world.namespaces.changes().boxed(),
+        context.world.quotas.changes().boxed(),
+        context.world.limit_ranges.changes().boxed(),
+        context.world.network_policies.changes().boxed(),
+        context.world.role_bindings.changes().boxed(),
+        context.world.claims.changes().boxed(),
+    ]);
+    let neighbours = stream::select_all([
+        context.world.approvals.changes().boxed(),
+        context.world.systems.changes().boxed(),
+    ]);
+    let everything = stream::select_all([
+        context.world.departments.changes().boxed(),
+        context.world.zones.changes().boxed(),
+        context.world.cloudlets.changes().boxed(),
+        context.world.policies.changes().boxed(),
+        context.world.price_books.changes().boxed(),
+    ]);
+    let (a, b) = (Arc::clone(&world), Arc::clone(&world));
+    stream::select_all([
+        managed
+            .map(move |changed| match changed {
+                Some(changed) => by_labels(changed).into_iter().collect(),
+                None => references(&a.tenancies.select(|_| true)),
+            })
+            .boxed(),
+        neighbours
+            .map(move |changed| {
+                let namespace = changed.and_then(|changed| changed.namespace.clone());
+                references(&b.tenancies.select(|tenancy| {
+                    namespace.is_none() || tenancy.metadata.namespace == namespace
+                }))
+            })
+            .boxed(),
+        everything.map(move |_| references(&world.tenancies.select(|_| true))).boxed(),
+    ])
+    .flat_map(|list: Vec<Ref>| stream::iter(list))
+}
+
+fn references(tenancies: &[Tenancy]) -> Vec<Ref> {
+    tenancies
+        .iter()
+        .map(|tenancy| {
+            ObjectRef::new(&tenancy.name_any()).within(&tenancy.namespace().unwrap_or_default())
+        })
+        .collect()
+}
+
+/// One round: observe, number and decide, provision or release, report.
+pub async fn reconcile(tenancy: Arc<Tenancy>, context: Context) -> Result<Action, Error> {
+    let mut state = match observe::observe(&tenancy, &context).await? {
+        observe::Outcome::Complete(state) => *state,
+        observe::Outcome::Waits(missing) => {
+            report::write_waiting(&tenancy, &context, &missing).await?;
+            return Ok(Action::requeue(RESYNC));
+        }
+    };
+    let mut report = report::Report::new(&state);
+    let nothing_held = tenancy.spec.release.is_some() && state.view.incarnation.is_none();
+    if state.gone() || nothing_held {
+        report.phase = Phase::Released;
+    } else if tenancy.spec.release.is_some() {
+        release::advance(&mut state, &context, &mut report).await?;
+    } else {
+        requests::advance(&mut state, &context, &mut report).await?;
+        provision::advance(&mut state, &context, &mut report).await?;
+    }
+    let again = report.again.unwrap_or(RESYNC).min(RESYNC);
+    report.write(&state, &context).await?;
+    Ok(Action::requeue(again))
+}

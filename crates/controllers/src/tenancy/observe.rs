@@ -1,0 +1,195 @@
+//! What a tenancy's round starts from.
+
+use kube::ResourceExt;
+use leasehold_api::{
+    names,
+    platform::{Cloudlet, CloudPolicy, NetworkZone},
+    tenancy::{Department, InformationSystem, Tenancy},
+};
+use leasehold_ledger::{
+    book::Catalogue,
+    document::{Decision, RequestDoc},
+    policy::Policy,
+    time::{LocalDate, Second},
+};
+use leasehold_planner::{
+    convert::ledger_policy,
+    request::{ApprovedPart, Asked, Items, LedgerView, Prices, items_of},
+    rules::Refusal,
+};
+
+use crate::{Context, Error};
+
+/// Everything that a round may need, read once.
+pub struct State {
+    /// The object.
+    pub tenancy: Tenancy,
+    /// Code of the department.
+    pub department: String,
+    /// Name of the tenancy.
+    pub name: String,
+    /// The policy as written.
+    pub policy_object: CloudPolicy,
+    /// The part of the policy that bills depend on.
+    pub policy: Policy,
+    /// The department's object.
+    pub organisation: Department,
+    /// The information system.
+    pub system: InformationSystem,
+    /// The zone.
+    pub zone: NetworkZone,
+    /// The cloudlet.
+    pub cloudlet: Cloudlet,
+    /// Published prices.
+    pub catalogue: Catalogue,
+    /// What the ledger knows of the tenancy.
+    pub view: LedgerView,
+    /// What is asked for.
+    pub asked: Asked,
+    /// Now, by the API server's clock.
+    pub now: Second,
+}
+
+/// Whether a round can go on.
+pub enum Outcome {
+    /// Everything is there.
+    Complete(Box<State>),
+    /// Something is not there yet; each entry names it and says what to do.
+    Waits(Vec<String>),
+}
+
+impl State {
+    /// Whether this object's tenancy has ended. Another object of the same name is a new tenancy.
+    pub fn gone(&self) -> bool {
+        self.view.released()
+            && self.view.incarnation.as_ref().map(|doc| doc.uid.as_str())
+                == self.tenancy.metadata.uid.as_deref()
+    }
+
+    /// Number of the incarnation that is alive, or would be the next.
+    pub fn incarnation(&self) -> u32 {
+        match &self.view.incarnation {
+            Some(doc) if self.view.released() => doc.incarnation.saturating_add(1),
+            Some(doc) => doc.incarnation,
+            None => 1,
+        }
+    }
+
+    /// Who asked, as the API server stamped it.
+    pub fn requested_by(&self) -> String {
+        self.tenancy
+            .annotations()
+            .get(names::REQUESTED_BY_ANNOTATION)
+            .cloned()
+            .unwrap_or_else(|| "unknown".to_owned())
+    }
+
+    /// Where to look up the items and prices of a lease: today's, else those of the first day of its term.
+    pub fn prices(&self, part: &ApprovedPart) -> Prices<'_> {
+        let first = LocalDate::parse(&part.term.from)
+            .map_or(self.now, |day| self.policy.time_zone.local_midnight(day));
+        Prices {
+            catalogue: &self.catalogue,
+            provider: self.provider(),
+            at: self.now,
+            since: first,
+        }
+    }
+
+    /// The items of a lease as the provider's books describe them.
+    pub fn items(&self, part: &ApprovedPart) -> Result<Items, Vec<Refusal>> {
+        items_of(part, &self.prices(part))
+    }
+
+    /// Requests that were approved, by number.
+    pub fn approved(&self) -> impl Iterator<Item = &RequestDoc> {
+        self.view
+            .requests
+            .iter()
+            .filter(|request| self.view.decision(request.request) == Some(Decision::Approved))
+    }
+
+    /// The provider whose prices count.
+    pub fn provider(&self) -> &str {
+        &self.cloudlet.spec.provider
+    }
+
+    /// The office namespace.
+    pub fn office(&self) -> String {
+        names::office_namespace(&self.department)
+    }
+
+    /// Reads the ledger's record again after something was added to it.
+    pub async fn refresh(&mut self, context: &Context) -> Result<(), Error> {
+        self.view = context.books.view(&self.department, &self.name).await?;
+        Ok(())
+    }
+}
+
+/// Reads what a round starts from.
+pub async fn observe(tenancy: &Tenancy, context: &Context) -> Result<Outcome, Error> {
+    let namespace = tenancy.namespace().unwrap_or_default();
+    let Some(department) = names::department_of_office(&namespace).map(str::to_owned) else {
+        return Ok(Outcome::Waits(vec![format!(
+            "{namespace} is no office namespace; apply the tenancy in dept-CODE"
+        )]));
+    };
+    let world = &context.world;
+    let spec = &tenancy.spec;
+    let mut missing = Vec::new();
+    let mut need = |what: &str, name: &str, who: &str| {
+        missing.push(format!("{what} {name} does not exist yet; {who}"));
+    };
+    let policy = world.policy();
+    if policy.is_none() {
+        need("CloudPolicy", names::POLICY_NAME, "the e-government office applies it");
+    }
+    let organisation = world.departments.get(None, &department);
+    if organisation.is_none() {
+        need("Department", &department, "the e-government office applies it");
+    }
+    let system = world.systems.get(Some(&namespace), &spec.system);
+    if system.is_none() {
+        need("InformationSystem", &spec.system, "apply it in this namespace");
+    }
+    let zone = world.zones.get(None, &spec.zone);
+    if zone.is_none() {
+        need("NetworkZone", &spec.zone, "the data centre applies it");
+    }
+    let cloudlet = world.cloudlets.get(None, &spec.cloudlet);
+    if cloudlet.is_none() {
+        need("Cloudlet", &spec.cloudlet, "the data centre applies it");
+    }
+    let (Some(policy_object), Some(organisation), Some(system), Some(zone), Some(cloudlet)) =
+        (policy, organisation, system, zone, cloudlet)
+    else {
+        return Ok(Outcome::Waits(missing));
+    };
+    let prices = context.books.prices();
+    let now = context.now();
+    let policy = ledger_policy(&policy_object.spec)
+        .map_err(|error| Error::understand("CloudPolicy default", error))?;
+    let Some(catalogue) = prices.catalogue.clone() else {
+        return Ok(Outcome::Waits(vec![format!(
+            "no price book of provider {} is published; finance loads one and a second person publishes it",
+            cloudlet.spec.provider
+        )]));
+    };
+    let name = tenancy.name_any();
+    let view = context.books.view(&department, &name).await?;
+    Ok(Outcome::Complete(Box::new(State {
+        asked: Asked::of(spec),
+        tenancy: tenancy.clone(),
+        department,
+        name,
+        policy_object,
+        policy,
+        organisation,
+        system,
+        zone,
+        cloudlet,
+        catalogue,
+        view,
+        now,
+    })))
+}

@@ -1,0 +1,266 @@
+//! What a tenancy's status says, written only when it differs.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::{Resource, ResourceExt};
+use leasehold_api::{
+    conditions::{self, NewCondition, types},
+    names,
+    tenancy::{
+        HistoryEntry, ItemUsage, LeaseItem, NamespaceStatus, PendingChange, PeriodSoFar, Phase,
+        QuotationStatus, RequestStatus, Tenancy, TenancyStatus,
+    },
+};
+use leasehold_ledger::{
+    document::RequestDoc,
+    time::{PeriodKind, Second},
+};
+use leasehold_kit::EventType;
+use leasehold_planner::rules::Refusal;
+
+use super::observe::State;
+use crate::{Context, Error};
+
+/// Things that happened which the status remembers.
+const HISTORY: usize = 20;
+/// Figures in an otherwise unchanged status are refreshed this seldom, in seconds.
+const FIGURES_AGE: i64 = 3600;
+
+/// What one round found out.
+#[derive(Default)]
+pub struct Report {
+    /// Where the tenancy stands.
+    pub phase: Phase,
+    /// The standing request.
+    pub request: Option<RequestStatus>,
+    /// Name of the approval that is waited for.
+    pub approval: Option<String>,
+    /// What the standing request changes.
+    pub pending: Vec<PendingChange>,
+    /// The lease that is provisioned.
+    pub approved: Vec<LeaseItem>,
+    /// What the lease costs.
+    pub quotation: Option<QuotationStatus>,
+    /// The namespaces.
+    pub namespaces: Vec<NamespaceStatus>,
+    /// Leased and used, per item.
+    pub usage: Vec<ItemUsage>,
+    /// Leased and used, for the columns.
+    pub used: Option<String>,
+    /// Since when the release has been asked for.
+    pub reclaiming_since: Option<String>,
+    /// When to look again at the latest.
+    pub again: Option<Duration>,
+    refused: Vec<String>,
+    waits: Vec<String>,
+    history: Vec<HistoryEntry>,
+    refresh: i64,
+}
+
+impl Report {
+    /// A report that starts where the last one ended.
+    pub fn new(state: &State) -> Self {
+        let refresh = match state.policy.period {
+            PeriodKind::Rehearsal { seconds } => i64::from(seconds),
+            PeriodKind::Month | PeriodKind::Day => FIGURES_AGE,
+        };
+        Self { refresh: refresh.min(FIGURES_AGE), ..Self::default() }
+    }
+
+    /// The request breaks rules; nothing was opened.
+    pub fn refuse(&mut self, refusals: &[Refusal]) {
+        self.refused.extend(refusals.iter().map(ToString::to_string));
+    }
+
+    /// A person said no.
+    pub fn refuse_decided(&mut self, number: u32, reason: &str, by: &str) {
+        self.refused.push(format!(
+            "request {number} was rejected by {by}: {reason}. Change the lease, or raise spec.request.attempt to ask again"
+        ));
+    }
+
+    /// Something is not in place yet.
+    pub fn wait(&mut self, what: impl Into<String>) {
+        self.waits.push(what.into());
+    }
+
+    /// A person must decide.
+    pub fn waits_for(&mut self, request: &RequestDoc, approval: &str) {
+        self.approval = Some(approval.to_owned());
+        self.waits.push(format!(
+            "request {} waits for the office: leasehold approve {approval} -n {}",
+            request.request,
+            names::office_namespace(&request.department)
+        ));
+    }
+
+    /// Looks again after this long at the latest.
+    pub fn look_again(&mut self, after: Duration) {
+        self.again = Some(self.again.map_or(after, |known| known.min(after)));
+    }
+
+    /// Remembers something that happened.
+    pub fn happened(&mut self, state: &State, who: &str, what: &str) {
+        let entry = HistoryEntry {
+            at: state.now.to_string(),
+            who: who.to_owned(),
+            what: what.to_owned(),
+        };
+        self.history.push(entry);
+    }
+
+    /// Writes the status if it says anything new, and tells about a new phase.
+    pub async fn write(self, state: &State, context: &Context) -> Result<(), Error> {
+        let tenancy = &state.tenancy;
+        let old = tenancy.status.clone().unwrap_or_default();
+        let new = self.status(state, context, &old);
+        if new == old {
+            return Ok(());
+        }
+        if new.phase != old.phase || tenancy.status.is_none() {
+            let reason = format!("{:?}", new.phase);
+            let note = new
+                .conditions
+                .iter()
+                .find(|condition| condition.type_ == types::READY)
+                .map_or_else(|| reason.clone(), |condition| condition.message.clone());
+            context.kit.event(tenancy, EventType::Normal, &reason, "Reconcile", &note).await;
+        }
+        context.kit.patch_status(tenancy, tenancy.status.as_ref(), &new).await?;
+        Ok(())
+    }
+
+    fn status(self, state: &State, context: &Context, old: &TenancyStatus) -> TenancyStatus {
+        let (ready, reason, message) = self.verdict();
+        let mut new = TenancyStatus {
+            observed_generation: state.tenancy.metadata.generation,
+            phase: self.phase_shown(),
+            incarnation: state.view.incarnation.as_ref().map(|doc| doc.incarnation),
+            request: self.request,
+            pending: self.pending,
+            approved: self.approved,
+            quotation: self.quotation,
+            period: old.period.clone(),
+            credit_left: old.credit_left.clone(),
+            used: old.used.clone(),
+            usage: old.usage.clone(),
+            namespaces: self.namespaces,
+            reclaiming_since: self.reclaiming_since,
+            history: old.history.clone(),
+            conditions: old.conditions.clone(),
+        };
+        new.history.extend(self.history);
+        let surplus = new.history.len().saturating_sub(HISTORY);
+        new.history.drain(..surplus);
+        let generation = state.tenancy.metadata.generation;
+        let now = state.now.timestamp();
+        let condition =
+            NewCondition { type_: types::READY, holds: ready, reason: &reason, message: &message };
+        conditions::set(&mut new.conditions, &condition, generation, now);
+        flag(&mut new, types::REFUSED, &self.refused, "RuleBroken", generation, now);
+        flag(&mut new, types::WAITING, &self.waits, "Waiting", generation, now);
+        let stale = old
+            .usage
+            .first()
+            .and_then(|usage| Second::parse(&usage.as_of).ok())
+            .is_none_or(|then| state.now.since(then) >= self.refresh);
+        if stale || new != *old {
+            figures(&mut new, state, context, self.usage, self.used);
+        }
+        new
+    }
+
+    fn verdict(&self) -> (bool, String, String) {
+        if let Some(first) = self.refused.first() {
+            return (false, "Refused".to_owned(), first.clone());
+        }
+        if let Some(first) = self.waits.first() {
+            return (false, "Waiting".to_owned(), first.clone());
+        }
+        match self.phase {
+            Phase::Active => {
+                (true, "Active".to_owned(), "everything that is leased is in place".to_owned())
+            }
+            Phase::Released => {
+                (false, "Released".to_owned(), "the tenancy has ended; a new object of this name is a new tenancy".to_owned())
+            }
+            Phase::Requested
+            | Phase::Refused
+            | Phase::Approved
+            | Phase::Changing
+            | Phase::Reclaiming => {
+                (false, format!("{:?}", self.phase), "being worked on".to_owned())
+            }
+        }
+    }
+
+    fn phase_shown(&self) -> Phase {
+        let nothing_stands = matches!(self.phase, Phase::Requested) && self.approved.is_empty();
+        if nothing_stands && !self.refused.is_empty() { Phase::Refused } else { self.phase }
+    }
+}
+
+fn flag(
+    status: &mut TenancyStatus,
+    type_: &str,
+    sentences: &[String],
+    reason: &str,
+    generation: Option<i64>,
+    now: Timestamp,
+) {
+    if sentences.is_empty() {
+        conditions::clear(&mut status.conditions, type_);
+        return;
+    }
+    let message = sentences.join("; ");
+    let condition = NewCondition { type_, holds: true, reason, message: &message };
+    conditions::set(&mut status.conditions, &condition, generation, now);
+}
+
+fn figures(
+    status: &mut TenancyStatus,
+    state: &State,
+    context: &Context,
+    usage: Vec<ItemUsage>,
+    used: Option<String>,
+) {
+    let zone = &state.policy.time_zone;
+    status.usage = usage;
+    status.used = used;
+    if let Some(so_far) = context.figures.so_far(&state.department, &state.name) {
+        status.period = Some(PeriodSoFar {
+            name: so_far.period,
+            gross_so_far: so_far.gross.to_string(),
+            as_of: so_far.as_of.in_zone(zone),
+        });
+    }
+    status.credit_left =
+        context.figures.credit_left(&state.department).map(|left| left.to_string());
+}
+
+/// Writes that the tenancy waits for objects that do not exist yet.
+pub async fn write_waiting(
+    tenancy: &Tenancy,
+    context: &Context,
+    missing: &[String],
+) -> Result<(), Error> {
+    let old = tenancy.status.clone().unwrap_or_default();
+    let mut new = old.clone();
+    new.observed_generation = tenancy.meta().generation;
+    let message = missing.join("; ");
+    let now = context.now().timestamp();
+    let ready = NewCondition {
+        type_: types::READY,
+        holds: false,
+        reason: "Waiting",
+        message: &message,
+    };
+    conditions::set(&mut new.conditions, &ready, tenancy.meta().generation, now);
+    flag(&mut new, types::WAITING, missing, "NotThereYet", tenancy.meta().generation, now);
+    if new != old || tenancy.status.is_none() {
+        tracing::debug!(tenancy = tenancy.name_any(), message, "waits");
+        context.kit.patch_status(tenancy, tenancy.status.as_ref(), &new).await?;
+    }
+    Ok(())
+}

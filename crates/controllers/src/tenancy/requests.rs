@@ -1,0 +1,440 @@
+//! Requests: numbered, quoted, recorded; decided by a person, by policy, or taken back.
+
+use leasehold_api::{
+    charging::{Approval, DecisionSpec},
+    tenancy::{PendingChange, Phase, QuotationStatus, RequestStatus},
+};
+use leasehold_ledger::{
+    document::{Decision, DecisionDoc, IncarnationDoc, RequestDoc},
+    lot::LotState,
+    money::{Money, format_quantity},
+    quote::Quotation,
+};
+use leasehold_planner::{
+    approval,
+    request::{self, ApprovedPart, Asked, AutoReason, Change, RequestContext, RequestStep},
+    rules::Refusal,
+};
+use leasehold_store::Record;
+
+use super::{observe::State, report::Report};
+use crate::{
+    Context, Error,
+    books::{OFFICE, request_subject},
+};
+
+/// Steps that one round may take: withdraw, open, decide.
+const STEPS: usize = 4;
+
+/// Brings the ledger's record of requests up to what is asked for and what was decided.
+pub async fn advance(
+    state: &mut State,
+    context: &Context,
+    report: &mut Report,
+) -> Result<(), Error> {
+    for _ in 0..STEPS {
+        let step = request::step(&state.view, &state.asked)
+            .map_err(|error| Error::understand("the recorded requests", error))?;
+        let moved = match step {
+            RequestStep::Same => false,
+            RequestStep::Withdraw { number } => withdraw(state, context, report, number).await?,
+            RequestStep::Waits { number } => decide(state, context, report, number).await?,
+            RequestStep::Rejected { number, reason, by } => {
+                report.refuse_decided(number, &reason, &by);
+                false
+            }
+            RequestStep::Open { number, asked, digest, supersedes } => {
+                let request = RequestDoc {
+                    department: state.department.clone(),
+                    tenancy: state.name.clone(),
+                    incarnation: state.incarnation(),
+                    request: number,
+                    snapshot: asked
+                        .snapshot()
+                        .map_err(|error| Error::understand("the requested lease", error))?,
+                    digest,
+                    requested_by: state.requested_by(),
+                    at: state.now,
+                    quotation: None,
+                };
+                open(state, context, report, Opening { request, part: asked.part, supersedes })
+                    .await?
+            }
+        };
+        if !moved {
+            break;
+        }
+        state.refresh(context).await?;
+    }
+    describe(state, report);
+    Ok(())
+}
+
+struct Opening {
+    request: RequestDoc,
+    part: ApprovedPart,
+    supersedes: Option<u32>,
+}
+
+async fn withdraw(
+    state: &State,
+    context: &Context,
+    report: &mut Report,
+    number: u32,
+) -> Result<bool, Error> {
+    let Some(request) = state.view.requests.iter().find(|r| r.request == number) else {
+        return Ok(false);
+    };
+    let decision = withdrawn(state, request, "the approved values were applied again");
+    context.books.ensure(&decision, state.now).await?;
+    report.happened(state, &state.requested_by(), &format!("request {number} withdrawn"));
+    Ok(true)
+}
+
+fn withdrawn(state: &State, request: &RequestDoc, reason: &str) -> DecisionDoc {
+    DecisionDoc {
+        subject_kind: "Tenancy".to_owned(),
+        subject: request_subject(request),
+        role: OFFICE.to_owned(),
+        approval_uid: None,
+        decision: Decision::Withdrawn,
+        decided_by: state.requested_by(),
+        order_no: String::new(),
+        reason: reason.to_owned(),
+        auto: false,
+        amount_monthly: None,
+        department: Some(state.department.clone()),
+        at: state.now,
+    }
+}
+
+/// Validates, quotes and records a new request, with the policy's decision where it needs no person.
+async fn open(
+    state: &State,
+    context: &Context,
+    report: &mut Report,
+    opening: Opening,
+) -> Result<bool, Error> {
+    let credit = context.books.lots(&state.department).await?;
+    let quotation = match validate(state, &credit, &opening.part) {
+        Ok(quotation) => quotation,
+        Err(refusals) => {
+            report.refuse(&refusals);
+            return Ok(false);
+        }
+    };
+    let request = RequestDoc {
+        quotation: Some(
+            serde_json::to_value(&quotation)
+                .map_err(|error| Error::understand("the quotation", error))?,
+        ),
+        ..opening.request
+    };
+    let mut records = Vec::new();
+    if state.view.incarnation.is_none() || state.view.released() {
+        records.push(Record::document(&IncarnationDoc {
+            department: state.department.clone(),
+            tenancy: state.name.clone(),
+            incarnation: state.incarnation(),
+            uid: state.tenancy.metadata.uid.clone().unwrap_or_default(),
+            at: state.now,
+        })?);
+    }
+    let superseded = opening
+        .supersedes
+        .and_then(|number| state.view.requests.iter().find(|r| r.request == number));
+    if let Some(old) = superseded {
+        let reason = format!("superseded by request {}", request.request);
+        records.push(Record::document(&withdrawn(state, old, &reason))?);
+    }
+    records.push(Record::document(&request)?);
+    let auto = automatic(state, context, &request, &opening.part).await?;
+    if let Some(decision) = &auto {
+        records.push(Record::document(decision)?);
+    }
+    context.books.commit(records, state.now).await?;
+    let what = format!("request {}: {}", request.request, summary(state, &opening.part));
+    report.happened(state, &request.requested_by, &what);
+    if let Some(decision) = auto {
+        report.happened(state, &decision.decided_by, &format!(
+            "request {} approved: {}",
+            request.request, decision.reason
+        ));
+    }
+    Ok(true)
+}
+
+fn validate(
+    state: &State,
+    credit: &[LotState],
+    part: &ApprovedPart,
+) -> Result<Quotation, Vec<Refusal>> {
+    let quotation = request::validate(
+        part,
+        &RequestContext {
+            today: state.policy.time_zone.date_of(state.now),
+            zone: &state.zone.spec,
+            cloudlet: &state.cloudlet.spec,
+            system: &state.system.spec,
+            catalogue: &state.catalogue,
+            policy: &state.policy,
+            credit,
+        },
+    )?;
+    leasehold_planner::quota::split(&state.tenancy.spec, part, &state.items(part)?)?;
+    Ok(quotation)
+}
+
+/// The policy's own approval: of a decrease, or below the department's cumulative ceiling.
+async fn automatic(
+    state: &State,
+    context: &Context,
+    request: &RequestDoc,
+    part: &ApprovedPart,
+) -> Result<Option<DecisionDoc>, Error> {
+    let old = approved_part(state)?;
+    let changes = changes(state, old.as_ref(), part)?;
+    let direction = request::direction(&changes, old.as_ref(), part);
+    let increase = request::monthly_increase(&changes);
+    let ceiling = Money::parse(&state.policy_object.spec.auto_approval.ceiling_monthly)
+        .map_err(|error| Error::understand("autoApproval.ceilingMonthly", error))?;
+    let standing = standing(state, context).await?;
+    let Some(reason) = request::auto_approval(ceiling, standing, increase, direction) else {
+        return Ok(None);
+    };
+    let reason_text = match reason {
+        AutoReason::Decrease => "a decrease needs nobody's approval".to_owned(),
+        AutoReason::UnderCeiling => format!(
+            "{increase} a month on top of {standing} stays within the ceiling of {ceiling} for approvals without a person"
+        ),
+    };
+    let amount = match reason {
+        AutoReason::UnderCeiling => increase,
+        AutoReason::Decrease => Money::ZERO,
+    };
+    Ok(Some(DecisionDoc {
+        subject_kind: "Tenancy".to_owned(),
+        subject: request_subject(request),
+        role: OFFICE.to_owned(),
+        approval_uid: None,
+        decision: Decision::Approved,
+        decided_by: "CloudPolicy default".to_owned(),
+        order_no: String::new(),
+        reason: reason_text,
+        auto: true,
+        amount_monthly: Some(amount),
+        department: Some(state.department.clone()),
+        at: state.now,
+    }))
+}
+
+/// What was ever approved without a person for the department and still stands.
+async fn standing(state: &State, context: &Context) -> Result<Money, Error> {
+    let mut sum = Money::ZERO;
+    for decision in context.books.automatic(&state.department).await? {
+        let mut parts = decision.subject.split('/').skip(1);
+        let (Some(tenancy), Some(incarnation)) = (parts.next(), parts.next()) else { continue };
+        let view = context.books.view(&state.department, tenancy).await?;
+        let stands = !view.released()
+            && view.incarnation.as_ref().is_some_and(|doc| doc.incarnation.to_string() == incarnation);
+        if let (true, Some(amount)) = (stands, decision.amount_monthly) {
+            sum = sum
+                .checked_add(amount)
+                .map_err(|error| Error::understand("automatic approvals", error))?;
+        }
+    }
+    Ok(sum)
+}
+
+fn changes(
+    state: &State,
+    old: Option<&ApprovedPart>,
+    new: &ApprovedPart,
+) -> Result<Vec<Change>, Error> {
+    request::changes(old, new, &state.prices(new))
+        .map_err(|refusal| Error::understand("the requested change", refusal))
+}
+
+fn approved_part(state: &State) -> Result<Option<ApprovedPart>, Error> {
+    state.view.approved().map(part_of).transpose()
+}
+
+/// The lease that a recorded request asked for.
+pub fn part_of(request: &RequestDoc) -> Result<ApprovedPart, Error> {
+    Asked::read(request)
+        .map(|asked| asked.part)
+        .map_err(|error| Error::understand(format!("request {}", request_subject(request)), error))
+}
+
+fn summary(state: &State, part: &ApprovedPart) -> String {
+    let old = approved_part(state).ok().flatten();
+    match changes(state, old.as_ref(), part) {
+        Ok(changes) if !changes.is_empty() => changes
+            .iter()
+            .map(|change| {
+                format!(
+                    "{} {} to {}",
+                    change.item,
+                    format_quantity(change.from, change.unit),
+                    format_quantity(change.to, change.unit)
+                )
+            })
+            .collect::<Vec<_>>()
+            .join(", "),
+        _ => "term, contract or budget changed".to_owned(),
+    }
+}
+
+/// Writes the undecided Approval if it is not there, and records the decision once a person has made it.
+async fn decide(
+    state: &State,
+    context: &Context,
+    report: &mut Report,
+    number: u32,
+) -> Result<bool, Error> {
+    let Some(request) = state.view.requests.iter().find(|r| r.request == number) else {
+        return Ok(false);
+    };
+    let part = part_of(request)?;
+    let old = approved_part(state)?;
+    let changes = changes(state, old.as_ref(), &part)?;
+    let wanted = approval::tenancy_approval(
+        request,
+        &state.tenancy.metadata.uid.clone().unwrap_or_default(),
+        &state.organisation.spec.display_name,
+        &changes,
+    )
+    .map_err(|error| Error::understand("the approval to be written", error))?;
+    let name = wanted.metadata.name.clone().unwrap_or_default();
+    report.waits_for(request, &name);
+    let Some(found) = context.world.approvals.get(Some(&state.office()), &name) else {
+        create_once(context, &wanted).await?;
+        return Ok(false);
+    };
+    let Some(decision) = decision_of(&found, request.digest.as_ref(), &request.requested_by) else {
+        return Ok(false);
+    };
+    let recorded = DecisionDoc {
+        subject_kind: "Tenancy".to_owned(),
+        subject: request_subject(request),
+        role: OFFICE.to_owned(),
+        approval_uid: found.metadata.uid.clone(),
+        department: Some(state.department.clone()),
+        at: state.now,
+        ..decision
+    };
+    let recorded = context.books.ensure(&recorded, state.now).await?;
+    mark_recorded(context, &found, state.now).await?;
+    let verb = match recorded.decision {
+        Decision::Approved => "approved",
+        Decision::Rejected => "rejected",
+        Decision::Withdrawn => "withdrawn",
+    };
+    report.happened(state, &recorded.decided_by, &format!("request {number} {verb}"));
+    Ok(true)
+}
+
+/// Creates an approval; one of the same name that is there already is the one that was meant.
+pub async fn create_once(context: &Context, wanted: &Approval) -> Result<(), Error> {
+    match context.kit.create(wanted).await {
+        Ok(_) => Ok(()),
+        Err(error) if error.is_already_exists() => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What a person decided on exactly this request, if it was decided by somebody else than the applicant.
+pub fn decision_of(found: &Approval, digest: &str, requested_by: &str) -> Option<DecisionDoc> {
+    let spec = &found.spec;
+    let decided_by = spec.decided_by.as_ref()?;
+    if spec.subject.digest.as_str() != digest || decided_by.as_str() == requested_by {
+        return None;
+    }
+    let decision = match spec.decision? {
+        DecisionSpec::Approved => Decision::Approved,
+        DecisionSpec::Rejected => Decision::Rejected,
+    };
+    Some(DecisionDoc {
+        subject_kind: String::new(),
+        subject: String::new(),
+        role: String::new(),
+        approval_uid: None,
+        decision,
+        decided_by: decided_by.to_string(),
+        order_no: spec.order_no.as_deref().unwrap_or_default().to_owned(),
+        reason: spec.reason.as_deref().unwrap_or_default().to_owned(),
+        auto: false,
+        amount_monthly: None,
+        department: None,
+        at: leasehold_ledger::time::Second::new(0),
+    })
+}
+
+/// Notes on the approval that the ledger has it.
+pub async fn mark_recorded(
+    context: &Context,
+    found: &Approval,
+    now: leasehold_ledger::time::Second,
+) -> Result<(), Error> {
+    let mut status = found.status.clone().unwrap_or_default();
+    if status.recorded_at.is_none() {
+        status.recorded_at = Some(now.to_string());
+        context.kit.patch_status(found, found.status.as_ref(), &status).await?;
+    }
+    Ok(())
+}
+
+/// Puts the standing request, its price and what it changes into the report.
+fn describe(state: &State, report: &mut Report) {
+    let standing = state.view.open().or_else(|| state.view.requests.last());
+    let Some(request) = standing else { return };
+    let decision = state.view.decisions.get(&request.request);
+    report.request = Some(RequestStatus {
+        number: request.request,
+        digest: request.digest.to_string(),
+        requested_by: request.requested_by.clone(),
+        waiting_for: if decision.is_none() { vec![OFFICE.to_owned()] } else { Vec::new() },
+        approval: report.approval.clone(),
+        decision: decision.map_or_else(|| "Undecided".to_owned(), |d| format!("{:?}", d.decision)),
+    });
+    if let Some(quotation) = quotation_of(request) {
+        report.quotation = Some(QuotationStatus {
+            monthly: quotation.monthly.to_string(),
+            term: quotation.term.to_string(),
+            prices_through: quotation.prices_through.map(|day| day.to_string()),
+            credit_monthly: quotation.credit_monthly.to_string(),
+            book: quotation.books.join(", "),
+            currency: quotation.currency.clone(),
+        });
+    }
+    if decision.is_none() {
+        report.pending = pending(state, request).unwrap_or_default();
+        report.phase =
+            if state.view.approved().is_some() { Phase::Changing } else { Phase::Requested };
+    }
+}
+
+fn quotation_of(request: &RequestDoc) -> Option<Quotation> {
+    request.quotation.clone().and_then(|value| serde_json::from_value(value).ok())
+}
+
+fn pending(state: &State, request: &RequestDoc) -> Option<Vec<PendingChange>> {
+    let part = part_of(request).ok()?;
+    let old = approved_part(state).ok()?;
+    let changes = changes(state, old.as_ref(), &part).ok()?;
+    Some(
+        changes
+            .iter()
+            .map(|change| PendingChange {
+                item: change.item.clone(),
+                from: format_quantity(change.from, change.unit),
+                to: format_quantity(change.to, change.unit),
+                monthly: signed(change.monthly),
+            })
+            .collect(),
+    )
+}
+
+fn signed(amount: Money) -> String {
+    if amount.is_negative() { amount.to_string() } else { format!("+{amount}") }
+}

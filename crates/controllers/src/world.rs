@@ -1,0 +1,134 @@
+//! Caches of the kinds that reconcilers read beside their own.
+
+use std::time::Duration;
+
+use k8s_openapi::api::{
+    core::v1::{LimitRange, Namespace, Node, PersistentVolumeClaim, ResourceQuota},
+    networking::v1::NetworkPolicy,
+    rbac::v1::RoleBinding,
+    storage::v1::StorageClass,
+};
+use leasehold_api::{
+    charging::{Appraisal, Approval, BillingPeriod, HandoverReceipt, PriceBook, Statement},
+    names,
+    platform::{CloudPolicy, Cloudlet, NetworkZone},
+    tenancy::{Department, HardwareContribution, InformationSystem, Tenancy},
+};
+use leasehold_kit::{
+    Kit,
+    cache::{Cache, NotReady, all_ready},
+};
+use tokio::task::JoinSet;
+
+/// How long the first lists may take.
+const FIRST_LISTS: Duration = Duration::from_secs(60);
+
+/// Caches of the kinds that reconcilers read beside their own.
+pub struct World {
+    /// The policy.
+    pub policies: Cache<CloudPolicy>,
+    /// Clusters that carry tenancies.
+    pub cloudlets: Cache<Cloudlet>,
+    /// Network zones.
+    pub zones: Cache<NetworkZone>,
+    /// Departments.
+    pub departments: Cache<Department>,
+    /// Information systems.
+    pub systems: Cache<InformationSystem>,
+    /// Tenancies.
+    pub tenancies: Cache<Tenancy>,
+    /// Contributions of hardware.
+    pub contributions: Cache<HardwareContribution>,
+    /// Price books.
+    pub price_books: Cache<PriceBook>,
+    /// Approvals.
+    pub approvals: Cache<Approval>,
+    /// Appraisals.
+    pub appraisals: Cache<Appraisal>,
+    /// Receipts.
+    pub receipts: Cache<HandoverReceipt>,
+    /// Billing periods.
+    pub periods: Cache<BillingPeriod>,
+    /// Statements.
+    pub statements: Cache<Statement>,
+    /// Namespaces that the operator manages.
+    pub namespaces: Cache<Namespace>,
+    /// Quotas that the operator manages.
+    pub quotas: Cache<ResourceQuota>,
+    /// Limit ranges that the operator manages.
+    pub limit_ranges: Cache<LimitRange>,
+    /// Network policies that the operator manages.
+    pub network_policies: Cache<NetworkPolicy>,
+    /// Role bindings that the operator manages.
+    pub role_bindings: Cache<RoleBinding>,
+    /// Volume claims that the operator manages.
+    pub claims: Cache<PersistentVolumeClaim>,
+    /// Nodes.
+    pub nodes: Cache<Node>,
+    /// Storage classes.
+    pub storage_classes: Cache<StorageClass>,
+}
+
+impl World {
+    /// Starts all caches and waits for their first lists.
+    pub async fn start(kit: &Kit, tasks: &mut JoinSet<()>) -> Result<Self, NotReady> {
+        let managed = format!("{}={}", names::MANAGED_LABEL, names::MANAGED_VALUE);
+        let world = Self {
+            policies: Cache::start(kit, None, tasks),
+            cloudlets: Cache::start(kit, None, tasks),
+            zones: Cache::start(kit, None, tasks),
+            departments: Cache::start(kit, None, tasks),
+            systems: Cache::start(kit, None, tasks),
+            tenancies: Cache::start(kit, None, tasks),
+            contributions: Cache::start(kit, None, tasks),
+            price_books: Cache::start(kit, None, tasks),
+            approvals: Cache::start(kit, None, tasks),
+            appraisals: Cache::start(kit, None, tasks),
+            receipts: Cache::start(kit, None, tasks),
+            periods: Cache::start(kit, None, tasks),
+            statements: Cache::start(kit, None, tasks),
+            namespaces: Cache::start(kit, Some(&managed), tasks),
+            quotas: Cache::start(kit, Some(&managed), tasks),
+            limit_ranges: Cache::start(kit, Some(&managed), tasks),
+            network_policies: Cache::start(kit, Some(&managed), tasks),
+            role_bindings: Cache::start(kit, Some(&managed), tasks),
+            claims: Cache::start(kit, Some(&managed), tasks),
+            nodes: Cache::start(kit, None, tasks),
+            storage_classes: Cache::start(kit, None, tasks),
+        };
+        world.ready().await?;
+        Ok(world)
+    }
+
+    async fn ready(&self) -> Result<(), NotReady> {
+        all_ready(vec![
+            Box::pin(self.policies.ready(FIRST_LISTS)),
+            Box::pin(self.cloudlets.ready(FIRST_LISTS)),
+            Box::pin(self.zones.ready(FIRST_LISTS)),
+            Box::pin(self.departments.ready(FIRST_LISTS)),
+            Box::pin(self.systems.ready(FIRST_LISTS)),
+            Box::pin(self.tenancies.ready(FIRST_LISTS)),
+            Box::pin(self.contributions.ready(FIRST_LISTS)),
+            Box::pin(self.price_books.ready(FIRST_LISTS)),
+            Box::pin(self.approvals.ready(FIRST_LISTS)),
+            Box::pin(self.appraisals.ready(FIRST_LISTS)),
+            Box::pin(self.receipts.ready(FIRST_LISTS)),
+            Box::pin(self.periods.ready(FIRST_LISTS)),
+            Box::pin(self.statements.ready(FIRST_LISTS)),
+            Box::pin(self.namespaces.ready(FIRST_LISTS)),
+            Box::pin(self.quotas.ready(FIRST_LISTS)),
+            Box::pin(self.limit_ranges.ready(FIRST_LISTS)),
+            Box::pin(self.network_policies.ready(FIRST_LISTS)),
+            Box::pin(self.role_bindings.ready(FIRST_LISTS)),
+            Box::pin(self.claims.ready(FIRST_LISTS)),
+            Box::pin(self.nodes.ready(FIRST_LISTS)),
+            Box::pin(self.storage_classes.ready(FIRST_LISTS)),
+        ])
+        .await
+    }
+
+    /// The policy in force, if the platform has written one.
+    pub fn policy(&self) -> Option<CloudPolicy> {
+        self.policies.get(None, names::POLICY_NAME)
+    }
+}
