@@ -46,15 +46,26 @@ pub struct Prices {
 impl Books {
     /// Opens the books of a cluster: records it when it is seen for the first time.
     pub async fn open(store: Store, cluster_uid: &str, now: Second) -> Result<Self, Error> {
-        let known = store.documents::<ClusterDoc>(Some(cluster_uid), None).await?;
+        let known = store
+            .documents::<ClusterDoc>(Some(cluster_uid), None)
+            .await?;
         let cluster = if let Some(last) = known.into_iter().next_back() {
             last.value
         } else {
-            let fresh = ClusterDoc { uid: cluster_uid.to_owned(), etcd: 1, first_seen: now };
-            store.commit(&Batch::of(vec![Record::document(&fresh)?]), now).await?;
+            let fresh = ClusterDoc {
+                uid: cluster_uid.to_owned(),
+                etcd: 1,
+                first_seen: now,
+            };
+            store
+                .commit(&Batch::of(vec![Record::document(&fresh)?]), now)
+                .await?;
             fresh
         };
-        let empty = Prices { books: Vec::new(), catalogue: None };
+        let empty = Prices {
+            books: Vec::new(),
+            catalogue: None,
+        };
         Ok(Self {
             store,
             cluster: Arc::new(cluster),
@@ -90,7 +101,10 @@ impl Books {
     /// The last policy that the ledger saw.
     pub async fn policy(&self) -> Result<Option<Policy>, Error> {
         let all = self.store.documents::<PolicyDoc>(None, None).await?;
-        Ok(all.into_iter().next_back().map(|recorded| recorded.value.policy))
+        Ok(all
+            .into_iter()
+            .next_back()
+            .map(|recorded| recorded.value.policy))
     }
 
     /// Published prices, as last loaded.
@@ -103,8 +117,10 @@ impl Books {
         let books = self.published_books().await?;
         let catalogue = Catalogue::new(books.clone(), zone.clone())
             .map_err(|error| Error::understand("the published price books", error))?;
-        *self.prices.write().unwrap_or_else(PoisonError::into_inner) =
-            Arc::new(Prices { books, catalogue: Some(catalogue) });
+        *self.prices.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Prices {
+            books,
+            catalogue: Some(catalogue),
+        });
         Ok(())
     }
 
@@ -136,12 +152,20 @@ impl Books {
             effective: Vec::new(),
             release: Vec::new(),
         };
-        let Some(incarnation) = incarnation else { return Ok(view) };
+        let Some(incarnation) = incarnation else {
+            return Ok(view);
+        };
         let number = incarnation.incarnation;
-        view.requests = self.of::<RequestDoc>(&subject, |d| d.incarnation == number).await?;
+        view.requests = self
+            .of::<RequestDoc>(&subject, |d| d.incarnation == number)
+            .await?;
         view.requests.sort_by_key(|document| document.request);
-        view.effective = self.of::<EffectiveDoc>(&subject, |d| d.incarnation == number).await?;
-        view.release = self.of::<ReleaseDoc>(&subject, |d| d.incarnation == number).await?;
+        view.effective = self
+            .of::<EffectiveDoc>(&subject, |d| d.incarnation == number)
+            .await?;
+        view.release = self
+            .of::<ReleaseDoc>(&subject, |d| d.incarnation == number)
+            .await?;
         for request in &view.requests {
             let key = decision_key("Tenancy", &request_subject(request), OFFICE);
             if let Some(decision) = self.store.document::<DecisionDoc>(&key).await? {
@@ -157,7 +181,11 @@ impl Books {
         keep: impl Fn(&D) -> bool,
     ) -> Result<Vec<D>, Error> {
         let all = self.store.documents::<D>(Some(subject), None).await?;
-        Ok(all.into_iter().map(|recorded| recorded.value).filter(keep).collect())
+        Ok(all
+            .into_iter()
+            .map(|recorded| recorded.value)
+            .filter(keep)
+            .collect())
     }
 
     /// The decision of a role on a subject, if it was recorded.
@@ -168,7 +196,11 @@ impl Books {
         role: &str,
     ) -> Result<Option<DecisionDoc>, Error> {
         let key = decision_key(subject_kind, subject, role);
-        Ok(self.store.document::<DecisionDoc>(&key).await?.map(|recorded| recorded.value))
+        Ok(self
+            .store
+            .document::<DecisionDoc>(&key)
+            .await?
+            .map(|recorded| recorded.value))
     }
 
     /// Every automatic approval of the department, by subject.
@@ -194,8 +226,9 @@ impl Books {
     ) -> Result<BTreeMap<String, NamespaceDoc>, Error> {
         let subject = format!("{department}/{tenancy}");
         let mut known = BTreeMap::new();
-        for document in
-            self.of::<NamespaceDoc>(&subject, |d| d.incarnation == incarnation).await?
+        for document in self
+            .of::<NamespaceDoc>(&subject, |d| d.incarnation == incarnation)
+            .await?
         {
             if document.cluster == self.cluster.uid && !self.is_gone(&document.uid).await? {
                 known.insert(document.uid.clone(), document);
@@ -207,7 +240,11 @@ impl Books {
     /// Whether the ledger has recorded that the namespace of this uid is gone.
     pub async fn is_gone(&self, uid: &str) -> Result<bool, Error> {
         let key = format!("{}/{uid}", self.cluster.uid);
-        Ok(self.store.document::<NamespaceGoneDoc>(&key).await?.is_some())
+        Ok(self
+            .store
+            .document::<NamespaceGoneDoc>(&key)
+            .await?
+            .is_some())
     }
 
     /// The department's credit lots with what is left of each.
@@ -222,8 +259,13 @@ impl Books {
         if lots.is_empty() {
             return Ok(Vec::new());
         }
-        let entries: Vec<_> =
-            self.store.entries(None).await?.into_iter().map(|recorded| recorded.value).collect();
+        let entries: Vec<_> = self
+            .store
+            .entries(None)
+            .await?
+            .into_iter()
+            .map(|recorded| recorded.value)
+            .collect();
         lot_states(&lots, &entries).map_err(|error| Error::understand("the credit lots", error))
     }
 
@@ -248,7 +290,9 @@ impl Books {
 fn open_items<'a>(facts: impl Iterator<Item = &'a Fact>) -> BTreeMap<String, OpenLease> {
     let mut open = BTreeMap::new();
     for fact in facts {
-        let Meter::Lease { item } = &fact.meter else { continue };
+        let Meter::Lease { item } = &fact.meter else {
+            continue;
+        };
         match fact.kind {
             FactKind::Opened | FactKind::Changed => {
                 let lease = OpenLease {

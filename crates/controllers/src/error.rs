@@ -29,7 +29,10 @@ pub enum Error {
 impl Error {
     /// An error about something recorded that cannot be understood.
     pub fn understand(what: impl Into<String>, why: impl ToString) -> Self {
-        Self::Understand { what: what.into(), why: why.to_string() }
+        Self::Understand {
+            what: what.into(),
+            why: why.to_string(),
+        }
     }
 }
 

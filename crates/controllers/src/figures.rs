@@ -44,7 +44,10 @@ impl Figures {
     /// Charges so far of this department's tenancy.
     pub fn so_far(&self, department: &str, tenancy: &str) -> Option<SoFar> {
         let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        inner.so_far.get(&(department.to_owned(), tenancy.to_owned())).cloned()
+        inner
+            .so_far
+            .get(&(department.to_owned(), tenancy.to_owned()))
+            .cloned()
     }
 
     /// Hardware credit that the department has left.

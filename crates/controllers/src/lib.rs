@@ -17,6 +17,8 @@ pub mod period;
 pub mod platform;
 pub mod price_book;
 pub mod tenancy;
+mod verdict;
+mod wake;
 pub mod world;
 
 pub use books::Books;

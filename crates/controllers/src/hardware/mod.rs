@@ -11,14 +11,14 @@ mod round;
 
 use std::sync::Arc;
 
-use futures::{FutureExt, Stream, future::BoxFuture, stream::BoxStream};
+use futures::{Stream, stream::BoxStream};
 use kube::{ResourceExt, runtime::controller::Action};
 use leasehold_api::{
     names::POLICY_NAME,
     tenancy::{ContributionPhase, HardwareContribution, HardwareContributionStatus},
 };
 use leasehold_kit::{
-    EventType,
+    EventType, Shutdown,
     cache::{Cache, Changed},
 };
 use leasehold_planner::convert::ledger_policy;
@@ -29,18 +29,16 @@ use self::{
 };
 use crate::{
     Context, Error, World,
-    platform::{
-        verdict::Verdict,
-        wake::{self, Ref},
-    },
+    verdict::Verdict,
+    wake::{self, Ref},
 };
 
 /// Findings that a status holds.
 const FINDINGS: usize = 100;
 
 /// Runs the controller until the shutdown.
-pub async fn run(context: Context, shutdown: BoxFuture<'static, ()>) {
-    wake::run("hardware", context, triggers, shutdown.shared(), reconcile).await;
+pub async fn run(context: Context, shutdown: Shutdown) {
+    wake::run("hardware", context, triggers, shutdown, reconcile).await;
 }
 
 fn triggers(world: &World) -> BoxStream<'static, Ref<HardwareContribution>> {

@@ -27,8 +27,8 @@ use super::{
 use crate::{
     Context, Error,
     books::FINANCE,
-    platform::verdict::Verdict,
     price_book::finance::{self, Answer},
+    verdict::Verdict,
 };
 
 /// Kind of subject under which finance's decisions on contributions are recorded.

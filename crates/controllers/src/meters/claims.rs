@@ -19,7 +19,10 @@ const PROMPT: i64 = 30;
 
 /// How the claim stands.
 pub fn standing(claim: &PersistentVolumeClaim, sight: &Sight) -> Result<Standing, Uncountable> {
-    let phase = claim.status.as_ref().and_then(|status| status.phase.as_deref());
+    let phase = claim
+        .status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref());
     let bound = phase == Some("Bound");
     if !bound && !sight.gone {
         return Ok(Standing::Idle);
@@ -30,7 +33,11 @@ pub fn standing(claim: &PersistentVolumeClaim, sight: &Sight) -> Result<Standing
         Err(_) if sight.gone => BTreeMap::new(),
         Err(error) => return Err(error),
     };
-    let held = Holding { start: start(claim, sight), change: change(claim, sight), quantities };
+    let held = Holding {
+        start: start(claim, sight),
+        change: change(claim, sight),
+        quantities,
+    };
     Ok(if sight.gone {
         let end = end(claim, &held, sight);
         Standing::Over { held, end }
@@ -41,7 +48,10 @@ pub fn standing(claim: &PersistentVolumeClaim, sight: &Sight) -> Result<Standing
 
 /// Bytes of its class that the claim has got. A claim without a class is bound to a volume by hand and leases nothing.
 fn quantities(claim: &PersistentVolumeClaim) -> Result<BTreeMap<Meter, i64>, Uncountable> {
-    let class = claim.spec.as_ref().and_then(|spec| spec.storage_class_name.as_deref());
+    let class = claim
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.storage_class_name.as_deref());
     let capacity = claim
         .status
         .as_ref()
@@ -50,8 +60,13 @@ fn quantities(claim: &PersistentVolumeClaim) -> Result<BTreeMap<Meter, i64>, Unc
     let (Some(class), Some(capacity)) = (class.filter(|class| !class.is_empty()), capacity) else {
         return Ok(BTreeMap::new());
     };
-    let meter = Meter::Claim { storage_class: class.to_owned() };
-    Ok(BTreeMap::from([(meter, effective::bytes("storage", capacity)?)]))
+    let meter = Meter::Claim {
+        storage_class: class.to_owned(),
+    };
+    Ok(BTreeMap::from([(
+        meter,
+        effective::bytes("storage", capacity)?,
+    )]))
 }
 
 /// When it was bound: when this change was written. Of one that was found bound it is only known that it was after its
@@ -62,7 +77,9 @@ fn start(claim: &PersistentVolumeClaim, sight: &Sight) -> Moment {
         return change(claim, sight);
     }
     let created = created.unwrap_or(sight.now).min(sight.now);
-    let upper = status_written(claim, sight).unwrap_or(sight.now).max(created);
+    let upper = status_written(claim, sight)
+        .unwrap_or(sight.now)
+        .max(created);
     Moment::began(created, upper, sight.billed, "found Bound")
 }
 
@@ -155,7 +172,10 @@ mod tests {
 
     #[test]
     fn a_claim_holds_its_real_capacity_from_the_binding_to_the_removal() {
-        let gone = Sight { gone: true, ..sight(50) };
+        let gone = Sight {
+            gone: true,
+            ..sight(50)
+        };
         let facts = lived(&[
             (1, claim("Pending", "0", 0), sight(1)),
             (2, claim("Bound", "2Gi", 10), sight(12)),
@@ -163,8 +183,10 @@ mod tests {
             (4, claim("Bound", "3Gi", 30), sight(31)),
             (5, claim("Bound", "3Gi", 30), gone),
         ]);
-        let told: Vec<_> =
-            facts.iter().map(|f| (f.kind, f.at, f.quantity >> 30, f.estimated)).collect();
+        let told: Vec<_> = facts
+            .iter()
+            .map(|f| (f.kind, f.at, f.quantity >> 30, f.estimated))
+            .collect();
         assert_eq!(
             told,
             [
@@ -178,22 +200,44 @@ mod tests {
 
     #[test]
     fn a_claim_found_bound_was_bound_since_its_creation_and_by_its_last_status() {
-        let listed = Sight { listed: true, ..sight(100) };
+        let listed = Sight {
+            listed: true,
+            ..sight(100)
+        };
         let facts = lived(&[(1, claim("Bound", "2Gi", 10), listed)]);
-        assert_eq!(facts[0].bounds, Some(Bounds { lower: at(0), upper: at(10) }));
+        assert_eq!(
+            facts[0].bounds,
+            Some(Bounds {
+                lower: at(0),
+                upper: at(10)
+            })
+        );
         assert_eq!(facts[0].at, at(10));
-        let upper = Sight { billed: EstimateBound::Upper, ..listed };
+        let upper = Sight {
+            billed: EstimateBound::Upper,
+            ..listed
+        };
         assert_eq!(lived(&[(1, claim("Bound", "2Gi", 10), upper)])[0].at, at(0));
     }
 
     #[test]
     fn a_removal_that_is_old_news_is_an_estimate() {
-        let late = Sight { gone: true, known_to: Some(at(40)), ..sight(4000) };
+        let late = Sight {
+            gone: true,
+            known_to: Some(at(40)),
+            ..sight(4000)
+        };
         let facts = lived(&[
             (2, claim("Bound", "2Gi", 10), sight(12)),
             (3, claim("Bound", "2Gi", 10), late),
         ]);
-        assert_eq!(facts[1].bounds, Some(Bounds { lower: at(40), upper: at(4000) }));
+        assert_eq!(
+            facts[1].bounds,
+            Some(Bounds {
+                lower: at(40),
+                upper: at(4000)
+            })
+        );
         assert_eq!(facts[1].at, at(40));
     }
 
@@ -202,10 +246,20 @@ mod tests {
         let facts = lived(&[
             (2, claim("Bound", "2Gi", 10), sight(12)),
             (3, claim("Lost", "2Gi", 20), sight(21)),
-            (4, claim("Lost", "2Gi", 20), Sight { gone: true, ..sight(30) }),
+            (
+                4,
+                claim("Lost", "2Gi", 20),
+                Sight {
+                    gone: true,
+                    ..sight(30)
+                },
+            ),
         ]);
         let told: Vec<_> = facts.iter().map(|f| (f.kind, f.at)).collect();
-        assert_eq!(told, [(FactKind::Opened, at(10)), (FactKind::Closed, at(30))]);
+        assert_eq!(
+            told,
+            [(FactKind::Opened, at(10)), (FactKind::Closed, at(30))]
+        );
     }
 
     #[test]
@@ -215,6 +269,16 @@ mod tests {
         assert!(lived(&[(1, by_hand, sight(12))]).is_empty());
         let mut pending = claim("Pending", "0", 0);
         pending.status.as_mut().unwrap().capacity = None;
-        assert!(lived(&[(1, pending, Sight { gone: true, ..sight(12) })]).is_empty());
+        assert!(
+            lived(&[(
+                1,
+                pending,
+                Sight {
+                    gone: true,
+                    ..sight(12)
+                }
+            )])
+            .is_empty()
+        );
     }
 }

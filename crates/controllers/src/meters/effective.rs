@@ -20,8 +20,14 @@ const NANO_IN_MILLI: i128 = 1_000_000;
 /// Largest power of ten that is computed with; more cannot stand in 64 bits.
 const MOST_POWER: i32 = 30;
 /// Binary suffixes of Kubernetes.
-const BINARY: [(&str, i128); 6] =
-    [("Ki", 1 << 10), ("Mi", 1 << 20), ("Gi", 1 << 30), ("Ti", 1 << 40), ("Pi", 1 << 50), ("Ei", 1 << 60)];
+const BINARY: [(&str, i128); 6] = [
+    ("Ki", 1 << 10),
+    ("Mi", 1 << 20),
+    ("Gi", 1 << 30),
+    ("Ti", 1 << 40),
+    ("Pi", 1 << 50),
+    ("Ei", 1 << 60),
+];
 
 /// A quantity that cannot be counted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,7 +47,9 @@ type Quantities = BTreeMap<String, Quantity>;
 /// What the pod reserves: thousandths of a core under `cpu`, bytes under `memory`, pieces under the name of an extended
 /// resource. Other resources are left out. What is finer than the unit is rounded up, as the scheduler does.
 pub fn requests(pod: &Pod) -> Result<BTreeMap<String, i64>, Uncountable> {
-    let Some(spec) = &pod.spec else { return Ok(BTreeMap::new()) };
+    let Some(spec) = &pod.spec else {
+        return Ok(BTreeMap::new());
+    };
     let status = pod.status.as_ref();
     let mut total = of_containers(spec, status)?;
     of_the_pod(spec, status, &mut total)?;
@@ -69,12 +77,18 @@ pub fn is_metered(resource: &str) -> bool {
 
 /// Thousandths of a core for cpu, else ones.
 fn in_base_units(resource: &str, nanos: i128) -> Result<i64, Uncountable> {
-    let unit = if resource == "cpu" { NANO_IN_MILLI } else { NANO };
+    let unit = if resource == "cpu" {
+        NANO_IN_MILLI
+    } else {
+        NANO
+    };
     let whole = nanos.checked_add(unit - 1).map(|sum| sum / unit);
-    whole.and_then(|units| i64::try_from(units).ok()).ok_or_else(|| Uncountable {
-        resource: resource.to_owned(),
-        text: format!("{nanos}n"),
-    })
+    whole
+        .and_then(|units| i64::try_from(units).ok())
+        .ok_or_else(|| Uncountable {
+            resource: resource.to_owned(),
+            text: format!("{nanos}n"),
+        })
 }
 
 fn of_containers(spec: &PodSpec, status: Option<&PodStatus>) -> Result<Amounts, Uncountable> {
@@ -112,7 +126,10 @@ fn of_container(
     status: Option<&PodStatus>,
     resizable: bool,
 ) -> Result<Amounts, Uncountable> {
-    let wanted = container.resources.as_ref().and_then(|resources| resources.requests.as_ref());
+    let wanted = container
+        .resources
+        .as_ref()
+        .and_then(|resources| resources.requests.as_ref());
     let reported = status
         .filter(|_| resizable)
         .and_then(|status| reported(status, &container.name))
@@ -130,7 +147,9 @@ fn of_container(
 fn reported<'a>(status: &'a PodStatus, name: &str) -> Option<&'a ContainerStatus> {
     let containers = status.container_statuses.iter().flatten();
     // a name is used once in a pod
-    containers.chain(status.init_container_statuses.iter().flatten()).find(|c| c.name == name)
+    containers
+        .chain(status.init_container_statuses.iter().flatten())
+        .find(|c| c.name == name)
 }
 
 /// Requests of the pod as a whole take the place of its containers' for the resources that they name.
@@ -139,7 +158,10 @@ fn of_the_pod(
     status: Option<&PodStatus>,
     total: &mut Amounts,
 ) -> Result<(), Uncountable> {
-    let wanted = spec.resources.as_ref().and_then(|resources| resources.requests.as_ref());
+    let wanted = spec
+        .resources
+        .as_ref()
+        .and_then(|resources| resources.requests.as_ref());
     let Some(wanted) = wanted.filter(|wanted| wanted.keys().any(|name| is_of_the_pod(name))) else {
         return Ok(());
     };
@@ -164,7 +186,13 @@ fn is_of_the_pod(resource: &str) -> bool {
 /// Whether the node has said that the wanted size can never be given.
 fn is_infeasible(status: Option<&PodStatus>) -> bool {
     status
-        .and_then(|status| status.conditions.iter().flatten().find(|c| c.type_ == "PodResizePending"))
+        .and_then(|status| {
+            status
+                .conditions
+                .iter()
+                .flatten()
+                .find(|c| c.type_ == "PodResizePending")
+        })
         .is_some_and(|condition| condition.reason.as_deref() == Some("Infeasible"))
 }
 
@@ -203,12 +231,16 @@ fn amounts(quantities: &Quantities) -> Result<Amounts, Uncountable> {
 
 /// Billionths of a quantity, rounded up.
 fn nanos(resource: &str, text: &str) -> Result<i128, Uncountable> {
-    parse(text)
-        .ok_or_else(|| Uncountable { resource: resource.to_owned(), text: text.to_owned() })
+    parse(text).ok_or_else(|| Uncountable {
+        resource: resource.to_owned(),
+        text: text.to_owned(),
+    })
 }
 
 fn parse(text: &str) -> Option<i128> {
-    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
     let (number, suffix) = text.split_at_checked(end)?;
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
     if fraction.contains('.') {
@@ -245,7 +277,9 @@ fn multiplier(suffix: &str) -> Option<(i128, i32)> {
         "E" => 18,
         _ => suffix.strip_prefix(['e', 'E'])?.parse().ok()?,
     };
-    (-MOST_POWER..=MOST_POWER).contains(&power).then_some((1, power))
+    (-MOST_POWER..=MOST_POWER)
+        .contains(&power)
+        .then_some((1, power))
 }
 
 #[cfg(test)]
@@ -258,7 +292,11 @@ mod tests {
     }
 
     fn cpu(spec: Value, status: Value) -> i64 {
-        requests(&pod(spec, status)).unwrap().get("cpu").copied().unwrap_or(0)
+        requests(&pod(spec, status))
+            .unwrap()
+            .get("cpu")
+            .copied()
+            .unwrap_or(0)
     }
 
     fn container(name: &str, cpu: &str) -> Value {
@@ -273,12 +311,42 @@ mod tests {
     fn init_containers_and_sidecars_count_as_the_scheduler_counts_them() {
         let none = json!({});
         let table = [
-            ("containers add up", json!([]), json!([container("a", "1"), container("b", "500m")]), 1500),
-            ("an init container that needs more stands for the pod", json!([container("i", "3"), sidecar("s", "500m")]), json!([container("a", "1")]), 3000),
-            ("a sidecar before it runs beside the init container", json!([sidecar("s", "500m"), container("i", "3")]), json!([container("a", "1")]), 3500),
-            ("a sidecar runs beside the containers", json!([container("i", "1"), sidecar("s", "500m")]), json!([container("a", "1")]), 1500),
-            ("init containers run one after the other", json!([container("i", "2"), container("j", "2")]), json!([container("a", "1")]), 2000),
-            ("two sidecars add up while the second starts", json!([sidecar("s", "2"), sidecar("t", "2")]), json!([container("a", "100m")]), 4100),
+            (
+                "containers add up",
+                json!([]),
+                json!([container("a", "1"), container("b", "500m")]),
+                1500,
+            ),
+            (
+                "an init container that needs more stands for the pod",
+                json!([container("i", "3"), sidecar("s", "500m")]),
+                json!([container("a", "1")]),
+                3000,
+            ),
+            (
+                "a sidecar before it runs beside the init container",
+                json!([sidecar("s", "500m"), container("i", "3")]),
+                json!([container("a", "1")]),
+                3500,
+            ),
+            (
+                "a sidecar runs beside the containers",
+                json!([container("i", "1"), sidecar("s", "500m")]),
+                json!([container("a", "1")]),
+                1500,
+            ),
+            (
+                "init containers run one after the other",
+                json!([container("i", "2"), container("j", "2")]),
+                json!([container("a", "1")]),
+                2000,
+            ),
+            (
+                "two sidecars add up while the second starts",
+                json!([sidecar("s", "2"), sidecar("t", "2")]),
+                json!([container("a", "100m")]),
+                4100,
+            ),
         ];
         for (what, init, containers, expected) in table {
             let spec = json!({ "initContainers": init, "containers": containers });
@@ -322,9 +390,21 @@ mod tests {
             }] })
         };
         let wants = |cpu: &str| json!({ "containers": [container("a", cpu)] });
-        assert_eq!(cpu(wants("3"), status("1", "1")), 3000, "growing counts when it is asked for");
-        assert_eq!(cpu(wants("1"), status("2", "3")), 3000, "shrinking counts when it is done");
-        assert_eq!(cpu(wants("1"), status("2", "1")), 2000, "what is allocated counts");
+        assert_eq!(
+            cpu(wants("3"), status("1", "1")),
+            3000,
+            "growing counts when it is asked for"
+        );
+        assert_eq!(
+            cpu(wants("1"), status("2", "3")),
+            3000,
+            "shrinking counts when it is done"
+        );
+        assert_eq!(
+            cpu(wants("1"), status("2", "1")),
+            2000,
+            "what is allocated counts"
+        );
         assert_eq!(cpu(wants("1"), status("1", "1")), 1000);
     }
 
@@ -338,7 +418,10 @@ mod tests {
                 "resources": { "requests": { "cpu": "1" } },
             }],
         });
-        assert_eq!(cpu(json!({ "containers": [container("a", "64")] }), status), 1000);
+        assert_eq!(
+            cpu(json!({ "containers": [container("a", "64")] }), status),
+            1000
+        );
     }
 
     #[test]
@@ -356,7 +439,8 @@ mod tests {
 
     #[test]
     fn ordinary_init_containers_do_not_resize() {
-        let spec = json!({ "initContainers": [container("i", "2")], "containers": [container("a", "1")] });
+        let spec =
+            json!({ "initContainers": [container("i", "2")], "containers": [container("a", "1")] });
         let status = json!({ "initContainerStatuses": [{
             "name": "i", "image": "", "imageID": "", "ready": true, "restartCount": 0,
             "resources": { "requests": { "cpu": "9" } },
@@ -383,7 +467,9 @@ mod tests {
         }
         for text in ["", "x", "1.2.3", "1Kib", "-1", "1e99", "16Ei"] {
             assert!(
-                nanos("memory", text).and_then(|nanos| in_base_units("memory", nanos)).is_err(),
+                nanos("memory", text)
+                    .and_then(|nanos| in_base_units("memory", nanos))
+                    .is_err(),
                 "{text:?}"
             );
         }

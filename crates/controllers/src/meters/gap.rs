@@ -15,7 +15,9 @@ const CLASS_CAPACITY: &str = ".storageclass.storage.k8s.io/requests.storage";
 pub fn upper_bounds(prefix: &str, quotas: &[Hard], seconds: i64) -> BTreeMap<String, i64> {
     let mut bounds: BTreeMap<String, i64> = BTreeMap::new();
     for (key, quantity) in quotas.iter().flatten() {
-        let Some(meter) = meter(key).filter(|meter| meter.starts_with(prefix)) else { continue };
+        let Some(meter) = meter(key).filter(|meter| meter.starts_with(prefix)) else {
+            continue;
+        };
         let product = quantity.saturating_mul(seconds.max(0));
         let sum = bounds.entry(meter).or_insert(0);
         *sum = sum.saturating_add(product);
@@ -38,7 +40,10 @@ mod tests {
     use super::*;
 
     fn hard(amounts: &[(&str, i64)]) -> Hard {
-        amounts.iter().map(|(key, amount)| ((*key).to_owned(), *amount)).collect()
+        amounts
+            .iter()
+            .map(|(key, amount)| ((*key).to_owned(), *amount))
+            .collect()
     }
 
     #[test]
@@ -56,13 +61,19 @@ mod tests {
             hard(&[("requests.cpu", 1000), ("requests.memory", 0)]),
         ];
         let of = |pairs: &[(&str, i64)]| -> BTreeMap<String, i64> {
-            pairs.iter().map(|(meter, bound)| ((*meter).to_owned(), *bound)).collect()
+            pairs
+                .iter()
+                .map(|(meter, bound)| ((*meter).to_owned(), *bound))
+                .collect()
         };
         assert_eq!(
             upper_bounds("pod/", &quotas, 60),
             of(&[("pod/cpu", 300_000), ("pod/nvidia.com/gpu", 120)])
         );
-        assert_eq!(upper_bounds("claim/", &quotas, 60), of(&[("claim/ssd", 6000)]));
+        assert_eq!(
+            upper_bounds("claim/", &quotas, 60),
+            of(&[("claim/ssd", 6000)])
+        );
     }
 
     #[test]

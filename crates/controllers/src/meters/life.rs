@@ -26,7 +26,11 @@ pub struct Moment {
 impl Moment {
     /// An instant that was told.
     pub fn exact(at: Second, evidence: impl Into<String>) -> Self {
-        Self { at, bounds: None, evidence: evidence.into() }
+        Self {
+            at,
+            bounds: None,
+            evidence: evidence.into(),
+        }
     }
 
     /// The beginning of something at some time between two instants. The lower bound of a bill is the later beginning.
@@ -36,7 +40,10 @@ impl Moment {
         billed: EstimateBound,
         evidence: impl Into<String>,
     ) -> Self {
-        let bounds = Bounds { lower: lower.min(upper), upper };
+        let bounds = Bounds {
+            lower: lower.min(upper),
+            upper,
+        };
         let at = match billed {
             EstimateBound::Lower => bounds.upper,
             EstimateBound::Upper => bounds.lower,
@@ -51,7 +58,10 @@ impl Moment {
         billed: EstimateBound,
         evidence: impl Into<String>,
     ) -> Self {
-        let bounds = Bounds { lower: lower.min(upper), upper };
+        let bounds = Bounds {
+            lower: lower.min(upper),
+            upper,
+        };
         let at = match billed {
             EstimateBound::Lower => bounds.lower,
             EstimateBound::Upper => bounds.upper,
@@ -61,7 +71,11 @@ impl Moment {
 
     fn between(at: Second, bounds: Bounds, evidence: impl Into<String>) -> Self {
         let known = bounds.lower == bounds.upper;
-        Self { at, bounds: (!known).then_some(bounds), evidence: evidence.into() }
+        Self {
+            at,
+            bounds: (!known).then_some(bounds),
+            evidence: evidence.into(),
+        }
     }
 
     /// The same, but nothing of it before `least`: clocks of nodes may run behind.
@@ -117,6 +131,8 @@ pub struct Seen {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Life {
     begun: bool,
+    /// The newest version of which anything is recorded.
+    newest: Option<u128>,
     open: BTreeMap<Meter, Fact>,
     estimated: BTreeMap<Meter, Fact>,
 }
@@ -132,6 +148,7 @@ impl Life {
     /// Takes a recorded fact into account.
     pub fn note(&mut self, fact: &Fact) {
         self.begun = true;
+        self.newest = self.newest.max(number(&fact.source.version));
         match fact.kind {
             FactKind::Opened | FactKind::Changed => {
                 self.open.insert(fact.meter.clone(), fact.clone());
@@ -176,7 +193,13 @@ impl Life {
 
     /// The facts that follow from seeing the object stand like this. `subject` is to whom new use counts; without one
     /// nothing can begin, and what changes goes on counting to whom it did.
+    ///
+    /// A version that is not newer than what is recorded is old news, told again after a restart: nothing follows.
     pub fn facts(&self, seen: &Seen, standing: &Standing, subject: Option<&Subject>) -> Vec<Fact> {
+        let version = number(&seen.source.version);
+        if version.is_some() && version <= self.newest {
+            return Vec::new();
+        }
         match standing {
             Standing::Idle => Vec::new(),
             Standing::Holding(held) if self.begun => self.changing(seen, held, subject),
@@ -194,18 +217,28 @@ impl Life {
 
     /// Facts of quantities that differ from what is recorded. What has ended does not begin again.
     fn changing(&self, seen: &Seen, held: &Holding, subject: Option<&Subject>) -> Vec<Fact> {
-        let Some(known) = self.subject() else { return Vec::new() };
+        let Some(known) = self.subject() else {
+            return Vec::new();
+        };
         let subject = subject.unwrap_or(known);
         let mut facts = Vec::new();
         for (meter, open) in &self.open {
             let quantity = held.quantities.get(meter).copied().unwrap_or(0);
             if quantity != open.quantity {
                 let moment = held.change.not_before(open.at);
-                facts.push(fact(seen, meter, FactKind::Changed, &moment, quantity, subject));
+                facts.push(fact(
+                    seen,
+                    meter,
+                    FactKind::Changed,
+                    &moment,
+                    quantity,
+                    subject,
+                ));
             }
         }
         let mut more = held.clone();
-        more.quantities.retain(|meter, _| !self.open.contains_key(meter));
+        more.quantities
+            .retain(|meter, _| !self.open.contains_key(meter));
         facts.extend(opening(seen, &more, &held.change, Some(subject)));
         facts
     }
@@ -232,8 +265,15 @@ impl Life {
     }
 }
 
+/// The number in a version, which grows with each write; also of one with words before it.
+fn number(version: &str) -> Option<u128> {
+    version.rsplit('-').next()?.parse().ok()
+}
+
 fn opening(seen: &Seen, held: &Holding, start: &Moment, subject: Option<&Subject>) -> Vec<Fact> {
-    let Some(subject) = subject else { return Vec::new() };
+    let Some(subject) = subject else {
+        return Vec::new();
+    };
     held.quantities
         .iter()
         .filter(|(_, quantity)| **quantity > 0)
@@ -255,7 +295,10 @@ fn fact(
         kind,
         at: moment.at,
         quantity,
-        subject: Subject { object: seen.object.clone(), ..subject.clone() },
+        subject: Subject {
+            object: seen.object.clone(),
+            ..subject.clone()
+        },
         estimated: moment.bounds.is_some(),
         bounds: moment.bounds,
         evidence: moment.evidence.clone(),
@@ -319,13 +362,23 @@ mod tests {
     }
 
     fn over(start: i64, quantities: &[(&str, i64)], end: Moment) -> Standing {
-        Standing::Over { held: held(start, start, quantities), end }
+        Standing::Over {
+            held: held(start, start, quantities),
+            end,
+        }
     }
 
     fn summary(facts: &[Fact]) -> Vec<(String, FactKind, i64, i64)> {
         facts
             .iter()
-            .map(|fact| (fact.meter.to_string(), fact.kind, fact.at.get(), fact.quantity))
+            .map(|fact| {
+                (
+                    fact.meter.to_string(),
+                    fact.kind,
+                    fact.at.get(),
+                    fact.quantity,
+                )
+            })
             .collect()
     }
 
@@ -380,7 +433,11 @@ mod tests {
     fn what_lived_unseen_opens_and_closes_at_once() {
         let (life, facts) = lived(&[(
             9,
-            over(10, &[("pod/cpu", 1000)], Moment::exact(Second::new(30), "finishedAt")),
+            over(
+                10,
+                &[("pod/cpu", 1000)],
+                Moment::exact(Second::new(30), "finishedAt"),
+            ),
         )]);
         assert_eq!(
             summary(&facts),
@@ -390,14 +447,22 @@ mod tests {
             ]
         );
         assert!(life.is_settled());
-        assert_eq!(intervals(&facts, Second::new(100)).unwrap()[0].span.seconds(), 20);
+        assert_eq!(
+            intervals(&facts, Second::new(100)).unwrap()[0]
+                .span
+                .seconds(),
+            20
+        );
     }
 
     #[test]
     fn an_end_by_a_clock_that_runs_behind_is_not_before_the_beginning() {
         let (_, facts) = lived(&[
             (1, holds(100, 100, &[("pod/cpu", 1000)])),
-            (2, over(100, &[], Moment::exact(Second::new(90), "finishedAt"))),
+            (
+                2,
+                over(100, &[], Moment::exact(Second::new(90), "finishedAt")),
+            ),
         ]);
         assert_eq!(facts[1].at.get(), 100);
         assert!(intervals(&facts, Second::new(200)).unwrap().is_empty());
@@ -429,7 +494,13 @@ mod tests {
         );
         assert_eq!(
             (facts[1].estimated, facts[1].bounds),
-            (true, Some(Bounds { lower: Second::new(20), upper: Second::new(40) }))
+            (
+                true,
+                Some(Bounds {
+                    lower: Second::new(20),
+                    upper: Second::new(40)
+                })
+            )
         );
         let billed = intervals(&facts, Second::new(100)).unwrap();
         assert_eq!((billed[0].span.seconds(), billed[0].estimated), (25, false));
@@ -444,7 +515,10 @@ mod tests {
         assert_eq!(at(Moment::ended(early, late, EstimateBound::Upper, "")), 40);
         assert_eq!(at(Moment::began(early, late, EstimateBound::Lower, "")), 40);
         assert_eq!(at(Moment::began(early, late, EstimateBound::Upper, "")), 20);
-        assert_eq!(Moment::ended(late, late, EstimateBound::Lower, "").bounds, None);
+        assert_eq!(
+            Moment::ended(late, late, EstimateBound::Lower, "").bounds,
+            None
+        );
     }
 
     #[test]
@@ -462,6 +536,20 @@ mod tests {
                 ("pod/memory".to_owned(), FactKind::Changed, 30, 0),
             ]
         );
+    }
+
+    #[test]
+    fn versions_that_are_told_again_after_a_restart_change_nothing() {
+        let small = holds(10, 10, &[("pod/cpu", 1000)]);
+        let large = holds(10, 20, &[("pod/cpu", 2000)]);
+        let (life, facts) = lived(&[
+            (9, small.clone()),
+            (11, large.clone()),
+            (9, small),
+            (11, large),
+        ]);
+        assert_eq!(facts.len(), 2);
+        assert_eq!(life.subject().unwrap().department, "gov-office");
     }
 
     #[test]

@@ -16,12 +16,9 @@ pub mod watermark;
 
 use std::time::Duration;
 
-use futures::future::{self, BoxFuture};
+use futures::future;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
-use leasehold_kit::{
-    heartbeat, shutdown::{Shutdown, Stop},
-    watch::ResumableWatch,
-};
+use leasehold_kit::{heartbeat, shutdown::Shutdown, watch::ResumableWatch};
 use leasehold_ledger::{
     policy::Policy,
     time::{PeriodKind, Second},
@@ -42,25 +39,26 @@ const BEAT: u64 = 5;
 const AGAIN: Duration = Duration::from_secs(2);
 
 /// Meters pods and volume claims until the shutdown, and keeps `watermarks`.
-pub async fn run(context: Context, watermarks: Watermarks, shutdown: BoxFuture<'static, ()>) {
+pub async fn run(context: Context, watermarks: Watermarks, shutdown: Shutdown) {
     // both sources are announced before the first beat, so that neither is taken for complete
     watermarks.announce(Pod::SOURCE, None);
     watermarks.announce(PersistentVolumeClaim::SOURCE, None);
-    let (stop, signal) = Shutdown::manual();
-    let work = future::join3(
-        Box::pin(follow::<Pod>(context.clone(), watermarks.clone(), signal.clone())),
-        Box::pin(follow::<PersistentVolumeClaim>(context.clone(), watermarks.clone(), signal.clone())),
-        Box::pin(beats(context, watermarks, signal)),
-    );
-    future::join(work, stop_on(shutdown, stop)).await;
+    future::join3(
+        Box::pin(follow::<Pod>(
+            context.clone(),
+            watermarks.clone(),
+            shutdown.clone(),
+        )),
+        Box::pin(follow::<PersistentVolumeClaim>(
+            context.clone(),
+            watermarks.clone(),
+            shutdown.clone(),
+        )),
+        Box::pin(beats(context, watermarks, shutdown)),
+    )
+    .await;
 }
 
-async fn stop_on(shutdown: BoxFuture<'static, ()>, stop: Stop) {
-    shutdown.await;
-    stop.request();
-}
-
-/// Follows one kind.
 async fn follow<K: Metered>(context: Context, watermarks: Watermarks, shutdown: Shutdown) {
     while !shutdown.is_requested() {
         match Sink::<K>::resume(&context, &watermarks).await {
@@ -95,8 +93,13 @@ async fn beats(context: Context, watermarks: Watermarks, shutdown: Shutdown) {
 
 async fn beat(context: &Context, watermarks: &Watermarks, policy: &Policy) {
     let settings = &context.settings;
-    let beat =
-        heartbeat::beat(&context.kit, &settings.namespace, HEARTBEAT, &settings.holder).await;
+    let beat = heartbeat::beat(
+        &context.kit,
+        &settings.namespace,
+        HEARTBEAT,
+        &settings.holder,
+    )
+    .await;
     match beat {
         Ok(beat) if beat.is_server_time_known => {
             let at = Second::from_timestamp(beat.server_time);

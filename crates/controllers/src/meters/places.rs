@@ -8,10 +8,7 @@ use std::collections::BTreeMap;
 use kube::ResourceExt;
 use leasehold_api::names;
 use leasehold_ledger::{
-    document::{NamespaceDoc, RequestDoc},
-    fact::Subject,
-    policy::EstimateBound,
-    time::Second,
+    document::NamespaceDoc, fact::Subject, policy::EstimateBound, time::Second,
 };
 use leasehold_planner::request::Asked;
 use leasehold_store::FactFilter;
@@ -33,6 +30,11 @@ pub enum Place {
     Tenancy(Box<Subject>),
 }
 
+/// Whether objects of a namespace may count to a tenancy, as far as its name tells.
+pub fn may_count(namespace: &str) -> bool {
+    namespace.contains("--")
+}
+
 /// One life of a tenancy's name.
 type Tenancy = (String, String, u32);
 
@@ -47,21 +49,17 @@ pub struct Places {
 impl Places {
     /// Knows nothing yet.
     pub fn new(context: Context) -> Self {
-        Self { context, namespaces: BTreeMap::new(), subjects: BTreeMap::new(), billed: None }
-    }
-
-    /// Whether objects of a namespace may count to a tenancy, as far as its name tells.
-    pub fn may_count(&self, namespace: &str) -> bool {
-        namespace.contains("--")
+        Self {
+            context,
+            namespaces: BTreeMap::new(),
+            subjects: BTreeMap::new(),
+            billed: None,
+        }
     }
 
     /// To whom an object counts that was created in a namespace at an instant.
-    pub async fn find(
-        &mut self,
-        namespace: &str,
-        created: Option<Second>,
-    ) -> Result<Place, Error> {
-        if !self.may_count(namespace) {
+    pub async fn find(&mut self, namespace: &str, created: Option<Second>) -> Result<Place, Error> {
+        if !may_count(namespace) {
             return Ok(Place::Foreign);
         }
         let Some(found) = self.context.world.namespaces.get(None, namespace) else {
@@ -72,7 +70,9 @@ impl Places {
             // it lives in an earlier namespace of this name, which is gone from the cache already
             return Ok(Place::Unknown);
         }
-        let Some(document) = self.document(&found.metadata.uid.clone().unwrap_or_default()).await?
+        let Some(document) = self
+            .document(&found.metadata.uid.clone().unwrap_or_default())
+            .await?
         else {
             let role = found.labels().get(names::ROLE_LABEL).map(String::as_str);
             let ours = role == Some(names::ROLE_TENANCY);
@@ -91,7 +91,12 @@ impl Places {
             return Ok(Some(known.clone()));
         }
         let key = format!("{}/{uid}", self.context.books.cluster().uid);
-        let found = self.context.books.store().document::<NamespaceDoc>(&key).await?;
+        let found = self
+            .context
+            .books
+            .store()
+            .document::<NamespaceDoc>(&key)
+            .await?;
         let found = found.map(|recorded| recorded.value);
         if let Some(document) = &found {
             self.namespaces.insert(uid.to_owned(), document.clone());
@@ -102,7 +107,13 @@ impl Places {
     /// Reads all namespaces of this cluster from the ledger.
     pub async fn load(&mut self) -> Result<(), Error> {
         let cluster = self.context.books.cluster().uid.clone();
-        for recorded in self.context.books.store().documents::<NamespaceDoc>(None, None).await? {
+        for recorded in self
+            .context
+            .books
+            .store()
+            .documents::<NamespaceDoc>(None, None)
+            .await?
+        {
             let document = recorded.value;
             if document.cluster == cluster {
                 self.namespaces.insert(document.uid.clone(), document);
@@ -113,8 +124,11 @@ impl Places {
 
     /// To whom new use of a tenancy counts now.
     pub async fn now(&mut self, known: &Subject) -> Result<Option<Subject>, Error> {
-        let tenancy =
-            (known.department.clone(), known.tenancy.clone(), known.incarnation);
+        let tenancy = (
+            known.department.clone(),
+            known.tenancy.clone(),
+            known.incarnation,
+        );
         self.subject(&tenancy).await
     }
 
@@ -138,17 +152,23 @@ impl Places {
     async fn by_request(&self, tenancy: &Tenancy) -> Result<Option<Subject>, Error> {
         let (department, name, incarnation) = tenancy;
         let view = self.context.books.view(department, name).await?;
-        if view.incarnation.as_ref().map(|document| document.incarnation) != Some(*incarnation) {
+        if view
+            .incarnation
+            .as_ref()
+            .map(|document| document.incarnation)
+            != Some(*incarnation)
+        {
             return Ok(None);
         }
-        let Some(request) = view.effective().or_else(|| view.approved()) else { return Ok(None) };
+        let Some(request) = view.effective().or_else(|| view.approved()) else {
+            return Ok(None);
+        };
         let part = Asked::read(request)
             .map_err(|error| Error::understand("the snapshot of a request", error))?
             .part;
         let Some(cloudlet) = self.context.world.cloudlets.get(None, &part.cloudlet) else {
             return Ok(None);
         };
-        let RequestDoc { request: number, .. } = request;
         Ok(Some(Subject {
             department: department.clone(),
             tenancy: name.clone(),
@@ -157,7 +177,7 @@ impl Places {
             provider: cloudlet.spec.provider.to_string(),
             contract: part.contract.to_string(),
             budget: part.budget.code.to_string(),
-            request: *number,
+            request: request.request,
             object: String::new(),
         }))
     }
@@ -172,7 +192,10 @@ impl Places {
             ..FactFilter::default()
         };
         let facts = self.context.books.store().facts(&filter).await?;
-        Ok(facts.into_iter().next_back().map(|recorded| recorded.value.subject))
+        Ok(facts
+            .into_iter()
+            .next_back()
+            .map(|recorded| recorded.value.subject))
     }
 
     /// Which end of an estimate is billed.

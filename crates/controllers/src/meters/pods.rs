@@ -39,13 +39,19 @@ pub fn second(time: &Time) -> Second {
 /// When the object was last written, by the API server's clock: the newest time in its managed fields. A writer may
 /// forge other entries but not the one of its own write, so the newest is never before the true time.
 pub fn written(meta: &ObjectMeta, sight: &Sight) -> Option<Second> {
-    let times = meta.managed_fields.iter().flatten().filter_map(|entry| entry.time.as_ref());
+    let times = meta
+        .managed_fields
+        .iter()
+        .flatten()
+        .filter_map(|entry| entry.time.as_ref());
     times.map(second).max().map(|newest| newest.min(sight.now))
 }
 
 /// How the pod stands.
 pub fn standing(pod: &Pod, sight: &Sight) -> Result<Standing, Uncountable> {
-    let Some(start) = start(pod) else { return Ok(unscheduled(sight)) };
+    let Some(start) = start(pod) else {
+        return Ok(unscheduled(sight));
+    };
     let end = end(pod, &start, sight);
     let quantities = match effective::requests(pod) {
         Ok(requests) => requests
@@ -56,7 +62,11 @@ pub fn standing(pod: &Pod, sight: &Sight) -> Result<Standing, Uncountable> {
         Err(_) if end.is_some() => BTreeMap::new(),
         Err(error) => return Err(error),
     };
-    let held = Holding { start, change: change(pod, sight), quantities };
+    let held = Holding {
+        start,
+        change: change(pod, sight),
+        quantities,
+    };
     Ok(match end {
         Some(end) => Standing::Over { held, end },
         None => Standing::Holding(held),
@@ -69,7 +79,11 @@ fn unscheduled(sight: &Sight) -> Standing {
         return Standing::Idle;
     }
     let gone = Moment::exact(sight.now, "DELETED before it was scheduled");
-    let held = Holding { start: gone.clone(), change: gone.clone(), quantities: BTreeMap::new() };
+    let held = Holding {
+        start: gone.clone(),
+        change: gone.clone(),
+        quantities: BTreeMap::new(),
+    };
     Standing::Over { held, end: gone }
 }
 
@@ -79,20 +93,30 @@ fn start(pod: &Pod) -> Option<Moment> {
         .find(|condition| condition.type_ == "PodScheduled" && condition.status == "True")
         .and_then(|condition| condition.last_transition_time.as_ref());
     if let Some(time) = scheduled {
-        return Some(Moment::exact(second(time), "PodScheduled lastTransitionTime"));
+        return Some(Moment::exact(
+            second(time),
+            "PodScheduled lastTransitionTime",
+        ));
     }
-    let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).unwrap_or_default();
+    let node = pod
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.node_name.as_deref())
+        .unwrap_or_default();
     if node.is_empty() {
         return None;
     }
     let created = pod.metadata.creation_timestamp.as_ref()?;
-    Some(Moment::exact(second(created), "creationTimestamp of a pod with a node"))
+    Some(Moment::exact(
+        second(created),
+        "creationTimestamp of a pod with a node",
+    ))
 }
 
-fn conditions(
-    pod: &Pod,
-) -> impl Iterator<Item = &k8s_openapi::api::core::v1::PodCondition> {
-    pod.status.iter().flat_map(|status| status.conditions.iter().flatten())
+fn conditions(pod: &Pod) -> impl Iterator<Item = &k8s_openapi::api::core::v1::PodCondition> {
+    pod.status
+        .iter()
+        .flat_map(|status| status.conditions.iter().flatten())
 }
 
 /// When the newest change was made: when it was written, else some time since the pods were known completely.
@@ -101,7 +125,10 @@ fn change(pod: &Pod, sight: &Sight) -> Moment {
         Some(at) => Moment::exact(at, "managedFields time of the write"),
         None => {
             let lower = sight.known_to.unwrap_or(sight.now);
-            Moment { at: sight.now, ..Moment::began(lower, sight.now, sight.billed, "MODIFIED") }
+            Moment {
+                at: sight.now,
+                ..Moment::began(lower, sight.now, sight.billed, "MODIFIED")
+            }
         }
     }
 }
@@ -116,16 +143,27 @@ fn end(pod: &Pod, start: &Moment, sight: &Sight) -> Option<Moment> {
         return None;
     }
     if let Some(finished) = finished(pod) {
-        return Some(Moment::exact(finished.min(sight.now), "finishedAt of the last container"));
+        return Some(Moment::exact(
+            finished.min(sight.now),
+            "finishedAt of the last container",
+        ));
     }
     let written = written(&pod.metadata, sight);
     let last_container = status.and_then(latest_finish);
-    let alive = [Some(start.at), sight.known_to, last_container].into_iter().flatten().max();
+    let alive = [Some(start.at), sight.known_to, last_container]
+        .into_iter()
+        .flatten()
+        .max();
     let alive = alive.unwrap_or(sight.now).min(sight.now);
     Some(if terminal {
         // whoever wrote the phase saw the end, so it was over by then
         let seen = written.unwrap_or(sight.now).max(start.at);
-        Moment::ended(alive, seen, sight.billed, "terminal phase without finishedAt")
+        Moment::ended(
+            alive,
+            seen,
+            sight.billed,
+            "terminal phase without finishedAt",
+        )
     } else {
         let alive = written.map_or(alive, |written| written.max(alive));
         Moment::ended(alive, sight.now, sight.billed, "DELETED without finishedAt")
@@ -135,10 +173,16 @@ fn end(pod: &Pod, start: &Moment, sight: &Sight) -> Option<Moment> {
 /// When the last container finished, if every container and sidecar has.
 fn finished(pod: &Pod) -> Option<Second> {
     let (spec, status) = (pod.spec.as_ref()?, pod.status.as_ref()?);
-    let sidecars = spec.init_containers.iter().flatten().filter(|c| effective::is_sidecar(c));
+    let sidecars = spec
+        .init_containers
+        .iter()
+        .flatten()
+        .filter(|c| effective::is_sidecar(c));
     let must = spec.containers.iter().chain(sidecars);
     for container in must {
-        statuses(status).find(|status| status.name == container.name).and_then(finished_at)?;
+        statuses(status)
+            .find(|status| status.name == container.name)
+            .and_then(finished_at)?;
     }
     latest_finish(status)
 }
@@ -191,13 +235,18 @@ mod tests {
     }
 
     fn gone(now: i64) -> Sight {
-        Sight { gone: true, ..sight(now) }
+        Sight {
+            gone: true,
+            ..sight(now)
+        }
     }
 
     /// A pod of one container with a core, written at a second.
     fn pod(written: i64, phase: &str, status: Value) -> Pod {
         let mut full = json!({ "phase": phase });
-        full.as_object_mut().unwrap().extend(status.as_object().unwrap().clone());
+        full.as_object_mut()
+            .unwrap()
+            .extend(status.as_object().unwrap().clone());
         serde_json::from_value(json!({
             "metadata": {
                 "name": "web-1", "creationTimestamp": time(0),
@@ -247,16 +296,33 @@ mod tests {
         let waiting = json!({ "conditions": [
             { "type": "PodScheduled", "status": "False", "lastTransitionTime": time(1) }] });
         assert_eq!(standing(&pending, &sight(9)).unwrap(), Standing::Idle);
-        assert_eq!(standing(&pod(1, "Pending", waiting), &sight(9)).unwrap(), Standing::Idle);
+        assert_eq!(
+            standing(&pod(1, "Pending", waiting), &sight(9)).unwrap(),
+            Standing::Idle
+        );
         assert!(lived(&[(1, pending.clone(), sight(9)), (2, pending, gone(10))]).is_empty());
     }
 
     #[test]
     fn use_runs_from_the_scheduling_to_the_last_container() {
-        let done = pod(31, "Succeeded", json!({ "conditions": scheduled(), "containerStatuses": terminated(30) }));
-        let facts = lived(&[(1, running(3), sight(4)), (2, done.clone(), sight(33)), (3, done, gone(60))]);
+        let done = pod(
+            31,
+            "Succeeded",
+            json!({ "conditions": scheduled(), "containerStatuses": terminated(30) }),
+        );
+        let facts = lived(&[
+            (1, running(3), sight(4)),
+            (2, done.clone(), sight(33)),
+            (3, done, gone(60)),
+        ]);
         let told: Vec<_> = facts.iter().map(|f| (f.kind, f.at, f.estimated)).collect();
-        assert_eq!(told, [(FactKind::Opened, at(2), false), (FactKind::Closed, at(30), false)]);
+        assert_eq!(
+            told,
+            [
+                (FactKind::Opened, at(2), false),
+                (FactKind::Closed, at(30), false)
+            ]
+        );
         assert_eq!(facts[0].quantity, 1000);
     }
 
@@ -264,25 +330,57 @@ mod tests {
     fn the_deletion_timestamp_is_no_end() {
         let mut pod = running(3);
         pod.metadata.deletion_timestamp = Some(Time(at(50).timestamp()));
-        assert!(matches!(standing(&pod, &sight(20)).unwrap(), Standing::Holding(_)));
+        assert!(matches!(
+            standing(&pod, &sight(20)).unwrap(),
+            Standing::Holding(_)
+        ));
         let end = ended(standing(&pod, &gone(25)));
-        assert_eq!(end.bounds, Some(Bounds { lower: at(20), upper: at(25) }));
+        assert_eq!(
+            end.bounds,
+            Some(Bounds {
+                lower: at(20),
+                upper: at(25)
+            })
+        );
     }
 
     #[test]
     fn a_pod_removed_with_its_containers_finished_ended_when_they_did() {
-        let pod = pod(24, "Running", json!({ "conditions": scheduled(), "containerStatuses": terminated(23) }));
-        assert_eq!(ended(standing(&pod, &gone(25))), Moment::exact(at(23), "finishedAt of the last container"));
-        assert!(matches!(standing(&pod, &sight(25)).unwrap(), Standing::Holding(_)), "a crash is no end");
+        let pod = pod(
+            24,
+            "Running",
+            json!({ "conditions": scheduled(), "containerStatuses": terminated(23) }),
+        );
+        assert_eq!(
+            ended(standing(&pod, &gone(25))),
+            Moment::exact(at(23), "finishedAt of the last container")
+        );
+        assert!(
+            matches!(standing(&pod, &sight(25)).unwrap(), Standing::Holding(_)),
+            "a crash is no end"
+        );
     }
 
     #[test]
     fn a_pod_removed_without_a_word_ended_since_it_was_last_known_to_live() {
-        let unknown = Sight { known_to: Some(at(-100)), ..gone(25) };
+        let unknown = Sight {
+            known_to: Some(at(-100)),
+            ..gone(25)
+        };
         let end = ended(standing(&running(18), &unknown));
-        assert_eq!(end.bounds, Some(Bounds { lower: at(18), upper: at(25) }), "a write is a sign of life");
+        assert_eq!(
+            end.bounds,
+            Some(Bounds {
+                lower: at(18),
+                upper: at(25)
+            }),
+            "a write is a sign of life"
+        );
         assert_eq!(end.at, at(18));
-        let upper = Sight { billed: EstimateBound::Upper, ..gone(25) };
+        let upper = Sight {
+            billed: EstimateBound::Upper,
+            ..gone(25)
+        };
         assert_eq!(ended(standing(&running(3), &upper)).at, at(25));
         assert_eq!(ended(standing(&running(3), &gone(25))).at, at(20));
     }
@@ -290,7 +388,11 @@ mod tests {
     #[test]
     fn a_terminal_phase_without_finish_is_an_estimate_that_the_finish_supersedes() {
         let evicted = pod(30, "Failed", json!({ "conditions": scheduled() }));
-        let known = pod(34, "Failed", json!({ "conditions": scheduled(), "containerStatuses": terminated(29) }));
+        let known = pod(
+            34,
+            "Failed",
+            json!({ "conditions": scheduled(), "containerStatuses": terminated(29) }),
+        );
         let facts = lived(&[
             (1, running(3), sight(4)),
             (2, evicted, sight(31)),
@@ -309,7 +411,11 @@ mod tests {
 
     #[test]
     fn a_sidecar_that_runs_keeps_the_end_open() {
-        let mut done = pod(31, "Failed", json!({ "conditions": scheduled(), "containerStatuses": terminated(30) }));
+        let mut done = pod(
+            31,
+            "Failed",
+            json!({ "conditions": scheduled(), "containerStatuses": terminated(30) }),
+        );
         assert_eq!(finished(&done), Some(at(30)));
         done.spec.as_mut().unwrap().init_containers = Some(vec![
             serde_json::from_value(json!({ "name": "s", "restartPolicy": "Always" })).unwrap(),
@@ -320,12 +426,13 @@ mod tests {
     #[test]
     fn a_resize_counts_from_when_it_was_written_however_late_it_is_seen() {
         let mut resized = running(40);
-        resized.spec.as_mut().unwrap().containers[0].resources = serde_json::from_value(
-            json!({ "requests": { "cpu": "2500m" } }),
-        )
-        .unwrap();
+        resized.spec.as_mut().unwrap().containers[0].resources =
+            serde_json::from_value(json!({ "requests": { "cpu": "2500m" } })).unwrap();
         let facts = lived(&[(1, running(3), sight(4)), (7, resized.clone(), sight(4000))]);
-        assert_eq!((facts[1].kind, facts[1].at, facts[1].quantity), (FactKind::Changed, at(40), 2500));
+        assert_eq!(
+            (facts[1].kind, facts[1].at, facts[1].quantity),
+            (FactKind::Changed, at(40), 2500)
+        );
         resized.metadata.managed_fields = None;
         let facts = lived(&[(1, running(3), sight(4)), (7, resized, sight(60))]);
         assert_eq!((facts[1].at, facts[1].estimated), (at(60), true));
@@ -346,7 +453,11 @@ mod tests {
 
     #[test]
     fn a_finish_by_a_clock_that_runs_ahead_is_not_in_the_future() {
-        let done = pod(31, "Succeeded", json!({ "conditions": scheduled(), "containerStatuses": terminated(500) }));
+        let done = pod(
+            31,
+            "Succeeded",
+            json!({ "conditions": scheduled(), "containerStatuses": terminated(500) }),
+        );
         assert_eq!(ended(standing(&done, &sight(33))).at, at(33));
     }
 }

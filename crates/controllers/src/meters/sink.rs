@@ -25,7 +25,7 @@ use super::{
     effective::Uncountable,
     gap,
     life::{Holding, Life, Moment, Seen, Standing},
-    places::{Place, Places},
+    places::{Place, Places, may_count},
     pods::{self, Sight, second},
     watermark::Watermarks,
 };
@@ -148,7 +148,10 @@ impl<K: Metered> Sink<K> {
         for recorded in self.context.books.store().open_objects(K::METERS).await? {
             let fact = recorded.value;
             if self.is_ours(&fact) {
-                lives.entry(fact.source.uid.clone()).or_default().note(&fact);
+                lives
+                    .entry(fact.source.uid.clone())
+                    .or_default()
+                    .note(&fact);
             }
         }
         self.lives = Some(lives);
@@ -171,7 +174,7 @@ impl<K: Metered> Sink<K> {
     async fn look(&mut self, object: &K, sight: &Sight) -> Result<Look, Error> {
         let uid = object.uid().unwrap_or_default();
         let namespace = object.namespace().unwrap_or_default();
-        if !self.places.may_count(&namespace) {
+        if !may_count(&namespace) {
             return Ok(Look::Facts(Vec::new()));
         }
         let standing = match object.standing(sight) {
@@ -188,7 +191,11 @@ impl<K: Metered> Sink<K> {
                 Some(known) => self.places.now(known).await?,
                 None => None,
             };
-            return Ok(Look::Facts(life.facts(&self.seen(object), &standing, subject.as_ref())));
+            return Ok(Look::Facts(life.facts(
+                &self.seen(object),
+                &standing,
+                subject.as_ref(),
+            )));
         }
         if is_nothing(&standing) {
             if !sight.gone {
@@ -220,8 +227,15 @@ impl<K: Metered> Sink<K> {
             ..FactFilter::default()
         };
         let recorded = self.context.books.store().facts(&filter).await?;
-        let life = Life::of(recorded.iter().map(|r| &r.value).filter(|fact| self.is_ours(fact)));
-        self.lives.get_or_insert_default().insert(uid.to_owned(), life.clone());
+        let life = Life::of(
+            recorded
+                .iter()
+                .map(|r| &r.value)
+                .filter(|fact| self.is_ours(fact)),
+        );
+        self.lives
+            .get_or_insert_default()
+            .insert(uid.to_owned(), life.clone());
         Ok(life)
     }
 
@@ -233,10 +247,19 @@ impl<K: Metered> Sink<K> {
             return Ok(());
         }
         let mut found: BTreeMap<String, Life> = BTreeMap::new();
-        for recorded in self.context.books.store().facts(&FactFilter::default()).await? {
+        for recorded in self
+            .context
+            .books
+            .store()
+            .facts(&FactFilter::default())
+            .await?
+        {
             let fact = recorded.value;
             if unknown.contains(&fact.source.uid) && self.is_ours(&fact) {
-                found.entry(fact.source.uid.clone()).or_default().note(&fact);
+                found
+                    .entry(fact.source.uid.clone())
+                    .or_default()
+                    .note(&fact);
             }
         }
         let unknown: Vec<String> = unknown.into_iter().cloned().collect();
@@ -261,7 +284,12 @@ impl<K: Metered> Sink<K> {
 
     fn seen_as(&self, uid: String, version: String, object: String) -> Seen {
         let cluster = self.context.books.cluster();
-        let source = Source { cluster: cluster.uid.clone(), etcd: cluster.etcd, uid, version };
+        let source = Source {
+            cluster: cluster.uid.clone(),
+            etcd: cluster.etcd,
+            uid,
+            version,
+        };
         Seen { source, object }
     }
 
@@ -270,21 +298,40 @@ impl<K: Metered> Sink<K> {
         let uid = object.uid().unwrap_or_default();
         let (namespace, name) = (object.namespace(), object.name_any());
         if sight.gone {
-            tracing::warn!(kind = K::KIND, namespace, name, "went before the ledger knew its namespace");
+            tracing::warn!(
+                kind = K::KIND,
+                namespace,
+                name,
+                "went before the ledger knew its namespace"
+            );
             return;
         }
-        let since = self.waiting.get(&uid).map_or(sight.now, |known| known.since);
-        let waiting = Waiting { object: object.clone(), since, listed: sight.listed };
+        let since = self
+            .waiting
+            .get(&uid)
+            .map_or(sight.now, |known| known.since);
+        let waiting = Waiting {
+            object: object.clone(),
+            since,
+            listed: sight.listed,
+        };
         self.waiting.insert(uid, waiting);
     }
 
     /// Looks again at objects whose namespace was not known, all but one.
     async fn revisit(&mut self, now: Second, but: &str) -> Result<News, Error> {
         let mut news = News::default();
-        let uids: Vec<String> = self.waiting.keys().filter(|uid| *uid != but).cloned().collect();
+        let uids: Vec<String> = self
+            .waiting
+            .keys()
+            .filter(|uid| *uid != but)
+            .cloned()
+            .collect();
         for uid in uids {
-            let Some((object, since, listed)) =
-                self.waiting.get(&uid).map(|w| (w.object.clone(), w.since, w.listed))
+            let Some((object, since, listed)) = self
+                .waiting
+                .get(&uid)
+                .map(|w| (w.object.clone(), w.since, w.listed))
             else {
                 continue;
             };
@@ -305,15 +352,27 @@ impl<K: Metered> Sink<K> {
     /// Commits facts together with the version that brought them. An object that is kept holds the version back, so
     /// that a restart sees it again.
     async fn commit(&mut self, news: News, seen: &watch::Seen) -> Result<(), Error> {
-        let News { facts, gap, settled } = news;
+        let News {
+            facts,
+            gap,
+            settled,
+        } = news;
         let now = Second::from_timestamp(seen.at);
         let kept = self.waiting.keys().any(|uid| !settled.contains(uid));
         let due = !kept && now.since(self.saved) >= SAVE;
         if !facts.is_empty() || gap.is_some() || due {
             let mut records: Vec<Record> = facts.iter().cloned().map(Record::from).collect();
             records.extend(gap);
-            let cursors = if kept { Vec::new() } else { vec![self.cursor(seen)] };
-            let batch = Batch { records, cursors, expect_head: None };
+            let cursors = if kept {
+                Vec::new()
+            } else {
+                vec![self.cursor(seen)]
+            };
+            let batch = Batch {
+                records,
+                cursors,
+                expect_head: None,
+            };
             if let Err(error) = self.context.books.store().commit(&batch, now).await {
                 // it may have been written all the same
                 self.lives = None;
@@ -373,7 +432,9 @@ impl<K: Metered> Sink<K> {
         present: &BTreeSet<String>,
         seen: &watch::Seen,
     ) -> Result<(Vec<Fact>, BTreeSet<String>), Error> {
-        let sight = self.sight(Second::from_timestamp(seen.at), true, true).await?;
+        let sight = self
+            .sight(Second::from_timestamp(seen.at), true, true)
+            .await?;
         let mut facts = Vec::new();
         let mut absent = BTreeSet::new();
         for (uid, life) in self.lives.iter().flatten() {
@@ -381,7 +442,9 @@ impl<K: Metered> Sink<K> {
                 continue;
             }
             absent.insert(uid.clone());
-            let (Some(subject), Some(latest)) = (life.subject(), life.latest()) else { continue };
+            let (Some(subject), Some(latest)) = (life.subject(), life.latest()) else {
+                continue;
+            };
             let lower = sight.known_to.unwrap_or(latest).max(latest);
             let end = Moment::ended(lower, sight.now, sight.billed, "absent after a gap");
             let version = format!("relist-{}", seen.version);
@@ -412,8 +475,17 @@ impl<K: Metered> Sink<K> {
             upper: gap::upper_bounds(K::METERS, &quotas, now.since(from)),
             at: now,
         };
-        let known = self.context.books.store().document::<GapDoc>(&document.key()).await?;
-        Ok(if known.is_some() { None } else { Some(Record::document(&document)?) })
+        let known = self
+            .context
+            .books
+            .store()
+            .document::<GapDoc>(&document.key())
+            .await?;
+        Ok(if known.is_some() {
+            None
+        } else {
+            Some(Record::document(&document)?)
+        })
     }
 
     async fn list(
@@ -427,14 +499,18 @@ impl<K: Metered> Sink<K> {
         let present: BTreeSet<String> = objects.iter().filter_map(ResourceExt::uid).collect();
         let counted: BTreeSet<String> = objects
             .iter()
-            .filter(|object| self.places.may_count(&object.namespace().unwrap_or_default()))
+            .filter(|object| may_count(&object.namespace().unwrap_or_default()))
             .filter_map(ResourceExt::uid)
             .collect();
         self.histories(&counted).await?;
         self.waiting.retain(|uid, _| present.contains(uid));
         let sight = self.sight(now, false, true).await?;
         let (facts, absent) = self.absent(&present, seen).await?;
-        let mut news = News { facts, gap: self.gap(now).await?, settled: BTreeSet::new() };
+        let mut news = News {
+            facts,
+            gap: self.gap(now).await?,
+            settled: BTreeSet::new(),
+        };
         for object in objects {
             match self.look(object, &sight).await? {
                 Look::Facts(facts) => {
@@ -464,8 +540,11 @@ fn is_nothing(standing: &Standing) -> bool {
 }
 
 fn over(end: Moment) -> Standing {
-    let held =
-        Holding { start: end.clone(), change: end.clone(), quantities: BTreeMap::new() };
+    let held = Holding {
+        start: end.clone(),
+        change: end.clone(),
+        quantities: BTreeMap::new(),
+    };
     Standing::Over { held, end }
 }
 

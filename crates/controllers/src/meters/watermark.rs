@@ -57,7 +57,10 @@ impl Watermarks {
     pub fn beat(&self, version: &str, at: Second, late_allowance: u32) {
         self.write(|inner| {
             inner.late_allowance = i64::from(late_allowance);
-            inner.beats.push_back(Beat { version: version.to_owned(), at });
+            inner.beats.push_back(Beat {
+                version: version.to_owned(),
+                at,
+            });
             if inner.beats.len() > BEATS {
                 inner.beats.pop_front();
             }
@@ -119,7 +122,10 @@ impl Source {
     /// Moves on to the last beat that the source's version has passed.
     fn pass(&mut self, beats: &VecDeque<Beat>) {
         let Some(version) = &self.version else { return };
-        let passed = beats.iter().rev().find(|beat| version_reached(version, &beat.version));
+        let passed = beats
+            .iter()
+            .rev()
+            .find(|beat| version_reached(version, &beat.version));
         self.known_to = self.known_to.max(passed.map(|beat| beat.at));
     }
 }
@@ -145,7 +151,10 @@ mod tests {
         marks.beat("120", Second::new(1002), 5);
         assert_eq!(marks.known_to("pods"), at(1000));
         marks.reached("pods", "121");
-        assert_eq!((marks.known_to("pods"), marks.complete_to()), (at(1002), at(997)));
+        assert_eq!(
+            (marks.known_to("pods"), marks.complete_to()),
+            (at(1002), at(997))
+        );
         assert_eq!(marks.source_complete_to("pods"), at(997));
     }
 

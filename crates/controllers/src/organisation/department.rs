@@ -10,7 +10,7 @@ use leasehold_api::{
     names,
     tenancy::{Department, DepartmentStatus},
 };
-use leasehold_kit::{EventType, cache::Changed};
+use leasehold_kit::{EventType, Shutdown, cache::Changed};
 use leasehold_ledger::{
     document::{DecisionDoc, DepartmentDoc},
     money::Money,
@@ -19,10 +19,8 @@ use leasehold_ledger::{
 use super::{detached, office};
 use crate::{
     Context, Error, World,
-    platform::{
-        verdict::Verdict,
-        wake::{self, Ref, Shutdown},
-    },
+    verdict::Verdict,
+    wake::{self, Ref},
 };
 
 /// Detached tenancies that the status names; more are only counted.

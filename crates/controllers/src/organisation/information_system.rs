@@ -5,13 +5,12 @@ use std::sync::Arc;
 use futures::stream::BoxStream;
 use kube::{ResourceExt, runtime::controller::Action};
 use leasehold_api::{names, tenancy::InformationSystem};
+use leasehold_kit::Shutdown;
 
 use crate::{
     Context, Error, World,
-    platform::{
-        verdict::Verdict,
-        wake::{self, Ref, Shutdown},
-    },
+    verdict::Verdict,
+    wake::{self, Ref},
 };
 
 /// Runs the controller until the shutdown.

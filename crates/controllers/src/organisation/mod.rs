@@ -8,16 +8,14 @@ mod detached;
 mod information_system;
 mod office;
 
-use futures::{
-    FutureExt,
-    future::{self, BoxFuture},
-};
+use futures::future;
+
+use leasehold_kit::Shutdown;
 
 use crate::Context;
 
 /// Runs the controllers of departments and information systems until the shutdown.
-pub async fn run(context: Context, shutdown: BoxFuture<'static, ()>) {
-    let shutdown = shutdown.shared();
+pub async fn run(context: Context, shutdown: Shutdown) {
     future::join(
         Box::pin(department::run(context.clone(), shutdown.clone())),
         Box::pin(information_system::run(context, shutdown)),

@@ -5,7 +5,7 @@ use kube::ResourceExt;
 use leasehold_api::{names, tenancy::Department};
 use leasehold_planner::{objects, rules::Refusal};
 
-use crate::{Context, Error, platform::verdict::Verdict};
+use crate::{Context, Error, verdict::Verdict};
 
 /// Makes or repairs the office of the department; whether it stands.
 pub async fn establish(

@@ -29,7 +29,9 @@ pub struct Calendar {
 impl Calendar {
     /// Periods that are not closed, by time.
     pub fn unclosed(&self) -> impl Iterator<Item = &PeriodOpenDoc> {
-        self.opened.iter().filter(|open| !self.closed.contains_key(&open.period.name))
+        self.opened
+            .iter()
+            .filter(|open| !self.closed.contains_key(&open.period.name))
     }
 
     /// Periods whose objects are kept in the cluster: the newest, and whatever is not closed yet.
@@ -44,7 +46,10 @@ impl Calendar {
 
     /// The period that contains an instant.
     pub fn running(&self, at: Second) -> Option<&PeriodOpenDoc> {
-        self.opened.iter().rev().find(|open| open.period.span.contains(at))
+        self.opened
+            .iter()
+            .rev()
+            .find(|open| open.period.span.contains(at))
     }
 }
 
@@ -198,7 +203,11 @@ mod tests {
 
     fn open(period: Period) -> PeriodOpenDoc {
         let at = period.span.from;
-        PeriodOpenDoc { period, policy: month().digest().unwrap(), at }
+        PeriodOpenDoc {
+            period,
+            policy: month().digest().unwrap(),
+            at,
+        }
     }
 
     #[test]
@@ -226,7 +235,10 @@ mod tests {
         let part = missing(first.last(), &policy, start.plus(60 * 1000)).unwrap();
         assert_eq!(part.len(), AT_ONCE);
         assert_eq!(part[0].span.from, first[0].span.to);
-        assert!(part.windows(2).all(|pair| pair[0].span.to == pair[1].span.from));
+        assert!(
+            part.windows(2)
+                .all(|pair| pair[0].span.to == pair[1].span.from)
+        );
     }
 
     #[test]
@@ -242,8 +254,16 @@ mod tests {
             governing.unwrap().statement_prefix.clone()
         };
         assert_eq!(prefix(None, 250), "B");
-        assert_eq!(prefix(None, 200), "B", "what is seen at the first instant counts");
-        assert_eq!(prefix(None, 50), "A", "the first that was known, if none was known by then");
+        assert_eq!(
+            prefix(None, 200),
+            "B",
+            "what is seen at the first instant counts"
+        );
+        assert_eq!(
+            prefix(None, 50),
+            "A",
+            "the first that was known, if none was known by then"
+        );
         assert_eq!(prefix(Some("A"), 250), "A", "a policy that came back");
         assert_eq!(prefix(Some("C"), 250), "B", "a policy of later");
         assert!(governing(&[], None, Second::new(0)).unwrap().is_none());
@@ -263,13 +283,22 @@ mod tests {
     #[test]
     fn a_policy_may_close_by_itself_after_some_days_and_a_rehearsal_does_at_once() {
         let end = Second::new(OCTOBER);
-        let three = Policy { auto_close_after_days: Some(3), ..month() };
+        let three = Policy {
+            auto_close_after_days: Some(3),
+            ..month()
+        };
         let of = |now| verdict(&september(), &three, false, Some(end), now);
         assert_eq!(of(end.plus(3 * DAY - 1)), Verdict::WaitsForFinance);
         assert!(matches!(of(end.plus(3 * DAY)), Verdict::Due(_)));
         let played = policy("HS", PeriodKind::Rehearsal { seconds: 60 });
         let minute = Period::containing(played.period, &played.time_zone, end).unwrap();
-        let due = verdict(&minute, &played, false, Some(minute.span.to), minute.span.to);
+        let due = verdict(
+            &minute,
+            &played,
+            false,
+            Some(minute.span.to),
+            minute.span.to,
+        );
         assert_eq!(due, Verdict::Due("rehearsal".to_owned()));
     }
 
@@ -297,7 +326,10 @@ mod tests {
         for name in ["2026-09", "2026-10"] {
             calendar.closed.insert(name.to_owned(), closed(name));
         }
-        let kept: Vec<&str> = calendar.kept().map(|open| open.period.name.as_str()).collect();
+        let kept: Vec<&str> = calendar
+            .kept()
+            .map(|open| open.period.name.as_str())
+            .collect();
         assert_eq!(kept.len(), KEPT + 1);
         assert_eq!(kept[0], "2026-11", "too old, but not closed");
         assert_eq!(calendar.unclosed().next().unwrap().period.name, "2026-11");

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use leasehold_ledger::{
     close::{CloseError, lot_states},
-    lot::Lot,
     journal::Entry,
+    lot::Lot,
     money::{Money, MoneyError},
     statement::Statement,
     time::Second,
@@ -36,18 +36,21 @@ pub fn so_far(
 }
 
 /// What is left of each department's credit, of lots that have not ended.
-pub fn credit_left(
-    records: &Records,
-    now: Second,
-) -> Result<BTreeMap<String, Money>, CloseError> {
+pub fn credit_left(records: &Records, now: Second) -> Result<BTreeMap<String, Money>, CloseError> {
     let lots: Vec<Lot> = records.lots.iter().map(|(_, lot)| lot.clone()).collect();
-    let entries: Vec<Entry> = records.entries.iter().map(|(_, entry)| entry.clone()).collect();
+    let entries: Vec<Entry> = records
+        .entries
+        .iter()
+        .map(|(_, entry)| entry.clone())
+        .collect();
     let mut left: BTreeMap<String, Money> = BTreeMap::new();
     for state in lot_states(&lots, &entries)? {
         if state.lot.span.to <= now {
             continue;
         }
-        let sum = left.entry(state.lot.department.clone()).or_insert(Money::ZERO);
+        let sum = left
+            .entry(state.lot.department.clone())
+            .or_insert(Money::ZERO);
         *sum = sum.checked_add(state.remaining)?;
     }
     Ok(left)
@@ -75,9 +78,15 @@ mod tests {
 
     #[test]
     fn credit_left_adds_up_lots_that_have_not_ended() {
-        let lots = [lot("a", 100, 0, 1000), lot("b", 30, 900, 2000), lot("c", 7, 0, 10)];
-        let entries =
-            lots.iter().map(|lot| Entry::grant(lot, Second::new(0)).unwrap()).collect::<Vec<_>>();
+        let lots = [
+            lot("a", 100, 0, 1000),
+            lot("b", 30, 900, 2000),
+            lot("c", 7, 0, 10),
+        ];
+        let entries = lots
+            .iter()
+            .map(|lot| Entry::grant(lot, Second::new(0)).unwrap())
+            .collect::<Vec<_>>();
         let records = Records {
             lots: (1..).zip(lots).collect(),
             entries: (10..).zip(entries).collect(),

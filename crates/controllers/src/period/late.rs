@@ -33,7 +33,11 @@ impl Late {
             .kept()
             .filter_map(|open| {
                 let close = calendar.closed.get(&open.period.name)?;
-                Some((open.period.name.clone(), open.period.span, close.value.fact_seq))
+                Some((
+                    open.period.name.clone(),
+                    open.period.span,
+                    close.value.fact_seq,
+                ))
             })
             .collect();
         let (head, _) = store.head().await?;
@@ -44,7 +48,9 @@ impl Late {
         let mut after = self.after.unwrap_or(first);
         while after < head {
             let rows = store.rows(after, PAGE).await?;
-            let Some(last) = rows.last().map(|row| row.chain.seq) else { break };
+            let Some(last) = rows.last().map(|row| row.chain.seq) else {
+                break;
+            };
             for row in &rows {
                 self.note(row, &closed)?;
             }
@@ -58,8 +64,9 @@ impl Late {
         if row.chain.kind != "fact" {
             return Ok(());
         }
-        let fact: Fact = serde_json::from_str(&row.body)
-            .map_err(|error| Error::understand(format!("row {} of the ledger", row.chain.seq), error))?;
+        let fact: Fact = serde_json::from_str(&row.body).map_err(|error| {
+            Error::understand(format!("row {} of the ledger", row.chain.seq), error)
+        })?;
         for (name, span, through) in closed {
             if span.contains(fact.at) && row.chain.seq > *through {
                 let count = self.counts.entry(name.clone()).or_insert(0);
@@ -117,13 +124,32 @@ mod tests {
     #[test]
     fn facts_of_a_closed_period_count_when_they_came_after_its_close() {
         let closed = [
-            ("first".to_owned(), Span::new(Second::new(0), Second::new(100)), 10),
-            ("second".to_owned(), Span::new(Second::new(100), Second::new(200)), 20),
+            (
+                "first".to_owned(),
+                Span::new(Second::new(0), Second::new(100)),
+                10,
+            ),
+            (
+                "second".to_owned(),
+                Span::new(Second::new(100), Second::new(200)),
+                20,
+            ),
         ];
         let mut late = Late::default();
-        for (seq, at) in [(9, 50), (10, 50), (11, 50), (12, 99), (15, 150), (21, 150), (30, 250)] {
+        for (seq, at) in [
+            (9, 50),
+            (10, 50),
+            (11, 50),
+            (12, 99),
+            (15, 150),
+            (21, 150),
+            (30, 250),
+        ] {
             late.note(&row(seq, at), &closed).unwrap();
         }
-        assert_eq!((late.count("first"), late.count("second"), late.count("x")), (2, 1, 0));
+        assert_eq!(
+            (late.count("first"), late.count("second"), late.count("x")),
+            (2, 1, 0)
+        );
     }
 }

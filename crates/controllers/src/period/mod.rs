@@ -17,8 +17,9 @@ use std::{
     time::Duration,
 };
 
-use futures::{StreamExt, future::BoxFuture, stream};
+use futures::{StreamExt, stream};
 use leasehold_api::charging::{BillingPeriod, BillingPeriodSpec};
+use leasehold_kit::Shutdown;
 use leasehold_ledger::{
     canonical::Digest,
     document::{PeriodCloseDoc, PeriodOpenDoc, PolicyDoc},
@@ -51,22 +52,27 @@ const RETRY: i64 = 30;
 const RETRY_IN_REHEARSAL: i64 = 5;
 
 /// Opens, drafts and closes periods until the shutdown.
-pub async fn run(
-    context: Context,
-    watermarks: Watermarks,
-    mut shutdown: BoxFuture<'static, ()>,
-) {
+pub async fn run(context: Context, watermarks: Watermarks, shutdown: Shutdown) {
     // a cache that ended must not make the loop spin
-    let mut changes = context.world.periods.changes().chain(stream::pending()).boxed();
+    let mut changes = context
+        .world
+        .periods
+        .changes()
+        .chain(stream::pending())
+        .boxed();
     let mut keeper = Keeper::new(context, watermarks);
     loop {
-        if let Err(error) = keeper.round().await {
+        let round = tokio::select! {
+            () = shutdown.wait() => return,
+            round = Box::pin(keeper.round()) => round,
+        };
+        if let Err(error) = round {
             let error: &dyn std::error::Error = &error;
             tracing::warn!(error, "failed to keep the billing periods; tried again");
             keeper.calendar = None;
         }
         tokio::select! {
-            () = &mut shutdown => return,
+            () = shutdown.wait() => return,
             () = tokio::time::sleep(keeper.tick) => {}
             _ = changes.next() => tokio::time::sleep(DEBOUNCE).await,
         }
@@ -116,7 +122,9 @@ impl Keeper {
     }
 
     async fn round(&mut self) -> Result<(), Error> {
-        let Some(policy) = self.context.books.policy().await? else { return Ok(()) };
+        let Some(policy) = self.context.books.policy().await? else {
+            return Ok(());
+        };
         let rehearsal = matches!(policy.period, PeriodKind::Rehearsal { .. });
         self.tick = if rehearsal { TICK_IN_REHEARSAL } else { TICK };
         let now = self.context.now();
@@ -126,7 +134,9 @@ impl Keeper {
         };
         self.open(&mut calendar, &policy, now).await?;
         let closed = self.close(&mut calendar, rehearsal, now).await?;
-        self.late.read(self.context.books.store(), &calendar).await?;
+        self.late
+            .read(self.context.books.store(), &calendar)
+            .await?;
         let refresh = self.draft(&calendar, &policy, closed, now).await?;
         self.publish(&calendar, now).await?;
         self.show(&calendar, refresh, now).await;
@@ -145,7 +155,9 @@ impl Keeper {
         }
         calendar.opened.sort_by_key(|open| open.period.span.from);
         for recorded in store.documents::<PeriodCloseDoc>(None, None).await? {
-            calendar.closed.insert(recorded.value.name.clone(), recorded);
+            calendar
+                .closed
+                .insert(recorded.value.name.clone(), recorded);
         }
         Ok(calendar)
     }
@@ -160,8 +172,16 @@ impl Keeper {
         let last = calendar.opened.last().map(|open| &open.period);
         let missing = calendar::missing(last, policy, now)
             .map_err(|error| Error::understand("the policy's period", error))?;
-        let documents = self.context.books.store().documents::<PolicyDoc>(None, None).await?;
-        self.policies = documents.into_iter().map(|recorded| recorded.value).collect();
+        let documents = self
+            .context
+            .books
+            .store()
+            .documents::<PolicyDoc>(None, None)
+            .await?;
+        self.policies = documents
+            .into_iter()
+            .map(|recorded| recorded.value)
+            .collect();
         if missing.is_empty() {
             return Ok(());
         }
@@ -170,11 +190,20 @@ impl Keeper {
         for period in missing {
             let governing =
                 calendar::governing(&self.policies, current.as_ref(), period.span.from)?;
-            let Some(governing) = governing else { return Ok(()) };
+            let Some(governing) = governing else {
+                return Ok(());
+            };
             let policy = governing.digest()?;
-            opened.push(PeriodOpenDoc { period, policy, at: now });
+            opened.push(PeriodOpenDoc {
+                period,
+                policy,
+                at: now,
+            });
         }
-        let records = opened.iter().map(Record::document).collect::<Result<Vec<_>, _>>()?;
+        let records = opened
+            .iter()
+            .map(Record::document)
+            .collect::<Result<Vec<_>, _>>()?;
         self.context.books.commit(records, now).await?;
         for open in &opened {
             tracing::info!(period = open.period.name, "period opened");
@@ -257,8 +286,8 @@ impl Keeper {
         match Box::pin(reckon::close_period(store, open, by, now)).await? {
             Outcome::Closed => {
                 let close = store.document::<PeriodCloseDoc>(name).await?;
-                let close = close
-                    .ok_or_else(|| Error::understand("a close", "it is not in the ledger"))?;
+                let close =
+                    close.ok_or_else(|| Error::understand("a close", "it is not in the ledger"))?;
                 tracing::info!(period = name, by, gross = %close.value.totals.gross, "period closed");
                 calendar.closed.insert(name.clone(), close);
                 Ok(true)
@@ -280,12 +309,15 @@ impl Keeper {
         closed: bool,
         now: Second,
     ) -> Result<bool, Error> {
-        let Some(running) = calendar.running(now) else { return Ok(false) };
+        let Some(running) = calendar.running(now) else {
+            return Ok(false);
+        };
         let age = refresh_age(policy.period);
         let due = closed
-            || self.drafted.as_ref().is_none_or(|(period, at)| {
-                *period != running.period.name || now.since(*at) >= age
-            });
+            || self
+                .drafted
+                .as_ref()
+                .is_none_or(|(period, at)| *period != running.period.name || now.since(*at) >= age);
         if !due {
             return Ok(false);
         }
@@ -294,7 +326,10 @@ impl Keeper {
         let store = self.context.books.store().clone();
         let (through, _) = store.head().await?;
         let records = reckon::records(&store, through).await?;
-        let as_of = self.watermarks.complete_to().map_or(now, |complete| complete.min(now));
+        let as_of = self
+            .watermarks
+            .complete_to()
+            .map_or(now, |complete| complete.min(now));
         let open: Vec<PeriodOpenDoc> = calendar.unclosed().cloned().collect();
         let (drafts, records) = tokio::task::spawn_blocking(move || {
             let mut drafts = Vec::new();
@@ -336,7 +371,9 @@ impl Keeper {
     async fn publish(&mut self, calendar: &Calendar, now: Second) -> Result<(), Error> {
         for open in calendar.kept() {
             let name = &open.period.name;
-            let Some(close) = calendar.closed.get(name) else { continue };
+            let Some(close) = calendar.closed.get(name) else {
+                continue;
+            };
             let chain = match self.published.get(name) {
                 Some(published) if now < published.again => continue,
                 Some(published) => published.chain.clone(),
@@ -344,7 +381,10 @@ impl Keeper {
             };
             let missing = statements::write_finals(&self.context, close, &chain).await?;
             let pause = if missing.is_empty() { REPAIR } else { RETRY };
-            let published = Published { chain, again: now.plus(pause) };
+            let published = Published {
+                chain,
+                again: now.plus(pause),
+            };
             self.published.insert(name.clone(), published);
         }
         let kept: BTreeSet<&String> = calendar.kept().map(|open| &open.period.name).collect();
@@ -371,12 +411,16 @@ impl Keeper {
     ) -> Result<(), Error> {
         let name = &open.period.name;
         let closed = calendar.closed.get(name);
-        let Some(object) = self.object(name, closed.is_some()).await? else { return Ok(()) };
-        let closed = closed.zip(self.published.get(name)).map(|(close, published)| Closed {
-            document: close.value.clone(),
-            chain: published.chain.clone(),
-            uncorrected: self.late.count(name),
-        });
+        let Some(object) = self.object(name, closed.is_some()).await? else {
+            return Ok(());
+        };
+        let closed = closed
+            .zip(self.published.get(name))
+            .map(|(close, published)| Closed {
+                document: close.value.clone(),
+                chain: published.chain.clone(),
+                uncorrected: self.late.count(name),
+            });
         let running = Verdict::Running;
         let view = View {
             open,
@@ -389,7 +433,10 @@ impl Keeper {
             now,
         };
         let new = status::status(&view, object.status.as_ref());
-        self.context.kit.patch_status(&object, object.status.as_ref(), &new).await?;
+        self.context
+            .kit
+            .patch_status(&object, object.status.as_ref(), &new)
+            .await?;
         Ok(())
     }
 

@@ -30,7 +30,10 @@ pub enum Outcome {
 /// Everything that a close depends on, up to a row.
 pub async fn records(store: &Store, through: u64) -> Result<Records, Error> {
     let until = Some(through);
-    let filter = FactFilter { until_seq: until, ..FactFilter::default() };
+    let filter = FactFilter {
+        until_seq: until,
+        ..FactFilter::default()
+    };
     let facts = store.facts(&filter).await?;
     let books = store.documents::<BookDoc>(None, until).await?;
     let lots = store.documents::<LotDoc>(None, until).await?;
@@ -57,7 +60,11 @@ pub fn reckon(
     let mut input =
         close_input(open, records, through).map_err(|error| trouble::of_replay(&error))?;
     input.as_of = draft_of;
-    let state = if draft_of.is_some() { State::Draft } else { State::Final };
+    let state = if draft_of.is_some() {
+        State::Draft
+    } else {
+        State::Final
+    };
     close(&input, state).map_err(|error| trouble::of_close(&error, &open.period.time_zone))
 }
 
@@ -106,7 +113,9 @@ fn batch(
         at: now,
     };
     for statement in &closing.statements {
-        document.statements.insert(statement.department.name.clone(), statement.digest()?);
+        document
+            .statements
+            .insert(statement.department.name.clone(), statement.digest()?);
     }
     let mut records = vec![Record::document(&document)?];
     for statement in &closing.statements {
@@ -215,7 +224,10 @@ mod tests {
             Record::document(&department("health", "市卫生健康委")).unwrap(),
         ];
         records.extend(facts.into_iter().map(Record::from));
-        store.commit(&Batch::of(records), Second::new(0)).await.unwrap();
+        store
+            .commit(&Batch::of(records), Second::new(0))
+            .await
+            .unwrap();
         store
     }
 
@@ -235,8 +247,15 @@ mod tests {
         assert!(report.periods[0].ok);
         // 32 cores at 46.00 for the whole month
         assert_eq!(report.periods[0].gross.to_string(), "1472.00");
-        let zero = store.document::<Statement>("2026-09/health").await.unwrap().unwrap();
-        assert!(zero.value.lines.is_empty(), "whoever used nothing gets a statement too");
+        let zero = store
+            .document::<Statement>("2026-09/health")
+            .await
+            .unwrap()
+            .unwrap();
+        assert!(
+            zero.value.lines.is_empty(),
+            "whoever used nothing gets a statement too"
+        );
     }
 
     #[tokio::test]
@@ -245,8 +264,13 @@ mod tests {
         let before = store.head().await.unwrap();
         let now = Second::new(OCTOBER);
         let outcome = close_period(&store, &open(), "finance", now).await.unwrap();
-        let Outcome::Refused(words) = outcome else { panic!("{outcome:?}") };
-        assert!(words.starts_with("rule E01: gov-office/oa leases vcpu-arm"), "{words}");
+        let Outcome::Refused(words) = outcome else {
+            panic!("{outcome:?}")
+        };
+        assert!(
+            words.starts_with("rule E01: gov-office/oa leases vcpu-arm"),
+            "{words}"
+        );
         assert_eq!(store.head().await.unwrap(), before);
     }
 

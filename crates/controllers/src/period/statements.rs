@@ -26,7 +26,10 @@ pub fn object(statement: &Statement) -> Result<Object, Error> {
     object.metadata.namespace = Some(names::office_namespace(department));
     object.metadata.labels = Some(
         [
-            (names::MANAGED_LABEL.to_owned(), names::MANAGED_VALUE.to_owned()),
+            (
+                names::MANAGED_LABEL.to_owned(),
+                names::MANAGED_VALUE.to_owned(),
+            ),
             (names::DEPARTMENT_LABEL.to_owned(), department.clone()),
         ]
         .into(),
@@ -41,19 +44,22 @@ pub fn may_replace(current: Option<&Object>, now: Second, age: i64) -> bool {
     if current.spec.state == StatementState::Final {
         return false;
     }
-    let as_of = current.spec.as_of.as_ref().and_then(|text| text.parse::<jiff::Timestamp>().ok());
+    let as_of = current
+        .spec
+        .as_of
+        .as_ref()
+        .and_then(|text| text.parse::<jiff::Timestamp>().ok());
     as_of.is_none_or(|as_of| now.since(Second::from_timestamp(as_of)) >= age)
 }
 
 /// Where the chain stood after a close: at the last of the rows that were written with it.
-pub async fn chain_after(
-    store: &Store,
-    close: &Recorded<PeriodCloseDoc>,
-) -> Result<Chain, Error> {
+pub async fn chain_after(store: &Store, close: &Recorded<PeriodCloseDoc>) -> Result<Chain, Error> {
     let name = &close.value.name;
     let mut last = (close.seq, close.hash.clone());
     for department in close.value.statements.keys() {
-        if let Some(found) = store.document::<Statement>(&format!("{name}/{department}")).await?
+        if let Some(found) = store
+            .document::<Statement>(&format!("{name}/{department}"))
+            .await?
             && found.seq > last.0
         {
             last = (found.seq, found.hash);
@@ -64,7 +70,10 @@ pub async fn chain_after(
             last = (entry.seq, entry.hash);
         }
     }
-    Ok(Chain { head: last.1, entry: last.0 })
+    Ok(Chain {
+        head: last.1,
+        entry: last.0,
+    })
 }
 
 /// Writes drafts; a department whose draft cannot be written does not keep the others from theirs.
@@ -85,7 +94,10 @@ async fn write_draft(
     let desired = object(draft)?;
     let current = current(context, &desired);
     if may_replace(current.as_ref(), now, age) {
-        context.kit.apply_if_changed(&desired, current.as_ref()).await?;
+        context
+            .kit
+            .apply_if_changed(&desired, current.as_ref())
+            .await?;
     }
     Ok(())
 }
@@ -111,10 +123,16 @@ pub async fn write_finals(
         let key = format!("{name}/{department}");
         let Some(found) = store.document::<Statement>(&key).await? else {
             let what = format!("the close of {name}");
-            return Err(Error::understand(what, format!("statement {key} is not in the ledger")));
+            return Err(Error::understand(
+                what,
+                format!("statement {key} is not in the ledger"),
+            ));
         };
-        let statement =
-            Statement { chain: Some(chain.clone()), state: State::Final, ..found.value };
+        let statement = Statement {
+            chain: Some(chain.clone()),
+            state: State::Final,
+            ..found.value
+        };
         if let Err(error) = write_final(context, &statement).await {
             tell(&error, &statement.number);
             missing.insert(department.clone());
@@ -130,22 +148,31 @@ async fn write_final(context: &Context, statement: &Statement) -> Result<(), Err
 
 /// Removes statements of periods whose objects are no longer kept. The ledger keeps them.
 pub async fn prune(context: &Context, calendar: &Calendar) {
-    let kept: BTreeSet<&str> = calendar.kept().map(|open| open.period.name.as_str()).collect();
+    let kept: BTreeSet<&str> = calendar
+        .kept()
+        .map(|open| open.period.name.as_str())
+        .collect();
     let old: BTreeSet<&str> = calendar
         .opened
         .iter()
         .map(|open| open.period.name.as_str())
         .filter(|name| !kept.contains(name))
         .collect();
-    let surplus =
-        context.world.statements.select(|object| old.contains(object.spec.period.name.as_str()));
+    let surplus = context
+        .world
+        .statements
+        .select(|object| old.contains(object.spec.period.name.as_str()));
     for object in surplus {
         let meta = &object.metadata;
         let (Some(namespace), Some(name), Some(uid)) = (&meta.namespace, &meta.name, &meta.uid)
         else {
             continue;
         };
-        if let Err(error) = context.kit.delete::<Object>(Some(namespace), name, uid).await {
+        if let Err(error) = context
+            .kit
+            .delete::<Object>(Some(namespace), name, uid)
+            .await
+        {
             tell(&error.into(), &object.spec.number);
         }
     }
@@ -153,12 +180,19 @@ pub async fn prune(context: &Context, calendar: &Calendar) {
 
 fn current(context: &Context, desired: &Object) -> Option<Object> {
     let meta = &desired.metadata;
-    context.world.statements.get(meta.namespace.as_deref(), meta.name.as_deref()?)
+    context
+        .world
+        .statements
+        .get(meta.namespace.as_deref(), meta.name.as_deref()?)
 }
 
 fn tell(error: &Error, number: &str) {
     let error: &dyn std::error::Error = error;
-    tracing::warn!(number, error, "failed to write a statement; tried again later");
+    tracing::warn!(
+        number,
+        error,
+        "failed to write a statement; tried again later"
+    );
 }
 
 #[cfg(test)]
@@ -175,8 +209,7 @@ mod tests {
 
     fn statement(state: State, as_of: Option<&str>) -> Statement {
         let zone = Zone::parse("Asia/Shanghai").unwrap();
-        let period =
-            Period::containing(PeriodKind::Month, &zone, Second::new(SEPTEMBER)).unwrap();
+        let period = Period::containing(PeriodKind::Month, &zone, Second::new(SEPTEMBER)).unwrap();
         Statement {
             number: "HS-2026-09-gov-office".to_owned(),
             state,
@@ -187,6 +220,7 @@ mod tests {
             },
             payee: String::new(),
             currency: "CNY".to_owned(),
+            more_lines: 0,
             lines: Vec::new(),
             credits: Vec::new(),
             totals: Totals::default(),
@@ -200,7 +234,10 @@ mod tests {
     #[test]
     fn a_statement_lies_in_the_office_namespace_under_the_periods_name() {
         let object = object(&statement(State::Draft, None)).unwrap();
-        assert_eq!(object.metadata.namespace.as_deref(), Some("dept-gov-office"));
+        assert_eq!(
+            object.metadata.namespace.as_deref(),
+            Some("dept-gov-office")
+        );
         assert_eq!(object.metadata.name.as_deref(), Some("2026-09"));
     }
 

@@ -1,9 +1,7 @@
 //! What a billing period's status says.
 
 use leasehold_api::{
-    charging::{
-        BillingPeriodStatus, ChainHead, PeriodPhase, TotalsSpec,
-    },
+    charging::{BillingPeriodStatus, ChainHead, PeriodPhase, TotalsSpec},
     conditions::{self, NewCondition, types},
 };
 use leasehold_ledger::{
@@ -65,10 +63,7 @@ pub fn status(view: &View<'_>, old: Option<&BillingPeriodStatus>) -> BillingPeri
         (None, Verdict::Running) => PeriodPhase::Open,
         (
             None,
-            Verdict::Incomplete
-            | Verdict::WaitsForFinance
-            | Verdict::WaitsFor(_)
-            | Verdict::Due(_),
+            Verdict::Incomplete | Verdict::WaitsForFinance | Verdict::WaitsFor(_) | Verdict::Due(_),
         ) => PeriodPhase::Closing,
     };
     let mut conditions = old.map(|old| old.conditions.clone()).unwrap_or_default();
@@ -100,7 +95,10 @@ pub fn status(view: &View<'_>, old: Option<&BillingPeriodStatus>) -> BillingPeri
 
 /// The chain's head as objects show it.
 fn chain_head(chain: &Chain) -> ChainHead {
-    ChainHead { head: chain.head.to_string(), entry: chain.entry }
+    ChainHead {
+        head: chain.head.to_string(),
+        entry: chain.entry,
+    }
 }
 
 /// A period that is closed is complete to its end; of others the last figure stays until it may be shown anew.
@@ -113,7 +111,9 @@ fn complete_to(
     if view.closed.is_some() {
         return Some(period.span.to.in_zone(&period.time_zone));
     }
-    let before = old.filter(|old| old.phase == phase).and_then(|old| old.complete_to.clone());
+    let before = old
+        .filter(|old| old.phase == phase)
+        .and_then(|old| old.complete_to.clone());
     if before.is_some() && !view.refresh {
         return before;
     }
@@ -129,7 +129,12 @@ type Conditions = Vec<k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition>
 fn explain(view: &View<'_>, conditions: &mut Conditions) {
     let now = view.now.timestamp();
     let mut say = |type_: &str, holds: bool, reason: &str, message: &str| {
-        let new = NewCondition { type_, holds, reason, message };
+        let new = NewCondition {
+            type_,
+            holds,
+            reason,
+            message,
+        };
         conditions::set(conditions, &new, view.generation, now);
     };
     let complete = view.closed.is_some()
@@ -138,7 +143,12 @@ fn explain(view: &View<'_>, conditions: &mut Conditions) {
             Verdict::WaitsForFinance | Verdict::WaitsFor(_) | Verdict::Due(_)
         );
     if complete {
-        say(types::COMPLETE, true, "UsageComplete", "all use of the period is known");
+        say(
+            types::COMPLETE,
+            true,
+            "UsageComplete",
+            "all use of the period is known",
+        );
     } else if *view.verdict == Verdict::Running {
         say(types::COMPLETE, false, "Running", "the period is not over");
     } else {
@@ -173,12 +183,13 @@ fn waits(view: &View<'_>) -> Option<(&'static str, String)> {
         Verdict::WaitsForFinance => Some((
             "WaitsForFinance",
             format!(
-                "finance looks through the drafts and closes the period: leasehold close {name}, or spec.close: true"
+                "finance looks through the drafts and sets spec.close: true of BillingPeriod {name}"
             ),
         )),
-        Verdict::WaitsFor(earlier) => {
-            Some(("WaitsForEarlier", format!("period {earlier} must be closed first")))
-        }
+        Verdict::WaitsFor(earlier) => Some((
+            "WaitsForEarlier",
+            format!("period {earlier} must be closed first"),
+        )),
         Verdict::Running | Verdict::Incomplete | Verdict::Due(_) => None,
     }
 }
@@ -216,7 +227,11 @@ mod tests {
     }
 
     fn reason(status: &BillingPeriodStatus, type_: &str) -> Option<String> {
-        status.conditions.iter().find(|c| c.type_ == type_).map(|c| c.reason.clone())
+        status
+            .conditions
+            .iter()
+            .find(|c| c.type_ == type_)
+            .map(|c| c.reason.clone())
     }
 
     #[test]
@@ -227,7 +242,10 @@ mod tests {
         assert_eq!(status.from, "2026-09-01T00:00:00+08:00");
         assert_eq!(status.through, "2026-09-30");
         assert_eq!(status.end, "2026-10-01T00:00:00+08:00");
-        assert_eq!(status.complete_to.as_deref(), Some("2026-09-01T00:01:30+08:00"));
+        assert_eq!(
+            status.complete_to.as_deref(),
+            Some("2026-09-01T00:01:30+08:00")
+        );
         assert!(!status.rehearsal);
     }
 
@@ -237,8 +255,14 @@ mod tests {
         let first = status(&view(&open, &Verdict::Running, SEPTEMBER + 100), None);
         let later = view(&open, &Verdict::Running, SEPTEMBER + 5000);
         assert_eq!(status(&later, Some(&first)), first);
-        let refreshed = View { refresh: true, ..later };
-        assert_ne!(status(&refreshed, Some(&first)).complete_to, first.complete_to);
+        let refreshed = View {
+            refresh: true,
+            ..later
+        };
+        assert_ne!(
+            status(&refreshed, Some(&first)).complete_to,
+            first.complete_to
+        );
     }
 
     #[test]
@@ -247,12 +271,24 @@ mod tests {
         let of = |verdict: &Verdict| status(&view(&open, verdict, OCTOBER + 100), None);
         let incomplete = of(&Verdict::Incomplete);
         assert_eq!(incomplete.phase, PeriodPhase::Closing);
-        assert_eq!(reason(&incomplete, types::COMPLETE).as_deref(), Some("UsageIncomplete"));
+        assert_eq!(
+            reason(&incomplete, types::COMPLETE).as_deref(),
+            Some("UsageIncomplete")
+        );
         assert_eq!(reason(&incomplete, types::WAITING), None);
         let finance = of(&Verdict::WaitsForFinance);
-        assert_eq!(reason(&finance, types::COMPLETE).as_deref(), Some("UsageComplete"));
-        assert_eq!(reason(&finance, types::WAITING).as_deref(), Some("WaitsForFinance"));
-        assert_eq!(finance.complete_to.as_deref(), Some("2026-10-01T00:00:00+08:00"));
+        assert_eq!(
+            reason(&finance, types::COMPLETE).as_deref(),
+            Some("UsageComplete")
+        );
+        assert_eq!(
+            reason(&finance, types::WAITING).as_deref(),
+            Some("WaitsForFinance")
+        );
+        assert_eq!(
+            finance.complete_to.as_deref(),
+            Some("2026-10-01T00:00:00+08:00")
+        );
     }
 
     #[test]
@@ -262,7 +298,10 @@ mod tests {
         let mut stuck = view(&open, &due, OCTOBER + 100);
         stuck.trouble = Some("rule E01: no price");
         let first = status(&stuck, None);
-        assert_eq!(reason(&first, types::REFUSED).as_deref(), Some("CannotClose"));
+        assert_eq!(
+            reason(&first, types::REFUSED).as_deref(),
+            Some("CannotClose")
+        );
         stuck.trouble = None;
         assert_eq!(reason(&status(&stuck, Some(&first)), types::REFUSED), None);
     }
@@ -286,7 +325,10 @@ mod tests {
                 chain: digest.clone(),
                 at: open.period.span.to,
             },
-            chain: Chain { head: digest.clone(), entry: 118 },
+            chain: Chain {
+                head: digest.clone(),
+                entry: 118,
+            },
             uncorrected: 2,
         };
         let running = Verdict::Running;
@@ -298,7 +340,10 @@ mod tests {
         assert_eq!((first.statements, first.uncorrected), (Some(1), Some(2)));
         assert_eq!(first.chain.as_ref().unwrap().entry, 118);
         assert!(first.rehearsal);
-        assert_eq!(first.complete_to.as_deref(), Some("2026-09-01T00:01:00+08:00"));
+        assert_eq!(
+            first.complete_to.as_deref(),
+            Some("2026-09-01T00:01:00+08:00")
+        );
         shown.now = Second::new(SEPTEMBER + 9000);
         assert_eq!(status(&shown, Some(&first)), first);
     }

@@ -2,24 +2,30 @@
 
 use std::error::Error;
 
-use leasehold_ledger::{
-    close::CloseError,
-    rating::RatingError,
-    time::Zone,
-    verify::ReplayError,
-};
+use leasehold_ledger::{close::CloseError, rating::RatingError, time::Zone, verify::ReplayError};
 
 /// The words for a close that failed.
 pub fn of_close(error: &CloseError, zone: &Zone) -> String {
     match error {
-        CloseError::Rating(RatingError::NoPrice { department, tenancy, item, from, to }) => {
+        CloseError::Rating(RatingError::NoPrice {
+            department,
+            tenancy,
+            item,
+            from,
+            to,
+        }) => {
             let first = zone.date_of(*from);
             let last = zone.date_of(to.plus(-1));
             format!(
                 "rule E01: {department}/{tenancy} leases {item}, but no price of it is published from {first} through {last}; finance publishes a price book of its provider that covers these days"
             )
         }
-        CloseError::Currency { book, expected, found, .. } => format!(
+        CloseError::Currency {
+            book,
+            expected,
+            found,
+            ..
+        } => format!(
             "rule E02: price book {book} is in {found}, but the policy's currency is {expected}; finance ends the book and publishes one in {expected}"
         ),
         CloseError::Books(_) => format!(
@@ -85,7 +91,9 @@ mod tests {
     #[test]
     fn a_contradiction_names_every_cause_once() {
         let zone = Zone::parse("Asia/Shanghai").unwrap();
-        let error = CloseError::Facts(FactError::NotOpen { key: "c/1/u".to_owned() });
+        let error = CloseError::Facts(FactError::NotOpen {
+            key: "c/1/u".to_owned(),
+        });
         let words = of_close(&error, &zone);
         assert!(words.starts_with("rule E04: "), "{words}");
         assert_eq!(words.matches("c/1/u").count(), 1, "{words}");

@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use kube::runtime::controller::Action;
 use leasehold_api::platform::{CloudPolicy, CloudPolicySpec};
-use leasehold_kit::EventType;
+use leasehold_kit::{EventType, Shutdown};
 use leasehold_ledger::{canonical::Digest, document::PolicyDoc, policy::Policy};
 use leasehold_planner::{convert::ledger_policy, rules::Refusal};
 
-use super::{
+use crate::{
+    Context, Error,
     verdict::{Verdict, told},
-    wake::{self, Shutdown},
+    wake,
 };
-use crate::{Context, Error};
 
 /// Runs the controller until the shutdown.
 pub async fn run(context: Context, shutdown: Shutdown) {

@@ -5,14 +5,14 @@ use std::{collections::BTreeSet, sync::Arc};
 use futures::stream::BoxStream;
 use kube::{ResourceExt, runtime::controller::Action};
 use leasehold_api::platform::{Cloudlet, CloudletStatus};
-use leasehold_kit::EventType;
+use leasehold_kit::{EventType, Shutdown};
 
-use super::{
-    capacity,
+use super::capacity;
+use crate::{
+    Context, Error, World,
     verdict::Verdict,
-    wake::{self, Ref, Shutdown},
+    wake::{self, Ref},
 };
-use crate::{Context, Error, World};
 
 /// Runs the controller until the shutdown.
 pub async fn run(context: Context, shutdown: Shutdown) {

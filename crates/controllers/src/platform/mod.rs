@@ -7,19 +7,15 @@ mod capacity;
 mod cloud_policy;
 mod cloudlet;
 mod network_zone;
-pub(crate) mod verdict;
-pub(crate) mod wake;
 
-use futures::{
-    FutureExt,
-    future::{self, BoxFuture},
-};
+use futures::future;
+
+use leasehold_kit::Shutdown;
 
 use crate::Context;
 
 /// Runs the controllers of the platform's kinds until the shutdown.
-pub async fn run(context: Context, shutdown: BoxFuture<'static, ()>) {
-    let shutdown = shutdown.shared();
+pub async fn run(context: Context, shutdown: Shutdown) {
     future::join3(
         Box::pin(cloud_policy::run(context.clone(), shutdown.clone())),
         Box::pin(network_zone::run(context.clone(), shutdown.clone())),

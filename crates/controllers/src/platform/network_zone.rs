@@ -5,13 +5,13 @@ use std::{collections::BTreeSet, sync::Arc};
 use futures::stream::BoxStream;
 use kube::{ResourceExt, runtime::controller::Action};
 use leasehold_api::platform::{NetworkZone, NetworkZoneSpec};
-use leasehold_kit::EventType;
+use leasehold_kit::{EventType, Shutdown};
 
-use super::{
+use crate::{
+    Context, Error, World,
     verdict::Verdict,
-    wake::{self, Ref, Shutdown},
+    wake::{self, Ref},
 };
-use crate::{Context, Error, World};
 
 /// Runs the controller until the shutdown.
 pub async fn run(context: Context, shutdown: Shutdown) {

@@ -9,13 +9,13 @@ mod publish;
 
 use std::sync::Arc;
 
-use futures::{FutureExt, future::BoxFuture, stream::BoxStream};
+use futures::stream::BoxStream;
 use kube::{ResourceExt, runtime::controller::Action};
 use leasehold_api::{
     charging::{Approval, BookPhase, PriceBook, PriceBookStatus},
     names::POLICY_NAME,
 };
-use leasehold_kit::{EventType, cache::Changed};
+use leasehold_kit::{EventType, Shutdown, cache::Changed};
 use leasehold_ledger::{
     book::Book,
     canonical::Digest,
@@ -32,22 +32,13 @@ use self::{finance::Answer, judge::Standing, publish::Published};
 use crate::{
     Context, Error, World,
     books::FINANCE,
-    platform::{
-        verdict::{Verdict, told},
-        wake::{self, Ref},
-    },
+    verdict::{Verdict, told},
+    wake::{self, Ref},
 };
 
 /// Runs the controller until the shutdown.
-pub async fn run(context: Context, shutdown: BoxFuture<'static, ()>) {
-    wake::run(
-        "price-book",
-        context,
-        triggers,
-        shutdown.shared(),
-        reconcile,
-    )
-    .await;
+pub async fn run(context: Context, shutdown: Shutdown) {
+    wake::run("price-book", context, triggers, shutdown, reconcile).await;
 }
 
 fn triggers(world: &World) -> BoxStream<'static, Ref<PriceBook>> {

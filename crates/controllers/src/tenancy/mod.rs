@@ -17,11 +17,7 @@ use futures::{Stream, StreamExt, stream};
 use kube::{
     Api, ResourceExt,
     core::DeserializeGuard,
-    runtime::{
-        Controller,
-        controller::Action,
-        reflector::ObjectRef,
-    },
+    runtime::{Controller, controller::Action, reflector::ObjectRef},
 };
 use leasehold_api::{
     names,
@@ -41,9 +37,8 @@ pub async fn run(context: Context, shutdown: Shutdown) {
     let kit = context.kit.clone();
     let api: Api<DeserializeGuard<Tenancy>> = Api::all(kit.client());
     let wake = context.clone();
-    let build = move || {
-        Controller::new(api.clone(), run::watching(None)).reconcile_on(triggers(&wake))
-    };
+    let build =
+        move || Controller::new(api.clone(), run::watching(None)).reconcile_on(triggers(&wake));
     let reconcile = move |tenancy| reconcile(tenancy, context.clone());
     run::run_controller("tenancy", build, kit, shutdown, reconcile).await;
 }
@@ -91,7 +86,9 @@ fn triggers(context: &Context) -> impl Stream<Item = Ref> + Send + 'static {
                 }))
             })
             .boxed(),
-        everything.map(move |_| references(&world.tenancies.select(|_| true))).boxed(),
+        everything
+            .map(move |_| references(&world.tenancies.select(|_| true)))
+            .boxed(),
     ])
     .flat_map(|list: Vec<Ref>| stream::iter(list))
 }

@@ -3,7 +3,7 @@
 use kube::ResourceExt;
 use leasehold_api::{
     names,
-    platform::{Cloudlet, CloudPolicy, NetworkZone},
+    platform::{CloudPolicy, Cloudlet, NetworkZone},
     tenancy::{Department, InformationSystem, Tenancy},
 };
 use leasehold_ledger::{
@@ -142,15 +142,27 @@ pub async fn observe(tenancy: &Tenancy, context: &Context) -> Result<Outcome, Er
     };
     let policy = world.policy();
     if policy.is_none() {
-        need("CloudPolicy", names::POLICY_NAME, "the e-government office applies it");
+        need(
+            "CloudPolicy",
+            names::POLICY_NAME,
+            "the e-government office applies it",
+        );
     }
     let organisation = world.departments.get(None, &department);
     if organisation.is_none() {
-        need("Department", &department, "the e-government office applies it");
+        need(
+            "Department",
+            &department,
+            "the e-government office applies it",
+        );
     }
     let system = world.systems.get(Some(&namespace), &spec.system);
     if system.is_none() {
-        need("InformationSystem", &spec.system, "apply it in this namespace");
+        need(
+            "InformationSystem",
+            &spec.system,
+            "apply it in this namespace",
+        );
     }
     let zone = world.zones.get(None, &spec.zone);
     if zone.is_none() {

@@ -49,7 +49,9 @@ pub async fn advance(
     context: &Context,
     report: &mut Report,
 ) -> Result<(), Error> {
-    let Some(due) = due(state)? else { return Ok(()) };
+    let Some(due) = due(state)? else {
+        return Ok(());
+    };
     if let Some(later) = due.later {
         report.look_again(seconds_until(later, state.now));
     }
@@ -78,16 +80,17 @@ async fn provision(
             return Ok(false);
         }
     };
-    let split = match quota::split(&state.tenancy.spec, &due.part, &due.items) {
-        Ok(split) => split,
-        Err(refusals) => {
-            report.wait(format!(
+    let split =
+        match quota::split(&state.tenancy.spec, &due.part, &due.items) {
+            Ok(split) => split,
+            Err(refusals) => {
+                report.wait(format!(
                 "the split among namespaces stays as it is until it fits the approved lease: {}",
                 refusals.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
             ));
-            return Ok(false);
-        }
-    };
+                return Ok(false);
+            }
+        };
     let known = context
         .books
         .namespaces(&state.department, &state.name, state.incarnation())
@@ -96,7 +99,10 @@ async fn provision(
     let plans: BTreeMap<String, NamespacePlan> = split
         .iter()
         .map(|(short, hard)| {
-            (short.clone(), NamespacePlan::new(identity.clone(), short, hard.clone()))
+            (
+                short.clone(),
+                NamespacePlan::new(identity.clone(), short, hard.clone()),
+            )
         })
         .collect();
     let mut ready = namespaces::ensure(state, context, report, &plans).await?;
@@ -105,10 +111,11 @@ async fn provision(
     let step = step_quotas(context, &identity, &lease, &desired, false).await?;
     ready &= step.settled;
     report.refuse(&step.refused);
-    step.waiting.into_iter().for_each(|sentence| report.wait(sentence));
+    step.waiting
+        .into_iter()
+        .for_each(|sentence| report.wait(sentence));
     for plan in plans.values() {
-        ready &=
-            contents::ensure(state, context, report, plan, &due.items, step.settled).await?;
+        ready &= contents::ensure(state, context, report, plan, &due.items, step.settled).await?;
     }
     Ok(ready)
 }
@@ -124,11 +131,19 @@ async fn finish(
     if ready {
         start_billing(state, context, report, due).await?;
         let undecided = state.view.open().is_some();
-        report.phase = if undecided { Phase::Changing } else { Phase::Active };
+        report.phase = if undecided {
+            Phase::Changing
+        } else {
+            Phase::Active
+        };
         return Ok(());
     }
     let stands = state.view.effective().is_some();
-    report.phase = if stands { Phase::Changing } else { Phase::Approved };
+    report.phase = if stands {
+        Phase::Changing
+    } else {
+        Phase::Approved
+    };
     report.look_again(SOON);
     Ok(())
 }
@@ -142,13 +157,15 @@ fn due(state: &State) -> Result<Option<Due>, Error> {
         let old = due.as_ref().map(|due| &due.part);
         let changes = request::changes(old, &part, &state.prices(&part))
             .map_err(|refusal| Error::understand("an approved request", refusal))?;
-        let decided_at =
-            state.view.decisions.get(&request.request).map_or(request.at, |decision| decision.at);
+        let decided_at = state
+            .view
+            .decisions
+            .get(&request.request)
+            .map_or(request.at, |decision| decision.at);
         let asked = Asked::read(request)
             .map_err(|error| Error::understand("an approved request", error))?;
-        let not_before =
-            lease_facts::not_before(&asked, &changes, &state.policy, decided_at)
-                .map_err(|error| Error::understand("the day of a change", error))?;
+        let not_before = lease_facts::not_before(&asked, &changes, &state.policy, decided_at)
+            .map_err(|error| Error::understand("the day of a change", error))?;
         if not_before > state.now {
             later = Some(later.map_or(not_before, |known| known.min(not_before)));
             continue;
@@ -157,7 +174,13 @@ fn due(state: &State) -> Result<Option<Due>, Error> {
             let text: Vec<String> = refusals.iter().map(ToString::to_string).collect();
             Error::understand("the items of an approved request", text.join("; "))
         })?;
-        due = Some(Due { request: request.clone(), part, items, not_before, later: None });
+        due = Some(Due {
+            request: request.clone(),
+            part,
+            items,
+            not_before,
+            later: None,
+        });
     }
     Ok(due.map(|due| Due { later, ..due }))
 }
@@ -187,11 +210,16 @@ fn abandoned(
 ) {
     let prefix = names::tenancy_namespace(&state.department, "");
     for document in known.values() {
-        let Some(short) = document.name.strip_prefix(&prefix) else { continue };
+        let Some(short) = document.name.strip_prefix(&prefix) else {
+            continue;
+        };
         if desired.contains_key(short) {
             continue;
         }
-        desired.insert(short.to_owned(), lease.keys().map(|key| (key.clone(), 0)).collect());
+        desired.insert(
+            short.to_owned(),
+            lease.keys().map(|key| (key.clone(), 0)).collect(),
+        );
         report.namespaces.push(NamespaceStatus {
             name: document.name.clone(),
             uid: Some(document.uid.clone()),
@@ -228,7 +256,12 @@ async fn start_billing(
     due: &Due,
 ) -> Result<(), Error> {
     let number = due.request.request;
-    if state.view.effective.iter().any(|document| document.request == number) {
+    if state
+        .view
+        .effective
+        .iter()
+        .any(|document| document.request == number)
+    {
         return Ok(());
     }
     let open = context
@@ -237,12 +270,19 @@ async fn start_billing(
         .await?;
     let target = quantities(due)?;
     let shrinks = !open.is_empty()
-        && target.iter().all(|(item, asked)| open.get(item).is_some_and(|held| *asked <= held.quantity));
+        && target
+            .iter()
+            .all(|(item, asked)| open.get(item).is_some_and(|held| *asked <= held.quantity));
     let promised = due.not_before > due.request.at;
     // a decrease counts from the instant that was promised: if we were late, that is the office's cost
-    let at = if shrinks && promised { due.not_before } else { context.now() };
+    let at = if shrinks && promised {
+        due.not_before
+    } else {
+        context.now()
+    };
     let lease = lease_context(state, context, &due.part);
-    let facts: Vec<Fact> = lease_facts::lease_facts(&lease, &open, &target, LeaseCause::Request(number), at);
+    let facts: Vec<Fact> =
+        lease_facts::lease_facts(&lease, &open, &target, LeaseCause::Request(number), at);
     let mut records: Vec<Record> = facts.into_iter().map(Record::from).collect();
     records.push(Record::document(&EffectiveDoc {
         department: state.department.clone(),
@@ -253,7 +293,11 @@ async fn start_billing(
         at,
     })?);
     context.books.commit(records, state.now).await?;
-    report.happened(state, "leasehold", &format!("request {number} stands; billed from {at}"));
+    report.happened(
+        state,
+        "leasehold",
+        &format!("request {number} stands; billed from {at}"),
+    );
     let tenancy = lease_uid(&state.department, &state.name, state.incarnation());
     tracing::info!(tenancy, request = number, %at, "lease stands");
     state.refresh(context).await
@@ -262,7 +306,9 @@ async fn start_billing(
 fn quantities(due: &Due) -> Result<BTreeMap<String, i64>, Error> {
     let mut target = BTreeMap::new();
     for entry in &due.part.lease {
-        let Some(item) = due.items.get(entry.item.as_str()) else { continue };
+        let Some(item) = due.items.get(entry.item.as_str()) else {
+            continue;
+        };
         let base = request::base_quantity(entry, item)
             .map_err(|refusal| Error::understand("the approved lease", refusal))?;
         target.insert(entry.item.to_string(), base);
@@ -282,16 +328,28 @@ pub fn usage(
         found.labels().get(names::TENANCY_LABEL) == Some(&state.name)
             && found.labels().get(names::DEPARTMENT_LABEL) == Some(&state.department)
     });
-    let used: Vec<Hard> = quotas.iter().map(|found| quotas::observed(found).used).collect();
+    let used: Vec<Hard> = quotas
+        .iter()
+        .map(|found| quotas::observed(found).used)
+        .collect();
     let mut columns = Vec::new();
     for entry in &part.lease {
-        let LeaseItem { item: name, quantity } = entry;
-        let Some(item) = items.get(name.as_str()) else { continue };
-        let Some(key) = quotas::usage_key(item) else { continue };
+        let LeaseItem {
+            item: name,
+            quantity,
+        } = entry;
+        let Some(item) = items.get(name.as_str()) else {
+            continue;
+        };
+        let Some(key) = quotas::usage_key(item) else {
+            continue;
+        };
         let sum: i64 = used.iter().filter_map(|hard| hard.get(&key)).sum();
         let requested = format_quantity(sum, item.unit);
-        let leased = parse_quantity(quantity, item.unit)
-            .map_or_else(|_| quantity.to_string(), |base| format_quantity(base, item.unit));
+        let leased = parse_quantity(quantity, item.unit).map_or_else(
+            |_| quantity.to_string(),
+            |base| format_quantity(base, item.unit),
+        );
         columns.push(format!("{name} {requested}/{leased}"));
         report.usage.push(ItemUsage {
             item: name.to_string(),

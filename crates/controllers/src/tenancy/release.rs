@@ -44,8 +44,10 @@ pub async fn advance(
     report.phase = Phase::Reclaiming;
     let requested = requested(state, context, report).await?;
     report.reclaiming_since = Some(requested.in_zone(&state.policy.time_zone));
-    let known =
-        context.books.namespaces(&state.department, &state.name, state.incarnation()).await?;
+    let known = context
+        .books
+        .namespaces(&state.department, &state.name, state.incarnation())
+        .await?;
     let part = state.view.effective().map(part_of).transpose()?;
     if let Some(part) = &part {
         let items = items(state, part)?;
@@ -95,7 +97,11 @@ async fn requested(
     context: &Context,
     report: &mut Report,
 ) -> Result<Second, Error> {
-    let known = state.view.release.iter().find(|d| d.stage == ReleaseStage::Requested);
+    let known = state
+        .view
+        .release
+        .iter()
+        .find(|d| d.stage == ReleaseStage::Requested);
     if let Some(document) = known {
         return Ok(document.at);
     }
@@ -108,7 +114,11 @@ async fn requested(
         at: state.now,
     };
     let document = context.books.ensure(&document, state.now).await?;
-    report.happened(state, &document.requested_by, "asked to release the tenancy");
+    report.happened(
+        state,
+        &document.requested_by,
+        "asked to release the tenancy",
+    );
     state.refresh(context).await?;
     Ok(document.at)
 }
@@ -131,8 +141,13 @@ async fn stop_growth(
     let prefix = names::tenancy_namespace(&state.department, "");
     let mut desired: BTreeMap<String, Hard> = BTreeMap::new();
     for document in known.values() {
-        let Some(short) = document.name.strip_prefix(&prefix) else { continue };
-        let standing = context.world.quotas.get(Some(&document.name), names::QUOTA_NAME);
+        let Some(short) = document.name.strip_prefix(&prefix) else {
+            continue;
+        };
+        let standing = context
+            .world
+            .quotas
+            .get(Some(&document.name), names::QUOTA_NAME);
         if let Some(standing) = standing {
             let hard = observed_quota(&standing).spec_hard;
             desired.insert(short.to_owned(), without_compute(&hard));
@@ -160,8 +175,10 @@ async fn close_items(
     part: &ApprovedPart,
     ends: impl Fn(Category) -> bool,
 ) -> Result<(), Error> {
-    let open =
-        context.books.open_lease(&state.department, &state.name, state.incarnation()).await?;
+    let open = context
+        .books
+        .open_lease(&state.department, &state.name, state.incarnation())
+        .await?;
     let items = items(state, part)?;
     let stays: BTreeMap<String, i64> = open
         .iter()
@@ -173,9 +190,14 @@ async fn close_items(
     }
     let request = state.view.effective().map_or(0, |request| request.request);
     let lease = lease_context(state, context, part);
-    let cause = LeaseCause::Release { last_request: request };
+    let cause = LeaseCause::Release {
+        last_request: request,
+    };
     let facts = lease_facts::lease_facts(&lease, &open, &stays, cause, context.now());
-    context.books.commit(facts.into_iter().map(Record::from).collect(), state.now).await?;
+    context
+        .books
+        .commit(facts.into_iter().map(Record::from).collect(), state.now)
+        .await?;
     Ok(())
 }
 
@@ -189,9 +211,20 @@ async fn approved(state: &State, context: &Context, report: &mut Report) -> Resu
         report.refuse_decided(0, &decision.reason, &decision.decided_by);
         return Ok(false);
     }
-    let requested = state.view.release.iter().find(|d| d.stage == ReleaseStage::Requested);
-    let Some(requested) = requested else { return Ok(false) };
-    let reason = state.tenancy.spec.release.as_ref().map_or("", |release| release.reason.as_str());
+    let requested = state
+        .view
+        .release
+        .iter()
+        .find(|d| d.stage == ReleaseStage::Requested);
+    let Some(requested) = requested else {
+        return Ok(false);
+    };
+    let reason = state
+        .tenancy
+        .spec
+        .release
+        .as_ref()
+        .map_or("", |release| release.reason.as_str());
     let wanted = approval::release_approval(
         requested,
         &state.tenancy.metadata.uid.clone().unwrap_or_default(),
@@ -202,12 +235,18 @@ async fn approved(state: &State, context: &Context, report: &mut Report) -> Resu
     let name = wanted.metadata.name.clone().unwrap_or_default();
     let Some(found) = context.world.approvals.get(Some(&state.office()), &name) else {
         create_once(context, &wanted).await?;
-        report.wait(format!("the release waits for the office: leasehold approve {name} -n {}", state.office()));
+        report.wait(format!(
+            "the release waits for the office: leasehold approve {name} -n {}",
+            state.office()
+        ));
         return Ok(false);
     };
     let digest = wanted.spec.subject.digest.as_str();
     let Some(decision) = decision_of(&found, digest, &requested.requested_by) else {
-        report.wait(format!("the release waits for the office: leasehold approve {name} -n {}", state.office()));
+        report.wait(format!(
+            "the release waits for the office: leasehold approve {name} -n {}",
+            state.office()
+        ));
         return Ok(false);
     };
     let decision = DecisionDoc {
@@ -221,7 +260,11 @@ async fn approved(state: &State, context: &Context, report: &mut Report) -> Resu
     };
     let decision = context.books.ensure(&decision, state.now).await?;
     mark_recorded(context, &found, state.now).await?;
-    report.happened(state, &decision.decided_by, &format!("release {:?}", decision.decision));
+    report.happened(
+        state,
+        &decision.decided_by,
+        &format!("release {:?}", decision.decision),
+    );
     Ok(decision.decision == Decision::Approved)
 }
 
@@ -237,7 +280,10 @@ async fn delete_namespaces(
         match found {
             Some(found) if found.metadata.uid.as_deref() == Some(uid) => {
                 if found.metadata.deletion_timestamp.is_none() {
-                    context.kit.delete::<Namespace>(None, &document.name, uid).await?;
+                    context
+                        .kit
+                        .delete::<Namespace>(None, &document.name, uid)
+                        .await?;
                 }
                 report.wait(format!("namespace {} is being deleted", document.name));
             }
@@ -283,17 +329,25 @@ mod tests {
             ("requests.nvidia.com/gpu".to_owned(), 2),
             ("pods".to_owned(), 64),
             ("requests.storage".to_owned(), 5),
-            ("ssd.storageclass.storage.k8s.io/requests.storage".to_owned(), 5),
+            (
+                "ssd.storageclass.storage.k8s.io/requests.storage".to_owned(),
+                5,
+            ),
             ("configmaps".to_owned(), 200),
         ]);
-        let left: Vec<(String, i64)> =
-            without_compute(&hard).into_iter().filter(|(_, amount)| *amount > 0).collect();
+        let left: Vec<(String, i64)> = without_compute(&hard)
+            .into_iter()
+            .filter(|(_, amount)| *amount > 0)
+            .collect();
         assert_eq!(
             left,
             [
                 ("configmaps".to_owned(), 200),
                 ("requests.storage".to_owned(), 5),
-                ("ssd.storageclass.storage.k8s.io/requests.storage".to_owned(), 5),
+                (
+                    "ssd.storageclass.storage.k8s.io/requests.storage".to_owned(),
+                    5
+                ),
             ]
         );
     }

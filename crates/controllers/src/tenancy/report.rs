@@ -12,11 +12,11 @@ use leasehold_api::{
         QuotationStatus, RequestStatus, Tenancy, TenancyStatus,
     },
 };
+use leasehold_kit::EventType;
 use leasehold_ledger::{
     document::RequestDoc,
     time::{PeriodKind, Second},
 };
-use leasehold_kit::EventType;
 use leasehold_planner::rules::Refusal;
 
 use super::observe::State;
@@ -65,12 +65,16 @@ impl Report {
             PeriodKind::Rehearsal { seconds } => i64::from(seconds),
             PeriodKind::Month | PeriodKind::Day => FIGURES_AGE,
         };
-        Self { refresh: refresh.min(FIGURES_AGE), ..Self::default() }
+        Self {
+            refresh: refresh.min(FIGURES_AGE),
+            ..Self::default()
+        }
     }
 
     /// The request breaks rules; nothing was opened.
     pub fn refuse(&mut self, refusals: &[Refusal]) {
-        self.refused.extend(refusals.iter().map(ToString::to_string));
+        self.refused
+            .extend(refusals.iter().map(ToString::to_string));
     }
 
     /// A person said no.
@@ -125,9 +129,15 @@ impl Report {
                 .iter()
                 .find(|condition| condition.type_ == types::READY)
                 .map_or_else(|| reason.clone(), |condition| condition.message.clone());
-            context.kit.event(tenancy, EventType::Normal, &reason, "Reconcile", &note).await;
+            context
+                .kit
+                .event(tenancy, EventType::Normal, &reason, "Reconcile", &note)
+                .await;
         }
-        context.kit.patch_status(tenancy, tenancy.status.as_ref(), &new).await?;
+        context
+            .kit
+            .patch_status(tenancy, tenancy.status.as_ref(), &new)
+            .await?;
         Ok(())
     }
 
@@ -155,11 +165,29 @@ impl Report {
         new.history.drain(..surplus);
         let generation = state.tenancy.metadata.generation;
         let now = state.now.timestamp();
-        let condition =
-            NewCondition { type_: types::READY, holds: ready, reason: &reason, message: &message };
+        let condition = NewCondition {
+            type_: types::READY,
+            holds: ready,
+            reason: &reason,
+            message: &message,
+        };
         conditions::set(&mut new.conditions, &condition, generation, now);
-        flag(&mut new, types::REFUSED, &self.refused, "RuleBroken", generation, now);
-        flag(&mut new, types::WAITING, &self.waits, "Waiting", generation, now);
+        flag(
+            &mut new,
+            types::REFUSED,
+            &self.refused,
+            "RuleBroken",
+            generation,
+            now,
+        );
+        flag(
+            &mut new,
+            types::WAITING,
+            &self.waits,
+            "Waiting",
+            generation,
+            now,
+        );
         let stale = old
             .usage
             .first()
@@ -179,25 +207,35 @@ impl Report {
             return (false, "Waiting".to_owned(), first.clone());
         }
         match self.phase {
-            Phase::Active => {
-                (true, "Active".to_owned(), "everything that is leased is in place".to_owned())
-            }
-            Phase::Released => {
-                (false, "Released".to_owned(), "the tenancy has ended; a new object of this name is a new tenancy".to_owned())
-            }
+            Phase::Active => (
+                true,
+                "Active".to_owned(),
+                "everything that is leased is in place".to_owned(),
+            ),
+            Phase::Released => (
+                false,
+                "Released".to_owned(),
+                "the tenancy has ended; a new object of this name is a new tenancy".to_owned(),
+            ),
             Phase::Requested
             | Phase::Refused
             | Phase::Approved
             | Phase::Changing
-            | Phase::Reclaiming => {
-                (false, format!("{:?}", self.phase), "being worked on".to_owned())
-            }
+            | Phase::Reclaiming => (
+                false,
+                format!("{:?}", self.phase),
+                "being worked on".to_owned(),
+            ),
         }
     }
 
     fn phase_shown(&self) -> Phase {
         let nothing_stands = matches!(self.phase, Phase::Requested) && self.approved.is_empty();
-        if nothing_stands && !self.refused.is_empty() { Phase::Refused } else { self.phase }
+        if nothing_stands && !self.refused.is_empty() {
+            Phase::Refused
+        } else {
+            self.phase
+        }
     }
 }
 
@@ -214,7 +252,12 @@ fn flag(
         return;
     }
     let message = sentences.join("; ");
-    let condition = NewCondition { type_, holds: true, reason, message: &message };
+    let condition = NewCondition {
+        type_,
+        holds: true,
+        reason,
+        message: &message,
+    };
     conditions::set(&mut status.conditions, &condition, generation, now);
 }
 
@@ -235,8 +278,10 @@ fn figures(
             as_of: so_far.as_of.in_zone(zone),
         });
     }
-    status.credit_left =
-        context.figures.credit_left(&state.department).map(|left| left.to_string());
+    status.credit_left = context
+        .figures
+        .credit_left(&state.department)
+        .map(|left| left.to_string());
 }
 
 /// Writes that the tenancy waits for objects that do not exist yet.
@@ -257,10 +302,20 @@ pub async fn write_waiting(
         message: &message,
     };
     conditions::set(&mut new.conditions, &ready, tenancy.meta().generation, now);
-    flag(&mut new, types::WAITING, missing, "NotThereYet", tenancy.meta().generation, now);
+    flag(
+        &mut new,
+        types::WAITING,
+        missing,
+        "NotThereYet",
+        tenancy.meta().generation,
+        now,
+    );
     if new != old || tenancy.status.is_none() {
         tracing::debug!(tenancy = tenancy.name_any(), message, "waits");
-        context.kit.patch_status(tenancy, tenancy.status.as_ref(), &new).await?;
+        context
+            .kit
+            .patch_status(tenancy, tenancy.status.as_ref(), &new)
+            .await?;
     }
     Ok(())
 }

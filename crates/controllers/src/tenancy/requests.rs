@@ -43,7 +43,12 @@ pub async fn advance(
                 report.refuse_decided(number, &reason, &by);
                 false
             }
-            RequestStep::Open { number, asked, digest, supersedes } => {
+            RequestStep::Open {
+                number,
+                asked,
+                digest,
+                supersedes,
+            } => {
                 let request = RequestDoc {
                     department: state.department.clone(),
                     tenancy: state.name.clone(),
@@ -57,8 +62,17 @@ pub async fn advance(
                     at: state.now,
                     quotation: None,
                 };
-                open(state, context, report, Opening { request, part: asked.part, supersedes })
-                    .await?
+                open(
+                    state,
+                    context,
+                    report,
+                    Opening {
+                        request,
+                        part: asked.part,
+                        supersedes,
+                    },
+                )
+                .await?
             }
         };
         if !moved {
@@ -87,7 +101,11 @@ async fn withdraw(
     };
     let decision = withdrawn(state, request, "the approved values were applied again");
     context.books.ensure(&decision, state.now).await?;
-    report.happened(state, &state.requested_by(), &format!("request {number} withdrawn"));
+    report.happened(
+        state,
+        &state.requested_by(),
+        &format!("request {number} withdrawn"),
+    );
     Ok(true)
 }
 
@@ -153,13 +171,18 @@ async fn open(
         records.push(Record::document(decision)?);
     }
     context.books.commit(records, state.now).await?;
-    let what = format!("request {}: {}", request.request, summary(state, &opening.part));
+    let what = format!(
+        "request {}: {}",
+        request.request,
+        summary(state, &opening.part)
+    );
     report.happened(state, &request.requested_by, &what);
     if let Some(decision) = auto {
-        report.happened(state, &decision.decided_by, &format!(
-            "request {} approved: {}",
-            request.request, decision.reason
-        ));
+        report.happened(
+            state,
+            &decision.decided_by,
+            &format!("request {} approved: {}", request.request, decision.reason),
+        );
     }
     Ok(true)
 }
@@ -233,10 +256,15 @@ async fn standing(state: &State, context: &Context) -> Result<Money, Error> {
     let mut sum = Money::ZERO;
     for decision in context.books.automatic(&state.department).await? {
         let mut parts = decision.subject.split('/').skip(1);
-        let (Some(tenancy), Some(incarnation)) = (parts.next(), parts.next()) else { continue };
+        let (Some(tenancy), Some(incarnation)) = (parts.next(), parts.next()) else {
+            continue;
+        };
         let view = context.books.view(&state.department, tenancy).await?;
         let stands = !view.released()
-            && view.incarnation.as_ref().is_some_and(|doc| doc.incarnation.to_string() == incarnation);
+            && view
+                .incarnation
+                .as_ref()
+                .is_some_and(|doc| doc.incarnation.to_string() == incarnation);
         if let (true, Some(amount)) = (stands, decision.amount_monthly) {
             sum = sum
                 .checked_add(amount)
@@ -330,7 +358,11 @@ async fn decide(
         Decision::Rejected => "rejected",
         Decision::Withdrawn => "withdrawn",
     };
-    report.happened(state, &recorded.decided_by, &format!("request {number} {verb}"));
+    report.happened(
+        state,
+        &recorded.decided_by,
+        &format!("request {number} {verb}"),
+    );
     Ok(true)
 }
 
@@ -379,7 +411,10 @@ pub async fn mark_recorded(
     let mut status = found.status.clone().unwrap_or_default();
     if status.recorded_at.is_none() {
         status.recorded_at = Some(now.to_string());
-        context.kit.patch_status(found, found.status.as_ref(), &status).await?;
+        context
+            .kit
+            .patch_status(found, found.status.as_ref(), &status)
+            .await?;
     }
     Ok(())
 }
@@ -393,7 +428,11 @@ fn describe(state: &State, report: &mut Report) {
         number: request.request,
         digest: request.digest.to_string(),
         requested_by: request.requested_by.clone(),
-        waiting_for: if decision.is_none() { vec![OFFICE.to_owned()] } else { Vec::new() },
+        waiting_for: if decision.is_none() {
+            vec![OFFICE.to_owned()]
+        } else {
+            Vec::new()
+        },
         approval: report.approval.clone(),
         decision: decision.map_or_else(|| "Undecided".to_owned(), |d| format!("{:?}", d.decision)),
     });
@@ -409,13 +448,19 @@ fn describe(state: &State, report: &mut Report) {
     }
     if decision.is_none() {
         report.pending = pending(state, request).unwrap_or_default();
-        report.phase =
-            if state.view.approved().is_some() { Phase::Changing } else { Phase::Requested };
+        report.phase = if state.view.approved().is_some() {
+            Phase::Changing
+        } else {
+            Phase::Requested
+        };
     }
 }
 
 fn quotation_of(request: &RequestDoc) -> Option<Quotation> {
-    request.quotation.clone().and_then(|value| serde_json::from_value(value).ok())
+    request
+        .quotation
+        .clone()
+        .and_then(|value| serde_json::from_value(value).ok())
 }
 
 fn pending(state: &State, request: &RequestDoc) -> Option<Vec<PendingChange>> {
@@ -436,5 +481,9 @@ fn pending(state: &State, request: &RequestDoc) -> Option<Vec<PendingChange>> {
 }
 
 fn signed(amount: Money) -> String {
-    if amount.is_negative() { amount.to_string() } else { format!("+{amount}") }
+    if amount.is_negative() {
+        amount.to_string()
+    } else {
+        format!("+{amount}")
+    }
 }

@@ -29,7 +29,10 @@ pub async fn ensure(
     match objects::limit_range(plan, defaults, &plan.hard) {
         Ok(range) => {
             let current = world.limit_ranges.get(place, &range.name_any());
-            context.kit.apply_if_changed(&range, current.as_ref()).await?;
+            context
+                .kit
+                .apply_if_changed(&range, current.as_ref())
+                .await?;
         }
         Err(refusal) => {
             report.refuse(&[refusal]);
@@ -38,7 +41,10 @@ pub async fn ensure(
     }
     for policy in objects::network_policies(plan, &state.zone.spec) {
         let current = world.network_policies.get(place, &policy.name_any());
-        context.kit.apply_if_changed(&policy, current.as_ref()).await?;
+        context
+            .kit
+            .apply_if_changed(&policy, current.as_ref())
+            .await?;
     }
     if !volumes(state, context, report, plan, items).await? {
         return Ok(false);
@@ -56,7 +62,12 @@ async fn volumes(
     plan: &NamespacePlan,
     items: &Items,
 ) -> Result<bool, Error> {
-    let share = state.tenancy.spec.namespaces.iter().find(|share| share.name.as_str() == plan.short);
+    let share = state
+        .tenancy
+        .spec
+        .namespaces
+        .iter()
+        .find(|share| share.name.as_str() == plan.short);
     let Some(share) = share else { return Ok(true) };
     let wanted = match objects::volumes(plan, &share.volumes, items) {
         Ok(wanted) => wanted,
@@ -66,8 +77,14 @@ async fn volumes(
         }
     };
     for claim in wanted {
-        let current = context.world.claims.get(Some(&plan.name), &claim.name_any());
-        context.kit.apply_if_changed(&claim, current.as_ref()).await?;
+        let current = context
+            .world
+            .claims
+            .get(Some(&plan.name), &claim.name_any());
+        context
+            .kit
+            .apply_if_changed(&claim, current.as_ref())
+            .await?;
     }
     Ok(true)
 }
@@ -76,14 +93,23 @@ async fn volumes(
 async fn rights(state: &State, context: &Context, plan: &NamespacePlan) -> Result<(), Error> {
     let wanted = objects::role_bindings(plan, &state.tenancy.spec.members);
     for binding in &wanted {
-        let current = context.world.role_bindings.get(Some(&plan.name), &binding.name_any());
-        context.kit.apply_if_changed(binding, current.as_ref()).await?;
+        let current = context
+            .world
+            .role_bindings
+            .get(Some(&plan.name), &binding.name_any());
+        context
+            .kit
+            .apply_if_changed(binding, current.as_ref())
+            .await?;
     }
     for name in ROLE_BINDINGS {
         let kept = wanted.iter().any(|binding| binding.name_any() == name);
         let standing = context.world.role_bindings.get(Some(&plan.name), name);
         if let (false, Some(uid)) = (kept, standing.and_then(|binding| binding.metadata.uid)) {
-            context.kit.delete::<RoleBinding>(Some(&plan.name), name, &uid).await?;
+            context
+                .kit
+                .delete::<RoleBinding>(Some(&plan.name), name, &uid)
+                .await?;
         }
     }
     Ok(())

@@ -15,7 +15,12 @@ use super::super::{observe::State, report::Report};
 use crate::{Context, Error};
 
 /// Labels that make a namespace ours. The API server lets nobody but us write them.
-const OWNERSHIP: [&str; 4] = [MANAGED_LABEL, DEPARTMENT_LABEL, TENANCY_LABEL, INCARNATION_LABEL];
+const OWNERSHIP: [&str; 4] = [
+    MANAGED_LABEL,
+    DEPARTMENT_LABEL,
+    TENANCY_LABEL,
+    INCARNATION_LABEL,
+];
 
 /// Every planned namespace exists, is ours and carries its labels.
 pub async fn ensure(
@@ -30,10 +35,20 @@ pub async fn ensure(
         all &= outcome.is_ok();
         let name = plan.name.clone();
         let status = match outcome {
-            Ok(uid) => NamespaceStatus { name, uid: Some(uid), ready: true, message: None },
+            Ok(uid) => NamespaceStatus {
+                name,
+                uid: Some(uid),
+                ready: true,
+                message: None,
+            },
             Err(message) => {
                 report.wait(message.clone());
-                NamespaceStatus { name, uid: None, ready: false, message: Some(message) }
+                NamespaceStatus {
+                    name,
+                    uid: None,
+                    ready: false,
+                    message: Some(message),
+                }
             }
         };
         report.namespaces.push(status);
@@ -58,13 +73,17 @@ async fn ensure_one(
         None => match context.kit.create(&desired).await {
             Ok(created) => created,
             Err(error) if error.is_already_exists() => {
-                return Ok(Err(format!("namespace {name} is being created; looked at again")));
+                return Ok(Err(format!(
+                    "namespace {name} is being created; looked at again"
+                )));
             }
             Err(error) => return Err(error.into()),
         },
     };
     if found.metadata.deletion_timestamp.is_some() {
-        return Ok(Err(format!("namespace {name} is being deleted; made anew when it is gone")));
+        return Ok(Err(format!(
+            "namespace {name} is being deleted; made anew when it is gone"
+        )));
     }
     if !is_ours(&found, &desired) {
         return Ok(Err(format!(
@@ -111,7 +130,9 @@ mod tests {
     fn labelled(pairs: &[(&str, &str)]) -> Namespace {
         let mut namespace = Namespace::default();
         for (key, value) in pairs {
-            namespace.labels_mut().insert((*key).to_owned(), (*value).to_owned());
+            namespace
+                .labels_mut()
+                .insert((*key).to_owned(), (*value).to_owned());
         }
         namespace
     }
@@ -130,10 +151,16 @@ mod tests {
         for left_out in 0..all.len() {
             let mut some = all.to_vec();
             some.remove(left_out);
-            assert!(!is_ours(&labelled(&some), &labelled(&all)), "without {left_out}");
+            assert!(
+                !is_ours(&labelled(&some), &labelled(&all)),
+                "without {left_out}"
+            );
         }
         let mut older = all;
         older[3].1 = "2";
-        assert!(!is_ours(&labelled(&older), &labelled(&all)), "another incarnation");
+        assert!(
+            !is_ours(&labelled(&older), &labelled(&all)),
+            "another incarnation"
+        );
     }
 }

@@ -23,7 +23,11 @@ pub async fn step_quotas(
     let mut cached = BTreeMap::new();
     for short in desired.keys() {
         let namespace = names::tenancy_namespace(&identity.department, short);
-        if let Some(found) = context.world.quotas.get(Some(&namespace), names::QUOTA_NAME) {
+        if let Some(found) = context
+            .world
+            .quotas
+            .get(Some(&namespace), names::QUOTA_NAME)
+        {
             cached.insert(short.clone(), observed(&found));
         }
     }
@@ -35,8 +39,10 @@ pub async fn step_quotas(
     let mut fresh = BTreeMap::new();
     for short in desired.keys() {
         let namespace = names::tenancy_namespace(&identity.department, short);
-        let found =
-            context.kit.get::<ResourceQuota>(Some(&namespace), names::QUOTA_NAME).await?;
+        let found = context
+            .kit
+            .get::<ResourceQuota>(Some(&namespace), names::QUOTA_NAME)
+            .await?;
         if let Some(found) = found {
             fresh.insert(short.clone(), observed(&found));
         }
@@ -55,15 +61,22 @@ pub fn observed(found: &ResourceQuota) -> ObservedQuota {
     let status = found.status.as_ref();
     ObservedQuota {
         spec_hard: spec.map(quota::parse).unwrap_or_default(),
-        status_hard: status.and_then(|status| status.hard.as_ref()).map(quota::parse),
-        used: status.and_then(|status| status.used.as_ref()).map(quota::parse).unwrap_or_default(),
+        status_hard: status
+            .and_then(|status| status.hard.as_ref())
+            .map(quota::parse),
+        used: status
+            .and_then(|status| status.used.as_ref())
+            .map(quota::parse)
+            .unwrap_or_default(),
     }
 }
 
 /// The quota key under which the use of an item is counted, if it is.
 pub fn usage_key(item: &Item) -> Option<String> {
     match (&item.storage_class, &item.resource) {
-        (Some(class), _) => Some(format!("{class}.storageclass.storage.k8s.io/requests.storage")),
+        (Some(class), _) => Some(format!(
+            "{class}.storageclass.storage.k8s.io/requests.storage"
+        )),
         (None, Some(resource)) => Some(format!("requests.{resource}")),
         (None, None) => None,
     }

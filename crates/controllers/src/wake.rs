@@ -4,7 +4,6 @@ use std::{sync::Arc, time::Duration};
 
 use futures::{
     Stream, StreamExt,
-    future::{BoxFuture, Shared},
     stream::{self, BoxStream},
 };
 use kube::{
@@ -13,20 +12,16 @@ use kube::{
     runtime::{Controller, controller::Action, reflector::ObjectRef},
 };
 use leasehold_kit::{
-    Readable,
+    Readable, Shutdown,
     cache::{Cache, Changed},
-    run::{Ended, drive, settings, watching},
+    run::{run_controller, watching},
 };
 
 use crate::{Context, Error, World};
 
 /// A missed event is repaired after this long at the latest.
 const RESYNC: Duration = Duration::from_secs(600);
-/// A controller whose watches are stale is built anew no sooner than this.
-const REBUILD_PAUSE: Duration = Duration::from_secs(5);
 
-/// Asks all controllers of a module to stop.
-pub(crate) type Shutdown = Shared<BoxFuture<'static, ()>>;
 /// Names one object of a kind for its controller.
 pub(crate) type Ref<K> = ObjectRef<DeserializeGuard<K>>;
 
@@ -43,26 +38,13 @@ pub(crate) async fn run<K, F, Fut>(
     F: Fn(Arc<K>, Context) -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = Result<Action, Error>> + Send + 'static,
 {
-    loop {
-        let api: Api<DeserializeGuard<K>> = Api::all(context.kit.client());
-        let controller = Controller::new(api, watching(None))
-            .with_config(settings())
-            .reconcile_on(also(context.world.as_ref()))
-            .graceful_shutdown_on(shutdown.clone());
-        let (given, step) = (context.clone(), reconcile.clone());
-        let ended = drive(name, controller, context.kit.clone(), move |object| {
-            step(object, given.clone())
-        })
-        .await;
-        if ended == Ended::Stopped {
-            return;
-        }
-        context.kit.metrics().watch_restarted(name, "Stale");
-        tokio::select! {
-            () = shutdown.clone() => return,
-            () = tokio::time::sleep(REBUILD_PAUSE) => {}
-        }
-    }
+    let kit = context.kit.clone();
+    let api: Api<DeserializeGuard<K>> = Api::all(kit.client());
+    let world = Arc::clone(&context.world);
+    let build =
+        move || Controller::new(api.clone(), watching(None)).reconcile_on(also(world.as_ref()));
+    let step = move |object| reconcile(object, context.clone());
+    run_controller(name, build, kit, shutdown, step).await;
 }
 
 /// Wakes for nothing but the object itself.

@@ -1,0 +1,154 @@
+//! `leasehold export`.
+
+use std::{collections::BTreeMap, io::Write};
+
+use anyhow::{Result, bail};
+use leasehold_api::charging::{BillingPeriod, PeriodPhase};
+use leasehold_export::focus::{FocusNames, FocusRegion, FocusSummary, write_focus};
+use leasehold_ledger::{money::Money, statement::Statement};
+
+use crate::{
+    Outcome,
+    cli::FocusArgs,
+    output,
+    session::Session,
+    source::{self, Wanted},
+};
+
+/// Writes the FOCUS file of a closed period.
+pub fn focus(arguments: &FocusArgs, session: &Session, out: &mut dyn Write) -> Result<Outcome> {
+    let wanted = Wanted {
+        period: Some(&arguments.period),
+        department: arguments.department.as_deref(),
+    };
+    let found = source::statements(session, arguments.ledger.db.as_deref(), wanted)?;
+    refuse_shortened(&found)?;
+    let all_departments = arguments.department.is_none() && session.common.namespace.is_none();
+    if arguments.ledger.db.is_none() && all_departments {
+        check_all_are_there(session, &arguments.period, found.len())?;
+    }
+    let mut bytes = Vec::new();
+    let summary = write_focus(&found, &names(arguments), &mut bytes)?;
+    output::write_whole(&bytes, arguments.file.as_deref(), out)?;
+    if let Some(file) = &arguments.file {
+        writeln!(out, "{}: {}", file.display(), told(&summary, found.len())?)?;
+    }
+    Ok(Outcome::Done)
+}
+
+/// An object that does not carry all lines cannot give all rows.
+fn refuse_shortened(found: &[Statement]) -> Result<()> {
+    match found.iter().find(|statement| statement.more_lines > 0) {
+        None => Ok(()),
+        Some(statement) => bail!(
+            "failed to export statement {}: its object carries all but {} lines; read the ledger with --db FILE",
+            statement.number,
+            statement.more_lines
+        ),
+    }
+}
+
+/// A file for the whole cloud must not leave out a department that the caller cannot see.
+fn check_all_are_there(session: &Session, period: &str, found: usize) -> Result<()> {
+    let kit = session.kit()?;
+    let status = match session.wait(kit.get::<BillingPeriod>(None, period)) {
+        Ok(object) => object.and_then(|object| object.status),
+        // a department may not look at periods; it gets its own statements
+        Err(error) if error.is_forbidden() => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    let Some(status) = status else {
+        bail!("failed to find billing period {period}; `kubectl get billingperiods` lists them");
+    };
+    if status.phase != PeriodPhase::Closed {
+        bail!(
+            "failed to export period {period}: it is not closed; finance closes it with spec.close of the BillingPeriod"
+        );
+    }
+    match status
+        .statements
+        .and_then(|expected| usize::try_from(expected).ok())
+    {
+        Some(expected) if expected != found => bail!(
+            "failed to export period {period}: it has {expected} statements, you may read {found}; name your namespace \
+             with -n, or read the ledger with --db FILE"
+        ),
+        _ => Ok(()),
+    }
+}
+
+fn names(arguments: &FocusArgs) -> FocusNames {
+    let account = &arguments.billing_account;
+    FocusNames {
+        billing_account: account.clone(),
+        billing_account_name: arguments
+            .billing_account_name
+            .as_ref()
+            .unwrap_or(account)
+            .clone(),
+        region: arguments
+            .region
+            .clone()
+            .map(|(id, name)| FocusRegion { id, name }),
+        providers: arguments
+            .provider
+            .iter()
+            .cloned()
+            .collect::<BTreeMap<_, _>>(),
+    }
+}
+
+fn told(summary: &FocusSummary, statements: usize) -> Result<String> {
+    let billed = Money::sum(summary.billed.values().copied())?;
+    Ok(format!(
+        "{} rows of {statements} statements, billed {billed}",
+        summary.rows
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::tests::statement;
+
+    #[test]
+    fn a_statement_without_all_its_lines_is_sent_to_the_ledger() {
+        let mut shortened = statement("2026-09", "gov-office");
+        assert!(refuse_shortened(&[shortened.clone()]).is_ok());
+        shortened.more_lines = 7;
+        let error = refuse_shortened(&[shortened]).unwrap_err().to_string();
+        assert!(
+            error.contains("all but 7 lines") && error.contains("--db"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn the_file_of_the_ledger_and_of_the_cluster_are_the_same_bytes() {
+        let of_ledger = statement("2026-09", "gov-office");
+        let value = serde_json::to_value(&of_ledger).unwrap();
+        let of_cluster = source::document(&serde_json::from_value(value).unwrap()).unwrap();
+        let bytes = |statement: Statement| {
+            let mut out = Vec::new();
+            write_focus(&[statement], &FocusNames::default(), &mut out).unwrap();
+            out
+        };
+        assert_eq!(bytes(of_ledger), bytes(of_cluster));
+    }
+
+    #[test]
+    fn the_summary_adds_up_what_is_billed() {
+        let money = |text| Money::parse(text).unwrap();
+        let summary = FocusSummary {
+            rows: 4,
+            billed: BTreeMap::from([
+                ("a".to_owned(), money("2242.14")),
+                ("b".to_owned(), money("0.06")),
+            ]),
+        };
+        assert_eq!(
+            told(&summary, 3).unwrap(),
+            "4 rows of 3 statements, billed 2242.20"
+        );
+    }
+}

@@ -1,0 +1,164 @@
+//! `leasehold verify`.
+
+use std::{
+    fs::File,
+    io::{BufRead, BufReader, Write},
+    path::Path,
+};
+
+use anyhow::{Context, Result, bail};
+use leasehold_export::{evidence::read_evidence, sheet};
+use leasehold_ledger::{
+    canonical::Digest,
+    verify::{Finding, Report, verify},
+};
+
+use crate::{
+    Outcome,
+    cli::VerifyArgs,
+    ledger::{self, Rows},
+    output,
+    session::Session,
+};
+
+/// Verifies a ledger or an evidence file.
+pub fn run(arguments: &VerifyArgs, session: &Session, out: &mut dyn Write) -> Result<Outcome> {
+    let head = arguments.head.as_ref();
+    let report = match (&arguments.file, &arguments.db) {
+        (Some(file), _) => of_path(file, head)?,
+        (None, Some(db)) => of_ledger(session, db, head)?,
+        (None, None) => {
+            bail!("failed to verify nothing; name an evidence file or a ledger with --db")
+        }
+    };
+    output::show(&report, &sheet::report(&report), session.common.output, out)?;
+    Ok(if report.finding.is_none() {
+        Outcome::Done
+    } else {
+        Outcome::Differs
+    })
+}
+
+fn of_ledger(session: &Session, db: &Path, head: Option<&Digest>) -> Result<Report> {
+    let store = ledger::open(session, db)?;
+    let (last, _) = session.wait(store.head())?;
+    Ok(verify(Rows::new(session, &store, last), head))
+}
+
+fn of_path(file: &Path, head: Option<&Digest>) -> Result<Report> {
+    let input = File::open(file)
+        .with_context(|| format!("failed to open {}; check the path", file.display()))?;
+    of_evidence(BufReader::new(input), head)
+        .with_context(|| format!("failed to read {}", file.display()))
+}
+
+/// Verifies an evidence file: its rows, that they end where its header says, and that the period that it was made for
+/// is closed in it.
+fn of_evidence(input: impl BufRead, head: Option<&Digest>) -> Result<Report> {
+    let reader = read_evidence(input)?;
+    let header = reader.header().clone();
+    let mut report = verify(reader, head);
+    if report.finding.is_none() {
+        report.finding = if report.head != header.head {
+            Some(Finding {
+                seq: report.rows,
+                what: "head of the chain".to_owned(),
+                expected: header.head.to_string(),
+                found: report.head.to_string(),
+            })
+        } else if report
+            .periods
+            .iter()
+            .any(|period| period.name == header.period)
+        {
+            None
+        } else {
+            Some(Finding {
+                seq: header.close_seq,
+                what: "the close that the file was made for".to_owned(),
+                expected: format!("the close of {}", header.period),
+                found: "none".to_owned(),
+            })
+        };
+    }
+    Ok(report)
+}
+
+#[cfg(test)]
+mod tests {
+    use leasehold_export::evidence::{EvidenceHeader, write_evidence};
+    use leasehold_ledger::{
+        canonical::{canonical_json, digest_bytes},
+        document::{DepartmentDoc, row_key},
+        journal::ChainRow,
+        time::Second,
+        verify::Row,
+    };
+    use leasehold_store::StoreError;
+
+    use super::*;
+
+    fn rows() -> Vec<Row> {
+        let mut rows: Vec<Row> = Vec::new();
+        for code in ["gov-office", "police"] {
+            let document = DepartmentDoc {
+                code: code.to_owned(),
+                display_name: "市政府办".to_owned(),
+                budget_unit: None,
+                at: Second::new(0),
+            };
+            let body = canonical_json(&document).unwrap();
+            let before = rows.last().map(|row| (row.chain.seq, &row.chain.hash));
+            let key = row_key(&document);
+            let chain = ChainRow::after(before, "document", &key, digest_bytes(body.as_bytes()));
+            rows.push(Row { chain, body });
+        }
+        rows
+    }
+
+    fn file(rows: &[Row], head: &Digest) -> Vec<u8> {
+        let header = EvidenceHeader::new("2026-09", 2, head.clone(), "test");
+        let mut out = Vec::new();
+        let rows = rows.iter().cloned().map(Ok::<_, StoreError>);
+        write_evidence(rows, &header, &mut out).unwrap();
+        out
+    }
+
+    #[test]
+    fn a_file_without_the_close_that_it_names_is_found_out() {
+        let rows = rows();
+        let report = of_evidence(file(&rows, &rows[1].chain.hash).as_slice(), None).unwrap();
+        assert_eq!(report.rows, 2);
+        let finding = report.finding.unwrap();
+        assert_eq!(
+            (finding.seq, finding.expected.as_str()),
+            (2, "the close of 2026-09")
+        );
+    }
+
+    #[test]
+    fn a_file_whose_last_rows_were_cut_off_is_found_out() {
+        let rows = rows();
+        let report = of_evidence(file(&rows[..1], &rows[1].chain.hash).as_slice(), None).unwrap();
+        assert_eq!(report.finding.unwrap().what, "head of the chain");
+    }
+
+    #[test]
+    fn an_altered_row_is_named_although_the_file_is_whole() {
+        let mut altered = rows();
+        altered[1].body = altered[1].body.replace("police", "polite");
+        let head = altered[1].chain.hash.clone();
+        let report = of_evidence(file(&altered, &head).as_slice(), None).unwrap();
+        assert_eq!(report.rows, 1);
+        assert_eq!(report.finding.unwrap().seq, 2);
+    }
+
+    #[test]
+    fn a_head_that_was_kept_must_occur() {
+        let rows = rows();
+        let bytes = file(&rows, &rows[1].chain.hash);
+        let kept = digest_bytes(b"another ledger");
+        let report = of_evidence(bytes.as_slice(), Some(&kept)).unwrap();
+        assert_eq!(report.finding.unwrap().expected, kept.to_string());
+    }
+}

@@ -1,0 +1,102 @@
+//! The ledger as commands read it: beside its writer, row by row.
+
+use std::{collections::VecDeque, path::Path};
+
+use anyhow::Result;
+use leasehold_ledger::verify::Row;
+use leasehold_store::{Store, StoreError};
+
+use crate::session::Session;
+
+/// Rows that are read at a time.
+const PAGE: u32 = 1000;
+
+/// Opens the ledger beside its writer.
+pub fn open(session: &Session, path: &Path) -> Result<Store> {
+    Ok(session.wait(Store::open_read_only(path))?)
+}
+
+/// The rows of a ledger from the first to one that is named, read page by page.
+pub struct Rows<'a> {
+    session: &'a Session,
+    store: &'a Store,
+    read: VecDeque<Row>,
+    last: u64,
+    through: u64,
+    failed: bool,
+}
+
+impl<'a> Rows<'a> {
+    /// All rows up to and including row `through`.
+    pub fn new(session: &'a Session, store: &'a Store, through: u64) -> Self {
+        Self {
+            session,
+            store,
+            read: VecDeque::new(),
+            last: 0,
+            through,
+            failed: false,
+        }
+    }
+}
+
+impl Iterator for Rows<'_> {
+    type Item = Result<Row, StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed || self.last >= self.through {
+            return None;
+        }
+        if self.read.is_empty() {
+            match self.session.wait(self.store.rows(self.last, PAGE)) {
+                Ok(rows) => self.read = rows.into(),
+                Err(error) => {
+                    self.failed = true;
+                    return Some(Err(error));
+                }
+            }
+        }
+        let row = self.read.pop_front()?;
+        // a damaged sequence must not make the same page come for ever
+        self.last = row.chain.seq.max(self.last.saturating_add(1));
+        (row.chain.seq <= self.through).then_some(Ok(row))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use leasehold_ledger::{document::DepartmentDoc, time::Second};
+    use leasehold_store::{Batch, Record};
+
+    use super::*;
+    use crate::cli::Common;
+
+    fn department(n: u32) -> DepartmentDoc {
+        DepartmentDoc {
+            code: format!("d{n}"),
+            display_name: format!("部门{n}"),
+            budget_unit: None,
+            at: Second::new(0),
+        }
+    }
+
+    #[test]
+    fn rows_come_in_order_over_several_pages_and_end_where_they_are_told_to() {
+        let session = Session::new(Common::default()).unwrap();
+        let store = session.wait(Store::in_memory()).unwrap();
+        let records = (0..2500)
+            .map(|n| Record::document(&department(n)).unwrap())
+            .collect();
+        session
+            .wait(store.commit(&Batch::of(records), Second::new(1)))
+            .unwrap();
+
+        let all: Vec<u64> = Rows::new(&session, &store, 2500)
+            .map(|row| row.unwrap().chain.seq)
+            .collect();
+        assert_eq!(all, (1..=2500).collect::<Vec<u64>>());
+        assert_eq!(Rows::new(&session, &store, 1001).count(), 1001);
+        assert_eq!(Rows::new(&session, &store, 9999).count(), 2500);
+        assert_eq!(Rows::new(&session, &store, 0).count(), 0);
+    }
+}

@@ -1,0 +1,23 @@
+//! The log: to standard error, for a collector or for people.
+
+use std::io;
+
+use anyhow::{Context, Result, anyhow};
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::LogFormat;
+
+/// Begins to log what the filter lets through.
+pub(super) fn start(format: LogFormat, filter: &str) -> Result<()> {
+    let filter = EnvFilter::try_new(filter).with_context(|| {
+        format!("failed to read the log filter {filter:?}; write one as info or leasehold=debug")
+    })?;
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr);
+    let started = match format {
+        LogFormat::Json => log.json().try_init(),
+        LogFormat::Text => log.try_init(),
+    };
+    started.map_err(|error| anyhow!("failed to start the log: {error}"))
+}

@@ -1,0 +1,160 @@
+//! Printing: tables, JSON, CSV. Pages are `leasehold statement`'s alone.
+
+use std::{
+    env, fs,
+    io::{self, IsTerminal, Write},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, bail};
+use leasehold_export::{
+    csv_rows::{self, ByteOrderMark},
+    sheet::{Align, Column, Sheet},
+    table,
+};
+use serde::Serialize;
+
+use crate::cli::Format;
+
+/// Prints a document: its sheet for people and spreadsheets, itself for programs.
+pub fn show<T: Serialize + ?Sized>(
+    document: &T,
+    sheet: &Sheet,
+    format: Format,
+    out: &mut dyn Write,
+) -> Result<()> {
+    match format {
+        Format::Table => table::write(sheet, terminal_width(), out)?,
+        Format::Csv => csv_rows::write(sheet, ByteOrderMark::With, out)?,
+        Format::Json => json(document, out)?,
+        Format::Html => bail!(
+            "failed to print a page: only `leasehold statement` has one; use -o table, -o csv or -o json"
+        ),
+    }
+    Ok(())
+}
+
+/// Prints a document for programs.
+pub fn json<T: Serialize + ?Sized>(document: &T, out: &mut dyn Write) -> Result<()> {
+    serde_json::to_writer_pretty(&mut *out, document).context("failed to print JSON")?;
+    writeln!(out)?;
+    Ok(())
+}
+
+/// Writes to the file as a whole, so that a failure leaves no half of it; without a file to `out`.
+pub fn write_whole(bytes: &[u8], file: Option<&Path>, out: &mut dyn Write) -> Result<()> {
+    let Some(file) = file else {
+        out.write_all(bytes)?;
+        return Ok(());
+    };
+    let part = part_of(file);
+    fs::write(&part, bytes).with_context(|| format!("failed to write {}", part.display()))?;
+    complete(&part, file)
+}
+
+/// The name under which a file is written until it is complete.
+pub fn part_of(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".part");
+    name.into()
+}
+
+/// Gives a complete file its name.
+pub fn complete(part: &Path, file: &Path) -> Result<()> {
+    fs::rename(part, file).with_context(|| {
+        format!(
+            "failed to give {} its name {}",
+            part.display(),
+            file.display()
+        )
+    })
+}
+
+/// Says something to a person, beside what is printed.
+pub fn remark(text: &str) {
+    // standard error may be closed; what is printed does not depend on it
+    drop(writeln!(io::stderr().lock(), "{text}"));
+}
+
+/// A column of text.
+pub const fn text(key: &'static str, title: &'static str) -> Column {
+    Column {
+        key,
+        title,
+        align: Align::Left,
+    }
+}
+
+/// A column of numbers.
+pub const fn number(key: &'static str, title: &'static str) -> Column {
+    Column {
+        key,
+        title,
+        align: Align::Right,
+    }
+}
+
+/// The width that the shell tells, if the table goes to a terminal.
+fn terminal_width() -> Option<u16> {
+    if !io::stdout().is_terminal() {
+        return None;
+    }
+    env::var("COLUMNS")
+        .ok()?
+        .parse()
+        .ok()
+        .filter(|width| *width >= 40)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sheet() -> Sheet {
+        Sheet {
+            columns: vec![text("item", "目录项"), number("gross", "应收")],
+            rows: vec![vec!["vcpu-x86".to_owned(), "46.00".to_owned()]],
+            total: None,
+            notes: vec!["a note".to_owned()],
+        }
+    }
+
+    fn shown(format: Format) -> Result<String> {
+        let mut out = Vec::new();
+        show(&["document"], &sheet(), format, &mut out)?;
+        Ok(String::from_utf8(out)?)
+    }
+
+    #[test]
+    fn a_document_is_a_table_for_people_and_itself_for_programs() {
+        let table = shown(Format::Table).unwrap();
+        assert!(
+            table.contains("vcpu-x86") && table.contains("a note"),
+            "{table}"
+        );
+        assert_eq!(shown(Format::Json).unwrap(), "[\n  \"document\"\n]\n");
+        let csv = shown(Format::Csv).unwrap();
+        assert_eq!(csv, "\u{feff}目录项 item,应收 gross\nvcpu-x86,46.00\n");
+    }
+
+    #[test]
+    fn a_page_is_refused_with_what_to_do() {
+        let error = shown(Format::Html).unwrap_err().to_string();
+        assert!(
+            error.contains("leasehold statement") && error.contains("-o csv"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_file_is_written_under_its_name_and_leaves_no_part() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("focus.csv");
+        let mut out = Vec::new();
+        write_whole(b"a,b\n", Some(&file), &mut out).unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"a,b\n");
+        assert!(out.is_empty() && !part_of(&file).exists());
+        write_whole(b"a,b\n", None, &mut out).unwrap();
+        assert_eq!(out, b"a,b\n");
+    }
+}
