@@ -351,7 +351,7 @@ Example:
 
 Fill in what is empty, then apply the file as a user of the accredited agency.")]
 pub struct AppraiseArgs {
-    /// Name of the HardwareContribution.
+    /// Name of the contribution of hardware.
     pub name: String,
 }
 
@@ -418,7 +418,7 @@ pub struct OperatorArgs {
     /// How the log is written to standard error.
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub log_format: LogFormat,
-    /// What is logged, in the notation of RUST_LOG.
+    /// What is logged, in the notation of `RUST_LOG`.
     #[arg(
         long,
         value_name = "FILTER",

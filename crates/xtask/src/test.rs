@@ -99,6 +99,8 @@ fn doc(_: &mut Out) -> Result<()> {
 }
 
 fn tests(environment: Option<&Focus>) -> Result<()> {
+    // the end-to-end tests run the program itself, which `cargo test` does not build for them
+    stream(&mut cargo(["build", "--locked", "--package", "leasehold"])?)?;
     let mut command = cargo(["test", "--workspace", "--locked"])?;
     if let Some(focus) = environment {
         command.env("LEASEHOLD_FOCUS_PYTHON", &focus.python);

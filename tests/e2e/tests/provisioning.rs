@@ -112,8 +112,6 @@ mod provisioning {
             .see("the split that was asked for", LONG, async || {
                 let (prod, test) =
                     (processors(&office, "prod").await?, processors(&office, "test").await?);
-                // read one after the other, so a receiver may be seen grown beside a donor seen
-                // before it shrank; the donor is read first and only shrinks
                 if (prod, test) == ((1_000, 1_000), (9_000, 9_000)) {
                     return Ok(());
                 }
@@ -151,7 +149,7 @@ mod provisioning {
             let test = [("vcpu-x86", test)];
             office.manifest("oa", lease, &[("prod", &prod), ("test", &test)]).unwrap()
         };
-        office.lease(&with("8", "0")).await.unwrap();
+        office.lease(&with("7", "1")).await.unwrap();
         let pod = leasehold_testkit::manifests::pod("shrink--prod", "busy", "5", "1Gi", None);
         office.staff.create(&pod).await.unwrap();
         office
@@ -243,7 +241,8 @@ mod provisioning {
         office.staff.kubectl(&annotate, "").await.unwrap().ok().unwrap();
         leasehold_testkit::eventually("another round of the operator", LONG, async || {
             let now = count().await?;
-            if now > before { Ok(()) } else { Err(format!("{now} rounds")) }
+            // fewer after a restart of the operator, which looks at everything again too
+            if now != before { Ok(()) } else { Err(format!("{now} rounds")) }
         })
         .await
         .unwrap();

@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
     derive = "PartialEq",
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Request", type_ = "integer", json_path = ".status.request.number"),
-    printcolumn(name = "Waits for", type_ = "string", json_path = ".status.request.waitingFor"),
+    printcolumn(name = "Waits for", type_ = "string", json_path = ".status.request.waitingFor[0]"),
     printcolumn(name = "Monthly", type_ = "string", json_path = ".status.quotation.monthly"),
     printcolumn(name = "So far", type_ = "string", json_path = ".status.period.grossSoFar"),
     printcolumn(name = "Used", type_ = "string", json_path = ".status.used"),

@@ -181,7 +181,9 @@ pub async fn observe(tenancy: &Tenancy, context: &Context) -> Result<Outcome, Er
     let now = context.now();
     let policy = ledger_policy(&policy_object.spec)
         .map_err(|error| Error::understand("CloudPolicy default", error))?;
-    let Some(catalogue) = prices.catalogue.clone() else {
+    let provider = cloudlet.spec.provider.as_str();
+    let published = prices.books.iter().any(|book| book.provider == provider);
+    let Some(catalogue) = prices.catalogue.clone().filter(|_| published) else {
         return Ok(Outcome::Waits(vec![format!(
             "no price book of provider {} is published; finance loads one and a second person publishes it",
             cloudlet.spec.provider

@@ -80,6 +80,8 @@ pub async fn run(arguments: &OperatorArgs, common: &Common) -> Result<()> {
     tracing::info!("ready");
 
     let outcome = tokio::select! {
+        // parts that end because they were asked to must not be taken for broken ones
+        biased;
         () = shutdown.wait() => Ok(()),
         ended = tasks.join_next() => Err(unexpected(ended)),
         ended = caches.join_next() => Err(unexpected(ended.map(|ended| ended.map(|()| "a cache")))),
