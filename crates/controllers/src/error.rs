@@ -28,6 +28,10 @@ pub enum Error {
 
 impl Error {
     /// An error about something recorded that cannot be understood.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "it is handed the error in `map_err`"
+    )]
     pub fn understand(what: impl Into<String>, why: impl ToString) -> Self {
         Self::Understand {
             what: what.into(),

@@ -25,13 +25,18 @@ pub struct Write {
 /// Reads the log from the beginning.
 pub fn read(log: &Path) -> Result<Vec<Write>, Failure> {
     let text = fs::read_to_string(log).map_err(Failure::file(log))?;
-    Ok(text.lines().filter_map(|line| parse(line)).collect())
+    Ok(text.lines().filter_map(parse).collect())
 }
 
 /// The write in one line. The last line may be cut short: the server is writing it.
 fn parse(line: &str) -> Option<Write> {
     let event: Value = serde_json::from_str(line).ok()?;
-    let text = |path: &str| event.pointer(path).and_then(Value::as_str).unwrap_or_default();
+    let text = |path: &str| {
+        event
+            .pointer(path)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    };
     let carried_out = event
         .pointer("/responseStatus/code")
         .and_then(Value::as_u64)
@@ -70,7 +75,10 @@ mod tests {
         let write = parse(&line(200, "/apis/x")).unwrap();
         assert_eq!((write.user.as_str(), write.verb.as_str()), ("a", "patch"));
         assert_eq!(write.resource, "tenancies/status");
-        assert_eq!((write.namespace.as_str(), write.name.as_str()), ("dept-edu", "oa"));
+        assert_eq!(
+            (write.namespace.as_str(), write.name.as_str()),
+            ("dept-edu", "oa")
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@ use tokio::io::AsyncWriteExt as _;
 use crate::Failure;
 
 /// How long a command may take: as long as the slowest export on a busy machine.
-const BOUND: Duration = Duration::from_secs(180);
+const BOUND: Duration = Duration::from_mins(3);
 
 /// A command that has ended.
 #[derive(Clone, Debug)]
@@ -32,7 +32,11 @@ impl Ran {
 
     /// Itself, if it ended with 0.
     pub fn ok(self) -> Result<Self, Failure> {
-        if self.is_ok() { Ok(self) } else { Err(self.unexpected("it should succeed")) }
+        if self.is_ok() {
+            Ok(self)
+        } else {
+            Err(self.unexpected("it should succeed"))
+        }
     }
 
     /// Itself, if it failed and said `reason`, in whatever lines.
@@ -73,7 +77,10 @@ impl Ran {
 /// Runs a command to its end, with `input` as its standard input.
 pub async fn run(command: Command, input: &str) -> Result<Ran, Failure> {
     let line = line_of(&command);
-    let failed = |source| Failure::Start { command: line.clone(), source };
+    let failed = |source| Failure::Start {
+        command: line.clone(),
+        source,
+    };
     let mut child = tokio::process::Command::from(command)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -87,7 +94,10 @@ pub async fn run(command: Command, input: &str) -> Result<Ran, Failure> {
     }
     let ended = tokio::time::timeout(BOUND, child.wait_with_output()).await;
     let Ok(output) = ended else {
-        return Err(Failure::Hung { command: line, bound: BOUND });
+        return Err(Failure::Hung {
+            command: line,
+            bound: BOUND,
+        });
     };
     let output = output.map_err(failed)?;
     Ok(Ran {
@@ -100,7 +110,11 @@ pub async fn run(command: Command, input: &str) -> Result<Ran, Failure> {
 
 fn line_of(command: &Command) -> String {
     let program = std::path::Path::new(command.get_program());
-    let mut line = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut line = program
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     for argument in command.get_args() {
         line.push(' ');
         line.push_str(&argument.to_string_lossy());
@@ -121,7 +135,10 @@ mod tests {
     #[tokio::test]
     async fn input_output_errors_and_the_exit_code_are_kept_apart() {
         let ran = run(shell("cat; echo no >&2; exit 3"), "yes").await.unwrap();
-        assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (Some(3), "yes", "no\n"));
+        assert_eq!(
+            (ran.code, ran.stdout.as_str(), ran.stderr.as_str()),
+            (Some(3), "yes", "no\n")
+        );
         assert!(ran.clone().refused("no").is_ok());
         assert!(ran.clone().refused("yes").is_err());
         assert!(ran.clone().with_code(3).is_ok());

@@ -56,7 +56,9 @@ pub enum Failure {
         bound: Duration,
     },
     /// A command failed that should succeed, or the other way round.
-    #[error("failed: {expected}, but `{command}` ended with {code:?}\nstdout: {stdout}\nstderr: {stderr}")]
+    #[error(
+        "failed: {expected}, but `{command}` ended with {code:?}\nstdout: {stdout}\nstderr: {stderr}"
+    )]
     Command {
         /// What should have happened.
         expected: String,

@@ -3,7 +3,7 @@
 //! [`Rig::shared`] gives the one control plane of a test binary, with the chart installed by Helm and
 //! its policies in force. [`Rig::user`] gives people of their own: each has a client certificate and
 //! the rights that the chart gives to its role, no more. [`OperatorProcess`] is the program as it is
-//! built, run with a token of the chart's ServiceAccount. [`eventually`] is how a test waits: for a
+//! built, run with a token of the chart's `ServiceAccount`. [`eventually`] is how a test waits: for a
 //! condition, never for a time.
 //!
 //! Invariants:

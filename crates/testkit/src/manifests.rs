@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use leasehold_kit::clock::{Clock as _, SystemClock};
+use leasehold_kit::{Clock as _, SystemClock};
 use leasehold_ledger::time::{LocalDate, Second, Zone};
 use serde_json::{Value, json};
 
@@ -29,7 +29,9 @@ impl Days {
     pub fn now() -> Result<Self, Failure> {
         let zone =
             Zone::parse("Asia/Shanghai").map_err(|error| Failure::Calendar(error.to_string()))?;
-        Ok(Self { today: zone.date_of(Second::from_timestamp(SystemClock::new().now())) })
+        Ok(Self {
+            today: zone.date_of(Second::from_timestamp(SystemClock::new().now())),
+        })
     }
 
     /// First day of the term: of this month.
@@ -43,10 +45,13 @@ impl Days {
     }
 
     /// A text of the examples with its days moved, so that tests pass in any year.
-    fn moved(&self, text: &str) -> String {
+    fn moved(self, text: &str) -> String {
         text.replace(TERM_FROM, &self.term_from().to_string())
             .replace(TERM_THROUGH, &self.term_through().to_string())
-            .replace(PRICES_THROUGH, &self.term_through().add_months(2).to_string())
+            .replace(
+                PRICES_THROUGH,
+                &self.term_through().add_months(2).to_string(),
+            )
             .replace(ARRIVAL, &self.today.to_string())
     }
 }
@@ -56,9 +61,13 @@ impl Days {
 pub fn example(file: &str, contribution_uid: &str) -> Result<Vec<Value>, Failure> {
     let path = rig::repository().join("examples").join(file);
     let text = fs::read_to_string(&path).map_err(Failure::file(&path))?;
-    let text = Days::now()?.moved(&text).replace(CONTRIBUTION_UID, contribution_uid);
-    serde_saphyr::from_multiple(&text)
-        .map_err(|error| Failure::Manifest { path, message: error.to_string() })
+    let text = Days::now()?
+        .moved(&text)
+        .replace(CONTRIBUTION_UID, contribution_uid);
+    serde_saphyr::from_multiple(&text).map_err(|error| Failure::Manifest {
+        path,
+        message: error.to_string(),
+    })
 }
 
 /// A department whose staff is [`User::Department`](crate::User::Department) of the same code.
@@ -93,13 +102,17 @@ pub fn tenancy(
     namespaces: &[Share<'_>],
 ) -> Result<Value, Failure> {
     let days = Days::now()?;
-    let lease: Vec<Value> =
-        lease.iter().map(|(item, quantity)| json!({"item": item, "quantity": quantity})).collect();
+    let lease: Vec<Value> = lease
+        .iter()
+        .map(|(item, quantity)| json!({"item": item, "quantity": quantity}))
+        .collect();
     let namespaces: Vec<Value> = namespaces
         .iter()
         .map(|(short, share)| {
-            let share: serde_json::Map<String, Value> =
-                share.iter().map(|(item, part)| ((*item).to_owned(), json!(part))).collect();
+            let share: serde_json::Map<String, Value> = share
+                .iter()
+                .map(|(item, part)| ((*item).to_owned(), json!(part)))
+                .collect();
             json!({"name": short, "share": share})
         })
         .collect();
@@ -215,13 +228,7 @@ pub fn node(name: &str, serial: &str, system_uuid: &str) -> Value {
 
 /// A pod that the Pod Security level `restricted` lets in, with equal requests and limits. With
 /// `lifetime` it ends by itself after so many seconds.
-pub fn pod(
-    namespace: &str,
-    name: &str,
-    cpu: &str,
-    memory: &str,
-    lifetime: Option<u32>,
-) -> Value {
+pub fn pod(namespace: &str, name: &str, cpu: &str, memory: &str, lifetime: Option<u32>) -> Value {
     let annotations = match lifetime {
         Some(seconds) => json!({"kwok.leasehold.dev/lifetime": seconds.to_string()}),
         None => json!({}),
@@ -255,7 +262,10 @@ pub fn office(code: &str) -> String {
 }
 
 fn paper() -> String {
-    format!("sha256:{}", "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752")
+    format!(
+        "sha256:{}",
+        "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752"
+    )
 }
 
 #[cfg(test)]
@@ -268,7 +278,9 @@ mod tests {
 
     #[test]
     fn the_days_of_the_examples_move_with_today() {
-        let days = Days { today: LocalDate::new(2028, 2, 29).unwrap() };
+        let days = Days {
+            today: LocalDate::new(2028, 2, 29).unwrap(),
+        };
         let text = format!("{TERM_FROM} {TERM_THROUGH} {PRICES_THROUGH} {ARRIVAL} 2024-02-20");
         assert_eq!(
             days.moved(&text),
@@ -305,13 +317,25 @@ mod tests {
         assert_eq!(&*typed.spec.lease[0].quantity, "8");
         assert_eq!(&*typed.spec.namespaces[0].share["vcpu-x86"], "4");
         let offered = contribution("edu", "s", &["SN0001"]);
-        let _: HardwareContribution = serde_json::from_value(offered).unwrap();
-        let of = Contributed { code: "edu", name: "s", uid: "u" };
-        let _: Appraisal =
-            serde_json::from_value(appraisal(of, "s-1", &[("SN0001", "1.00")]).unwrap()).unwrap();
-        let _: HandoverReceipt =
-            serde_json::from_value(receipt(of, "s", &[("SN0001", "n")]).unwrap()).unwrap();
-        let _: Department = serde_json::from_value(department("edu", "教育局")).unwrap();
-        let _: InformationSystem = serde_json::from_value(system("edu", "oa")).unwrap();
+        drop(serde_json::from_value::<HardwareContribution>(offered).unwrap());
+        let of = Contributed {
+            code: "edu",
+            name: "s",
+            uid: "u",
+        };
+        drop(
+            serde_json::from_value::<Appraisal>(
+                appraisal(of, "s-1", &[("SN0001", "1.00")]).unwrap(),
+            )
+            .unwrap(),
+        );
+        drop(
+            serde_json::from_value::<HandoverReceipt>(
+                receipt(of, "s", &[("SN0001", "n")]).unwrap(),
+            )
+            .unwrap(),
+        );
+        drop(serde_json::from_value::<Department>(department("edu", "教育局")).unwrap());
+        drop(serde_json::from_value::<InformationSystem>(system("edu", "oa")).unwrap());
     }
 }

@@ -31,11 +31,14 @@ pub struct OperatorOptions {
 impl OperatorOptions {
     /// With a ledger at `db`, logging what matters in a test.
     pub fn with_ledger(db: PathBuf) -> Self {
-        Self { db, log: "info,leasehold=debug".to_owned() }
+        Self {
+            db,
+            log: "info,leasehold=debug".to_owned(),
+        }
     }
 }
 
-/// A running operator with the rights of the chart's ServiceAccount. It ends with the test's process.
+/// A running operator with the rights of the chart's `ServiceAccount`. It ends with the test's process.
 pub struct OperatorProcess {
     group: Group,
     process: Process,
@@ -55,7 +58,15 @@ impl OperatorProcess {
         let group = Group::new(None)?;
         let address = free_address()?;
         let process = spawn(&group, &program, &kubeconfig, &options, &log, address)?;
-        let mut operator = Self { group, process, program, kubeconfig, options, log, address };
+        let mut operator = Self {
+            group,
+            process,
+            program,
+            kubeconfig,
+            options,
+            log,
+            address,
+        };
         operator.await_ready().await?;
         Ok(operator)
     }
@@ -135,20 +146,31 @@ impl OperatorProcess {
             }
         })
         .await;
-        if ended { Err(Failure::OperatorEnded(self.tail())) } else { ready }
+        if ended {
+            Err(Failure::OperatorEnded(self.tail()))
+        } else {
+            ready
+        }
     }
 
     fn signal(&self, signal: &str) -> Result<(), Failure> {
         let process = self.process.id().to_string();
         let script = "kill -s \"$0\" -- \"$1\"";
-        let failed = |source| Failure::Start { command: format!("kill -s {signal}"), source };
+        let failed = |source| Failure::Start {
+            command: format!("kill -s {signal}"),
+            source,
+        };
         let ended = Command::new("/bin/sh")
             .args(["-c", script, signal, &process])
             .stdin(Stdio::null())
             .stderr(Stdio::null())
             .status()
             .map_err(failed)?;
-        if ended.success() { Ok(()) } else { Err(Failure::OperatorEnded(self.tail())) }
+        if ended.success() {
+            Ok(())
+        } else {
+            Err(Failure::OperatorEnded(self.tail()))
+        }
     }
 }
 
@@ -166,7 +188,7 @@ fn spawn(
         "operator".to_owned(),
         "--db".to_owned(),
         options.db.display().to_string(),
-        "--operator-namespace".to_owned(),
+        "--namespace".to_owned(),
         NAMESPACE.to_owned(),
         "--listen".to_owned(),
         address.to_string(),
@@ -181,7 +203,9 @@ fn spawn(
 /// A port that nobody uses now; each start takes another, because the old one may be held for a while.
 fn free_address() -> Result<SocketAddr, Failure> {
     let failed = Failure::file("a port of 127.0.0.1");
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|held| held.local_addr()).map_err(failed)
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .and_then(|held| held.local_addr())
+        .map_err(failed)
 }
 
 async fn fetch(address: SocketAddr, page: &str) -> Result<String, String> {
@@ -200,16 +224,25 @@ async fn fetch(address: SocketAddr, page: &str) -> Result<String, String> {
     };
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
     let status = head.split_whitespace().nth(1).unwrap_or_default();
-    if status == "200" { Ok(body.to_owned()) } else { Err(format!("{page}: {status} {body}")) }
+    if status == "200" {
+        Ok(body.to_owned())
+    } else {
+        Err(format!("{page}: {status} {body}"))
+    }
 }
 
 fn copy_all(db: &Path, folder: &Path) -> Result<PathBuf, Failure> {
     fs::create_dir_all(folder).map_err(Failure::file(folder))?;
-    let name = db.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = db
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     for suffix in ["", "-wal"] {
         let from = db.with_file_name(format!("{name}{suffix}"));
         if from.exists() {
-            fs::copy(&from, folder.join(format!("{name}{suffix}"))).map_err(Failure::file(&from))?;
+            fs::copy(&from, folder.join(format!("{name}{suffix}")))
+                .map_err(Failure::file(&from))?;
         }
     }
     Ok(folder.join(name))
@@ -246,7 +279,10 @@ mod tests {
         fs::write(folder.join("ledger.db-wal"), "b").unwrap();
         let copy = copy_all(&db, &folder.join("copy")).unwrap();
         assert_eq!(fs::read_to_string(&copy).unwrap(), "a");
-        assert_eq!(fs::read_to_string(copy.with_file_name("ledger.db-wal")).unwrap(), "b");
+        assert_eq!(
+            fs::read_to_string(copy.with_file_name("ledger.db-wal")).unwrap(),
+            "b"
+        );
         fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -41,14 +41,21 @@ impl Rig {
     /// start, every test that asks fails with the reason.
     pub async fn shared() -> Result<&'static Self, Failure> {
         let started = SHARED.get_or_init(|| async {
-            Self::start().await.map_err(|failure| format!("{failure:?}"))
+            Self::start()
+                .await
+                .map_err(|failure| format!("{failure:?}"))
         });
-        started.await.as_ref().map_err(|reason| Failure::Shared(reason.clone()))
+        started
+            .await
+            .as_ref()
+            .map_err(|reason| Failure::Shared(reason.clone()))
     }
 
     async fn start() -> Result<Self, Failure> {
         let starting = tokio::task::spawn_blocking(|| ControlPlane::start(Options::for_tests()));
-        let plane = starting.await.map_err(|error| Failure::Shared(error.to_string()))??;
+        let plane = starting
+            .await
+            .map_err(|error| Failure::Shared(error.to_string()))??;
         let dir = plane.dir().to_owned();
         let rig = Self {
             binaries: plane.binaries().clone(),
@@ -66,7 +73,11 @@ impl Rig {
     async fn install(&self) -> Result<(), Failure> {
         let root = repository();
         let chart = root.join("charts").join("leasehold").display().to_string();
-        let values = root.join("examples").join("values.yaml").display().to_string();
+        let values = root
+            .join("examples")
+            .join("values.yaml")
+            .display()
+            .to_string();
         self.helm(&[
             "upgrade",
             "--install",
@@ -98,15 +109,29 @@ impl Rig {
     async fn await_policies(&self, admin: &Session) -> Result<(), Failure> {
         for (manifest, rule) in probes() {
             eventually(&format!("rule {rule} in force"), LONG, async || {
-                let ran = admin.dry_create(&manifest).await.map_err(|f| format!("{f:?}"))?;
+                let ran = admin
+                    .dry_create(&manifest)
+                    .await
+                    .map_err(|f| format!("{f:?}"))?;
                 let in_force = !ran.is_ok() && ran.stderr.contains(&format!("rule {rule}:"));
-                if in_force { Ok(()) } else { Err(format!("{ran:?}")) }
+                if in_force {
+                    Ok(())
+                } else {
+                    Err(format!("{ran:?}"))
+                }
             })
             .await?;
         }
         eventually("stamps on new objects", LONG, async || {
-            let ran = admin.dry_create(&price_book()).await.map_err(|f| format!("{f:?}"))?;
-            if ran.is_ok() { Ok(()) } else { Err(format!("{ran:?}")) }
+            let ran = admin
+                .dry_create(&price_book())
+                .await
+                .map_err(|f| format!("{f:?}"))?;
+            if ran.is_ok() {
+                Ok(())
+            } else {
+                Err(format!("{ran:?}"))
+            }
         })
         .await
     }
@@ -142,18 +167,33 @@ impl Rig {
         Ok(path)
     }
 
-    /// A session with a token of the chart's ServiceAccount: what the operator may do, and no more.
+    /// A session with a token of the chart's `ServiceAccount`: what the operator may do, and no more.
     pub async fn service_account(&self) -> Result<Session, Failure> {
         let path = self.operator_kubeconfig().await?;
         Session::open(SERVICE_ACCOUNT.to_owned(), path, self.binaries.clone()).await
     }
 
-    /// A kubeconfig with a fresh token of the chart's ServiceAccount and nothing of the administrator.
+    /// A kubeconfig with a fresh token of the chart's `ServiceAccount` and nothing of the administrator.
     pub async fn operator_kubeconfig(&self) -> Result<PathBuf, Failure> {
         let admin = self.user(User::Admin).await?;
-        let token = ["create", "token", "leasehold", "--namespace", NAMESPACE, TOKEN];
+        let token = [
+            "create",
+            "token",
+            "leasehold",
+            "--namespace",
+            NAMESPACE,
+            TOKEN,
+        ];
         let token = admin.kubectl(&token, "").await?.ok()?;
-        let view = ["config", "view", "--raw", "--flatten", "--minify", "-o", "json"];
+        let view = [
+            "config",
+            "view",
+            "--raw",
+            "--flatten",
+            "--minify",
+            "-o",
+            "json",
+        ];
         let mut config: Value = admin.kubectl(&view, "").await?.ok()?.json()?;
         if let Some(user) = config.pointer_mut("/users/0/user") {
             *user = json!({"token": token.stdout.trim()});
@@ -196,7 +236,11 @@ pub(crate) fn program() -> Result<PathBuf, Failure> {
         folder = folder.parent().unwrap_or(folder);
     }
     let program = folder.join("leasehold");
-    if program.is_file() { Ok(program) } else { Err(Failure::NotBuilt(program)) }
+    if program.is_file() {
+        Ok(program)
+    } else {
+        Err(Failure::NotBuilt(program))
+    }
 }
 
 /// What each kind of policy must refuse, to the administrator too.
@@ -263,7 +307,10 @@ mod tests {
 
     #[test]
     fn the_repository_is_where_the_chart_is() {
-        let chart = repository().join("charts").join("leasehold").join("Chart.yaml");
+        let chart = repository()
+            .join("charts")
+            .join("leasehold")
+            .join("Chart.yaml");
         assert!(chart.is_file(), "{}", chart.display());
     }
 }

@@ -40,7 +40,12 @@ impl Session {
             .await
             .map_err(wrong)?;
         let client = Client::try_from(config).map_err(call("make a client"))?;
-        Ok(Self { name, kubeconfig, binaries, client })
+        Ok(Self {
+            name,
+            kubeconfig,
+            binaries,
+            client,
+        })
     }
 
     /// The user's name, as the API server sees it.
@@ -65,7 +70,8 @@ impl Session {
 
     /// Tries `kubectl apply` of one manifest.
     pub async fn try_apply(&self, manifest: &Value) -> Result<Ran, Failure> {
-        self.kubectl(&["apply", "-f", "-"], &manifest.to_string()).await
+        self.kubectl(&["apply", "-f", "-"], &manifest.to_string())
+            .await
     }
 
     /// `kubectl apply` of one manifest, which must succeed.
@@ -75,7 +81,8 @@ impl Session {
 
     /// Tries `kubectl create` of one manifest.
     pub async fn try_create(&self, manifest: &Value) -> Result<Ran, Failure> {
-        self.kubectl(&["create", "-f", "-"], &manifest.to_string()).await
+        self.kubectl(&["create", "-f", "-"], &manifest.to_string())
+            .await
     }
 
     /// `kubectl create` of one manifest, which must succeed.
@@ -106,7 +113,10 @@ impl Session {
     /// Runs leasehold's command line; whether it succeeded is for the caller to look at.
     pub async fn leasehold(&self, arguments: &[&str]) -> Result<Ran, Failure> {
         let mut command = std::process::Command::new(rig::program()?);
-        command.arg("--kubeconfig").arg(&self.kubeconfig).args(arguments);
+        command
+            .arg("--kubeconfig")
+            .arg(&self.kubeconfig)
+            .args(arguments);
         run(command, "").await
     }
 
@@ -116,7 +126,11 @@ impl Session {
         K: Resource<DynamicType = ()> + DeserializeOwned,
     {
         let what = format!("read {} {name}", K::kind(&()));
-        let found = self.api::<K>(place).get_opt(name).await.map_err(call(what))?;
+        let found = self
+            .api::<K>(place)
+            .get_opt(name)
+            .await
+            .map_err(call(what))?;
         found.map(typed::<K>).transpose()
     }
 
@@ -138,7 +152,11 @@ impl Session {
         K: Resource<DynamicType = ()> + DeserializeOwned,
     {
         let what = format!("list {}", K::plural(&()));
-        let list = self.api::<K>(place).list(&Default::default()).await.map_err(call(what))?;
+        let list = self
+            .api::<K>(place)
+            .list(&Default::default())
+            .await
+            .map_err(call(what))?;
         list.items.into_iter().map(typed::<K>).collect()
     }
 
@@ -154,11 +172,20 @@ impl Session {
 fn typed<K: Resource<DynamicType = ()> + DeserializeOwned>(
     object: DynamicObject,
 ) -> Result<K, Failure> {
-    let what = format!("{} {}", K::kind(&()), object.metadata.name.as_deref().unwrap_or_default());
-    serde_json::to_value(object).and_then(serde_json::from_value).map_err(Failure::json(what))
+    let what = format!(
+        "{} {}",
+        K::kind(&()),
+        object.metadata.name.as_deref().unwrap_or_default()
+    );
+    serde_json::to_value(object)
+        .and_then(serde_json::from_value)
+        .map_err(Failure::json(what))
 }
 
 fn call(what: impl Into<String>) -> impl FnOnce(kube::Error) -> Failure {
     let what = what.into();
-    move |source| Failure::Call { what, source: Box::new(source) }
+    move |source| Failure::Call {
+        what,
+        source: Box::new(source),
+    }
 }

@@ -43,7 +43,11 @@ mod tests {
         let mut asked = 0;
         let value = eventually("the third time", LONG, async || {
             asked += 1;
-            if asked < 3 { Err(format!("asked {asked} times")) } else { Ok(asked) }
+            if asked < 3 {
+                Err(format!("asked {asked} times"))
+            } else {
+                Ok(asked)
+            }
         });
         assert_eq!(value.await.unwrap(), 3);
     }

@@ -1,6 +1,6 @@
 //! `cargo xtask demo`: the whole way of one department, as the people concerned would go it.
 //!
-//! Nothing is staged: the chart is installed by Helm, the operator runs with its ServiceAccount's
+//! Nothing is staged: the chart is installed by Helm, the operator runs with its `ServiceAccount`'s
 //! token, and every command is run, and shown, as the person whose it is. The manifests are those
 //! of `examples/`. A month is played in a minute.
 
@@ -43,16 +43,21 @@ pub fn run(args: &Args) -> Result<()> {
     let started = Instant::now();
     let folder = root()?.join("target").join("demo");
     let site = Site::open(args.kubeconfig.as_deref(), &folder, program, &mut out)?;
-    let mut scene = Scene::new(site, out)?;
+    let mut scene = Scene::new(site, out);
     let played = story::play(&mut scene);
     if played.is_err() {
-        scene.say(format_args!("\nthe operator's last lines:\n{}", scene.site().operator_tail()))?;
+        scene.say(format_args!(
+            "\nthe operator's last lines:\n{}",
+            scene.site().operator_tail()
+        ))?;
     }
     played?;
     scene.say(format_args!("\nplayed in {}", duration(started.elapsed())))?;
     if args.keep {
         story::linger(&mut scene)?;
-        io::stdin().read_line(&mut String::new()).context("failed to wait for Enter")?;
+        io::stdin()
+            .read_line(&mut String::new())
+            .context("failed to wait for Enter")?;
     }
     scene.end();
     Ok(())

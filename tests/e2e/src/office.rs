@@ -24,22 +24,44 @@ pub struct Office {
 impl Office {
     /// Waits until the department's staff may work in its office namespace.
     pub async fn open(stage: &'static Stage, code: &str) -> Result<Self, Failure> {
-        let (place, staff) =
-            (manifests::office(code), stage.user(User::Department(code)).await?);
-        let question =
-            ["auth", "can-i", "create", "tenancies.tenancy.leasehold.dev", "-n", &place];
+        let (place, staff) = (
+            manifests::office(code),
+            stage.user(User::Department(code)).await?,
+        );
+        let question = [
+            "auth",
+            "can-i",
+            "create",
+            "tenancies.tenancy.leasehold.dev",
+            "-n",
+            &place,
+        ];
         stage
             .see("rights of the department's staff", LONG, async || {
-                let ran = staff.kubectl(&question, "").await.map_err(|f| format!("{f:?}"))?;
-                if ran.is_ok() { Ok(()) } else { Err(format!("{ran:?}")) }
+                let ran = staff
+                    .kubectl(&question, "")
+                    .await
+                    .map_err(|f| format!("{f:?}"))?;
+                if ran.is_ok() {
+                    Ok(())
+                } else {
+                    Err(format!("{ran:?}"))
+                }
             })
             .await?;
-        Ok(Self { stage, code: code.to_owned(), place, staff })
+        Ok(Self {
+            stage,
+            code: code.to_owned(),
+            place,
+            staff,
+        })
     }
 
     /// Registers the system `oa`.
     pub async fn system(&self) -> Result<(), Failure> {
-        self.staff.apply(&manifests::system(&self.code, "oa")).await?;
+        self.staff
+            .apply(&manifests::system(&self.code, "oa"))
+            .await?;
         Ok(())
     }
 
@@ -58,14 +80,19 @@ impl Office {
     pub async fn lease(&self, manifest: &Value) -> Result<Tenancy, Failure> {
         self.system().await?;
         self.staff.apply(manifest).await?;
-        let name = manifest.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+        let name = manifest
+            .pointer("/metadata/name")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         self.approve(name, 1).await?;
         self.phase(name, Phase::Active).await
     }
 
     /// The approval of a tenancy's request, once it is there.
     pub async fn asked(&self, name: &str, request: u32) -> Result<Approval, Failure> {
-        self.stage.inbox(SubjectOfDecision::Tenancy, name, request, Some(&self.place)).await
+        self.stage
+            .inbox(SubjectOfDecision::Tenancy, name, request, Some(&self.place))
+            .await
     }
 
     /// Has the office approve a tenancy's request.
@@ -78,7 +105,10 @@ impl Office {
     pub async fn phase(&self, name: &str, phase: Phase) -> Result<Tenancy, Failure> {
         let what = format!("tenancy {name} in phase {phase:?}");
         self.when(name, &what, |tenancy| {
-            tenancy.status.as_ref().is_some_and(|status| status.phase == phase)
+            tenancy
+                .status
+                .as_ref()
+                .is_some_and(|status| status.phase == phase)
         })
         .await
     }
@@ -93,7 +123,11 @@ impl Office {
         self.stage
             .see(what, PERIODS, async || {
                 let tenancy = self.staff.get::<Tenancy>(Some(&self.place), name).await?;
-                if holds(&tenancy) { Ok(tenancy) } else { Err(format!("{:#?}", tenancy.status)) }
+                if holds(&tenancy) {
+                    Ok(tenancy)
+                } else {
+                    Err(format!("{:#?}", tenancy.status))
+                }
             })
             .await
     }
@@ -103,7 +137,9 @@ impl Office {
         let named = format!("rule {rule}:");
         let what = format!("tenancy {name} refused by {rule}");
         let tenancy = self
-            .when(name, &what, |tenancy| sentence(tenancy, types::REFUSED).contains(&named))
+            .when(name, &what, |tenancy| {
+                sentence(tenancy, types::REFUSED).contains(&named)
+            })
             .await?;
         Ok(sentence(&tenancy, types::REFUSED))
     }
@@ -117,8 +153,15 @@ impl Office {
     ) -> Result<HardwareContribution, Failure> {
         self.stage
             .see(what, LONG, async || {
-                let found = self.staff.get::<HardwareContribution>(Some(&self.place), name).await?;
-                if holds(&found) { Ok(found) } else { Err(format!("{:#?}", found.status)) }
+                let found = self
+                    .staff
+                    .get::<HardwareContribution>(Some(&self.place), name)
+                    .await?;
+                if holds(&found) {
+                    Ok(found)
+                } else {
+                    Err(format!("{:#?}", found.status))
+                }
             })
             .await
     }
@@ -126,15 +169,22 @@ impl Office {
     /// Waits until a contribution has a finding by a rule, and gives its message.
     pub async fn finding(&self, name: &str, rule: &str) -> Result<String, Failure> {
         let what = format!("contribution {name} with a finding by {rule}");
-        let found = self.contribution(name, &what, |found| !messages(found, rule).is_empty()).await?;
+        let found = self
+            .contribution(name, &what, |found| !messages(found, rule).is_empty())
+            .await?;
         Ok(messages(&found, rule))
     }
 
     /// Offers hardware and gives the uid of the contribution.
     pub async fn offer(&self, manifest: &Value) -> Result<String, Failure> {
         self.staff.create(manifest).await?;
-        let name = manifest.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
-        let found = self.contribution(name, "the contribution", |_| true).await?;
+        let name = manifest
+            .pointer("/metadata/name")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let found = self
+            .contribution(name, "the contribution", |_| true)
+            .await?;
         Ok(found.metadata.uid.unwrap_or_default())
     }
 }
@@ -150,7 +200,10 @@ fn sentence(tenancy: &Tenancy, type_: &str) -> String {
 }
 
 fn messages(contribution: &HardwareContribution, rule: &str) -> String {
-    let findings = contribution.status.iter().flat_map(|status| &status.findings);
+    let findings = contribution
+        .status
+        .iter()
+        .flat_map(|status| &status.findings);
     findings
         .filter(|finding| finding.rule == rule)
         .map(|finding| finding.message.as_str())

@@ -29,9 +29,15 @@ pub struct Stage {
 impl Stage {
     /// The operator alone: no policy, no prices, nothing to lease yet.
     pub async fn bare() -> Result<&'static Self, Failure> {
-        let started = BARE
-            .get_or_init(|| async { Self::start().await.map_err(|failure| format!("{failure:?}")) });
-        started.await.as_ref().map_err(|reason| Failure::Shared(reason.clone()))
+        let started = BARE.get_or_init(|| async {
+            Self::start()
+                .await
+                .map_err(|failure| format!("{failure:?}"))
+        });
+        started
+            .await
+            .as_ref()
+            .map_err(|reason| Failure::Shared(reason.clone()))
     }
 
     /// The operator and the platform of `examples/`: policy (periods of 60 seconds), zone, site, nodes
@@ -39,9 +45,14 @@ impl Stage {
     pub async fn shared() -> Result<&'static Self, Failure> {
         let stage = Self::bare().await?;
         let set = PLATFORM.get_or_init(|| async {
-            stage.platform().await.map_err(|failure| format!("{failure:?}"))
+            stage
+                .platform()
+                .await
+                .map_err(|failure| format!("{failure:?}"))
         });
-        set.await.as_ref().map_err(|reason| Failure::Shared(reason.clone()))?;
+        set.await
+            .as_ref()
+            .map_err(|reason| Failure::Shared(reason.clone()))?;
         Ok(stage)
     }
 
@@ -49,7 +60,10 @@ impl Stage {
         let rig = Rig::shared().await?;
         let ledger = rig.scratch("operator")?.join("ledger.db");
         let operator = OperatorProcess::start(rig, OperatorOptions::with_ledger(ledger)).await?;
-        Ok(Self { rig, operator: Mutex::new(operator) })
+        Ok(Self {
+            rig,
+            operator: Mutex::new(operator),
+        })
     }
 
     async fn platform(&self) -> Result<(), Failure> {
@@ -68,7 +82,8 @@ impl Stage {
                 session.apply(&manifest).await?;
             }
         }
-        self.decide(User::QIAN, SubjectOfDecision::PriceBook, "huangshi-2026", 1).await?;
+        self.decide(User::QIAN, SubjectOfDecision::PriceBook, "huangshi-2026", 1)
+            .await?;
         self.published("huangshi-2026").await
     }
 
@@ -76,8 +91,16 @@ impl Stage {
     pub async fn published(&self, book: &str) -> Result<(), Failure> {
         let finance = self.user(User::SUN).await?;
         self.see("the price book published", LONG, async || {
-            let status = finance.get::<PriceBook>(None, book).await?.status.unwrap_or_default();
-            if status.phase == BookPhase::Published { Ok(()) } else { Err(format!("{status:?}")) }
+            let status = finance
+                .get::<PriceBook>(None, book)
+                .await?
+                .status
+                .unwrap_or_default();
+            if status.phase == BookPhase::Published {
+                Ok(())
+            } else {
+                Err(format!("{status:?}"))
+            }
         })
         .await
     }
@@ -89,7 +112,10 @@ impl Stage {
 
     /// A department with its office namespace and the rights of its staff in force.
     pub async fn office(&'static self, code: &str, name: &str) -> Result<Office, Failure> {
-        self.user(User::Office).await?.apply(&manifests::department(code, name)).await?;
+        self.user(User::Office)
+            .await?
+            .apply(&manifests::department(code, name))
+            .await?;
         Office::open(self, code).await
     }
 
@@ -102,17 +128,24 @@ impl Stage {
         place: Option<&str>,
     ) -> Result<Approval, Failure> {
         let auditor = self.user(User::Auditor).await?;
-        self.see(&format!("an undecided approval of {name}"), LONG, async || {
-            let all = auditor.list::<Approval>(place).await.map_err(|f| format!("{f:?}"))?;
-            let wanted = |approval: &&Approval| {
-                let spec = &approval.spec;
-                spec.subject.kind == subject
-                    && &*spec.subject.name == name
-                    && spec.subject.request == request
-                    && spec.decision.is_none()
-            };
-            all.iter().find(wanted).cloned().ok_or_else(|| titles(&all))
-        })
+        self.see(
+            &format!("an undecided approval of {name}"),
+            LONG,
+            async || {
+                let all = auditor
+                    .list::<Approval>(place)
+                    .await
+                    .map_err(|f| format!("{f:?}"))?;
+                let wanted = |approval: &&Approval| {
+                    let spec = &approval.spec;
+                    spec.subject.kind == subject
+                        && &*spec.subject.name == name
+                        && spec.subject.request == request
+                        && spec.decision.is_none()
+                };
+                all.iter().find(wanted).cloned().ok_or_else(|| titles(&all))
+            },
+        )
         .await
     }
 
@@ -173,7 +206,14 @@ fn namespace(approval: &Approval) -> String {
 fn titles(all: &[Approval]) -> String {
     let names: Vec<String> = all
         .iter()
-        .map(|found| format!("{}/{} {:?}", namespace(found), title(found), found.spec.decision))
+        .map(|found| {
+            format!(
+                "{}/{} {:?}",
+                namespace(found),
+                title(found),
+                found.spec.decision
+            )
+        })
         .collect();
     format!("approvals: {}", names.join(", "))
 }

@@ -119,7 +119,11 @@ mod rules {
         if dry {
             more.push("--dry-run=server");
         }
-        people.writer(kind).try_patch(&target, &more, patch).await.unwrap()
+        people
+            .writer(kind)
+            .try_patch(&target, &more, patch)
+            .await
+            .unwrap()
     }
 
     fn plural(kind: &str) -> String {
@@ -139,24 +143,47 @@ mod rules {
             });
             people.operator.create(&namespace).await.unwrap();
         }
-        let there = people.creator(&case.kind).try_create(&object).await.unwrap();
-        assert!(there.is_ok() || there.stderr.contains("AlreadyExists"), "{}: {there:#?}", case.rule);
+        let there = people
+            .creator(&case.kind)
+            .try_create(&object)
+            .await
+            .unwrap();
+        assert!(
+            there.is_ok() || there.stderr.contains("AlreadyExists"),
+            "{}: {there:#?}",
+            case.rule
+        );
         if let Some(old) = &case.old {
-            accepted(&case.rule, &try_update(people, &case.kind, &object, old, false).await);
+            accepted(
+                &case.rule,
+                &try_update(people, &case.kind, &object, old, false).await,
+            );
         }
         let good = harmless(&case.kind, &case.accept);
-        accepted(&case.rule, &try_update(people, &case.kind, &object, &good, true).await);
-        rejected(&case.rule, try_update(people, &case.kind, &object, &case.reject, true).await);
+        accepted(
+            &case.rule,
+            &try_update(people, &case.kind, &object, &good, true).await,
+        );
+        rejected(
+            &case.rule,
+            try_update(people, &case.kind, &object, &case.reject, true).await,
+        );
     }
 
     /// A rule about a new object: nothing is stored. One that is there already passed every rule first.
     async fn try_new(people: &People, base: &Value, case: &Case) {
         let creator = people.creator(&case.kind);
-        let good = creator.dry_create(&laid_over(base, &case.accept)).await.unwrap();
+        let good = creator
+            .dry_create(&laid_over(base, &case.accept))
+            .await
+            .unwrap();
         if !good.stderr.contains("AlreadyExists") {
             accepted(&case.rule, &good);
         }
-        let bad = creator.dry_create(&laid_over(base, &case.reject)).await.unwrap();
+        let bad = creator
+            .dry_create(&laid_over(base, &case.reject))
+            .await
+            .unwrap();
         rejected(&case.rule, bad);
     }
 
@@ -171,15 +198,26 @@ mod rules {
         let listed = json!({"spec": {"appraisers": [
             {"agency": "zhongheng", "displayName": "中衡", "users": ["li@zhongheng"]},
         ]}});
-        people.office.create(&laid_over(&cases.base["CloudPolicy"], &listed)).await?;
+        people
+            .office
+            .create(&laid_over(&cases.base["CloudPolicy"], &listed))
+            .await?;
         let office = json!({
             "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "dept-gov-office"},
         });
         people.operator.create(&office).await?;
         let appraisal = &cases.base["Appraisal"];
         eventually("the appraiser listed by the policy", LONG, async || {
-            let ran = people.appraiser.dry_create(appraisal).await.map_err(|f| format!("{f:?}"))?;
-            if ran.is_ok() { Ok(()) } else { Err(format!("{ran:?}")) }
+            let ran = people
+                .appraiser
+                .dry_create(appraisal)
+                .await
+                .map_err(|f| format!("{f:?}"))?;
+            if ran.is_ok() {
+                Ok(())
+            } else {
+                Err(format!("{ran:?}"))
+            }
         })
         .await?;
         Ok(people)

@@ -62,15 +62,28 @@ mod whole_way {
 
     /// Nothing stands before the office has decided, but the price is known.
     async fn request(office: &Office) {
-        apply(office.stage, User::Department("gov-office"), "05-tenancy.yaml", "").await;
+        apply(
+            office.stage,
+            User::Department("gov-office"),
+            "05-tenancy.yaml",
+            "",
+        )
+        .await;
         let approval = office.asked("oa", 1).await.unwrap();
         assert_eq!(&*approval.spec.subject.requested_by, "zhang@gov-office");
         // 32 × 46.00 + 64 × 17.00 + 2048 × 0.70 = 1472.00 + 1088.00 + 1433.60
         assert_eq!(&*approval.spec.amounts.unwrap().monthly, "3993.60");
-        assert!(approval.spec.snapshot.contains("vcpu-x86"), "{}", approval.spec.snapshot);
+        assert!(
+            approval.spec.snapshot.contains("vcpu-x86"),
+            "{}",
+            approval.spec.snapshot
+        );
         let tenancy = office
             .when("oa", "a quoted request", |tenancy| {
-                tenancy.status.as_ref().is_some_and(|status| status.quotation.is_some())
+                tenancy
+                    .status
+                    .as_ref()
+                    .is_some_and(|status| status.quotation.is_some())
             })
             .await
             .unwrap();
@@ -94,67 +107,118 @@ mod whole_way {
         quota(office, PROD, "24", "48Gi", "2Ti").await;
         quota(office, TEST, "8", "16Gi", "0").await;
         for place in [PROD, TEST] {
-            staff.get::<LimitRange>(Some(place), "leasehold").await.unwrap();
+            staff
+                .get::<LimitRange>(Some(place), "leasehold")
+                .await
+                .unwrap();
             let policies = staff.list::<NetworkPolicy>(Some(place)).await.unwrap();
-            let names: BTreeSet<String> =
-                policies.into_iter().filter_map(|policy| policy.metadata.name).collect();
-            let expected =
-                ["allow-dns", "allow-egress-gateway", "allow-same-system", "default-deny"];
-            assert_eq!(names, expected.map(str::to_owned).into());
-            let binding =
-                staff.get::<RoleBinding>(Some(place), "leasehold-admins").await.unwrap();
+            let names: BTreeSet<String> = policies
+                .into_iter()
+                .filter_map(|policy| policy.metadata.name)
+                .collect();
+            let expected = [
+                "allow-dns",
+                "allow-egress-gateway",
+                "allow-same-system",
+                "default-deny",
+            ];
+            assert_eq!(names, BTreeSet::from(expected.map(str::to_owned)));
+            let binding = staff
+                .get::<RoleBinding>(Some(place), "leasehold-admins")
+                .await
+                .unwrap();
             assert_eq!(binding.role_ref.name, "leasehold-tenant-admin");
             assert_eq!(binding.subjects.unwrap()[0].name, "gov-office-admins");
         }
-        let claim = staff.get::<PersistentVolumeClaim>(Some(PROD), "files").await.unwrap();
+        let claim = staff
+            .get::<PersistentVolumeClaim>(Some(PROD), "files")
+            .await
+            .unwrap();
         let spec = claim.spec.unwrap();
         assert_eq!(spec.storage_class_name.as_deref(), Some("ssd"));
-        let size = spec.resources.unwrap().requests.unwrap()["storage"].0.clone();
+        let size = spec.resources.unwrap().requests.unwrap()["storage"]
+            .0
+            .clone();
         assert_eq!(parse_quantity(&size, Unit::GiB).unwrap(), 1 << 40);
     }
 
     async fn quota(office: &Office, place: &str, cpu: &str, memory: &str, ssd: &str) {
-        let quota = office.staff.get::<ResourceQuota>(Some(place), "leasehold").await.unwrap();
+        let quota = office
+            .staff
+            .get::<ResourceQuota>(Some(place), "leasehold")
+            .await
+            .unwrap();
         let hard = quota.spec.unwrap().hard.unwrap();
         let expected = [
             ("requests.cpu", cpu, Unit::Core),
             ("limits.cpu", cpu, Unit::Core),
             ("requests.memory", memory, Unit::GiB),
             ("limits.memory", memory, Unit::GiB),
-            ("ssd.storageclass.storage.k8s.io/requests.storage", ssd, Unit::GiB),
+            (
+                "ssd.storageclass.storage.k8s.io/requests.storage",
+                ssd,
+                Unit::GiB,
+            ),
             ("services.loadbalancers", "0", Unit::Count),
             ("services.nodeports", "0", Unit::Count),
         ];
         for (key, amount, unit) in expected {
             let found = parse_quantity(&hard[key].0, unit).unwrap();
-            assert_eq!(found, parse_quantity(amount, unit).unwrap(), "{key} in {place}");
+            assert_eq!(
+                found,
+                parse_quantity(amount, unit).unwrap(),
+                "{key} in {place}"
+            );
         }
     }
 
     /// The department's pods run; what is beyond the lease is refused with the numbers.
     async fn workload(office: &Office) {
-        apply(office.stage, User::Department("gov-office"), "09-workload.yaml", "").await;
+        apply(
+            office.stage,
+            User::Department("gov-office"),
+            "09-workload.yaml",
+            "",
+        )
+        .await;
         let staff = &office.staff;
         office
             .stage
             .see("three running pods", LONG, async || {
                 let web = staff.get::<Deployment>(Some(PROD), "web").await?;
                 let ready = web.status.as_ref().and_then(|status| status.ready_replicas);
-                if ready == Some(3) { Ok(()) } else { Err(format!("{:?}", web.status)) }
+                if ready == Some(3) {
+                    Ok(())
+                } else {
+                    Err(format!("{:?}", web.status))
+                }
             })
             .await
             .unwrap();
         let pods = staff.list::<Pod>(Some(PROD)).await.unwrap();
         assert!(pods.iter().all(|pod| {
-            pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running")
+            pod.status
+                .as_ref()
+                .and_then(|status| status.phase.as_deref())
+                == Some("Running")
         }));
         // 3 × 2 of 24 cores are used: 18 are left
         let greedy = pod(PROD, "greedy", "19", "1Gi", None);
-        staff.try_create(&greedy).await.unwrap().refused("exceeded quota: leasehold").unwrap();
+        staff
+            .try_create(&greedy)
+            .await
+            .unwrap()
+            .refused("exceeded quota: leasehold")
+            .unwrap();
         let fitting = pod(PROD, "fitting", "18", "1Gi", None);
         staff.create(&fitting).await.unwrap();
         let other = pod("default", "elsewhere", "1", "1Gi", None);
-        staff.try_create(&other).await.unwrap().refused("forbidden").unwrap();
+        staff
+            .try_create(&other)
+            .await
+            .unwrap()
+            .refused("forbidden")
+            .unwrap();
     }
 
     /// The department's server becomes credit: offered, valued, received, decided.
@@ -165,12 +229,23 @@ mod whole_way {
         apply(stage, User::Appraiser, "07-appraisal.yaml", &uid).await;
         apply(stage, User::DataCentre, "08-receipt.yaml", &uid).await;
         let kind = SubjectOfDecision::HardwareContribution;
-        let approval = stage.decide(User::SUN, kind, "servers-2024", 1).await.unwrap();
+        let approval = stage
+            .decide(User::SUN, kind, "servers-2024", 1)
+            .await
+            .unwrap();
         let grants = approval.spec.grants.unwrap();
-        assert_eq!((&*grants.amount, grants.devices, grants.cap_percent), ("27472.22", 1, 50));
-        let evidence: BTreeSet<String> =
-            approval.spec.evidence.iter().map(|proof| proof.kind.to_string()).collect();
-        assert_eq!(evidence, ["Appraisal", "HandoverReceipt"].map(str::to_owned).into());
+        assert_eq!(
+            (&*grants.amount, grants.devices, grants.cap_percent),
+            ("27472.22", 1, 50)
+        );
+        let evidence: BTreeSet<String> = approval
+            .spec
+            .evidence
+            .iter()
+            .map(|proof| proof.kind.to_string())
+            .collect();
+        let expected = ["Appraisal", "HandoverReceipt"].map(str::to_owned);
+        assert_eq!(evidence, BTreeSet::from(expected));
         let found = office
             .contribution("servers-2024", "the credit", |found| {
                 let phase = found.status.as_ref().map(|status| status.phase);
@@ -195,7 +270,10 @@ mod whole_way {
                 };
                 all.iter().find(full).cloned().ok_or_else(|| {
                     let states = all.iter().map(|found| {
-                        format!("{} {:?} {:?}", found.spec.number, found.spec.state, found.spec.totals)
+                        format!(
+                            "{} {:?} {:?}",
+                            found.spec.number, found.spec.state, found.spec.totals
+                        )
                     });
                     states.collect::<Vec<_>>().join("\n")
                 })
@@ -221,12 +299,18 @@ mod whole_way {
         ]);
         assert_eq!(lines, expected);
         for line in &statement.spec.lines {
-            assert_eq!((line.tenancy.as_str(), line.budget.as_str()), ("oa", "30227"));
+            assert_eq!(
+                (line.tenancy.as_str(), line.budget.as_str()),
+                ("oa", "30227")
+            );
             assert_eq!(line.segments.len(), 1, "{:?}", line.segments);
             assert!(!line.estimated);
         }
         assert!(statement.spec.period.rehearsal);
-        assert!(statement.spec.number.starts_with("HS-") && statement.spec.number.ends_with("-gov-office"));
+        assert!(
+            statement.spec.number.starts_with("HS-")
+                && statement.spec.number.ends_with("-gov-office")
+        );
         assert_eq!(statement.spec.department.display_name, "市政府办");
     }
 
@@ -234,8 +318,12 @@ mod whole_way {
         let totals = &statement.spec.totals;
         // the lot pays at most 50 % of 3993.60
         let expected = ("3993.60", "1996.80", "0.00", "1996.80");
-        let found =
-            (&*totals.gross, &*totals.offset, &*totals.adjustments, &*totals.net);
+        let found = (
+            &*totals.gross,
+            &*totals.offset,
+            &*totals.adjustments,
+            &*totals.net,
+        );
         assert_eq!(found, expected);
         let credit = &statement.spec.credits[0];
         assert_eq!(credit.opening, "27472.22");
@@ -250,7 +338,11 @@ mod whole_way {
             .see("the closed period", LONG, async || {
                 let found = finance.get::<BillingPeriod>(None, name).await?;
                 let status = found.status.unwrap_or_default();
-                if status.phase == PeriodPhase::Closed { Ok(status) } else { Err(format!("{status:?}")) }
+                if status.phase == PeriodPhase::Closed {
+                    Ok(status)
+                } else {
+                    Err(format!("{status:?}"))
+                }
             })
             .await
             .unwrap();
@@ -258,7 +350,15 @@ mod whole_way {
         assert_eq!(status.statements, Some(1));
         assert_eq!(status.totals.unwrap(), statement.spec.totals);
         // whoever keeps the statement is a witness to the ledger
-        assert!(statement.spec.chain.as_ref().unwrap().head.starts_with("sha256:"));
+        assert!(
+            statement
+                .spec
+                .chain
+                .as_ref()
+                .unwrap()
+                .head
+                .starts_with("sha256:")
+        );
     }
 
     async fn department_reads_and_understands(office: &Office, statement: &Statement) {
@@ -270,10 +370,15 @@ mod whole_way {
             .unwrap()
             .ok()
             .unwrap();
-        for text in [&statement.spec.number, "市政府办", "1996.80"] {
+        for text in [statement.spec.number.as_str(), "市政府办", "1996.80"] {
             assert!(page.stdout.contains(text), "{text} is not on the page");
         }
-        let line = statement.spec.lines.iter().find(|line| line.item == "vcpu-x86").unwrap();
+        let line = statement
+            .spec
+            .lines
+            .iter()
+            .find(|line| line.item == "vcpu-x86")
+            .unwrap();
         let explained = office
             .staff
             .leasehold(&["explain", &line.id, "--period", period, "-n", place])
@@ -289,10 +394,21 @@ mod whole_way {
     /// From the objects with finance's own rights, and from a copy of the ledger: the same bytes.
     async fn finance_exports(stage: &Stage, statement: &Statement) {
         let folder = stage.rig.scratch("exports").unwrap();
-        let copy = stage.operator.lock().await.copy_ledger(&folder.join("copy")).unwrap();
+        let copy = stage
+            .operator
+            .lock()
+            .await
+            .copy_ledger(&folder.join("copy"))
+            .unwrap();
         let finance = stage.user(User::SUN).await.unwrap();
         let (seen, read) = (folder.join("cluster.csv"), folder.join("ledger.csv"));
-        let export = ["export", "focus", "--period", &statement.spec.period.name, "-f"];
+        let export = [
+            "export",
+            "focus",
+            "--period",
+            &statement.spec.period.name,
+            "-f",
+        ];
         for (file, db) in [(&seen, None), (&read, Some(&copy))] {
             let (file, db) = (text(file), db.map(|path| text(path)));
             let mut arguments = export.to_vec();
@@ -304,8 +420,15 @@ mod whole_way {
         }
         let bytes = fs::read(&seen).unwrap();
         assert!(!bytes.is_empty());
-        assert!(bytes == fs::read(&read).unwrap(), "{} and {} differ", text(&seen), text(&read));
-        tokio::task::spawn_blocking(move || validate(&seen)).await.unwrap();
+        assert!(
+            bytes == fs::read(&read).unwrap(),
+            "{} and {} differ",
+            text(&seen),
+            text(&read)
+        );
+        tokio::task::spawn_blocking(move || validate(&seen))
+            .await
+            .unwrap();
     }
 
     /// Runs the validators of FOCUS that are not ours.
@@ -334,18 +457,29 @@ mod whole_way {
         let report = auditor.leasehold(&whole).await.unwrap().ok().unwrap();
         let report: Report = report.json().unwrap();
         let period = &statement.spec.period.name;
-        assert!(report.periods.iter().any(|checked| checked.name == *period), "{report:?}");
+        assert!(
+            report.periods.iter().any(|checked| checked.name == *period),
+            "{report:?}"
+        );
         assert_eq!(report.finding, None);
 
         let file = folder.join("evidence.jsonl");
         let name = text(&file);
         let evidence = ["evidence", "--period", period, "--db", &copy, "-f", &name];
         auditor.leasehold(&evidence).await.unwrap().ok().unwrap();
-        auditor.leasehold(&["verify", &name]).await.unwrap().ok().unwrap();
+        auditor
+            .leasehold(&["verify", &name])
+            .await
+            .unwrap()
+            .ok()
+            .unwrap();
 
         let (forged, row) = forge(&fs::read_to_string(&file).unwrap());
         fs::write(&file, forged).unwrap();
-        let found: Ran = auditor.leasehold(&["verify", &name, "-o", "json"]).await.unwrap();
+        let found: Ran = auditor
+            .leasehold(&["verify", &name, "-o", "json"])
+            .await
+            .unwrap();
         let report: Report = found.with_code(2).unwrap().json().unwrap();
         assert_eq!(report.finding.unwrap().seq, row);
     }

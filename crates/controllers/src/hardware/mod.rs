@@ -104,7 +104,7 @@ fn is_open(object: &HardwareContribution) -> bool {
 async fn reconcile(object: Arc<HardwareContribution>, context: Context) -> Result<Action, Error> {
     let found = look(&object, &context).await?;
     let old = object.status.clone().unwrap_or_default();
-    let phase = phase::phase(&found.facts);
+    let phase = phase::phase(found.facts);
     let mut findings = found.findings;
     if phase == ContributionPhase::Credited && findings.is_empty() {
         // devices that dropped out before the credit are not assessed again, and stay told

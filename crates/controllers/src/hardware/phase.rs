@@ -26,7 +26,7 @@ pub struct Facts {
 
 /// The phase. What is recorded comes before what is asked for, and that before what is found today: a granted credit
 /// stands whatever the object says now.
-pub fn phase(facts: &Facts) -> ContributionPhase {
+pub fn phase(facts: Facts) -> ContributionPhase {
     if facts.voided {
         return ContributionPhase::Withdrawn;
     }
@@ -55,17 +55,17 @@ mod tests {
 
     #[test]
     fn an_offer_waits_for_proofs_and_then_for_finance() {
-        assert_eq!(phase(&Facts::default()), ContributionPhase::Offered);
+        assert_eq!(phase(Facts::default()), ContributionPhase::Offered);
         let ready = Facts {
             ready: true,
             ..Facts::default()
         };
-        assert_eq!(phase(&ready), ContributionPhase::WaitingForFinance);
+        assert_eq!(phase(ready), ContributionPhase::WaitingForFinance);
         let refused = Facts {
             refused: true,
             ..ready
         };
-        assert_eq!(phase(&refused), ContributionPhase::Refused);
+        assert_eq!(phase(refused), ContributionPhase::Refused);
     }
 
     #[test]
@@ -75,12 +75,12 @@ mod tests {
             ready: true,
             ..Facts::default()
         };
-        assert_eq!(phase(&rejected), ContributionPhase::Rejected);
+        assert_eq!(phase(rejected), ContributionPhase::Rejected);
         let withdrawn = Facts {
             withdrawn: true,
             ..rejected
         };
-        assert_eq!(phase(&withdrawn), ContributionPhase::Withdrawn);
+        assert_eq!(phase(withdrawn), ContributionPhase::Withdrawn);
     }
 
     #[test]
@@ -91,7 +91,7 @@ mod tests {
             ready: true,
             ..Facts::default()
         };
-        assert_eq!(phase(&facts), ContributionPhase::Withdrawn);
+        assert_eq!(phase(facts), ContributionPhase::Withdrawn);
     }
 
     #[test]
@@ -101,9 +101,9 @@ mod tests {
             withdrawn: true,
             ..Facts::default()
         };
-        assert_eq!(phase(&used), ContributionPhase::Credited);
+        assert_eq!(phase(used), ContributionPhase::Credited);
         assert_eq!(
-            phase(&Facts {
+            phase(Facts {
                 voided: true,
                 ..used
             }),

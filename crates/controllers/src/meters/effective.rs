@@ -287,6 +287,7 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
+    #[expect(clippy::needless_pass_by_value, reason = "called with json!")]
     fn pod(spec: Value, status: Value) -> Pod {
         serde_json::from_value(json!({ "metadata": {}, "spec": spec, "status": status })).unwrap()
     }

@@ -121,14 +121,13 @@ fn conditions(pod: &Pod) -> impl Iterator<Item = &k8s_openapi::api::core::v1::Po
 
 /// When the newest change was made: when it was written, else some time since the pods were known completely.
 fn change(pod: &Pod, sight: &Sight) -> Moment {
-    match written(&pod.metadata, sight) {
-        Some(at) => Moment::exact(at, "managedFields time of the write"),
-        None => {
-            let lower = sight.known_to.unwrap_or(sight.now);
-            Moment {
-                at: sight.now,
-                ..Moment::began(lower, sight.now, sight.billed, "MODIFIED")
-            }
+    if let Some(at) = written(&pod.metadata, sight) {
+        Moment::exact(at, "managedFields time of the write")
+    } else {
+        let lower = sight.known_to.unwrap_or(sight.now);
+        Moment {
+            at: sight.now,
+            ..Moment::began(lower, sight.now, sight.billed, "MODIFIED")
         }
     }
 }
@@ -242,6 +241,7 @@ mod tests {
     }
 
     /// A pod of one container with a core, written at a second.
+    #[expect(clippy::needless_pass_by_value, reason = "called with json!")]
     fn pod(written: i64, phase: &str, status: Value) -> Pod {
         let mut full = json!({ "phase": phase });
         full.as_object_mut()

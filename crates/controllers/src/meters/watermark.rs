@@ -134,6 +134,10 @@ impl Source {
 mod tests {
     use super::*;
 
+    #[expect(
+        clippy::unnecessary_wraps,
+        reason = "compared with what is known, which may be nothing"
+    )]
     fn at(second: i64) -> Option<Second> {
         Some(Second::new(second))
     }

@@ -73,16 +73,6 @@ pub fn rules(book: &Book, published: &[Book], closed: &[Period], zone: &Zone) ->
         .collect()
 }
 
-/// The provider's published book that began last before this one: what its prices are compared with.
-pub fn predecessor<'a>(book: &Book, published: &'a [Book]) -> Option<&'a Book> {
-    published
-        .iter()
-        .filter(|other| {
-            other.name != book.name && other.provider == book.provider && other.from <= book.from
-        })
-        .max_by(|a, b| (a.from, &a.name).cmp(&(b.from, &b.name)))
-}
-
 fn overlap(book: &Book, other: &Book) -> Refusal {
     let own: BTreeSet<&str> = book.items.iter().map(|item| item.name.as_str()).collect();
     let common: Vec<&str> = other
@@ -231,24 +221,6 @@ mod tests {
         let mut foreign = book("new", "2026-06-01", "2026-12-31");
         foreign.provider = "other".to_owned();
         assert!(rules(&foreign, &published, &[], &zone()).is_empty());
-    }
-
-    #[test]
-    fn prices_are_compared_with_the_book_that_began_last_before() {
-        let mut foreign = book("foreign", "2026-11-01", "2026-12-31");
-        foreign.provider = "other".to_owned();
-        let published = [
-            book("b-2025", "2025-01-01", "2025-12-31"),
-            book("b-2026", "2026-01-01", "2026-12-31"),
-            book("b-2028", "2028-01-01", "2028-12-31"),
-            foreign,
-        ];
-        let new = book("b-2027", "2027-01-01", "2027-12-31");
-        assert_eq!(predecessor(&new, &published).unwrap().name, "b-2026");
-        assert_eq!(
-            predecessor(&book("b-2024", "2024-01-01", "2024-12-31"), &published),
-            None
-        );
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub async fn advance(
     if let Some(later) = due.later {
         report.look_again(seconds_until(later, state.now));
     }
-    report.approved = due.part.lease.clone();
+    report.approved.clone_from(&due.part.lease);
     usage(state, context, report, &due.part, &due.items);
     let ready = provision(state, context, report, &due).await?;
     finish(state, context, report, &due, ready).await

@@ -23,7 +23,7 @@ struct Notes {
 struct Away;
 
 impl Notes {
-    fn take(&self, seen: &Seen, note: String) -> Result<(), Away> {
+    fn take(&self, seen: &Seen, note: &str) -> Result<(), Away> {
         self.offered_at.lock().unwrap().push(seen.at);
         let mut refusals = self.refusals.lock().unwrap();
         if *refusals > 0 {
@@ -46,26 +46,26 @@ impl WatchSink<Pod> for Notes {
     type Error = Away;
 
     async fn applied(&mut self, object: &Pod, seen: &Seen) -> Result<(), Away> {
-        self.take(seen, format!("applied {}", object.name_any()))
+        self.take(seen, &format!("applied {}", object.name_any()))
     }
 
     async fn deleted(&mut self, object: &Pod, seen: &Seen) -> Result<(), Away> {
-        self.take(seen, format!("deleted {}", object.name_any()))
+        self.take(seen, &format!("deleted {}", object.name_any()))
     }
 
     async fn bookmark(&mut self, seen: &Seen) -> Result<(), Away> {
-        self.take(seen, "bookmark".to_owned())
+        self.take(seen, "bookmark")
     }
 
     async fn relisted(&mut self, gap: &Gap, objects: &[Pod], seen: &Seen) -> Result<(), Away> {
         let names: Vec<_> = objects.iter().map(ResourceExt::name_any).collect();
         let since = gap.version.as_deref().unwrap_or("nothing");
-        self.take(seen, format!("relisted {} since {since}", names.join(",")))
+        self.take(seen, &format!("relisted {} since {since}", names.join(",")))
     }
 
     async fn undecodable(&mut self, object: &InvalidObject, seen: &Seen) -> Result<(), Away> {
         let name = object.metadata.name.clone().unwrap_or_default();
-        self.take(seen, format!("undecodable {name}"))
+        self.take(seen, &format!("undecodable {name}"))
     }
 }
 

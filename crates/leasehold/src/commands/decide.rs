@@ -15,7 +15,7 @@ use crate::{
 /// What a person decides.
 struct Decision<'a> {
     name: &'a str,
-    decision: DecisionSpec,
+    verdict: DecisionSpec,
     order_no: Option<&'a str>,
     reason: Option<&'a str>,
     yes: bool,
@@ -25,7 +25,7 @@ struct Decision<'a> {
 pub fn approve(arguments: &DecideArgs, session: &Session, out: &mut dyn Write) -> Result<Outcome> {
     let decision = Decision {
         name: &arguments.name,
-        decision: DecisionSpec::Approved,
+        verdict: DecisionSpec::Approved,
         order_no: Some(&arguments.order_no),
         reason: arguments.reason.as_deref(),
         yes: arguments.yes,
@@ -37,7 +37,7 @@ pub fn approve(arguments: &DecideArgs, session: &Session, out: &mut dyn Write) -
 pub fn reject(arguments: &RejectArgs, session: &Session, out: &mut dyn Write) -> Result<Outcome> {
     let decision = Decision {
         name: &arguments.name,
-        decision: DecisionSpec::Rejected,
+        verdict: DecisionSpec::Rejected,
         order_no: arguments.order_no.as_deref(),
         reason: Some(&arguments.reason),
         yes: arguments.yes,
@@ -56,7 +56,7 @@ fn decide(decision: &Decision<'_>, session: &Session, out: &mut dyn Write) -> Re
     refuse_decided(name, &approval.spec)?;
     show(name, &approval.spec, out)?;
     out.flush()?;
-    let verb = match decision.decision {
+    let verb = match decision.verdict {
         DecisionSpec::Approved => "Approve",
         DecisionSpec::Rejected => "Reject",
     };
@@ -72,7 +72,7 @@ fn decide(decision: &Decision<'_>, session: &Session, out: &mut dyn Write) -> Re
         .as_deref()
         .unwrap_or("you")
         .to_owned();
-    writeln!(out, "{name}: {:?} by {by}", decision.decision)?;
+    writeln!(out, "{name}: {:?} by {by}", decision.verdict)?;
     Ok(Outcome::Done)
 }
 
@@ -142,7 +142,7 @@ fn visible(text: &str) -> String {
 
 fn patch(decision: &Decision<'_>) -> Value {
     let mut spec = Map::new();
-    spec.insert("decision".to_owned(), json!(decision.decision));
+    spec.insert("decision".to_owned(), json!(decision.verdict));
     if let Some(order_no) = decision.order_no {
         spec.insert("orderNo".to_owned(), json!(order_no));
     }
@@ -199,7 +199,7 @@ mod tests {
     fn only_what_was_said_is_written() {
         let decision = Decision {
             name: "oa-2-office",
-            decision: DecisionSpec::Rejected,
+            verdict: DecisionSpec::Rejected,
             order_no: None,
             reason: Some("no budget"),
             yes: true,
@@ -207,7 +207,7 @@ mod tests {
         let expected = json!({"spec": {"decision": "Rejected", "reason": "no budget"}});
         assert_eq!(patch(&decision), expected);
         let approved = Decision {
-            decision: DecisionSpec::Approved,
+            verdict: DecisionSpec::Approved,
             order_no: Some("黄政办〔2026〕12号"),
             reason: None,
             ..decision

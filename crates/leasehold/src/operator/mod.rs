@@ -97,9 +97,10 @@ pub async fn run(arguments: &OperatorArgs, common: &Common) -> Result<()> {
     let closed = tokio::time::timeout(CLOSE, store.close()).await;
     server.abort();
     outcome?;
-    match closed {
-        Ok(closed) => closed?,
-        Err(_) => tracing::warn!("the ledger did not close in time; what was written is safe"),
+    if let Ok(closed) = closed {
+        closed?;
+    } else {
+        tracing::warn!("the ledger did not close in time; what was written is safe");
     }
     tracing::info!("stopped");
     Ok(())

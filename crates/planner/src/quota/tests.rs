@@ -34,6 +34,7 @@ fn items() -> Items {
     ])
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "called with json!")]
 fn spec(lease: Value, namespaces: Value) -> TenancySpec {
     let lease: Vec<Value> = lease
         .as_object()

@@ -14,8 +14,6 @@ use serde_json::json;
 use super::*;
 use crate::{convert::ledger_policy, rules::Refusal};
 
-const GIB: i64 = 1 << 30;
-
 fn spec(lease: &[(&str, &str)]) -> TenancySpec {
     let lease: Vec<Value> = lease
         .iter()
@@ -88,12 +86,13 @@ fn view(requests: &[&Asked], decisions: &[(u32, Decision)]) -> LedgerView {
 }
 
 fn opened(step: RequestStep) -> (u32, Option<u32>) {
-    match step {
-        RequestStep::Open {
-            number, supersedes, ..
-        } => (number, supersedes),
-        other => panic!("{other:?}"),
-    }
+    let RequestStep::Open {
+        number, supersedes, ..
+    } = step
+    else {
+        panic!("{step:?}")
+    };
+    (number, supersedes)
 }
 
 const SMALL: &[(&str, &str)] = &[("vcpu-x86", "32"), ("block-ssd", "2Ti")];

@@ -29,8 +29,13 @@ pub struct Scene {
 
 impl Scene {
     /// An empty stage.
-    pub fn new(site: Site, out: Out) -> Result<Self> {
-        Ok(Self { site, out, act: 0, started: Instant::now() })
+    pub fn new(site: Site, out: Out) -> Self {
+        Self {
+            site,
+            out,
+            act: 0,
+            started: Instant::now(),
+        }
     }
 
     /// Where it plays.
@@ -58,7 +63,8 @@ impl Scene {
         self.act = self.act.saturating_add(1);
         let seconds = self.started.elapsed().as_secs();
         let clock = format!("{}:{:02}", seconds / 60, seconds % 60);
-        self.say(format_args!("\n== {}/{ACTS}  {title}   [{clock}]", self.act))
+        let act = self.act;
+        self.say(format_args!("\n== {act}/{ACTS}  {title}   [{clock}]"))
     }
 
     /// Runs kubectl as a person and shows both.
@@ -88,8 +94,14 @@ impl Scene {
         let file = path.display().to_string();
         let mut command = self.site.kubectl(person, &["create", "-f", &file])?;
         let output = ended(&mut command)?;
-        self.say(format_args!("   {} $ kubectl create -f - # {what}", person.name))?;
-        ensure!(!output.status.success(), "failed: {what} should be refused and was not");
+        self.say(format_args!(
+            "   {} $ kubectl create -f - # {what}",
+            person.name
+        ))?;
+        ensure!(
+            !output.status.success(),
+            "failed: {what} should be refused and was not"
+        );
         self.indented(&String::from_utf8_lossy(&output.stderr))
     }
 
@@ -105,7 +117,11 @@ impl Scene {
             fs::write(&file, text).with_context(|| format!("failed to write {file}"))?;
         }
         // an appraiser files; everybody else may also change what they wrote
-        let verb = if person == super::site::APPRAISER { "create" } else { "apply" };
+        let verb = if person == super::site::APPRAISER {
+            "create"
+        } else {
+            "apply"
+        };
         self.kubectl(person, &[verb, "-f", &file]).map(drop)
     }
 
@@ -150,13 +166,24 @@ impl Scene {
         command: &mut Command,
     ) -> Result<String> {
         let words: Vec<String> = arguments.iter().map(|word| quoted(word)).collect();
-        self.say(format_args!("   {} $ {program} {}", person.name, words.join(" ")))?;
+        self.say(format_args!(
+            "   {} $ {program} {}",
+            person.name,
+            words.join(" ")
+        ))?;
         let output = ended(command)?;
-        let (told, errors) =
-            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let (told, errors) = (
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+        );
         self.indented(&errors)?;
         self.indented(&told)?;
-        ensure!(output.status.success(), "failed to run {program} {} ({})", words.join(" "), output.status);
+        ensure!(
+            output.status.success(),
+            "failed to run {program} {} ({})",
+            words.join(" "),
+            output.status
+        );
         Ok(told.into_owned())
     }
 
@@ -169,7 +196,9 @@ impl Scene {
 }
 
 fn ended(command: &mut Command) -> Result<Output> {
-    command.output().with_context(|| format!("failed to start {command:?}"))
+    command
+        .output()
+        .with_context(|| format!("failed to start {command:?}"))
 }
 
 /// A word as one would type it in a shell.

@@ -93,15 +93,36 @@ impl Site {
             })?;
             let (binaries, admin) = (plane.binaries().clone(), plane.admin_kubeconfig());
             let plane = Some(plane);
-            return Ok(Self { operator: None, plane, binaries, admin, folder, program });
+            return Ok(Self {
+                operator: None,
+                plane,
+                binaries,
+                admin,
+                folder,
+                program,
+            });
         };
         let admin = fs::canonicalize(kubeconfig)
             .with_context(|| format!("failed to find {}", kubeconfig.display()))?;
         let binaries = Binaries::ensure(out)?;
-        let site = Self { operator: None, plane: None, binaries, admin, folder, program };
+        let site = Self {
+            operator: None,
+            plane: None,
+            binaries,
+            admin,
+            folder,
+            program,
+        };
         let used = capture(&mut site.kubectl(
             ADMIN,
-            &["get", "namespace", NAMESPACE, "--ignore-not-found", "-o", "name"],
+            &[
+                "get",
+                "namespace",
+                NAMESPACE,
+                "--ignore-not-found",
+                "-o",
+                "name",
+            ],
         )?)?;
         ensure!(
             used.trim().is_empty(),
@@ -137,7 +158,10 @@ impl Site {
         let path = self.folder.join(format!("{}.kubeconfig", person.name));
         if !path.is_file() {
             let mut config = self.config()?;
-            if let Some(user) = config.pointer_mut("/users/0/user").and_then(Value::as_object_mut) {
+            if let Some(user) = config
+                .pointer_mut("/users/0/user")
+                .and_then(Value::as_object_mut)
+            {
                 user.insert("as".to_owned(), json!(person.name));
                 user.insert("as-groups".to_owned(), json!(person.groups));
             }
@@ -156,7 +180,10 @@ impl Site {
     /// leasehold's command line as a person, in the folder of the repository.
     pub fn leasehold(&self, person: Person, arguments: &[&str]) -> Result<Command> {
         let mut command = Command::new(&self.program);
-        command.args(arguments).env("KUBECONFIG", self.kubeconfig(person)?).current_dir(root()?);
+        command
+            .args(arguments)
+            .env("KUBECONFIG", self.kubeconfig(person)?)
+            .current_dir(root()?);
         Ok(command)
     }
 
@@ -169,7 +196,15 @@ impl Site {
 
     /// The administrator's kubeconfig as JSON, with everything embedded.
     fn config(&self) -> Result<Value> {
-        let view = ["config", "view", "--raw", "--flatten", "--minify", "-o", "json"];
+        let view = [
+            "config",
+            "view",
+            "--raw",
+            "--flatten",
+            "--minify",
+            "-o",
+            "json",
+        ];
         let text = capture(&mut self.kubectl(ADMIN, &view)?)?;
         serde_json::from_str(&text).context("failed to read the administrator's kubeconfig")
     }
@@ -179,9 +214,16 @@ impl Site {
         self.folder.join("ledger.db")
     }
 
-    /// Starts the operator with a token of the chart's ServiceAccount and nothing of the administrator.
+    /// Starts the operator with a token of the chart's `ServiceAccount` and nothing of the administrator.
     pub fn start_operator(&mut self) -> Result<()> {
-        let token = ["create", "token", "leasehold", "--namespace", NAMESPACE, TOKEN];
+        let token = [
+            "create",
+            "token",
+            "leasehold",
+            "--namespace",
+            NAMESPACE,
+            TOKEN,
+        ];
         let token = capture(&mut self.kubectl(ADMIN, &token)?)?;
         let mut config = self.config()?;
         if let Some(user) = config.pointer_mut("/users/0/user") {
@@ -196,7 +238,7 @@ impl Site {
             "operator".to_owned(),
             "--db".to_owned(),
             self.ledger().display().to_string(),
-            "--operator-namespace".to_owned(),
+            "--namespace".to_owned(),
             NAMESPACE.to_owned(),
             "--listen".to_owned(),
             address.to_string(),
@@ -205,13 +247,19 @@ impl Site {
         ];
         let group = Group::new(None)?;
         let process = Process::spawn(&group, &self.program, &arguments, &self.log())?;
-        self.operator = Some(Operator { process, address, _group: group });
+        self.operator = Some(Operator {
+            process,
+            address,
+            _group: group,
+        });
         Ok(())
     }
 
     /// Whether the operator is ready; an error when it has ended.
     pub fn operator_ready(&mut self) -> Result<bool> {
-        let Some(operator) = &mut self.operator else { return Ok(false) };
+        let Some(operator) = &mut self.operator else {
+            return Ok(false);
+        };
         if let Some(status) = operator.process.ended() {
             bail!("failed to keep the operator running ({status})");
         }

@@ -15,7 +15,7 @@ use crate::workspace::capture;
 /// The department's office namespace.
 const PLACE: &str = "dept-gov-office";
 /// How long anything may take that does not wait for a period.
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 /// Two periods of 60 seconds (the rest of one and the whole of the next), and its closing.
 const PERIODS: Duration = Duration::from_secs(150);
 /// The day in the examples on which the hardware arrives.
@@ -39,7 +39,8 @@ pub fn play(scene: &mut Scene) -> Result<()> {
 }
 
 fn install(scene: &mut Scene) -> Result<()> {
-    scene.act("Helm installs leasehold, the operator runs with the rights of its ServiceAccount")?;
+    scene
+        .act("Helm installs leasehold, the operator runs with the rights of its ServiceAccount")?;
     scene.helm(&[
         "upgrade",
         "--install",
@@ -53,7 +54,7 @@ fn install(scene: &mut Scene) -> Result<()> {
         "--set",
         "operator.enabled=false",
     ])?;
-    scene.wait("the policies of the chart in force", SOON, |scene| in_force(scene))?;
+    scene.wait("the policies of the chart in force", SOON, in_force)?;
     scene.apply(ADMIN, "00-cluster.yaml", &[])?;
     scene.site_mut().start_operator()?;
     scene.wait("a ready operator", SOON, |scene| {
@@ -65,7 +66,12 @@ fn install(scene: &mut Scene) -> Result<()> {
 fn in_force(scene: &mut Scene) -> Result<Option<()>> {
     let probe = ["create", "namespace", "probe--policies", "--dry-run=server"];
     let refused = scene.site().kubectl(ADMIN, &probe)?.output()?;
-    let stamped = ["create", "-f", "examples/03-prices.yaml", "--dry-run=server"];
+    let stamped = [
+        "create",
+        "-f",
+        "examples/03-prices.yaml",
+        "--dry-run=server",
+    ];
     let stamped = scene.site().kubectl(ADMIN, &stamped)?.output()?;
     let bites = String::from_utf8_lossy(&refused.stderr).contains("rule N02:");
     Ok((bites && stamped.status.success()).then_some(()))
@@ -78,10 +84,25 @@ fn platform(scene: &mut Scene) -> Result<()> {
     scene.apply(DATA_CENTRE, "02-platform.yaml", &[])?;
     scene.apply(OFFICE, "04-department.yaml", &[])?;
     scene.wait("the rights of the department's staff", SOON, |scene| {
-        let may = ["auth", "can-i", "create", "tenancies.tenancy.leasehold.dev", "-n", PLACE];
-        Ok(scene.site().kubectl(DEPARTMENT, &may)?.output()?.status.success().then_some(()))
+        let may = [
+            "auth",
+            "can-i",
+            "create",
+            "tenancies.tenancy.leasehold.dev",
+            "-n",
+            PLACE,
+        ];
+        Ok(scene
+            .site()
+            .kubectl(DEPARTMENT, &may)?
+            .output()?
+            .status
+            .success()
+            .then_some(()))
     })?;
-    scene.kubectl(OFFICE, &["get", "departments,networkzones,cloudlets"]).map(drop)
+    scene
+        .kubectl(OFFICE, &["get", "departments,networkzones,cloudlets"])
+        .map(drop)
 }
 
 fn prices(scene: &mut Scene) -> Result<()> {
@@ -95,7 +116,13 @@ fn prices(scene: &mut Scene) -> Result<()> {
 fn lease(scene: &mut Scene) -> Result<()> {
     scene.act("the department asks what a lease costs, asks for it, and the office decides")?;
     let tenancy = "examples/05-tenancy.yaml";
-    let quote = ["quote", "-f", tenancy, "--prices", "examples/03-prices.yaml"];
+    let quote = [
+        "quote",
+        "-f",
+        tenancy,
+        "--prices",
+        "examples/03-prices.yaml",
+    ];
     scene.leasehold(DEPARTMENT, &quote)?;
     scene.apply(DEPARTMENT, "05-tenancy.yaml", &[])?;
     decide(scene, OFFICE, "Tenancy", OFFICE_ORDER)?;
@@ -112,9 +139,19 @@ fn workload(scene: &mut Scene) -> Result<()> {
     scene.act("it runs its system; what is beyond the lease is refused")?;
     scene.apply(DEPARTMENT, "09-workload.yaml", &[])?;
     let place = "gov-office--prod";
-    let rollout = ["rollout", "status", "deployment/web", "-n", place, "--timeout=60s"];
+    let rollout = [
+        "rollout",
+        "status",
+        "deployment/web",
+        "-n",
+        place,
+        "--timeout=60s",
+    ];
     scene.kubectl(DEPARTMENT, &rollout)?;
-    scene.kubectl(DEPARTMENT, &["get", "resourcequota", "leasehold", "-n", place])?;
+    scene.kubectl(
+        DEPARTMENT,
+        &["get", "resourcequota", "leasehold", "-n", place],
+    )?;
     scene.refused(DEPARTMENT, "a pod of 40 cores", &greedy(place))?;
     let more = json!({
         "apiVersion": "v1", "kind": "ResourceQuota",
@@ -152,10 +189,21 @@ fn hardware(scene: &mut Scene) -> Result<()> {
     let uid = text(&found, "/metadata/uid").to_owned();
     scene.apply(APPRAISER, "07-appraisal.yaml", &[(UID, &uid)])?;
     let today = today()?;
-    scene.apply(DATA_CENTRE, "08-receipt.yaml", &[(UID, &uid), (ARRIVAL, &today)])?;
+    scene.apply(
+        DATA_CENTRE,
+        "08-receipt.yaml",
+        &[(UID, &uid), (ARRIVAL, &today)],
+    )?;
     decide(scene, SUN, "HardwareContribution", FINANCE_ORDER)?;
-    phase(scene, DEPARTMENT, &["hwc", "servers-2024", "-n", PLACE], "Credited")?;
-    scene.kubectl(DEPARTMENT, &["get", "hwc", "-n", PLACE]).map(drop)
+    phase(
+        scene,
+        DEPARTMENT,
+        &["hwc", "servers-2024", "-n", PLACE],
+        "Credited",
+    )?;
+    scene
+        .kubectl(DEPARTMENT, &["get", "hwc", "-n", PLACE])
+        .map(drop)
 }
 
 /// Waits for the first period that lease and credit stood from its beginning to its end.
@@ -163,12 +211,16 @@ fn month(scene: &mut Scene) -> Result<Value> {
     scene.act("a whole month passes (60 seconds), and closes")?;
     let statement = scene.wait("the first whole month, closed", PERIODS, |scene| {
         let all = scene.json(DEPARTMENT, &["get", "statements", "-n", PLACE])?;
-        let items = all.get("items").and_then(Value::as_array).into_iter().flatten();
+        let mut items = all
+            .get("items")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten();
         let full = |found: &&Value| {
             let credits = found.pointer("/spec/credits").and_then(Value::as_array);
             text(found, "/spec/state") == "Final" && credits.is_some_and(|list| !list.is_empty())
         };
-        Ok(items.into_iter().find(full).cloned())
+        Ok(items.find(full).cloned())
     })?;
     scene.kubectl(SUN, &["get", "bp"])?;
     scene.kubectl(DEPARTMENT, &["get", "stm", "-n", PLACE])?;
@@ -186,7 +238,12 @@ fn bill(scene: &mut Scene, statement: &Value) -> Result<()> {
         .find(|line| text(line, "/item") == "vcpu-x86")
         .map(|line| text(line, "/id"))
         .context("failed to find the line of vcpu-x86 on the statement")?;
-    scene.leasehold(DEPARTMENT, &["explain", line, "--period", period, "-n", PLACE]).map(drop)
+    scene
+        .leasehold(
+            DEPARTMENT,
+            &["explain", line, "--period", period, "-n", PLACE],
+        )
+        .map(drop)
 }
 
 fn proof(scene: &mut Scene, statement: &Value) -> Result<()> {
@@ -194,13 +251,19 @@ fn proof(scene: &mut Scene, statement: &Value) -> Result<()> {
     let period = text(statement, "/spec/period/name");
     let folder = scene.site().folder().to_owned();
     let file = |name: &str| folder.join(name).display().to_string();
-    let (focus, page, evidence) = (file("focus.csv"), file("statement.html"), file("evidence.jsonl"));
+    let (focus, page, evidence) = (
+        file("focus.csv"),
+        file("statement.html"),
+        file("evidence.jsonl"),
+    );
     let ledger = scene.site().ledger().display().to_string();
     scene.leasehold(SUN, &["export", "focus", "--period", period, "-f", &focus])?;
     let html = ["statement", "-n", PLACE, "--period", period, "-o", "html"];
     let html = capture(&mut scene.site().leasehold(DEPARTMENT, &html)?)?;
     std::fs::write(&page, html).with_context(|| format!("failed to write {page}"))?;
-    let write = ["evidence", "--period", period, "--db", &ledger, "-f", &evidence];
+    let write = [
+        "evidence", "--period", period, "--db", &ledger, "-f", &evidence,
+    ];
     scene.leasehold(AUDITOR, &write)?;
     let head = text(statement, "/spec/chain/head");
     scene.leasehold(AUDITOR, &["verify", &evidence, "--head", head])?;
@@ -229,14 +292,35 @@ fn next(scene: &mut Scene) -> Result<()> {
 pub fn linger(scene: &mut Scene) -> Result<()> {
     scene.say("\neverything keeps running; look around as any of these people:")?;
     let tools = scene.site().tools().display().to_string();
-    let program = scene.site().program().parent().map(|folder| folder.display().to_string());
-    scene.say(format_args!("  export PATH={}:{tools}:$PATH", program.unwrap_or_default()))?;
-    for person in [ADMIN, OFFICE, SUN, QIAN, DATA_CENTRE, APPRAISER, AUDITOR, DEPARTMENT] {
+    let program = scene
+        .site()
+        .program()
+        .parent()
+        .map(|folder| folder.display().to_string());
+    scene.say(format_args!(
+        "  export PATH={}:{tools}:$PATH",
+        program.unwrap_or_default()
+    ))?;
+    for person in [
+        ADMIN,
+        OFFICE,
+        SUN,
+        QIAN,
+        DATA_CENTRE,
+        APPRAISER,
+        AUDITOR,
+        DEPARTMENT,
+    ] {
         let path = scene.site().kubeconfig(person)?.display().to_string();
-        scene.say(format_args!("  {:<18} export KUBECONFIG={path}", person.name))?;
+        scene.say(format_args!(
+            "  {:<18} export KUBECONFIG={path}",
+            person.name
+        ))?;
     }
     if let Some(address) = scene.site().operator_address() {
-        scene.say(format_args!("  metrics            http://{address}/metrics"))?;
+        scene.say(format_args!(
+            "  metrics            http://{address}/metrics"
+        ))?;
     }
     let log = scene.site().log().display().to_string();
     scene.say(format_args!("  the operator's log {log}"))?;
@@ -248,11 +332,15 @@ fn decide(scene: &mut Scene, person: Person, kind: &str, order: &str) -> Result<
     let what = format!("the request ({kind}) before those who decide");
     let (name, place) = scene.wait(&what, SOON, |scene| {
         let all = scene.json(person, &["get", "approvals", "-A"])?;
-        let items = all.get("items").and_then(Value::as_array).into_iter().flatten();
+        let mut items = all
+            .get("items")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten();
         let waiting = |found: &&Value| {
             text(found, "/spec/subject/kind") == kind && found.pointer("/spec/decision").is_none()
         };
-        Ok(items.into_iter().find(waiting).map(|found| {
+        Ok(items.find(waiting).map(|found| {
             let of = |path: &str| text(found, path).to_owned();
             (of("/metadata/name"), of("/metadata/namespace"))
         }))
@@ -275,7 +363,10 @@ fn phase(scene: &mut Scene, person: Person, target: &[&str], wanted: &str) -> Re
 
 /// The text at a JSON pointer; empty when there is none.
 fn text<'a>(value: &'a Value, path: &str) -> &'a str {
-    value.pointer(path).and_then(Value::as_str).unwrap_or_default()
+    value
+        .pointer(path)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
 }
 
 /// Today in the office's time zone, which is eight hours ahead all year (POSIX writes that `-8`).
@@ -302,6 +393,10 @@ mod tests {
     #[test]
     fn today_is_a_day() {
         let today = today().unwrap();
-        assert_eq!((today.len(), today.matches('-').count()), (10, 2), "{today}");
+        assert_eq!(
+            (today.len(), today.matches('-').count()),
+            (10, 2),
+            "{today}"
+        );
     }
 }
