@@ -85,14 +85,14 @@ fn view(requests: &[&Asked], decisions: &[(u32, Decision)]) -> LedgerView {
     }
 }
 
-fn opened(step: RequestStep) -> (u32, Option<u32>) {
+fn opened(step: &RequestStep) -> (u32, Option<u32>) {
     let RequestStep::Open {
         number, supersedes, ..
     } = step
     else {
         panic!("{step:?}")
     };
-    (number, supersedes)
+    (*number, *supersedes)
 }
 
 const SMALL: &[(&str, &str)] = &[("vcpu-x86", "32"), ("block-ssd", "2Ti")];
@@ -134,7 +134,7 @@ fn another_spelling_of_a_quantity_is_the_same_request() {
     let spelled = asked(&[("vcpu-x86", "32000m"), ("block-ssd", "2048Gi")]);
     assert_eq!(step(&view, &spelled).unwrap(), RequestStep::Same);
     let tiny = asked(&[("vcpu-x86", "32001m"), ("block-ssd", "2Ti")]);
-    assert_eq!(opened(step(&view, &tiny).unwrap()), (2, None));
+    assert_eq!(opened(&step(&view, &tiny).unwrap()), (2, None));
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn a_change_waits_and_applying_the_approved_values_again_withdraws_it() {
 fn a_further_change_takes_the_place_of_the_waiting_one() {
     let view = view(&[&asked(SMALL), &asked(LARGE)], &[(1, Decision::Approved)]);
     let more = asked(&[("vcpu-x86", "64"), ("block-ssd", "2Ti")]);
-    assert_eq!(opened(step(&view, &more).unwrap()), (3, Some(2)));
+    assert_eq!(opened(&step(&view, &more).unwrap()), (3, Some(2)));
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn a_number_is_never_used_again_after_a_withdrawal() {
     let decisions = [(1, Decision::Approved), (2, Decision::Withdrawn)];
     let view = view(&[&asked(SMALL), &asked(LARGE)], &decisions);
     assert_eq!(step(&view, &asked(SMALL)).unwrap(), RequestStep::Same);
-    assert_eq!(opened(step(&view, &asked(LARGE)).unwrap()), (3, None));
+    assert_eq!(opened(&step(&view, &asked(LARGE)).unwrap()), (3, None));
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn what_was_rejected_stays_rejected_until_the_attempt_is_raised() {
             by: "wang@office".to_owned()
         }
     );
-    assert_eq!(opened(step(&view, &again(LARGE, 1)).unwrap()), (3, None));
+    assert_eq!(opened(&step(&view, &again(LARGE, 1)).unwrap()), (3, None));
     assert_eq!(step(&view, &again(SMALL, 1)).unwrap(), RequestStep::Same);
 }
 
@@ -208,7 +208,7 @@ fn a_detour_over_another_request_does_not_wash_a_rejection_off() {
         (3, Decision::Approved),
     ];
     assert_eq!(
-        opened(step(&view(&requests, &approved), &asked(LARGE)).unwrap()),
+        opened(&step(&view(&requests, &approved), &asked(LARGE)).unwrap()),
         (4, None)
     );
 }
@@ -218,7 +218,7 @@ fn another_effective_day_is_another_request_only_while_the_request_is_open() {
     let mut later = asked(LARGE);
     later.effective_from = Some("2026-10-01".into());
     let open = view(&[&asked(SMALL), &asked(LARGE)], &[(1, Decision::Approved)]);
-    assert_eq!(opened(step(&open, &later).unwrap()), (3, Some(2)));
+    assert_eq!(opened(&step(&open, &later).unwrap()), (3, Some(2)));
     let done = view(&[&asked(LARGE)], &[(1, Decision::Approved)]);
     assert_eq!(step(&done, &later).unwrap(), RequestStep::Same);
 }
