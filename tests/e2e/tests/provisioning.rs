@@ -425,7 +425,15 @@ mod provisioning {
         office.phase("oa", Phase::Active).await.unwrap();
         assert_eq!(processors(&office, "prod").await.unwrap(), (4_000, 4_000));
         assert_eq!(processors(&office, "test").await.unwrap(), (2_000, 2_000));
-        let open = billed(&office).await;
+        let open = office.stage.see("the lease in the ledger", LONG, async || {
+            let found = billed(&office).await;
+            if found.is_empty() {
+                Err("nothing is billed yet".to_owned())
+            } else {
+                Ok(found)
+            }
+        });
+        let open = open.await.unwrap();
         let expected = BTreeMap::from([
             ("lease/memory".to_owned(), vec![12 << 30]),
             ("lease/vcpu-x86".to_owned(), vec![6_000]),

@@ -42,8 +42,10 @@ pub struct State {
     pub cloudlet: Cloudlet,
     /// Published prices.
     pub catalogue: Catalogue,
-    /// What the ledger knows of the tenancy.
+    /// What the ledger knows of the tenancy's life that is alive.
     pub view: LedgerView,
+    /// Number of the incarnation that would be the next.
+    pub next: u32,
     /// What is asked for.
     pub asked: Asked,
     /// Now, by the API server's clock.
@@ -68,11 +70,10 @@ impl State {
 
     /// Number of the incarnation that is alive, or would be the next.
     pub fn incarnation(&self) -> u32 {
-        match &self.view.incarnation {
-            Some(doc) if self.view.released() => doc.incarnation.saturating_add(1),
-            Some(doc) => doc.incarnation,
-            None => 1,
-        }
+        self.view
+            .incarnation
+            .as_ref()
+            .map_or(self.next, |doc| doc.incarnation)
     }
 
     /// Who asked, as the API server stamped it.
@@ -121,9 +122,38 @@ impl State {
 
     /// Reads the ledger's record again after something was added to it.
     pub async fn refresh(&mut self, context: &Context) -> Result<(), Error> {
-        self.view = context.books.view(&self.department, &self.name).await?;
+        let view = context.books.view(&self.department, &self.name).await?;
+        (self.view, self.next) = living(view, self.tenancy.metadata.uid.as_deref());
         Ok(())
     }
+}
+
+/// What counts for this object: a name that was released and is used by another object begins anew, heir to nothing.
+fn living(view: LedgerView, uid: Option<&str>) -> (LedgerView, u32) {
+    let next = view
+        .incarnation
+        .as_ref()
+        .map_or(1, |doc| doc.incarnation.saturating_add(1));
+    let another = view
+        .incarnation
+        .as_ref()
+        .is_some_and(|doc| Some(doc.uid.as_str()) != uid);
+    if view.released() && another {
+        let LedgerView {
+            department,
+            tenancy,
+            ..
+        } = view;
+        return (
+            LedgerView {
+                department,
+                tenancy,
+                ..LedgerView::default()
+            },
+            next,
+        );
+    }
+    (view, next)
 }
 
 /// Reads what a round starts from.
@@ -191,6 +221,7 @@ pub async fn observe(tenancy: &Tenancy, context: &Context) -> Result<Outcome, Er
     };
     let name = tenancy.name_any();
     let view = context.books.view(&department, &name).await?;
+    let (view, next) = living(view, tenancy.metadata.uid.as_deref());
     Ok(Outcome::Complete(Box::new(State {
         asked: Asked::of(spec),
         tenancy: tenancy.clone(),
@@ -204,6 +235,53 @@ pub async fn observe(tenancy: &Tenancy, context: &Context) -> Result<Outcome, Er
         cloudlet,
         catalogue,
         view,
+        next,
         now,
     })))
+}
+
+#[cfg(test)]
+mod tests {
+    use leasehold_ledger::document::{IncarnationDoc, ReleaseDoc, ReleaseStage};
+
+    use super::*;
+
+    fn view(released: bool) -> LedgerView {
+        let at = Second::new(0);
+        let release = ReleaseDoc {
+            department: "edu".to_owned(),
+            tenancy: "oa".to_owned(),
+            incarnation: 3,
+            stage: ReleaseStage::Released,
+            requested_by: "zhang".to_owned(),
+            at,
+        };
+        LedgerView {
+            department: "edu".to_owned(),
+            tenancy: "oa".to_owned(),
+            incarnation: Some(IncarnationDoc {
+                department: "edu".to_owned(),
+                tenancy: "oa".to_owned(),
+                incarnation: 3,
+                uid: "first".to_owned(),
+                at,
+            }),
+            release: if released { vec![release] } else { Vec::new() },
+            ..LedgerView::default()
+        }
+    }
+
+    #[test]
+    fn a_released_name_begins_anew_with_another_object_only() {
+        let (known, next) = living(view(true), Some("second"));
+        assert_eq!((known.incarnation, known.release.len(), next), (None, 0, 4));
+        let (known, _) = living(view(true), Some("first"));
+        assert!(known.released());
+    }
+
+    #[test]
+    fn an_object_applied_again_takes_up_the_life_that_was_not_released() {
+        let (known, _) = living(view(false), Some("second"));
+        assert_eq!(known.incarnation.map(|doc| doc.incarnation), Some(3));
+    }
 }

@@ -149,7 +149,7 @@ async fn open(
         ..opening.request
     };
     let mut records = Vec::new();
-    if state.view.incarnation.is_none() || state.view.released() {
+    if state.view.incarnation.is_none() {
         records.push(Record::document(&IncarnationDoc {
             department: state.department.clone(),
             tenancy: state.name.clone(),
