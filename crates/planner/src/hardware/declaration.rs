@@ -71,7 +71,7 @@ fn claimed_before(
     });
     if let Some(earlier) = earlier {
         let message = format!(
-            "the serial backs contribution {} since {}, allowed is one contribution for ever; \
+            "this serial already backs {}, since {}; a serial backs one contribution for ever; \
              withdraw this one and offer it without the device",
             earlier.contribution, earlier.at
         );
