@@ -5,7 +5,7 @@ use std::sync::Arc;
 use leasehold_kit::Kit;
 use leasehold_ledger::time::Second;
 
-use crate::{books::Books, figures::Figures, world::World};
+use crate::{books::Books, figures::Figures, leases::Leases, world::World};
 
 /// Where the operator runs.
 #[derive(Clone, Debug)]
@@ -27,6 +27,8 @@ pub struct Context {
     pub world: Arc<World>,
     /// Charges so far and credit left.
     pub figures: Figures,
+    /// Up to when the facts of leases are complete.
+    pub leases: Leases,
     /// Where the operator runs.
     pub settings: Settings,
 }

@@ -34,6 +34,14 @@ type Ref = ObjectRef<DeserializeGuard<Tenancy>>;
 
 /// Runs the controller until the shutdown.
 pub async fn run(context: Context, shutdown: Shutdown) {
+    context.leases.expect(
+        context
+            .world
+            .tenancies
+            .select(|_| true)
+            .iter()
+            .filter_map(key),
+    );
     let kit = context.kit.clone();
     let api: Api<DeserializeGuard<Tenancy>> = Api::all(kit.client());
     let wake = context.clone();
@@ -102,12 +110,28 @@ fn references(tenancies: &[Tenancy]) -> Vec<Ref> {
         .collect()
 }
 
-/// One round: observe, number and decide, provision or release, report.
-pub async fn reconcile(tenancy: Arc<Tenancy>, context: Context) -> Result<Action, Error> {
-    let mut state = match observe::observe(&tenancy, &context).await? {
+/// One round; whatever comes of it, the tenancy was looked at.
+async fn reconcile(tenancy: Arc<Tenancy>, context: Context) -> Result<Action, Error> {
+    let outcome = round(&tenancy, &context).await;
+    if let Some((department, name)) = key(&tenancy) {
+        context.leases.looked_at(&department, &name);
+    }
+    outcome
+}
+
+/// Code of the department and name of the tenancy.
+fn key(tenancy: &Tenancy) -> Option<(String, String)> {
+    let namespace = tenancy.namespace()?;
+    let department = names::department_of_office(&namespace)?;
+    Some((department.to_owned(), tenancy.name_any()))
+}
+
+/// Observe, number and decide, provision or release, report.
+async fn round(tenancy: &Tenancy, context: &Context) -> Result<Action, Error> {
+    let mut state = match observe::observe(tenancy, context).await? {
         observe::Outcome::Complete(state) => *state,
         observe::Outcome::Waits(missing) => {
-            report::write_waiting(&tenancy, &context, &missing).await?;
+            report::write_waiting(tenancy, context, &missing).await?;
             return Ok(Action::requeue(RESYNC));
         }
     };
@@ -116,12 +140,12 @@ pub async fn reconcile(tenancy: Arc<Tenancy>, context: Context) -> Result<Action
     if state.gone() || nothing_held {
         report.phase = Phase::Released;
     } else if tenancy.spec.release.is_some() {
-        release::advance(&mut state, &context, &mut report).await?;
+        release::advance(&mut state, context, &mut report).await?;
     } else {
-        requests::advance(&mut state, &context, &mut report).await?;
-        provision::advance(&mut state, &context, &mut report).await?;
+        requests::advance(&mut state, context, &mut report).await?;
+        provision::advance(&mut state, context, &mut report).await?;
     }
     let again = report.again.unwrap_or(RESYNC).min(RESYNC);
-    report.write(&state, &context).await?;
+    report.write(&state, context).await?;
     Ok(Action::requeue(again))
 }

@@ -110,6 +110,14 @@ impl State {
             .filter(|request| self.view.decision(request.request) == Some(Decision::Approved))
     }
 
+    /// Whether this request's quota stood and was recorded.
+    pub fn is_effective(&self, request: u32) -> bool {
+        self.view
+            .effective
+            .iter()
+            .any(|document| document.request == request)
+    }
+
     /// The provider whose prices count.
     pub fn provider(&self) -> &str {
         &self.cloudlet.spec.provider

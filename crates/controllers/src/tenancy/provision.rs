@@ -1,5 +1,6 @@
 //! Provisioning: what is approved and due becomes namespaces, quotas, policies, rights and volumes; then it is billed.
 
+mod billing;
 mod contents;
 mod namespaces;
 mod quotas;
@@ -12,24 +13,23 @@ use leasehold_api::{
     tenancy::{ItemUsage, LeaseItem, NamespaceStatus, Phase},
 };
 use leasehold_ledger::{
-    document::{EffectiveDoc, NamespaceDoc, RequestDoc},
-    fact::Fact,
+    document::{NamespaceDoc, RequestDoc},
     money::{format_quantity, parse_quantity},
     time::Second,
 };
 use leasehold_planner::{
-    lease_facts::{self, LeaseCause, LeaseContext},
+    lease_facts::{self, LeaseContext},
     objects::{NamespaceIdentity, NamespacePlan},
     quota::{self, Hard},
     request::{self, ApprovedPart, Asked, Items},
+    rules::Refusal,
 };
-use leasehold_store::Record;
 
 pub use namespaces::record_gone;
 pub use quotas::{observed as observed_quota, step_quotas};
 
 use super::{observe::State, report::Report, requests::part_of};
-use crate::{Context, Error, books::lease_uid};
+use crate::{Context, Error};
 
 /// How soon to look again while the cluster catches up.
 const SOON: Duration = Duration::from_secs(2);
@@ -57,8 +57,24 @@ pub async fn advance(
     }
     report.approved.clone_from(&due.part.lease);
     usage(state, context, report, &due.part, &due.items);
+    let recorded = state.is_effective(due.request.request);
+    if !recorded {
+        context
+            .leases
+            .pending(&state.department, &state.name, due.not_before);
+    }
     let ready = provision(state, context, report, &due).await?;
-    finish(state, context, report, &due, ready).await
+    let undecided = state.view.open().is_some();
+    report.phase = match (ready, undecided) {
+        (true, false) => Phase::Active,
+        (true, true) => Phase::Changing,
+        (false, _) if state.view.effective().is_some() => Phase::Changing,
+        (false, _) => Phase::Approved,
+    };
+    if !ready {
+        report.look_again(SOON);
+    }
+    Ok(())
 }
 
 /// How long until this instant, at least a second.
@@ -67,23 +83,21 @@ pub fn seconds_until(instant: Second, now: Second) -> Duration {
 }
 
 /// Whether everything that the due request leases is in place.
+///
+/// Billing begins when the quotas stand, before anybody gets rights: what is there is paid for, also when a volume or a
+/// policy still fails.
 async fn provision(
-    state: &State,
+    state: &mut State,
     context: &Context,
     report: &mut Report,
     due: &Due,
 ) -> Result<bool, Error> {
-    let lease = match quota::lease_hard(&due.part, &due.items) {
-        Ok(lease) => lease,
-        Err(refusal) => {
-            report.refuse(&[refusal]);
-            return Ok(false);
-        }
-    };
-    let split =
-        match quota::split(&state.tenancy.spec, &due.part, &due.items) {
-            Ok(split) => split,
+    let (lease, split) =
+        match divide(state, due) {
+            Ok(found) => found,
             Err(refusals) => {
+                // the department's own split is in the way: nothing of ours is late
+                context.leases.settled(&state.department, &state.name);
                 report.wait(format!(
                 "the split among namespaces stays as it is until it fits the approved lease: {}",
                 refusals.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
@@ -107,82 +121,88 @@ async fn provision(
         .collect();
     let mut ready = namespaces::ensure(state, context, report, &plans).await?;
     let mut desired = split;
+    desired.retain(|short, _| report.has_namespace(&state.department, short));
     abandoned(state, &known, &mut desired, &lease, report);
     let step = step_quotas(context, &identity, &lease, &desired, false).await?;
     ready &= step.settled;
+    let blocked = !step.refused.is_empty() || report.namespace_refused();
     report.refuse(&step.refused);
     step.waiting
         .into_iter()
         .for_each(|sentence| report.wait(sentence));
+    billing::record(state, context, report, due, step.settled && !blocked).await?;
+    if blocked {
+        context.leases.settled(&state.department, &state.name);
+    }
     for plan in plans.values() {
+        if !report.has_namespace(&state.department, &plan.short) {
+            continue;
+        }
         ready &= contents::ensure(state, context, report, plan, &due.items, step.settled).await?;
     }
     Ok(ready)
 }
 
-/// Records the start of billing once everything stands, and says where the tenancy stands.
-async fn finish(
-    state: &mut State,
-    context: &Context,
-    report: &mut Report,
-    due: &Due,
-    ready: bool,
-) -> Result<(), Error> {
-    if ready {
-        start_billing(state, context, report, due).await?;
-        let undecided = state.view.open().is_some();
-        report.phase = if undecided {
-            Phase::Changing
-        } else {
-            Phase::Active
-        };
-        return Ok(());
-    }
-    let stands = state.view.effective().is_some();
-    report.phase = if stands {
-        Phase::Changing
-    } else {
-        Phase::Approved
-    };
-    report.look_again(SOON);
-    Ok(())
+/// The lease as quotas count it, and each namespace's part of it.
+fn divide(state: &State, due: &Due) -> Result<(Hard, BTreeMap<String, Hard>), Vec<Refusal>> {
+    let lease = quota::lease_hard(&due.part, &due.items).map_err(|refusal| vec![refusal])?;
+    let split = quota::split(&state.tenancy.spec, &due.part, &due.items)?;
+    Ok((lease, split))
 }
 
-/// The highest approved request whose day has come.
+/// The request that is to be provisioned now: of those approved after the one that stands the last whose day has come,
+/// else the one that stands. What a request changes is measured against what stands, not against requests in between.
 fn due(state: &State) -> Result<Option<Due>, Error> {
-    let mut due: Option<Due> = None;
+    let standing = state.view.effective();
+    let base = standing.map(part_of).transpose()?;
+    let after = standing.map_or(0, |request| request.request);
+    let mut found: Option<(&RequestDoc, Second)> = None;
     let mut later: Option<Second> = None;
-    for request in state.approved() {
-        let part = part_of(request)?;
-        let old = due.as_ref().map(|due| &due.part);
-        let changes = request::changes(old, &part, &state.prices(&part))
-            .map_err(|refusal| Error::understand("an approved request", refusal))?;
-        let decided_at = state
-            .view
-            .decisions
-            .get(&request.request)
-            .map_or(request.at, |decision| decision.at);
-        let asked = Asked::read(request)
-            .map_err(|error| Error::understand("an approved request", error))?;
-        let not_before = lease_facts::not_before(&asked, &changes, &state.policy, decided_at)
-            .map_err(|error| Error::understand("the day of a change", error))?;
-        if not_before > state.now {
+    for request in state.approved().filter(|request| request.request > after) {
+        let not_before = not_before(state, base.as_ref(), request)?;
+        if not_before <= state.now {
+            found = Some((request, not_before));
+        } else {
             later = Some(later.map_or(not_before, |known| known.min(not_before)));
-            continue;
         }
-        let items = state.items(&part).map_err(|refusals| {
-            let text: Vec<String> = refusals.iter().map(ToString::to_string).collect();
-            Error::understand("the items of an approved request", text.join("; "))
-        })?;
-        due = Some(Due {
-            request: request.clone(),
-            part,
-            items,
-            not_before,
-            later: None,
-        });
     }
-    Ok(due.map(|due| Due { later, ..due }))
+    let Some((request, not_before)) =
+        found.or_else(|| standing.map(|request| (request, request.at)))
+    else {
+        return Ok(None);
+    };
+    let part = part_of(request)?;
+    let items = state.items(&part).map_err(|refusals| {
+        let text: Vec<String> = refusals.iter().map(ToString::to_string).collect();
+        Error::understand("the items of an approved request", text.join("; "))
+    })?;
+    Ok(Some(Due {
+        request: request.clone(),
+        part,
+        items,
+        not_before,
+        later,
+    }))
+}
+
+/// The instant before which an approved request neither is provisioned nor billed.
+fn not_before(
+    state: &State,
+    base: Option<&ApprovedPart>,
+    request: &RequestDoc,
+) -> Result<Second, Error> {
+    let part = part_of(request)?;
+    let changes = request::changes(base, &part, &state.prices(&part))
+        .map_err(|refusal| Error::understand("an approved request", refusal))?;
+    let decided_at = state
+        .view
+        .decisions
+        .get(&request.request)
+        .map_or(request.at, |decision| decision.at);
+    let asked =
+        Asked::read(request).map_err(|error| Error::understand("an approved request", error))?;
+    lease_facts::not_before(&asked, &changes, &state.policy, decided_at)
+        .map_err(|error| Error::understand("the day of a change", error))
 }
 
 /// What the tenancy's namespaces carry in their labels and annotations.
@@ -246,74 +266,6 @@ pub fn lease_context(state: &State, context: &Context, part: &ApprovedPart) -> L
         contract: part.contract.to_string(),
         budget: part.budget.code.to_string(),
     }
-}
-
-/// Records that the request's quota stands, and from when each item is billed.
-async fn start_billing(
-    state: &mut State,
-    context: &Context,
-    report: &mut Report,
-    due: &Due,
-) -> Result<(), Error> {
-    let number = due.request.request;
-    if state
-        .view
-        .effective
-        .iter()
-        .any(|document| document.request == number)
-    {
-        return Ok(());
-    }
-    let open = context
-        .books
-        .open_lease(&state.department, &state.name, state.incarnation())
-        .await?;
-    let target = quantities(due)?;
-    let shrinks = !open.is_empty()
-        && target
-            .iter()
-            .all(|(item, asked)| open.get(item).is_some_and(|held| *asked <= held.quantity));
-    let promised = due.not_before > due.request.at;
-    // a decrease counts from the instant that was promised: if we were late, that is the office's cost
-    let at = if shrinks && promised {
-        due.not_before
-    } else {
-        context.now()
-    };
-    let lease = lease_context(state, context, &due.part);
-    let facts: Vec<Fact> =
-        lease_facts::lease_facts(&lease, &open, &target, LeaseCause::Request(number), at);
-    let mut records: Vec<Record> = facts.into_iter().map(Record::from).collect();
-    records.push(Record::document(&EffectiveDoc {
-        department: state.department.clone(),
-        tenancy: state.name.clone(),
-        incarnation: state.incarnation(),
-        request: number,
-        not_before: due.not_before,
-        at,
-    })?);
-    context.books.commit(records, state.now).await?;
-    report.happened(
-        state,
-        "leasehold",
-        &format!("request {number} stands; billed from {at}"),
-    );
-    let tenancy = lease_uid(&state.department, &state.name, state.incarnation());
-    tracing::info!(tenancy, request = number, %at, "lease stands");
-    state.refresh(context).await
-}
-
-fn quantities(due: &Due) -> Result<BTreeMap<String, i64>, Error> {
-    let mut target = BTreeMap::new();
-    for entry in &due.part.lease {
-        let Some(item) = due.items.get(entry.item.as_str()) else {
-            continue;
-        };
-        let base = request::base_quantity(entry, item)
-            .map_err(|refusal| Error::understand("the approved lease", refusal))?;
-        target.insert(entry.item.to_string(), base);
-    }
-    Ok(target)
 }
 
 /// Leased and requested, per item that maps to a resource.

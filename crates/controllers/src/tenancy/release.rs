@@ -48,7 +48,8 @@ pub async fn advance(
         .books
         .namespaces(&state.department, &state.name, state.incarnation())
         .await?;
-    let part = state.view.effective().map(part_of).transpose()?;
+    let provisioned = state.view.effective().or(state.view.approved());
+    let part = provisioned.map(part_of).transpose()?;
     if let Some(part) = &part {
         let items = items(state, part)?;
         usage(state, context, report, part, &items);

@@ -84,6 +84,23 @@ impl Report {
         ));
     }
 
+    /// Whether this namespace exists and is the tenancy's.
+    pub fn has_namespace(&self, department: &str, short: &str) -> bool {
+        let name = names::tenancy_namespace(department, short);
+        self.namespaces
+            .iter()
+            .any(|found| found.name == name && found.uid.is_some())
+    }
+
+    /// Whether a namespace cannot be had until the department or the platform does something.
+    pub fn namespace_refused(&self) -> bool {
+        let told = self
+            .namespaces
+            .iter()
+            .filter_map(|found| found.message.as_deref());
+        told.into_iter().any(|message| message.starts_with("rule "))
+    }
+
     /// Something is not in place yet.
     pub fn wait(&mut self, what: impl Into<String>) {
         self.waits.push(what.into());

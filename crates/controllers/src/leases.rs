@@ -1,0 +1,122 @@
+//! Up to when the facts of leases are complete.
+//!
+//! Use is told by watches, and its watermark by them. What is leased is told by the operator itself: between the instant
+//! from which a lease counts and the commit that says so, a period must not close over it. So each tenancy that has
+//! something due and not yet recorded holds the clock back, and after a start the clock stands still until every tenancy
+//! was looked at once.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use leasehold_ledger::time::Second;
+
+type Key = (String, String);
+
+#[derive(Default)]
+struct Inner {
+    expected: Option<BTreeSet<Key>>,
+    pending: BTreeMap<Key, Second>,
+}
+
+/// Up to when the facts of leases are complete; shared by the tenancy and the period controller.
+#[derive(Clone, Default)]
+pub struct Leases(Arc<RwLock<Inner>>);
+
+impl Leases {
+    /// Tenancies that must be looked at before anything counts as complete.
+    pub fn expect(&self, tenancies: impl IntoIterator<Item = Key>) {
+        self.write(|inner| inner.expected = Some(tenancies.into_iter().collect()));
+    }
+
+    /// Something of this tenancy counts from this instant and is not recorded yet.
+    pub fn pending(&self, department: &str, tenancy: &str, since: Second) {
+        let key = (department.to_owned(), tenancy.to_owned());
+        self.write(|inner| {
+            let known = inner.pending.entry(key).or_insert(since);
+            *known = (*known).min(since);
+        });
+    }
+
+    /// Everything of this tenancy that counts is recorded.
+    pub fn settled(&self, department: &str, tenancy: &str) {
+        let key = (department.to_owned(), tenancy.to_owned());
+        self.write(|inner| {
+            inner.pending.remove(&key);
+        });
+    }
+
+    /// The tenancy was looked at since the start, whatever came of it.
+    pub fn looked_at(&self, department: &str, tenancy: &str) {
+        let key = (department.to_owned(), tenancy.to_owned());
+        self.write(|inner| {
+            if let Some(expected) = inner.expected.as_mut() {
+                expected.remove(&key);
+            }
+        });
+    }
+
+    /// Up to when lease facts are complete; none until every tenancy was looked at once. A tenancy whose object is gone
+    /// changes nothing any more and holds nothing back.
+    pub fn complete_to(&self, now: Second, alive: impl Fn(&str, &str) -> bool) -> Option<Second> {
+        let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let waits = inner.expected.as_ref()?.iter().any(|(d, t)| alive(d, t));
+        if waits {
+            return None;
+        }
+        let held = inner
+            .pending
+            .iter()
+            .filter(|((d, t), _)| alive(d, t))
+            .map(|(_, since)| *since);
+        Some(held.min().map_or(now, |since| since.min(now)))
+    }
+
+    fn write(&self, change: impl FnOnce(&mut Inner)) {
+        change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Second = Second::new(1000);
+
+    fn key(tenancy: &str) -> Key {
+        ("edu".to_owned(), tenancy.to_owned())
+    }
+
+    #[test]
+    fn nothing_is_complete_before_every_tenancy_was_looked_at() {
+        let leases = Leases::default();
+        assert_eq!(leases.complete_to(NOW, |_, _| true), None);
+        leases.expect([key("oa"), key("web")]);
+        leases.looked_at("edu", "oa");
+        assert_eq!(leases.complete_to(NOW, |_, _| true), None);
+        assert_eq!(
+            leases.complete_to(NOW, |_, tenancy| tenancy != "web"),
+            Some(NOW)
+        );
+        leases.looked_at("edu", "web");
+        assert_eq!(leases.complete_to(NOW, |_, _| true), Some(NOW));
+    }
+
+    #[test]
+    fn what_is_due_and_not_recorded_holds_the_clock_back() {
+        let leases = Leases::default();
+        leases.expect([]);
+        leases.pending("edu", "oa", Second::new(700));
+        leases.pending("edu", "oa", Second::new(800));
+        leases.pending("edu", "web", Second::new(900));
+        assert_eq!(leases.complete_to(NOW, |_, _| true), Some(Second::new(700)));
+        assert_eq!(
+            leases.complete_to(NOW, |_, t| t != "oa"),
+            Some(Second::new(900))
+        );
+        leases.settled("edu", "oa");
+        leases.settled("edu", "web");
+        assert_eq!(leases.complete_to(NOW, |_, _| true), Some(NOW));
+    }
+}

@@ -1,0 +1,213 @@
+//! From when each item is billed.
+//!
+//! More is billed from the instant that its quota stood, less from the instant that was promised. Both are recorded in
+//! one transaction with the facts; what was billed early because part of a lease stood is not billed twice.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::ResourceQuota;
+use kube::ResourceExt;
+use leasehold_api::names;
+use leasehold_ledger::{
+    document::EffectiveDoc,
+    fact::Fact,
+    time::{PeriodKind, Second},
+};
+use leasehold_planner::{
+    lease_facts::{self, LeaseCause, OpenLease},
+    quota::Hard,
+    request,
+};
+use leasehold_store::Record;
+
+use super::{
+    super::{observe::State, report::Report},
+    Due, lease_context, quotas,
+};
+use crate::{Context, Error, books::lease_uid};
+
+/// A decrease counts from the promised instant if it stands within this many seconds of it, or within a quarter of the
+/// period if that is shorter. Later, it counts from when it stood: the old quota stood until then.
+const PROMISE: i64 = 300;
+
+/// Records what is billed from now on. `complete` says that every quota stands as approved; before that, items are
+/// billed of which more stands than was billed so far.
+pub async fn record(
+    state: &mut State,
+    context: &Context,
+    report: &mut Report,
+    due: &Due,
+    complete: bool,
+) -> Result<(), Error> {
+    let number = due.request.request;
+    if state.is_effective(number) {
+        return Ok(());
+    }
+    let quotas = standing_quotas(state, context);
+    let open = context
+        .books
+        .open_lease(&state.department, &state.name, state.incarnation())
+        .await?;
+    let mut target = quantities(due)?;
+    if !complete {
+        target = partly(due, &open, &target, &held(&quotas));
+    }
+    let now = context.now();
+    let floor = state
+        .view
+        .effective
+        .iter()
+        .map(|document| document.at)
+        .max();
+    let stood = stood_at(&quotas).unwrap_or(now).max(due.not_before);
+    let stood = floor.map_or(stood, |floor| stood.max(floor)).min(now);
+    let promised = if now.since(due.not_before) <= grace(state) {
+        due.not_before
+    } else {
+        stood
+    };
+    let lease = lease_context(state, context, &due.part);
+    let cause = LeaseCause::Request(number);
+    let shrunk = shrunk(&open, &target);
+    let mut facts: Vec<Fact> = lease_facts::lease_facts(
+        &lease,
+        &open,
+        &shrunk,
+        cause,
+        promised.max(floor.unwrap_or(promised)),
+    )
+    .into_iter()
+    .filter(|fact| less(fact, &open))
+    .collect();
+    facts.extend(
+        lease_facts::lease_facts(&lease, &open, &target, cause, stood)
+            .into_iter()
+            .filter(|fact| !less(fact, &open)),
+    );
+    let mut records: Vec<Record> = facts.into_iter().map(Record::from).collect();
+    if complete {
+        records.push(Record::document(&EffectiveDoc {
+            department: state.department.clone(),
+            tenancy: state.name.clone(),
+            incarnation: state.incarnation(),
+            request: number,
+            not_before: due.not_before,
+            at: stood,
+        })?);
+    }
+    if records.is_empty() {
+        return Ok(());
+    }
+    context.books.commit(records, state.now).await?;
+    let tenancy = lease_uid(&state.department, &state.name, state.incarnation());
+    tracing::info!(tenancy, request = number, at = %stood, complete, "lease stands");
+    if complete {
+        report.happened(
+            state,
+            "leasehold",
+            &format!("request {number} stands; billed from {stood}"),
+        );
+        context.leases.settled(&state.department, &state.name);
+        state.refresh(context).await?;
+    }
+    Ok(())
+}
+
+fn grace(state: &State) -> i64 {
+    match state.policy.period {
+        PeriodKind::Rehearsal { seconds } => (i64::from(seconds) / 4).min(PROMISE),
+        PeriodKind::Month | PeriodKind::Day => PROMISE,
+    }
+}
+
+fn standing_quotas(state: &State, context: &Context) -> Vec<ResourceQuota> {
+    let incarnation = state.incarnation().to_string();
+    context.world.quotas.select(|found| {
+        found.labels().get(names::TENANCY_LABEL) == Some(&state.name)
+            && found.labels().get(names::DEPARTMENT_LABEL) == Some(&state.department)
+            && found.labels().get(names::INCARNATION_LABEL) == Some(&incarnation)
+    })
+}
+
+/// What admission grants in all namespaces together.
+fn held(found: &[ResourceQuota]) -> Hard {
+    let mut sum = Hard::new();
+    for one in found {
+        for (key, amount) in quotas::observed(one).status_hard.unwrap_or_default() {
+            let known = sum.entry(key).or_insert(0);
+            *known = known.saturating_add(amount);
+        }
+    }
+    sum
+}
+
+/// When the last of the quotas was written as it stands. The API server's clock; admission follows within moments. It
+/// is the same after a crash between the write and the record, so that nothing in between is given away.
+fn stood_at(found: &[ResourceQuota]) -> Option<Second> {
+    found
+        .iter()
+        .flat_map(|one| one.metadata.managed_fields.iter().flatten())
+        .filter(|entry| {
+            entry.manager.as_deref() == Some(names::FIELD_MANAGER) && entry.subresource.is_none()
+        })
+        .filter_map(|entry| entry.time.as_ref())
+        .map(|time| Second::from_timestamp(time.0))
+        .max()
+}
+
+fn quantities(due: &Due) -> Result<BTreeMap<String, i64>, Error> {
+    let mut target = BTreeMap::new();
+    for entry in &due.part.lease {
+        let Some(item) = due.items.get(entry.item.as_str()) else {
+            continue;
+        };
+        let base = request::base_quantity(entry, item)
+            .map_err(|refusal| Error::understand("the approved lease", refusal))?;
+        target.insert(entry.item.to_string(), base);
+    }
+    Ok(target)
+}
+
+/// What is billed while part of a request stands: an item of which more is granted than was billed so far counts as
+/// leased in full; the rest of it is there, and only the department's own split is in the way.
+fn partly(
+    due: &Due,
+    open: &BTreeMap<String, OpenLease>,
+    target: &BTreeMap<String, i64>,
+    held: &Hard,
+) -> BTreeMap<String, i64> {
+    let mut now: BTreeMap<String, i64> = open
+        .iter()
+        .map(|(item, lease)| (item.clone(), lease.quantity))
+        .collect();
+    for (name, asked) in target {
+        let billed = now.get(name).copied().unwrap_or(0);
+        let key = due.items.get(name).and_then(quotas::usage_key);
+        let granted = key.and_then(|key| held.get(&key).copied()).unwrap_or(0);
+        if *asked > billed && granted > billed {
+            now.insert(name.clone(), *asked);
+        }
+    }
+    now
+}
+
+/// The target where it is less than what is billed, and what is billed elsewhere.
+fn shrunk(
+    open: &BTreeMap<String, OpenLease>,
+    target: &BTreeMap<String, i64>,
+) -> BTreeMap<String, i64> {
+    open.iter()
+        .map(|(item, lease)| {
+            let asked = target.get(item).copied().unwrap_or(0);
+            (item.clone(), lease.quantity.min(asked))
+        })
+        .collect()
+}
+
+fn less(fact: &Fact, open: &BTreeMap<String, OpenLease>) -> bool {
+    let leasehold_ledger::fact::Meter::Lease { item } = &fact.meter else {
+        return false;
+    };
+    open.get(item)
+        .is_some_and(|lease| fact.quantity < lease.quantity)
+}
