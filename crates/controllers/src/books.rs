@@ -98,6 +98,25 @@ impl Books {
         Ok(document.clone())
     }
 
+    /// Writes a document unless the last one of its subject is the `same`: what changes back to what it was earlier
+    /// is news. Tells whether it was written.
+    pub async fn follow<D: Document>(
+        &self,
+        document: &D,
+        same: impl Fn(&D) -> bool,
+        now: Second,
+    ) -> Result<bool, Error> {
+        let known = self
+            .store
+            .documents::<D>(Some(&document.subject()), None)
+            .await?;
+        if known.last().is_some_and(|last| same(&last.value)) {
+            return Ok(false);
+        }
+        self.commit(vec![Record::document(document)?], now).await?;
+        Ok(true)
+    }
+
     /// The last policy that the ledger saw.
     pub async fn policy(&self) -> Result<Option<Policy>, Error> {
         let all = self.store.documents::<PolicyDoc>(None, None).await?;
@@ -325,4 +344,35 @@ pub fn request_subject(request: &RequestDoc) -> String {
 
 fn decision_key(subject_kind: &str, subject: &str, role: &str) -> String {
     format!("{subject_kind}/{subject}/{role}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use leasehold_ledger::document::DepartmentDoc;
+
+    #[tokio::test]
+    async fn a_name_that_comes_back_is_recorded_again_and_one_that_stays_is_not() {
+        let store = Store::in_memory().await.unwrap();
+        let books = Books::open(store, "cluster", Second::new(0)).await.unwrap();
+        let mut written = Vec::new();
+        for (at, name) in [(1, "A"), (2, "A"), (3, "B"), (4, "A"), (5, "A")] {
+            let document = DepartmentDoc {
+                code: "gov-office".to_owned(),
+                display_name: name.to_owned(),
+                budget_unit: None,
+                at: Second::new(at),
+            };
+            let same = |last: &DepartmentDoc| last.digest() == document.digest();
+            written.push(books.follow(&document, same, document.at).await.unwrap());
+        }
+        assert_eq!(written, [true, false, true, true, false]);
+        let all = books.store().documents::<DepartmentDoc>(None, None).await;
+        let names: Vec<String> = all
+            .unwrap()
+            .into_iter()
+            .map(|recorded| recorded.value.display_name)
+            .collect();
+        assert_eq!(names, ["A", "B", "A"]);
+    }
 }

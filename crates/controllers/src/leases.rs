@@ -14,10 +14,20 @@ use leasehold_ledger::time::Second;
 
 type Key = (String, String);
 
+/// What a tenancy may hold back at the most, in seconds: one that fails for longer must not stop the others' bills. What
+/// it records later is counted as uncorrected.
+const LONGEST: i64 = 900;
+
+#[derive(Clone, Copy)]
+struct Pending {
+    since: Second,
+    noticed: Second,
+}
+
 #[derive(Default)]
 struct Inner {
     expected: Option<BTreeSet<Key>>,
-    pending: BTreeMap<Key, Second>,
+    pending: BTreeMap<Key, Pending>,
 }
 
 /// Up to when the facts of leases are complete; shared by the tenancy and the period controller.
@@ -31,11 +41,14 @@ impl Leases {
     }
 
     /// Something of this tenancy counts from this instant and is not recorded yet.
-    pub fn pending(&self, department: &str, tenancy: &str, since: Second) {
+    pub fn pending(&self, department: &str, tenancy: &str, since: Second, now: Second) {
         let key = (department.to_owned(), tenancy.to_owned());
         self.write(|inner| {
-            let known = inner.pending.entry(key).or_insert(since);
-            *known = (*known).min(since);
+            let known = inner.pending.entry(key).or_insert(Pending {
+                since,
+                noticed: now,
+            });
+            known.since = known.since.min(since);
         });
     }
 
@@ -68,8 +81,8 @@ impl Leases {
         let held = inner
             .pending
             .iter()
-            .filter(|((d, t), _)| alive(d, t))
-            .map(|(_, since)| *since);
+            .filter(|((d, t), pending)| alive(d, t) && now.since(pending.noticed) <= LONGEST)
+            .map(|(_, pending)| pending.since);
         Some(held.min().map_or(now, |since| since.min(now)))
     }
 
@@ -107,9 +120,9 @@ mod tests {
     fn what_is_due_and_not_recorded_holds_the_clock_back() {
         let leases = Leases::default();
         leases.expect([]);
-        leases.pending("edu", "oa", Second::new(700));
-        leases.pending("edu", "oa", Second::new(800));
-        leases.pending("edu", "web", Second::new(900));
+        leases.pending("edu", "oa", Second::new(700), NOW);
+        leases.pending("edu", "oa", Second::new(800), NOW);
+        leases.pending("edu", "web", Second::new(900), NOW);
         assert_eq!(leases.complete_to(NOW, |_, _| true), Some(Second::new(700)));
         assert_eq!(
             leases.complete_to(NOW, |_, t| t != "oa"),
@@ -118,5 +131,19 @@ mod tests {
         leases.settled("edu", "oa");
         leases.settled("edu", "web");
         assert_eq!(leases.complete_to(NOW, |_, _| true), Some(NOW));
+    }
+
+    #[test]
+    fn a_tenancy_that_fails_for_long_does_not_stop_the_bills_of_the_others() {
+        let leases = Leases::default();
+        leases.expect([]);
+        leases.pending("edu", "oa", Second::new(700), NOW);
+        let still = NOW.plus(LONGEST);
+        assert_eq!(
+            leases.complete_to(still, |_, _| true),
+            Some(Second::new(700))
+        );
+        let after = still.plus(1);
+        assert_eq!(leases.complete_to(after, |_, _| true), Some(after));
     }
 }

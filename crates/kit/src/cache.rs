@@ -39,6 +39,25 @@ pub struct Changed {
     pub name: String,
     /// Its labels, as far as they are known.
     pub labels: BTreeMap<String, String>,
+    /// Generation of what people wrote; reports in the status do not move it.
+    pub generation: Option<i64>,
+    /// Whether it went.
+    pub gone: bool,
+}
+
+/// Those changes that people made: a new generation, or an end. What operators report in a status is left out.
+pub fn written(
+    changes: impl Stream<Item = Option<Arc<Changed>>> + Send + 'static,
+) -> impl Stream<Item = Option<Arc<Changed>>> + Send + 'static {
+    let mut known: BTreeMap<(Option<String>, String), Option<i64>> = BTreeMap::new();
+    changes.filter(move |changed| {
+        let passes = changed.as_ref().is_none_or(|changed| {
+            let key = (changed.namespace.clone(), changed.name.clone());
+            let before = known.insert(key, changed.generation);
+            changed.gone || before != Some(changed.generation)
+        });
+        future::ready(passes)
+    })
 }
 
 /// A cache of one kind.
@@ -177,17 +196,18 @@ fn announce<K>(
 ) where
     K: Resource<DynamicType = ()> + Clone,
 {
-    let (watcher::Event::Apply(object)
-    | watcher::Event::Delete(object)
-    | watcher::Event::InitApply(object)) = event
-    else {
-        return;
+    let (object, gone) = match event {
+        watcher::Event::Apply(object) | watcher::Event::InitApply(object) => (object, false),
+        watcher::Event::Delete(object) => (object, true),
+        watcher::Event::Init | watcher::Event::InitDone => return,
     };
     let meta = object.meta();
     let changed = Changed {
         namespace: meta.namespace.clone(),
         name: meta.name.clone().unwrap_or_default(),
         labels: meta.labels.clone().unwrap_or_default(),
+        generation: meta.generation,
+        gone,
     };
     // nobody listening is fine: listeners read the cache when they start
     drop(changes.send(Arc::new(changed)));
@@ -198,4 +218,44 @@ pub async fn all_ready(
     waits: Vec<future::BoxFuture<'_, Result<(), NotReady>>>,
 ) -> Result<(), NotReady> {
     future::try_join_all(waits).await.map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn changed(generation: i64, gone: bool) -> Option<Arc<Changed>> {
+        Some(Arc::new(Changed {
+            namespace: None,
+            name: "self".to_owned(),
+            labels: BTreeMap::new(),
+            generation: Some(generation),
+            gone,
+        }))
+    }
+
+    #[tokio::test]
+    async fn a_report_in_a_status_is_no_change_that_people_made() {
+        let events = vec![
+            changed(1, false),
+            changed(1, false),
+            changed(2, false),
+            None,
+            changed(2, true),
+        ];
+        let passed: Vec<_> = written(stream::iter(events)).collect().await;
+        let told: Vec<_> = passed
+            .iter()
+            .map(|c| c.as_ref().map(|c| (c.generation, c.gone)))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                Some((Some(1), false)),
+                Some((Some(2), false)),
+                None,
+                Some((Some(2), true))
+            ]
+        );
+    }
 }

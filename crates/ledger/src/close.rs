@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::book::{Book, Catalogue, Category};
 use crate::canonical::{CanonicalError, Digest};
-use crate::fact::{Fact, FactError, FactKind, Interval, intervals};
+use crate::fact::{Fact, FactError, FactKind, Interval, trace_all};
 use crate::journal::{
     Entry, EntryKind, JournalError, Posting, balances, credit_account, receivable_account,
 };
@@ -54,6 +54,9 @@ pub struct Closing {
     pub entries: Vec<Entry>,
     /// Sum over all statements.
     pub totals: Totals,
+    /// Facts that do not fit into the life of their objects. They were left out, and what they
+    /// touch is marked as estimated; people should look at each.
+    pub contradictions: Vec<FactError>,
 }
 
 /// Why a period could not be closed.
@@ -86,7 +89,7 @@ pub enum CloseError {
         /// What was granted.
         amount: Money,
     },
-    /// The facts contradict each other.
+    /// Two facts have one key and different bodies.
     #[error("failed to derive intervals from the facts")]
     Facts(#[from] FactError),
     /// The books contradict each other.
@@ -119,7 +122,7 @@ pub enum CloseError {
 pub fn close(input: &CloseInput, state: State) -> Result<Closing, CloseError> {
     check_currency(input)?;
     let horizon = horizon(input, state);
-    let mut by_department = rated(input, horizon)?;
+    let (mut by_department, contradictions) = rated(input, horizon)?;
     let mut codes: BTreeSet<String> = input.departments.keys().cloned().collect();
     codes.extend(by_department.keys().cloned());
     let mut statements = Vec::with_capacity(codes.len());
@@ -145,6 +148,7 @@ pub fn close(input: &CloseInput, state: State) -> Result<Closing, CloseError> {
         statements,
         entries,
         totals,
+        contradictions,
     })
 }
 
@@ -198,18 +202,19 @@ fn horizon(input: &CloseInput, state: State) -> Second {
     }
 }
 
-/// The lines of every department that has any.
-fn rated(
-    input: &CloseInput,
-    horizon: Second,
-) -> Result<BTreeMap<String, Vec<RatedLine>>, CloseError> {
+/// Lines by the code of their department.
+type Lines = BTreeMap<String, Vec<RatedLine>>;
+
+/// The lines of every department that has any, and the facts that do not fit.
+fn rated(input: &CloseInput, horizon: Second) -> Result<(Lines, Vec<FactError>), CloseError> {
     let mut facts = input.facts.clone();
     facts.sort_by_cached_key(order);
     let mut books = input.books.clone();
     books.sort_by(|a, b| a.name.cmp(&b.name));
     let catalogue = Catalogue::new(books, input.period.time_zone.clone())?;
     let mut by_department: BTreeMap<String, Vec<Interval>> = BTreeMap::new();
-    for interval in intervals(&facts, horizon)? {
+    let traced = trace_all(&facts, horizon)?;
+    for interval in traced.intervals {
         by_department
             .entry(interval.subject.department.clone())
             .or_default()
@@ -222,7 +227,7 @@ fn rated(
             lines.insert(code, rated);
         }
     }
-    Ok(lines)
+    Ok((lines, traced.contradictions))
 }
 
 /// An order of facts that does not depend on how they came: by the version of the object (a

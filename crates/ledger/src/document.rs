@@ -2,7 +2,8 @@
 //!
 //! Documents are append-only and their keys unique: the same key with the same body again is no
 //! news, with another body it is an error. What must be able to change (a book's last day, a
-//! department's name) has a digest in its key, and the latest by sequence counts.
+//! department's name) has a digest in its key, and the latest by sequence counts. What may also
+//! change back (a policy, a department's name) has the instant in its key as well.
 
 mod serial;
 
@@ -86,17 +87,21 @@ pub struct ClusterDoc {
 
 document!(ClusterDoc, "cluster", d => format!("{}/{}", d.uid, d.etcd), d.uid.clone());
 
-/// A policy that was in force.
+/// A policy that was in force from some instant on; of one name the latest counts.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PolicyDoc {
     /// The policy.
     pub policy: Policy,
-    /// When the ledger first saw it.
+    /// When the ledger saw it come into force.
     pub seen_at: Second,
 }
 
-document!(PolicyDoc, "policy", d => key_part(digest_of(&d.policy)), d.policy.name.clone());
+document!(
+    PolicyDoc, "policy",
+    d => format!("{}/{}", key_part(digest_of(&d.policy)), d.seen_at),
+    d.policy.name.clone()
+);
 
 /// A published price book. A later document of the same name closes its validity earlier.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
@@ -141,7 +146,11 @@ impl DepartmentDoc {
     }
 }
 
-document!(DepartmentDoc, "department", d => format!("{}/{}", d.code, d.digest()), d.code.clone());
+document!(
+    DepartmentDoc, "department",
+    d => format!("{}/{}/{}", d.code, d.digest(), d.at),
+    d.code.clone()
+);
 
 /// One life of a tenancy's name.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
@@ -422,7 +431,7 @@ pub struct GapDoc {
     pub at: Second,
 }
 
-document!(GapDoc, "gap", d => format!("{}/{}", d.source, d.from), d.source.clone());
+document!(GapDoc, "gap", d => format!("{}/{}/{}", d.source, d.from, d.to), d.source.clone());
 
 /// A period was opened: its bounds and the policy that governs it are fixed.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
@@ -474,20 +483,44 @@ mod tests {
     }
 
     #[test]
-    fn a_department_seen_again_unchanged_has_the_same_key_and_renamed_another() {
+    fn a_department_that_gets_its_old_name_back_has_a_key_of_its_own() {
+        let (first, back) = (department("市政府办", 1), department("市政府办", 9));
+        assert_eq!(first.digest(), back.digest());
+        assert_ne!(first.key(), back.key());
+        assert_ne!(first.digest(), department("市府办公室", 1).digest());
         assert_eq!(
-            department("市政府办", 1).key(),
-            department("市政府办", 2).key()
+            first.key(),
+            format!("gov-office/{}/1970-01-01T00:00:01Z", first.digest())
         );
-        assert_ne!(
-            department("市政府办", 1).key(),
-            department("市府办公室", 1).key()
+    }
+
+    #[test]
+    fn a_policy_that_comes_back_has_a_key_of_its_own() {
+        let policy = crate::close::fixture::policy();
+        let digest = policy.digest().unwrap();
+        let seen = |at: i64| PolicyDoc {
+            policy: policy.clone(),
+            seen_at: Second::new(at),
+        };
+        assert_eq!(seen(1).key(), format!("{digest}/1970-01-01T00:00:01Z"));
+        assert_ne!(seen(1).key(), seen(9).key());
+    }
+
+    #[test]
+    fn two_gaps_that_begin_at_one_instant_are_two_documents() {
+        let gap = |to: i64| GapDoc {
+            source: "pods".to_owned(),
+            from: Second::new(1),
+            to: Second::new(to),
+            reason: String::new(),
+            upper: BTreeMap::new(),
+            at: Second::new(to),
+        };
+        assert_eq!(
+            gap(5).key(),
+            "pods/1970-01-01T00:00:01Z/1970-01-01T00:00:05Z"
         );
-        assert!(
-            department("市政府办", 1)
-                .key()
-                .starts_with("gov-office/sha256:")
-        );
+        assert_ne!(gap(5).key(), gap(6).key());
     }
 
     #[test]

@@ -251,18 +251,44 @@ pub struct Interval {
     pub closed_by: Option<String>,
 }
 
-/// All intervals that the facts tell of, up to a horizon.
+/// What the facts tell of, and where they contradict each other.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Traced {
+    /// All intervals, by object, meter and time.
+    pub intervals: Vec<Interval>,
+    /// Every fact that does not fit into the life of its object, by object, meter and time.
+    pub contradictions: Vec<FactError>,
+}
+
+/// All intervals that the facts tell of, up to a horizon; [`trace_all`] without contradictions.
+///
+/// It fails only when two facts have one key and different bodies.
+pub fn intervals(facts: &[Fact], horizon: Second) -> Result<Vec<Interval>, FactError> {
+    trace_all(facts, horizon).map(|traced| traced.intervals)
+}
+
+/// All intervals that the facts tell of, up to a horizon, and the facts that do not fit.
 ///
 /// Facts of one object and meter belong together; those of one instant count in the order given,
 /// which is the order in which the ledger took them. Facts after the horizon are not looked at,
 /// except that a true end after it reopens what an estimate had closed. The result is sorted by
 /// object, meter and time, so the order of facts of different objects does not show in it.
-pub fn intervals(facts: &[Fact], horizon: Second) -> Result<Vec<Interval>, FactError> {
-    let mut result = Vec::new();
+///
+/// A ledger never forgets, so one fact that does not fit must not stop everybody's bills for ever.
+/// It is left out, and the interval that it touches is marked as estimated: the one that is open
+/// at its instant, else the last one before. An end before the beginning that was handed in first
+/// leaves nothing to count, because what has ended must not be counted for ever.
+///
+/// It fails only when two facts have one key and different bodies, which no ledger takes.
+pub fn trace_all(facts: &[Fact], horizon: Second) -> Result<Traced, FactError> {
+    let mut traced = Traced::default();
     for facts in by_object(facts)?.into_values() {
-        trace(settle(&facts)?, horizon, &mut result)?;
+        let mut life = Life::default();
+        life.trace(settle(&facts), horizon);
+        traced.intervals.extend(life.intervals);
+        traced.contradictions.extend(life.contradictions);
     }
-    Ok(result)
+    Ok(traced)
 }
 
 /// Cluster, etcd incarnation, uid and meter.
@@ -274,12 +300,6 @@ fn by_object(facts: &[Fact]) -> Result<BTreeMap<ObjectKey<'_>, Vec<&Fact>>, Fact
     let mut objects: BTreeMap<ObjectKey<'_>, Vec<&Fact>> = BTreeMap::new();
     for fact in facts {
         let key = fact.key();
-        if fact.quantity < 0 {
-            return Err(FactError::Negative {
-                key,
-                quantity: fact.quantity,
-            });
-        }
         match known.get(&key) {
             Some(same) if *same == fact => continue,
             Some(_) => return Err(FactError::Conflict { key }),
@@ -301,7 +321,9 @@ struct Step<'a> {
     at: Second,
     /// When it was observed, or estimated, at first.
     observed: Second,
-    /// Opened, Changed or Closed.
+    /// Place among the object's facts in the order given.
+    place: usize,
+    /// Opened, Changed or Closed; Superseded only if it is refused.
     kind: FactKind,
     /// The fact that holds, for an end maybe the superseding one.
     fact: &'a Fact,
@@ -309,37 +331,56 @@ struct Step<'a> {
     estimated_end: bool,
     /// Whether a true end has replaced it.
     replaced: bool,
+    /// Why it cannot count, whatever stands before it.
+    refused: Option<FactError>,
+}
+
+impl<'a> Step<'a> {
+    fn new(place: usize, fact: &'a Fact) -> Self {
+        let below_zero =
+            matches!(fact.kind, FactKind::Opened | FactKind::Changed) && fact.quantity < 0;
+        Self {
+            at: fact.at,
+            observed: fact.at,
+            place,
+            kind: fact.kind,
+            fact,
+            estimated_end: fact.kind == FactKind::Closed && fact.estimated,
+            replaced: false,
+            refused: below_zero.then(|| FactError::Negative {
+                key: fact.key(),
+                quantity: fact.quantity,
+            }),
+        }
+    }
 }
 
 /// Puts true ends in the place of estimated ones and orders by time.
-fn settle<'a>(facts: &[&'a Fact]) -> Result<Vec<Step<'a>>, FactError> {
+fn settle<'a>(facts: &[&'a Fact]) -> Vec<Step<'a>> {
     let mut steps: Vec<Step<'a>> = Vec::with_capacity(facts.len());
     // A true end belongs to the last estimated end before it. It may have been handed in first.
-    let mut early: Vec<&'a Fact> = Vec::new();
-    for &fact in facts {
+    let mut early: Vec<(usize, &'a Fact)> = Vec::new();
+    for (place, &fact) in facts.iter().enumerate() {
         match fact.kind {
-            FactKind::Opened | FactKind::Changed | FactKind::Closed => steps.push(Step {
-                at: fact.at,
-                observed: fact.at,
-                kind: fact.kind,
-                fact,
-                estimated_end: fact.kind == FactKind::Closed && fact.estimated,
-                replaced: false,
-            }),
+            FactKind::Opened | FactKind::Changed | FactKind::Closed => {
+                steps.push(Step::new(place, fact));
+            }
             FactKind::Superseded => {
                 if !replace_end(&mut steps, fact) {
-                    early.push(fact);
+                    early.push((place, fact));
                 }
             }
         }
     }
-    for fact in early {
+    for (place, fact) in early {
         if !replace_end(&mut steps, fact) {
-            return Err(FactError::NothingToSupersede { key: fact.key() });
+            let mut step = Step::new(place, fact);
+            step.refused = Some(FactError::NothingToSupersede { key: fact.key() });
+            steps.push(step);
         }
     }
     steps.sort_by_key(|step| step.at);
-    Ok(steps)
+    steps
 }
 
 /// Lets the last estimated end be where `fact` says, but not before the object's beginning: the
@@ -362,67 +403,108 @@ fn replace_end<'a>(steps: &mut [Step<'a>], fact: &'a Fact) -> bool {
     true
 }
 
-/// Walks through the life of one object and adds its intervals.
-fn trace(
-    steps: Vec<Step<'_>>,
-    horizon: Second,
-    result: &mut Vec<Interval>,
-) -> Result<(), FactError> {
-    let mut current: Option<Step<'_>> = None;
-    // what was seen between a true end and the later, estimated one came from a stale view
-    let mut cut_short = false;
-    for step in steps {
-        if step.at > horizon {
-            break;
-        }
-        match (step.kind, current.take()) {
-            (FactKind::Opened, None) => {
-                cut_short = false;
-                current = Some(step);
+/// The life of one object, as far as it was walked through.
+#[derive(Default)]
+struct Life<'a> {
+    intervals: Vec<Interval>,
+    contradictions: Vec<FactError>,
+    /// What is open.
+    current: Option<Step<'a>>,
+    /// Whether something contradicts what is open.
+    doubted: bool,
+    /// Whether what was seen last is between a true end and the later, estimated one: it came from
+    /// a stale view.
+    cut_short: bool,
+    /// Places of ends that ended nothing.
+    stray_ends: Vec<usize>,
+}
+
+impl<'a> Life<'a> {
+    /// Walks through the steps up to the horizon.
+    fn trace(&mut self, steps: Vec<Step<'a>>, horizon: Second) {
+        for mut step in steps {
+            if step.at > horizon {
+                break;
             }
-            (FactKind::Opened, Some(_)) => {
-                return Err(FactError::OpenedTwice {
+            match step.refused.take() {
+                Some(error) => self.contradict(error),
+                None => self.step(step),
+            }
+        }
+        if let Some(open) = self.current.take() {
+            self.push(&open, horizon, None);
+        }
+    }
+
+    fn step(&mut self, step: Step<'a>) {
+        match (step.kind, self.current.take()) {
+            (FactKind::Opened, None) => self.open(step),
+            (FactKind::Opened, Some(open)) => {
+                self.current = Some(open);
+                self.contradict(FactError::OpenedTwice {
                     key: step.fact.key(),
                 });
             }
             (FactKind::Changed, Some(open)) => {
-                push(result, &open, step.at, Some(&step));
-                current = Some(step);
+                self.push(&open, step.at, Some(&step));
+                self.current = Some(step);
             }
-            (FactKind::Changed, None) if cut_short => {}
+            (FactKind::Changed, None) if self.cut_short => {}
             (FactKind::Closed | FactKind::Superseded, Some(open)) => {
-                push(result, &open, step.at, Some(&step));
-                cut_short = step.replaced;
+                self.push(&open, step.at, Some(&step));
+                self.cut_short = step.replaced;
             }
             (FactKind::Changed | FactKind::Closed | FactKind::Superseded, None) => {
-                return Err(FactError::NotOpen {
+                if step.kind == FactKind::Closed {
+                    self.stray_ends.push(step.place);
+                }
+                self.contradict(FactError::NotOpen {
                     key: step.fact.key(),
                 });
             }
         }
     }
-    if let Some(open) = current {
-        push(result, &open, horizon, None);
-    }
-    Ok(())
-}
 
-/// Adds the interval between two steps unless it is empty.
-fn push(result: &mut Vec<Interval>, from: &Step<'_>, to: Second, end: Option<&Step<'_>>) {
-    let span = Span { from: from.at, to };
-    if span.is_empty() {
-        return;
+    /// Opens, unless the end of this beginning stood before it.
+    fn open(&mut self, step: Step<'a>) {
+        let ended = self.stray_ends.iter().position(|place| *place > step.place);
+        self.cut_short = ended.is_some();
+        match ended {
+            Some(end) => {
+                self.stray_ends.remove(end);
+            }
+            None => self.current = Some(step),
+        }
     }
-    result.push(Interval {
-        span,
-        open: end.is_none(),
-        quantity: from.fact.quantity,
-        meter: from.fact.meter.clone(),
-        subject: from.fact.subject.clone(),
-        estimated: from.fact.estimated || end.is_some_and(|end| end.fact.estimated),
-        opened_by: from.fact.key(),
-        closed_by: end.map(|end| end.fact.key()),
-    });
+
+    /// Notes a fact that does not fit and marks the interval that it touches.
+    fn contradict(&mut self, error: FactError) {
+        self.contradictions.push(error);
+        if self.current.is_some() {
+            self.doubted = true;
+        } else if let Some(last) = self.intervals.last_mut() {
+            last.estimated = true;
+        }
+    }
+
+    /// Adds the interval between two steps unless it is empty.
+    fn push(&mut self, from: &Step<'a>, to: Second, end: Option<&Step<'a>>) {
+        let doubted = std::mem::take(&mut self.doubted);
+        let span = Span { from: from.at, to };
+        if span.is_empty() {
+            return;
+        }
+        self.intervals.push(Interval {
+            span,
+            open: end.is_none(),
+            quantity: from.fact.quantity,
+            meter: from.fact.meter.clone(),
+            subject: from.fact.subject.clone(),
+            estimated: doubted || from.fact.estimated || end.is_some_and(|end| end.fact.estimated),
+            opened_by: from.fact.key(),
+            closed_by: end.map(|end| end.fact.key()),
+        });
+    }
 }
 
 #[cfg(test)]

@@ -144,6 +144,7 @@ pub fn rate_department(
     catalogue: &Catalogue,
 ) -> Result<Vec<RatedLine>, RatingError> {
     one_department(intervals)?;
+    let uses = uses(period, intervals);
     let mut by_line: BTreeMap<LineKey, Vec<Piece<'_>>> = BTreeMap::new();
     for lease in intervals.iter().filter(|i| i.quantity > 0) {
         let Meter::Lease { item } = &lease.meter else {
@@ -162,7 +163,7 @@ pub fn rate_department(
                 (Per::Once, _) => increase(lease, span, intervals).into_iter().collect(),
                 (_, Basis::Metered) => {
                     let named = catalogue.item(provider, item, span.from);
-                    usage(lease, span, named, intervals)
+                    usage(lease, span, named, &uses)
                 }
                 (_, Basis::Reserved | Basis::OneOff) => {
                     vec![(lease, segment(lease, span, lease.quantity))]
@@ -267,25 +268,52 @@ fn increase<'a>(
     Some((lease, segment(lease, span, more)))
 }
 
-/// What the pods or claims of the tenancy used within a stretch of the lease.
+/// What pods and claims used in the period, by tenancy, incarnation and meter. A cloud has many
+/// more pods than leases, so they are looked through once and not for every lease.
+type Uses<'a> = BTreeMap<(&'a str, u32, &'a Meter), Vec<(Span, &'a Interval)>>;
+
+/// The part of every pod's and claim's interval that lies in the period.
+fn uses<'a>(period: &Period, intervals: &'a [Interval]) -> Uses<'a> {
+    let mut uses = Uses::new();
+    for used in intervals.iter().filter(|i| i.quantity > 0) {
+        if matches!(used.meter, Meter::Lease { .. }) {
+            continue;
+        }
+        let Some(part) = used.span.intersect(&period.span) else {
+            continue;
+        };
+        let subject = &used.subject;
+        uses.entry((subject.tenancy.as_str(), subject.incarnation, &used.meter))
+            .or_default()
+            .push((part, used));
+    }
+    uses
+}
+
+/// What the pods or claims of the tenancy used within a stretch of the lease, which lies in the
+/// period.
 fn usage<'a>(
     lease: &Interval,
     span: Span,
     item: Option<&Item>,
-    intervals: &'a [Interval],
+    uses: &Uses<'a>,
 ) -> Vec<(&'a Interval, Segment)> {
-    let counts = |meter: &Meter| match meter {
-        Meter::Lease { .. } => false,
-        Meter::Pod { resource } => item.is_some_and(|i| i.resource.as_ref() == Some(resource)),
-        Meter::Claim { storage_class } => {
-            item.is_some_and(|i| i.storage_class.as_ref() == Some(storage_class))
-        }
-    };
-    intervals
-        .iter()
-        .filter(|i| i.quantity > 0 && counts(&i.meter))
-        .filter(|i| same_tenancy(&i.subject, &lease.subject))
-        .filter_map(|i| Some((i, segment(i, i.span.intersect(&span)?, i.quantity))))
+    let pods = item
+        .and_then(|i| i.resource.clone())
+        .map(|resource| Meter::Pod { resource });
+    let claims = item
+        .and_then(|i| i.storage_class.clone())
+        .map(|storage_class| Meter::Claim { storage_class });
+    let Subject {
+        tenancy,
+        incarnation,
+        ..
+    } = &lease.subject;
+    pods.iter()
+        .chain(&claims)
+        .filter_map(|meter| uses.get(&(tenancy.as_str(), *incarnation, meter)))
+        .flatten()
+        .filter_map(|(part, i)| Some((*i, segment(i, part.intersect(&span)?, i.quantity))))
         .collect()
 }
 

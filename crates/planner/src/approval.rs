@@ -72,6 +72,12 @@ pub enum ApprovalError {
     },
 }
 
+/// Name of the question whether a request of a tenancy is approved.
+pub fn request_approval_name(request: &RequestDoc) -> String {
+    let stem = stem(&request.tenancy, request.incarnation);
+    format!("{stem}-{}-office", request.request)
+}
+
 /// The question whether a request of a tenancy is approved.
 ///
 /// Everything but the uid of the object and the department's name comes from the recorded request,
@@ -118,10 +124,8 @@ pub fn tenancy_approval(
             lines,
         )
     };
-    let stem = stem(tenancy, request.incarnation);
-    let name = format!("{stem}-{}-office", request.request);
     Ok(placed(
-        &name,
+        &request_approval_name(request),
         &office_namespace(department),
         department,
         Some(tenancy),
@@ -154,10 +158,10 @@ fn request_title(request: &RequestDoc, changes: &[Change]) -> String {
     format!("{} request {}: {what}", request.tenancy, request.request)
 }
 
-/// `oa`, and in the second life of the name `oa-i2`.
+/// `oa`, and in the second life of the name `oa.i2`, which is nobody's name.
 fn stem(tenancy: &str, incarnation: u32) -> String {
     if incarnation > 1 {
-        format!("{tenancy}-i{incarnation}")
+        format!("{tenancy}.i{incarnation}")
     } else {
         tenancy.to_owned()
     }
@@ -247,6 +251,7 @@ pub fn release_approval(
     uid: &str,
     department_name: &str,
     reason: &str,
+    attempt: u32,
 ) -> Result<Approval, ApprovalError> {
     let ReleaseDoc {
         department,
@@ -271,14 +276,18 @@ pub fn release_approval(
             kind: SubjectOfDecision::Release,
             name: tenancy.as_str().into(),
             uid: uid.into(),
-            request: 0,
+            request: attempt,
             digest: digest.as_str().into(),
             requested_by: requested_by.as_str().into(),
         },
         &format!("release of {tenancy}"),
         lines,
     );
-    let name = format!("{}-release-office", stem(tenancy, *incarnation));
+    let stem = stem(tenancy, *incarnation);
+    let name = match attempt {
+        0 => format!("{stem}-release-office"),
+        again => format!("{stem}-release-{again}-office"),
+    };
     Ok(placed(
         &name,
         &office_namespace(department),

@@ -41,7 +41,13 @@ const CLAIMS: &str = "persistentvolumeclaims";
 pub const OBJECT_COUNTS: &[(&str, i64)] = &[
     ("configmaps", 200),
     ("count/cronjobs.batch", 50),
+    ("count/deployments.apps", 200),
+    ("count/horizontalpodautoscalers.autoscaling", 100),
+    ("count/ingresses.networking.k8s.io", 100),
     ("count/jobs.batch", 200),
+    ("count/poddisruptionbudgets.policy", 100),
+    ("count/serviceaccounts", 50),
+    ("count/statefulsets.apps", 100),
     ("secrets", 200),
     ("services", 100),
     ("services.loadbalancers", 0),

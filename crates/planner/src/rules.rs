@@ -116,6 +116,13 @@ pub const RULES: &[Rule] = &[
         "D03",
         "an office namespace is made by the operator; one that exists already is not taken over",
     ),
+    operator(
+        "E01",
+        "what is leased has a price on every day that is billed",
+    ),
+    operator("E02", "price books are in the currency of the policy"),
+    operator("E03", "published price books do not contradict each other"),
+    operator("E04", "the ledger does not contradict itself"),
     crd("H00", "a contribution's name has at most 40 characters"),
     operator(
         "H01",
@@ -144,6 +151,10 @@ pub const RULES: &[Rule] = &[
     operator(
         "H07",
         "an appraisal values the offered devices and no others",
+    ),
+    operator(
+        "H08",
+        "a contribution of which credit was used cannot be taken back",
     ),
     crd("H13", "a contribution cannot change after it was offered"),
     crd(
@@ -190,6 +201,10 @@ pub const RULES: &[Rule] = &[
         "a pod uses an extended resource that its tenancy leases",
     ),
     policy("N06", "stamps of the API server are not written by people"),
+    policy(
+        "N07",
+        "services claim no address outside of the cluster and open no port of a node",
+    ),
     crd("P01", "there is one CloudPolicy and its name is default"),
     crd("P02", "the time zone cannot change"),
     crd("P03", "the billing period cannot change"),
@@ -283,7 +298,7 @@ pub const RULES: &[Rule] = &[
     ),
     operator(
         "T33",
-        "a namespace belongs to one tenancy of its department",
+        "a tenancy has at most 32 namespaces in its life, those counted that it no longer names",
     ),
     operator("T34", "a term is no longer than ten years"),
 ];

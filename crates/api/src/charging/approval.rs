@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
     printcolumn(name = "Asked by", type_ = "string", json_path = ".spec.subject.requestedBy"),
     printcolumn(name = "Decision", type_ = "string", json_path = ".spec.decision"),
     printcolumn(name = "By", type_ = "string", json_path = ".spec.decidedBy"),
+    printcolumn(name = "Note", type_ = "string", json_path = ".status.conditions[?(@.type=='Refused')].message"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("!has(oldSelf.spec.decision) || self.spec == oldSelf.spec").message("rule A01: this is decided and cannot change any more; ask for a new request")
 )]

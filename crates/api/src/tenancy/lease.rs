@@ -30,7 +30,7 @@ use std::collections::BTreeMap;
     printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].message", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("size(self.metadata.name) <= 40").message("rule T01: a tenancy's name has at most 40 characters"),
-    validation = Rule::new("!has(oldSelf.spec.release) || (has(self.spec.release) && self.spec == oldSelf.spec)").message("rule T03: this tenancy is being released; nothing in it can change any more")
+    validation = Rule::new("!has(oldSelf.spec.release) || (has(self.spec.release) && self.spec.release == oldSelf.spec.release && self.spec.lease == oldSelf.spec.lease && self.spec.namespaces == oldSelf.spec.namespaces && self.spec.term == oldSelf.spec.term && self.spec.contract == oldSelf.spec.contract && self.spec.budget == oldSelf.spec.budget)").message("rule T03: this tenancy is being released; its lease and namespaces cannot change any more")
 )]
 #[x_kube(validation = Rule::new("self.namespaces.all(n, n.share.all(k, self.lease.exists(l, l.item == k)))").message("rule T04: a namespace shares an item that the lease does not hold; add it to spec.lease or take it out of the share"))]
 #[x_kube(validation = Rule::new("self.term.from <= self.term.through").message("rule T05: the term ends before it begins"))]
@@ -68,7 +68,7 @@ pub struct TenancySpec {
     #[serde(default)]
     #[schemars(length(max = 64))]
     pub members: Vec<Member>,
-    /// Asks again after a refusal: raise the number.
+    /// Asks again after a refusal, of a lease or of a release: raise the number.
     #[serde(default)]
     pub request: Attempt,
     /// Asks to end the tenancy. Growth stops at once; namespaces go after the grace period and an approval.

@@ -215,6 +215,8 @@ mod tests {
             namespace: Some("dept-gov-office".to_owned()),
             name: name.to_owned(),
             labels: BTreeMap::new(),
+            generation: Some(1),
+            gone: false,
         };
         let expected = Ref::<HardwareContribution>::new("servers-2024").within("dept-gov-office");
         assert_eq!(

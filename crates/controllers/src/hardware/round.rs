@@ -19,7 +19,7 @@ use leasehold_planner::{
 };
 
 use super::{
-    claim,
+    claim::{self, Claim},
     credit::{self, Credit, Grant},
     observe,
     phase::Facts,
@@ -33,6 +33,8 @@ use crate::{
 
 /// Kind of subject under which finance's decisions on contributions are recorded.
 const SUBJECT_KIND: &str = "HardwareContribution";
+/// How often a contribution is assessed anew when the ledger grew before its serials were claimed.
+const ATTEMPTS: usize = 8;
 
 /// What a round found out about a contribution.
 #[derive(Default)]
@@ -243,8 +245,41 @@ impl Round<'_> {
 
     /// A contribution that is still open: assessed, claimed, put to finance.
     pub async fn assessed(&self) -> Result<Found, Error> {
-        let assessment =
-            observe::assess(&self.offer, &self.spec, &self.policy, self.context).await?;
+        for _ in 0..ATTEMPTS {
+            // read before the claims are, so that a claim which came in between is noticed
+            let (head, _) = self.context.books.store().head().await?;
+            let assessment =
+                observe::assess(&self.offer, &self.spec, &self.policy, self.context).await?;
+            if assessment.refused || !assessment.ready() {
+                return self.unready(&assessment).await;
+            }
+            let mut found = Found {
+                findings: assessment.findings.clone(),
+                ..Found::default()
+            };
+            match claim::claim(&self.offer, &assessment.accepted, head, self.context).await? {
+                Claim::Held => {
+                    found.facts.ready = true;
+                    found.approval = Some(self.approval_name());
+                    return self.ask(&assessment, found).await;
+                }
+                Claim::Taken(finding) => {
+                    found.facts.refused = true;
+                    found.verdict.refuse(sentence(&finding));
+                    found.findings.push(finding);
+                    return Ok(found);
+                }
+                Claim::Overtaken => {}
+            }
+        }
+        Err(Error::understand(
+            format!("the claims of contribution {}", self.offer.id()),
+            "the ledger grew at every attempt to record them; it is tried again",
+        ))
+    }
+
+    /// A contribution that breaks a rule or waits for something: said, and not put to finance.
+    async fn unready(&self, assessment: &Assessment) -> Result<Found, Error> {
         let mut found = Found {
             findings: assessment.findings.clone(),
             ..Found::default()
@@ -255,23 +290,11 @@ impl Round<'_> {
                 .verdict
                 .refused
                 .extend(assessment.findings.iter().map(sentence));
-            self.take_question_back().await?;
-            return Ok(found);
+        } else {
+            found.verdict.waits.extend(waits(assessment));
         }
-        if !assessment.ready() {
-            found.verdict.waits.extend(waits(&assessment));
-            self.take_question_back().await?;
-            return Ok(found);
-        }
-        if let Err(finding) = claim::claim(&self.offer, &assessment.accepted, self.context).await? {
-            found.facts.refused = true;
-            found.verdict.refuse(sentence(&finding));
-            found.findings.push(finding);
-            return Ok(found);
-        }
-        found.facts.ready = true;
-        found.approval = Some(self.approval_name());
-        self.ask(&assessment, found).await
+        self.take_question_back().await?;
+        Ok(found)
     }
 
     /// A question to finance that does not stand any more is taken back, as long as nobody has decided.

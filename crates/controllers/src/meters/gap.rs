@@ -5,6 +5,11 @@
 
 use std::collections::BTreeMap;
 
+use leasehold_ledger::{
+    document::GapDoc,
+    fact::Meter,
+    time::{Second, Span},
+};
 use leasehold_planner::quota::Hard;
 
 /// What follows a storage class in the key of its capacity.
@@ -24,6 +29,32 @@ pub fn upper_bounds(prefix: &str, quotas: &[Hard], seconds: i64) -> BTreeMap<Str
     }
     bounds.retain(|_, bound| *bound > 0);
     bounds
+}
+
+/// The gap that one object leaves which went before it was known to whom it counts. `object` names it for people, `held`
+/// is what it held; one that lived for less than a second counts as one second, so that it lies in some period.
+pub fn of_object(
+    source: &str,
+    uid: &str,
+    object: &str,
+    held: &BTreeMap<Meter, i64>,
+    lived: Span,
+    at: Second,
+) -> GapDoc {
+    let seconds = lived.seconds().max(1);
+    let upper = held
+        .iter()
+        .map(|(meter, quantity)| (meter.to_string(), quantity.saturating_mul(seconds)))
+        .filter(|(_, bound)| *bound > 0)
+        .collect();
+    GapDoc {
+        source: format!("{source}/{uid}"),
+        from: lived.from,
+        to: lived.from.plus(seconds),
+        reason: format!("{object} went before the ledger knew whose its namespace is"),
+        upper,
+        at,
+    }
 }
 
 /// The meter that a key of a quota bounds, if any.
@@ -74,6 +105,30 @@ mod tests {
             upper_bounds("claim/", &quotas, 60),
             of(&[("claim/ssd", 6000)])
         );
+    }
+
+    #[test]
+    fn an_object_that_went_unknown_is_bounded_by_what_it_held_and_how_long() {
+        let held: BTreeMap<Meter, i64> = BTreeMap::from([
+            ("pod/cpu".parse().unwrap(), 500),
+            ("pod/memory".parse().unwrap(), 0),
+        ]);
+        let of = |to: i64| {
+            let lived = Span::new(Second::new(100), Second::new(to));
+            of_object("pods", "u1", "Pod a--b/web", &held, lived, Second::new(900))
+        };
+        let gap = of(160);
+        assert_eq!(gap.source, "pods/u1");
+        assert_eq!((gap.from, gap.to), (Second::new(100), Second::new(160)));
+        assert_eq!(gap.upper, BTreeMap::from([("pod/cpu".to_owned(), 30_000)]));
+        assert!(
+            gap.reason.starts_with("Pod a--b/web went"),
+            "{}",
+            gap.reason
+        );
+        let short = of(100);
+        assert_eq!(short.to, Second::new(101), "it lies in some period");
+        assert_eq!(short.upper["pod/cpu"], 500);
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod claims;
 pub mod effective;
 pub mod gap;
 pub mod life;
+pub mod metered;
 pub mod places;
 pub mod pods;
 pub mod sink;
@@ -27,7 +28,8 @@ use leasehold_ledger::{
 pub use watermark::Watermarks;
 
 use crate::{Context, Error};
-use sink::{Metered, Sink};
+use metered::Metered;
+use sink::Sink;
 
 /// Name of the Lease that the heartbeat writes in the operator's namespace.
 pub const HEARTBEAT: &str = "leasehold-heartbeat";

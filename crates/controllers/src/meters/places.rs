@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt;
 use leasehold_api::names;
 use leasehold_ledger::{
@@ -33,6 +34,19 @@ pub enum Place {
 /// Whether objects of a namespace may count to a tenancy, as far as its name tells.
 pub fn may_count(namespace: &str) -> bool {
     namespace.contains("--")
+}
+
+/// Whether the namespace carries the role of a tenancy's, which nobody but the operator can write.
+fn is_tenancys(namespace: &Namespace) -> bool {
+    let role = namespace.labels().get(names::ROLE_LABEL);
+    role.is_some_and(|role| role == names::ROLE_TENANCY)
+}
+
+/// Whether the namespace carries any mark of ours.
+fn is_marked(namespace: &Namespace) -> bool {
+    [names::ROLE_LABEL, names::MANAGED_LABEL]
+        .iter()
+        .any(|label| namespace.labels().contains_key(*label))
 }
 
 /// One life of a tenancy's name.
@@ -74,15 +88,35 @@ impl Places {
             .document(&found.metadata.uid.clone().unwrap_or_default())
             .await?
         else {
-            let role = found.labels().get(names::ROLE_LABEL).map(String::as_str);
-            let ours = role == Some(names::ROLE_TENANCY);
-            return Ok(if ours { Place::Unknown } else { Place::Foreign });
+            return Ok(if is_tenancys(&found) {
+                Place::Unknown
+            } else {
+                Place::Foreign
+            });
         };
         let tenancy = (document.department, document.tenancy, document.incarnation);
         Ok(match self.subject(&tenancy).await? {
             Some(subject) => Place::Tenancy(Box::new(subject)),
             None => Place::Unknown,
         })
+    }
+
+    /// Whether a namespace is certainly a tenancy's, whether or not the ledger knows of it yet.
+    pub fn is_ours(&self, namespace: &str) -> bool {
+        let found = self.context.world.namespaces.get(None, namespace);
+        found.is_some_and(|found| is_tenancys(&found))
+    }
+
+    /// Whether a namespace is certainly no tenancy's: it exists without our marks, and the ledger does not know it. Asks
+    /// the API server, because the cache holds only what carries our marks, and may be late.
+    pub async fn is_foreign(&mut self, namespace: &str) -> Result<bool, Error> {
+        let Some(found) = self.context.kit.get::<Namespace>(None, namespace).await? else {
+            return Ok(false);
+        };
+        let known = self
+            .document(&found.metadata.uid.clone().unwrap_or_default())
+            .await?;
+        Ok(known.is_none() && !is_marked(&found))
     }
 
     /// What the ledger says of the namespace with this uid.
@@ -210,5 +244,38 @@ impl Places {
         let billed = policy.map_or(EstimateBound::Lower, |policy| policy.estimate_bound);
         self.billed = Some((now, billed));
         Ok(billed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labelled(pairs: &[(&str, &str)]) -> Namespace {
+        let mut namespace = Namespace::default();
+        for (key, value) in pairs {
+            namespace
+                .labels_mut()
+                .insert((*key).to_owned(), (*value).to_owned());
+        }
+        namespace
+    }
+
+    #[test]
+    fn the_role_tells_a_tenancys_namespace_and_any_mark_that_it_may_be_ours() {
+        let bare = labelled(&[("app", "x")]);
+        assert!(!is_tenancys(&bare) && !is_marked(&bare));
+        let tenancy = labelled(&[(names::ROLE_LABEL, names::ROLE_TENANCY)]);
+        assert!(is_tenancys(&tenancy) && is_marked(&tenancy));
+        let office = labelled(&[(names::ROLE_LABEL, names::ROLE_OFFICE)]);
+        assert!(!is_tenancys(&office) && is_marked(&office));
+        let managed = labelled(&[(names::MANAGED_LABEL, names::MANAGED_VALUE)]);
+        assert!(!is_tenancys(&managed) && is_marked(&managed));
+    }
+
+    #[test]
+    fn names_with_two_dashes_may_be_a_tenancys() {
+        assert!(may_count("gov-office--oa"));
+        assert!(!may_count("dept-gov-office"));
     }
 }

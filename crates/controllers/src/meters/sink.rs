@@ -6,73 +6,38 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::ResourceExt;
-use leasehold_kit::{
-    Readable,
-    watch::{self, Gap, WatchSink},
-};
+use leasehold_kit::watch::{self, Gap, WatchSink};
 use leasehold_ledger::{
     document::{Document, GapDoc},
     fact::{Fact, Source, Subject},
-    time::Second,
+    time::{Second, Span},
 };
 use leasehold_planner::quota;
 use leasehold_store::{Batch, Cursor, FactFilter, Record};
 
 use super::{
-    claims,
-    effective::Uncountable,
     gap,
     life::{Holding, Life, Moment, Seen, Standing},
+    metered::Metered,
     places::{Place, Places, may_count},
-    pods::{self, Sight, second},
+    pods::{Sight, second},
     watermark::Watermarks,
 };
 use crate::{Context, Error};
 
 /// A cursor that moves without facts is written this seldom, in seconds.
 const SAVE: i64 = 3;
-/// How long an object of a namespace that the ledger does not know yet is kept, in seconds.
+/// An object of a namespace that the ledger does not know yet is told of, and its namespace asked for, this seldom, in
+/// seconds.
 const PATIENCE: i64 = 60;
-
-/// A kind that is metered.
-pub trait Metered: Readable {
-    /// Name of the source in the ledger's cursors.
-    const SOURCE: &'static str;
-    /// What the names of its meters begin with.
-    const METERS: &'static str;
-    /// Name of the kind for people.
-    const KIND: &'static str;
-
-    /// How the object stands.
-    fn standing(&self, sight: &Sight) -> Result<Standing, Uncountable>;
-}
-
-impl Metered for Pod {
-    const SOURCE: &'static str = "pods";
-    const METERS: &'static str = "pod/";
-    const KIND: &'static str = "Pod";
-
-    fn standing(&self, sight: &Sight) -> Result<Standing, Uncountable> {
-        pods::standing(self, sight)
-    }
-}
-
-impl Metered for PersistentVolumeClaim {
-    const SOURCE: &'static str = "claims";
-    const METERS: &'static str = "claim/";
-    const KIND: &'static str = "PersistentVolumeClaim";
-
-    fn standing(&self, sight: &Sight) -> Result<Standing, Uncountable> {
-        claims::standing(self, sight)
-    }
-}
 
 /// An object whose namespace the ledger does not know yet.
 struct Waiting<K> {
     object: K,
     since: Second,
+    /// When it was last told of, from the beginning when not yet.
+    told: Second,
     listed: bool,
 }
 
@@ -88,8 +53,8 @@ enum Look {
 #[derive(Default)]
 struct News {
     facts: Vec<Fact>,
-    /// A gap that was found.
-    gap: Option<Record>,
+    /// Gaps that were found.
+    gaps: Vec<Record>,
     /// Objects that need not be kept any longer once this is committed.
     settled: BTreeSet<String>,
 }
@@ -296,26 +261,84 @@ impl<K: Metered> Sink<K> {
     /// Keeps an object until the ledger knows its namespace.
     fn keep(&mut self, object: &K, sight: &Sight) {
         let uid = object.uid().unwrap_or_default();
-        let (namespace, name) = (object.namespace(), object.name_any());
-        if sight.gone {
-            tracing::warn!(
-                kind = K::KIND,
-                namespace,
-                name,
-                "went before the ledger knew its namespace"
-            );
-            return;
-        }
-        let since = self
-            .waiting
-            .get(&uid)
-            .map_or(sight.now, |known| known.since);
+        let known = self.waiting.get(&uid);
+        let (since, told) = known.map_or((sight.now, sight.now), |known| (known.since, known.told));
         let waiting = Waiting {
             object: object.clone(),
             since,
+            told,
             listed: sight.listed,
         };
         self.waiting.insert(uid, waiting);
+    }
+
+    /// The gap that an object leaves which went before the ledger knew its namespace, if that is certainly a tenancy's,
+    /// nothing of the object was recorded, and the gap is not recorded yet.
+    async fn gone_unknown(&self, object: &K, sight: &Sight) -> Result<Option<Record>, Error> {
+        let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+        tracing::warn!(
+            kind = K::KIND,
+            namespace,
+            name,
+            "went before the ledger knew its namespace"
+        );
+        let held = match object.standing(sight) {
+            Ok(Standing::Holding(held) | Standing::Over { held, .. }) => held,
+            Ok(Standing::Idle) | Err(_) => return Ok(None),
+        };
+        if !self.places.is_ours(&namespace) {
+            return Ok(None);
+        }
+        let uid = object.uid().unwrap_or_default();
+        let filter = FactFilter {
+            uid: Some(uid.clone()),
+            ..FactFilter::default()
+        };
+        let store = self.context.books.store();
+        let recorded = store.facts(&filter).await?;
+        if recorded.iter().any(|found| self.is_ours(&found.value)) {
+            return Ok(None);
+        }
+        let lived = Span::new(held.start.at, sight.now);
+        let words = self.seen(object).object;
+        let document = gap::of_object(K::SOURCE, &uid, &words, &held.quantities, lived, sight.now);
+        // an attempt whose answer was lost may have recorded it with another end
+        let source = Some(document.source.as_str());
+        Ok(
+            if store.documents::<GapDoc>(source, None).await?.is_empty() {
+                Some(Record::document(&document)?)
+            } else {
+                None
+            },
+        )
+    }
+
+    /// Whether an object whose namespace is still unknown need not be kept: its namespace is certainly no tenancy's.
+    /// Asked once in a while; until then, and when the answer is no, the object stays and holds the mark back.
+    async fn is_foreign(&mut self, uid: &str, now: Second) -> Result<bool, Error> {
+        let Some(waiting) = self.waiting.get_mut(uid) else {
+            return Ok(true);
+        };
+        if now.since(waiting.told) <= PATIENCE {
+            return Ok(false);
+        }
+        waiting.told = now;
+        let seconds = now.since(waiting.since);
+        let namespace = waiting.object.namespace().unwrap_or_default();
+        let name = waiting.object.name_any();
+        let kind = K::KIND;
+        if self.places.is_foreign(&namespace).await? {
+            tracing::debug!(kind, namespace, name, "the namespace is no tenancy's");
+            return Ok(true);
+        }
+        tracing::warn!(
+            kind,
+            namespace,
+            name,
+            seconds,
+            "waits for the ledger to know its namespace; no period can be closed meanwhile"
+        );
+        Ok(false)
     }
 
     /// Looks again at objects whose namespace was not known, all but one.
@@ -328,21 +351,21 @@ impl<K: Metered> Sink<K> {
             .cloned()
             .collect();
         for uid in uids {
-            let Some((object, since, listed)) = self
+            let Some((object, listed)) = self
                 .waiting
                 .get(&uid)
-                .map(|w| (w.object.clone(), w.since, w.listed))
+                .map(|waiting| (waiting.object.clone(), waiting.listed))
             else {
                 continue;
             };
             let sight = self.sight(now, false, listed).await?;
             match self.look(&object, &sight).await? {
                 Look::Facts(facts) => news.facts.extend(facts),
-                Look::Unknown if now.since(since) > PATIENCE => {
-                    let namespace = object.namespace();
-                    tracing::debug!(kind = K::KIND, namespace, "the namespace is no tenancy's");
+                Look::Unknown => {
+                    if !self.is_foreign(&uid, now).await? {
+                        continue;
+                    }
                 }
-                Look::Unknown => continue,
             }
             news.settled.insert(uid);
         }
@@ -354,15 +377,15 @@ impl<K: Metered> Sink<K> {
     async fn commit(&mut self, news: News, seen: &watch::Seen) -> Result<(), Error> {
         let News {
             facts,
-            gap,
+            gaps,
             settled,
         } = news;
         let now = Second::from_timestamp(seen.at);
         let kept = self.waiting.keys().any(|uid| !settled.contains(uid));
         let due = !kept && now.since(self.saved) >= SAVE;
-        if !facts.is_empty() || gap.is_some() || due {
+        if !facts.is_empty() || !gaps.is_empty() || due {
             let mut records: Vec<Record> = facts.iter().cloned().map(Record::from).collect();
-            records.extend(gap);
+            records.extend(gaps);
             let cursors = if kept {
                 Vec::new()
             } else {
@@ -412,12 +435,11 @@ impl<K: Metered> Sink<K> {
                 news.facts.extend(facts);
                 news.settled.insert(uid.clone());
             }
-            Look::Unknown => {
-                self.keep(object, &sight);
-                if gone {
-                    news.settled.insert(uid.clone());
-                }
+            Look::Unknown if gone => {
+                news.gaps.extend(self.gone_unknown(object, &sight).await?);
+                news.settled.insert(uid.clone());
             }
+            Look::Unknown => self.keep(object, &sight),
         }
         self.commit(news, seen).await?;
         if gone && let Some(lives) = &mut self.lives {
@@ -508,7 +530,7 @@ impl<K: Metered> Sink<K> {
         let (facts, absent) = self.absent(&present, seen).await?;
         let mut news = News {
             facts,
-            gap: self.gap(now).await?,
+            gaps: self.gap(now).await?.into_iter().collect(),
             settled: BTreeSet::new(),
         };
         for object in objects {
@@ -523,7 +545,9 @@ impl<K: Metered> Sink<K> {
         self.saved = Second::MIN;
         self.commit(news, seen).await?;
         // the list was asked for after the last event was taken, so it shows how things stood then
-        self.marks.known(K::SOURCE, since);
+        if self.waiting.is_empty() {
+            self.marks.known(K::SOURCE, since);
+        }
         if let Some(lives) = &mut self.lives {
             lives.retain(|uid, _| !absent.contains(uid));
         }

@@ -68,7 +68,8 @@ async fn reconcile(object: Arc<Department>, context: Context) -> Result<Action, 
         budget_unit: object.spec.budget_unit.as_ref().map(ToString::to_string),
         at: now,
     };
-    context.books.ensure(&document, now).await?;
+    let same = |last: &DepartmentDoc| last.digest() == document.digest();
+    context.books.follow(&document, same, now).await?;
 
     let mut verdict = Verdict::fine(
         "InPlace",

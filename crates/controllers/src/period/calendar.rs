@@ -73,22 +73,15 @@ pub fn missing(
     Ok(missing)
 }
 
-/// The policy that governs a period: the one in force at its first instant. `current` is the policy in force now; it
-/// counts if the ledger knew it by then, because a policy that returns to an earlier text is not recorded twice. Without
-/// any that was known by then, the first that was known at all counts.
-pub fn governing<'a>(
-    documents: &'a [PolicyDoc],
-    current: Option<&Digest>,
-    from: Second,
-) -> Result<Option<&'a Policy>, CanonicalError> {
-    let mut latest = None;
-    for document in documents.iter().filter(|document| document.seen_at <= from) {
-        if current.is_some() && current == Some(&document.policy.digest()?) {
-            return Ok(Some(&document.policy));
-        }
-        latest = Some(&document.policy);
-    }
-    Ok(latest.or_else(|| documents.first().map(|document| &document.policy)))
+/// The policy that governs a period: the one in force at its first instant, which is the last one recorded by then.
+/// Without any that was known by then, the first that was known at all counts.
+pub fn governing(documents: &[PolicyDoc], from: Second) -> Option<&Policy> {
+    documents
+        .iter()
+        .rev()
+        .find(|document| document.seen_at <= from)
+        .or_else(|| documents.first())
+        .map(|document| &document.policy)
 }
 
 /// The policy with this digest.
@@ -119,29 +112,39 @@ pub enum Verdict {
     Due(String),
 }
 
-/// Whether a period may be closed. `asked` is finance's word, `complete_to` up to when use is known.
-pub fn verdict(
-    period: &Period,
-    policy: &Policy,
-    asked: bool,
-    complete_to: Option<Second>,
-    now: Second,
-) -> Verdict {
+/// Up to when everything is known that a close counts: use and leases. None while one of them is not known.
+pub fn complete(used: Option<Second>, leased: Option<Second>) -> Option<Second> {
+    Some(used?.min(leased?))
+}
+
+/// What a verdict on a period depends on beside the period and its policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Whether finance said that it shall close.
+    pub asked: bool,
+    /// Up to when use and leases are known.
+    pub complete_to: Option<Second>,
+    /// Whether a gap touches it. Finance closes over a gap that it sees; a policy does not close over any by itself.
+    pub gap: bool,
+}
+
+/// Whether a period may be closed.
+pub fn verdict(period: &Period, policy: &Policy, known: Known, now: Second) -> Verdict {
     let end = period.span.to;
     if now < end {
         return Verdict::Running;
     }
-    if complete_to.is_none_or(|complete| complete < end) {
+    if known.complete_to.is_none_or(|complete| complete < end) {
         return Verdict::Incomplete;
     }
-    if asked {
+    if known.asked {
         return Verdict::Due("finance".to_owned());
     }
     if period.rehearsal() {
         return Verdict::Due("rehearsal".to_owned());
     }
     match policy.auto_close_after_days {
-        Some(days) if now >= end.plus(i64::from(days).saturating_mul(DAY)) => {
+        Some(days) if !known.gap && now >= end.plus(i64::from(days).saturating_mul(DAY)) => {
             Verdict::Due(format!("policy, {days} days after the end"))
         }
         Some(_) | None => Verdict::WaitsForFinance,
@@ -247,32 +250,33 @@ mod tests {
             policy: policy(prefix, PeriodKind::Month),
             seen_at: Second::new(at),
         };
-        let documents = [seen("A", 100), seen("B", 200), seen("C", 300)];
-        let prefix = |current: Option<&str>, from: i64| {
-            let digest = current.map(|prefix| policy(prefix, PeriodKind::Month).digest().unwrap());
-            let governing = governing(&documents, digest.as_ref(), Second::new(from)).unwrap();
+        let documents = [seen("A", 100), seen("B", 200), seen("A", 300)];
+        let prefix = |from: i64| {
+            let governing = governing(&documents, Second::new(from));
             governing.unwrap().statement_prefix.clone()
         };
-        assert_eq!(prefix(None, 250), "B");
+        assert_eq!(prefix(250), "B", "A came back later");
+        assert_eq!(prefix(300), "A", "a policy that came back");
+        assert_eq!(prefix(200), "B", "what is seen at the first instant counts");
         assert_eq!(
-            prefix(None, 200),
-            "B",
-            "what is seen at the first instant counts"
-        );
-        assert_eq!(
-            prefix(None, 50),
+            prefix(50),
             "A",
             "the first that was known, if none was known by then"
         );
-        assert_eq!(prefix(Some("A"), 250), "A", "a policy that came back");
-        assert_eq!(prefix(Some("C"), 250), "B", "a policy of later");
-        assert!(governing(&[], None, Second::new(0)).unwrap().is_none());
+        assert!(governing(&[], Second::new(0)).is_none());
     }
 
     #[test]
     fn a_period_closes_when_it_is_over_and_complete_and_finance_says_so() {
         let (before, end) = (Second::new(OCTOBER - 1), Second::new(OCTOBER));
-        let of = |asked, complete, now| verdict(&september(), &month(), asked, complete, now);
+        let of = |asked, complete_to, now| {
+            let known = Known {
+                asked,
+                complete_to,
+                gap: false,
+            };
+            verdict(&september(), &month(), known, now)
+        };
         assert_eq!(of(true, Some(end), before), Verdict::Running);
         assert_eq!(of(true, Some(before), end), Verdict::Incomplete);
         assert_eq!(of(true, None, end), Verdict::Incomplete);
@@ -287,19 +291,53 @@ mod tests {
             auto_close_after_days: Some(3),
             ..month()
         };
-        let of = |now| verdict(&september(), &three, false, Some(end), now);
+        let known = Known {
+            asked: false,
+            complete_to: Some(end),
+            gap: false,
+        };
+        let of = |now| verdict(&september(), &three, known, now);
         assert_eq!(of(end.plus(3 * DAY - 1)), Verdict::WaitsForFinance);
         assert!(matches!(of(end.plus(3 * DAY)), Verdict::Due(_)));
         let played = policy("HS", PeriodKind::Rehearsal { seconds: 60 });
         let minute = Period::containing(played.period, &played.time_zone, end).unwrap();
-        let due = verdict(
-            &minute,
-            &played,
-            false,
-            Some(minute.span.to),
-            minute.span.to,
-        );
+        // a rehearsal closes over a gap too
+        let known = Known {
+            asked: false,
+            complete_to: Some(minute.span.to),
+            gap: true,
+        };
+        let due = verdict(&minute, &played, known, minute.span.to);
         assert_eq!(due, Verdict::Due("rehearsal".to_owned()));
+    }
+
+    #[test]
+    fn over_a_gap_finance_closes_and_the_policy_does_not() {
+        let end = Second::new(OCTOBER);
+        let three = Policy {
+            auto_close_after_days: Some(3),
+            ..month()
+        };
+        let of = |asked, gap| {
+            let known = Known {
+                asked,
+                complete_to: Some(end),
+                gap,
+            };
+            verdict(&september(), &three, known, end.plus(30 * DAY))
+        };
+        assert!(matches!(of(false, false), Verdict::Due(_)));
+        assert_eq!(of(false, true), Verdict::WaitsForFinance);
+        assert_eq!(of(true, true), Verdict::Due("finance".to_owned()));
+    }
+
+    #[test]
+    fn the_slower_of_use_and_leases_says_what_is_complete() {
+        let (early, late) = (Some(Second::new(10)), Some(Second::new(20)));
+        assert_eq!(complete(early, late), early);
+        assert_eq!(complete(late, early), early);
+        assert_eq!(complete(late, None), None);
+        assert_eq!(complete(None, late), None);
     }
 
     #[test]

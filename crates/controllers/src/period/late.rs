@@ -51,12 +51,19 @@ impl Late {
             let Some(last) = rows.last().map(|row| row.chain.seq) else {
                 break;
             };
-            for row in &rows {
-                self.note(row, &closed)?;
-            }
+            self.take(&rows, &closed)?;
             after = last;
         }
         self.after = Some(after);
+        Ok(())
+    }
+
+    /// Counts rows and remembers each at once, so that none counts twice when a later one cannot be read.
+    fn take(&mut self, rows: &[Row], closed: &[Closed]) -> Result<(), Error> {
+        for row in rows {
+            self.note(row, closed)?;
+            self.after = Some(row.chain.seq);
+        }
         Ok(())
     }
 
@@ -151,5 +158,21 @@ mod tests {
             (late.count("first"), late.count("second"), late.count("x")),
             (2, 1, 0)
         );
+    }
+
+    #[test]
+    fn rows_before_one_that_cannot_be_read_are_remembered() {
+        let span = Span::new(Second::new(0), Second::new(100));
+        let closed = [("first".to_owned(), span, 10)];
+        let mut broken = row(13, 50);
+        broken.body = "{".to_owned();
+        let mut late = Late::default();
+        assert!(
+            late.take(&[row(11, 50), row(12, 50), broken], &closed)
+                .is_err()
+        );
+        assert_eq!(late.after, Some(12), "the next attempt begins with row 13");
+        late.take(&[row(13, 50)], &closed).unwrap();
+        assert_eq!((late.count("first"), late.after), (3, Some(13)));
     }
 }

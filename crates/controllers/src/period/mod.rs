@@ -6,6 +6,7 @@
 
 pub mod calendar;
 pub mod figures;
+pub mod gaps;
 pub mod late;
 pub mod reckon;
 pub mod statements;
@@ -18,20 +19,21 @@ use std::{
 };
 
 use futures::{StreamExt, stream};
-use leasehold_api::charging::{BillingPeriod, BillingPeriodSpec};
+use leasehold_api::{
+    charging::{BillingPeriod, BillingPeriodSpec},
+    names,
+};
 use leasehold_kit::Shutdown;
 use leasehold_ledger::{
-    canonical::Digest,
-    document::{PeriodCloseDoc, PeriodOpenDoc, PolicyDoc},
+    document::{GapDoc, PeriodCloseDoc, PeriodOpenDoc, PolicyDoc},
     policy::Policy,
     statement::Chain,
     time::{PeriodKind, Second},
 };
-use leasehold_planner::convert::ledger_policy;
 use leasehold_store::Record;
 
 use crate::{Context, Error, meters::Watermarks};
-use calendar::{Calendar, Verdict};
+use calendar::{Calendar, Known, Verdict};
 use late::Late;
 use reckon::Outcome;
 use status::{Closed, View};
@@ -83,6 +85,8 @@ pub async fn run(context: Context, watermarks: Watermarks, shutdown: Shutdown) {
 #[derive(Clone, Debug)]
 struct Published {
     chain: Chain,
+    /// Departments whose final statement differs from the ledger.
+    altered: BTreeSet<String>,
     /// When its statements are looked at again.
     again: Second,
 }
@@ -93,6 +97,11 @@ struct Keeper {
     /// The periods of the ledger; `None` until read.
     calendar: Option<Calendar>,
     policies: Vec<PolicyDoc>,
+    /// Up to when use and leases are complete, as of this round.
+    complete: Option<Second>,
+    /// The gaps of the ledger, read after `complete`: a source moves on only once its gap is recorded, so that none is
+    /// missing up to there.
+    gaps: Vec<GapDoc>,
     verdicts: BTreeMap<String, Verdict>,
     troubles: BTreeMap<String, String>,
     /// When a close that failed is tried again.
@@ -111,6 +120,8 @@ impl Keeper {
             watermarks,
             calendar: None,
             policies: Vec::new(),
+            complete: None,
+            gaps: Vec::new(),
             verdicts: BTreeMap::new(),
             troubles: BTreeMap::new(),
             retry: None,
@@ -133,6 +144,8 @@ impl Keeper {
             None => self.load().await?,
         };
         self.open(&mut calendar, &policy, now).await?;
+        self.complete = self.complete_to(now);
+        self.gaps = self.read_gaps().await?;
         let closed = self.close(&mut calendar, rehearsal, now).await?;
         self.late
             .read(self.context.books.store(), &calendar)
@@ -162,6 +175,22 @@ impl Keeper {
         Ok(calendar)
     }
 
+    /// Up to when all is known that a close counts: use by the watches, leases by the operator itself.
+    fn complete_to(&self, now: Second) -> Option<Second> {
+        let tenancies = &self.context.world.tenancies;
+        let leased = self.context.leases.complete_to(now, |department, tenancy| {
+            let namespace = names::office_namespace(department);
+            tenancies.get(Some(&namespace), tenancy).is_some()
+        });
+        calendar::complete(self.watermarks.complete_to(), leased)
+    }
+
+    async fn read_gaps(&self) -> Result<Vec<GapDoc>, Error> {
+        let store = self.context.books.store();
+        let recorded = store.documents::<GapDoc>(None, None).await?;
+        Ok(recorded.into_iter().map(|found| found.value).collect())
+    }
+
     /// Opens every period that has begun.
     async fn open(
         &mut self,
@@ -185,12 +214,9 @@ impl Keeper {
         if missing.is_empty() {
             return Ok(());
         }
-        let current = self.current_policy();
         let mut opened = Vec::new();
         for period in missing {
-            let governing =
-                calendar::governing(&self.policies, current.as_ref(), period.span.from)?;
-            let Some(governing) = governing else {
+            let Some(governing) = calendar::governing(&self.policies, period.span.from) else {
                 return Ok(());
             };
             let policy = governing.digest()?;
@@ -210,12 +236,6 @@ impl Keeper {
         }
         calendar.opened.extend(opened);
         Ok(())
-    }
-
-    /// Digest of the policy that is written in the cluster now.
-    fn current_policy(&self) -> Option<Digest> {
-        let object = self.context.world.policy()?;
-        ledger_policy(&object.spec).ok()?.digest().ok()
     }
 
     /// Closes every period that may close, in order. Tells whether any was closed.
@@ -263,9 +283,12 @@ impl Keeper {
             return Err(Error::understand(what, "its policy is not in the ledger"));
         };
         let object = self.context.world.periods.get(None, &period.name);
-        let asked = object.is_some_and(|object| object.spec.close);
-        let complete = self.watermarks.complete_to();
-        let verdict = calendar::verdict(period, policy, asked, complete, now);
+        let known = Known {
+            asked: object.is_some_and(|object| object.spec.close),
+            complete_to: self.complete,
+            gap: gaps::any(period, &self.gaps),
+        };
+        let verdict = calendar::verdict(period, policy, known, now);
         Ok(match (verdict, earlier) {
             (Verdict::Due(_) | Verdict::WaitsForFinance, Some(earlier)) => {
                 Verdict::WaitsFor(earlier.to_owned())
@@ -326,10 +349,7 @@ impl Keeper {
         let store = self.context.books.store().clone();
         let (through, _) = store.head().await?;
         let records = reckon::records(&store, through).await?;
-        let as_of = self
-            .watermarks
-            .complete_to()
-            .map_or(now, |complete| complete.min(now));
+        let as_of = self.complete.map_or(now, |complete| complete.min(now));
         let open: Vec<PeriodOpenDoc> = calendar.unclosed().cloned().collect();
         let (drafts, records) = tokio::task::spawn_blocking(move || {
             let mut drafts = Vec::new();
@@ -379,10 +399,15 @@ impl Keeper {
                 Some(published) => published.chain.clone(),
                 None => statements::chain_after(self.context.books.store(), close).await?,
             };
-            let missing = statements::write_finals(&self.context, close, &chain).await?;
-            let pause = if missing.is_empty() { REPAIR } else { RETRY };
+            let wanting = statements::write_finals(&self.context, close, &chain).await?;
+            let pause = if wanting.missing.is_empty() {
+                REPAIR
+            } else {
+                RETRY
+            };
             let published = Published {
                 chain,
+                altered: wanting.altered,
                 again: now.plus(pause),
             };
             self.published.insert(name.clone(), published);
@@ -422,13 +447,18 @@ impl Keeper {
                 uncorrected: self.late.count(name),
             });
         let running = Verdict::Running;
+        let gaps = gaps::of(&open.period, &self.gaps);
+        let nobody = BTreeSet::new();
+        let altered = self.published.get(name).map(|published| &published.altered);
         let view = View {
             open,
             generation: object.metadata.generation,
             verdict: self.verdicts.get(name).unwrap_or(&running),
             closed: closed.as_ref(),
             trouble: self.troubles.get(name).map(String::as_str),
-            complete_to: self.watermarks.complete_to(),
+            gaps: &gaps,
+            altered: altered.unwrap_or(&nobody),
+            complete_to: self.complete,
             refresh,
             now,
         };

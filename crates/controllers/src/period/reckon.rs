@@ -87,7 +87,17 @@ pub async fn close_period(
         };
         let batch = batch(open, &closing, (through, head), by, now)?;
         match store.commit(&batch, now).await {
-            Ok(_) => return Ok(Outcome::Closed),
+            Ok(_) => {
+                for contradiction in &closing.contradictions {
+                    let error: &dyn std::error::Error = contradiction;
+                    tracing::warn!(
+                        period = open.period.name,
+                        error,
+                        "a fact was left out of a close"
+                    );
+                }
+                return Ok(Outcome::Closed);
+            }
             Err(StoreError::Conflict { .. }) => {}
             Err(error) => return Err(error.into()),
         }
@@ -130,6 +140,8 @@ mod tests {
     use super::{super::calendar::fixture::*, *};
     use leasehold_ledger::{
         book::{Basis, Book, Category, Item, Per},
+        canonical::digest_of,
+        document::{Decision, DecisionDoc, RequestDoc},
         fact::{Fact, FactKind, Source, Subject},
         money::{Price, Unit},
         statement::Statement,
@@ -204,6 +216,39 @@ mod tests {
         }
     }
 
+    /// The request that the lease follows from, and its approval.
+    fn approved() -> (RequestDoc, DecisionDoc) {
+        let snapshot = serde_json::json!({
+            "lease": [{ "item": "vcpu-x86", "quantity": "32" }],
+        });
+        let request = RequestDoc {
+            department: "gov-office".to_owned(),
+            tenancy: "oa".to_owned(),
+            incarnation: 1,
+            request: 1,
+            digest: digest_of(&snapshot).unwrap(),
+            snapshot,
+            requested_by: "zhang".to_owned(),
+            at: Second::new(0),
+            quotation: None,
+        };
+        let decision = DecisionDoc {
+            subject_kind: "Tenancy".to_owned(),
+            subject: "gov-office/oa/1/1".to_owned(),
+            role: "office".to_owned(),
+            approval_uid: Some("a".to_owned()),
+            decision: Decision::Approved,
+            decided_by: "wang".to_owned(),
+            order_no: String::new(),
+            reason: String::new(),
+            auto: false,
+            amount_monthly: None,
+            department: Some("gov-office".to_owned()),
+            at: Second::new(0),
+        };
+        (request, decision)
+    }
+
     async fn ledger(facts: Vec<Fact>) -> Store {
         let store = Store::in_memory().await.unwrap();
         let policy = PolicyDoc {
@@ -216,7 +261,10 @@ mod tests {
             budget_unit: None,
             at: Second::new(0),
         };
+        let (request, decision) = approved();
         let mut records = vec![
+            Record::document(&request).unwrap(),
+            Record::document(&decision).unwrap(),
             Record::document(&policy).unwrap(),
             Record::document(&open()).unwrap(),
             Record::document(&book()).unwrap(),

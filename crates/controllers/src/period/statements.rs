@@ -6,6 +6,7 @@ use leasehold_api::{
     charging::{Statement as Object, StatementState},
     names,
 };
+use leasehold_kit::EventType;
 use leasehold_ledger::{
     document::PeriodCloseDoc,
     statement::{Chain, State, Statement},
@@ -102,24 +103,42 @@ async fn write_draft(
     Ok(())
 }
 
-/// Writes the final statements of a closed period; gives the departments whose statement is not there.
+/// Departments whose final statement is not as the ledger has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanting {
+    /// It could not be written.
+    pub missing: BTreeSet<String>,
+    /// It is final and says something else. Rule C02 refuses every change of it, so it is reported, not mended.
+    pub altered: BTreeSet<String>,
+}
+
+/// What is to be done about a final statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Need {
+    Nothing,
+    Write,
+    Report,
+}
+
+/// Compares the whole object with the projection of the ledger.
+fn need(there: Option<&Object>, desired: &Object) -> Need {
+    match there {
+        Some(there) if there.spec == desired.spec => Need::Nothing,
+        Some(there) if there.spec.state == StatementState::Final => Need::Report,
+        Some(_) | None => Need::Write,
+    }
+}
+
+/// Writes the final statements of a closed period; gives the departments whose statement is not there or differs.
 pub async fn write_finals(
     context: &Context,
     close: &Recorded<PeriodCloseDoc>,
     chain: &Chain,
-) -> Result<BTreeSet<String>, Error> {
+) -> Result<Wanting, Error> {
     let store = context.books.store();
-    let mut missing = BTreeSet::new();
-    for (department, digest) in &close.value.statements {
-        let namespace = names::office_namespace(department);
+    let mut wanting = Wanting::default();
+    for department in close.value.statements.keys() {
         let name = &close.value.name;
-        let there = context.world.statements.get(Some(&namespace), name);
-        let digest = digest.to_string();
-        if there.is_some_and(|there| {
-            there.spec.state == StatementState::Final && there.spec.digest.as_ref() == Some(&digest)
-        }) {
-            continue;
-        }
         let key = format!("{name}/{department}");
         let Some(found) = store.document::<Statement>(&key).await? else {
             let what = format!("the close of {name}");
@@ -133,17 +152,49 @@ pub async fn write_finals(
             state: State::Final,
             ..found.value
         };
-        if let Err(error) = write_final(context, &statement).await {
-            tell(&error, &statement.number);
-            missing.insert(department.clone());
+        match write_final(context, &statement).await {
+            Ok(Need::Nothing | Need::Write) => {}
+            Ok(Need::Report) => {
+                wanting.altered.insert(department.clone());
+            }
+            Err(error) => {
+                tell(&error, &statement.number);
+                wanting.missing.insert(department.clone());
+            }
         }
     }
-    Ok(missing)
+    Ok(wanting)
 }
 
-async fn write_final(context: &Context, statement: &Statement) -> Result<(), Error> {
-    context.kit.apply(&object(statement)?).await?;
-    Ok(())
+/// Does what the statement needs, and tells what that was.
+async fn write_final(context: &Context, statement: &Statement) -> Result<Need, Error> {
+    let desired = object(statement)?;
+    let there = current(context, &desired);
+    let need = need(there.as_ref(), &desired);
+    match (need, &there) {
+        (Need::Write, _) => {
+            context.kit.apply(&desired).await?;
+        }
+        (Need::Report, Some(there)) => report(context, there, &statement.number).await,
+        (Need::Nothing, _) | (Need::Report, None) => {}
+    }
+    Ok(need)
+}
+
+/// Says that a final statement differs from the ledger.
+async fn report(context: &Context, there: &Object, number: &str) {
+    tracing::error!(
+        number,
+        namespace = there.metadata.namespace,
+        "a final statement differs from the ledger; the ledger counts"
+    );
+    let note = format!(
+        "final statement {number} differs from the ledger; the ledger counts, and the platform finds out who wrote this object"
+    );
+    context
+        .kit
+        .event(there, EventType::Warning, "Altered", "Compare", &note)
+        .await;
 }
 
 /// Removes statements of periods whose objects are no longer kept. The ledger keeps them.
@@ -251,5 +302,18 @@ mod tests {
         let younger = of(State::Draft, Some("2026-09-01T00:00:01+08:00"));
         assert!(!may_replace(Some(&younger), now, 3600));
         assert!(!may_replace(Some(&of(State::Final, None)), now, 0));
+    }
+
+    #[test]
+    fn a_final_statement_is_compared_as_a_whole() {
+        let desired = object(&statement(State::Final, None)).unwrap();
+        assert_eq!(need(None, &desired), Need::Write);
+        let draft = object(&statement(State::Draft, None)).unwrap();
+        assert_eq!(need(Some(&draft), &desired), Need::Write);
+        assert_eq!(need(Some(&desired), &desired), Need::Nothing);
+        let mut edited = desired.clone();
+        // state and digest stay, only an amount is another
+        edited.spec.totals.net = "1.00".to_owned();
+        assert_eq!(need(Some(&edited), &desired), Need::Report);
     }
 }

@@ -1,16 +1,23 @@
 //! What a billing period's status says.
 
+use std::collections::BTreeSet;
+
 use leasehold_api::{
     charging::{BillingPeriodStatus, ChainHead, PeriodPhase, TotalsSpec},
     conditions::{self, NewCondition, types},
 };
 use leasehold_ledger::{
-    document::{PeriodCloseDoc, PeriodOpenDoc},
+    document::{GapDoc, PeriodCloseDoc, PeriodOpenDoc},
     statement::{Chain, StatementPeriod, Totals},
     time::Second,
 };
 
-use super::calendar::Verdict;
+use super::{calendar::Verdict, gaps};
+
+/// Type of the condition that use was not observed for a while.
+pub const GAPS: &str = "Gaps";
+/// Type of the condition that final statements differ from the ledger.
+pub const ALTERED: &str = "Altered";
 
 /// How a period ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +42,11 @@ pub struct View<'a> {
     pub closed: Option<&'a Closed>,
     /// Why it cannot be closed, in words.
     pub trouble: Option<&'a str>,
-    /// Up to when use is complete.
+    /// The gaps in the observation of use that touch it, by time.
+    pub gaps: &'a [GapDoc],
+    /// Departments whose final statement differs from the ledger.
+    pub altered: &'a BTreeSet<String>,
+    /// Up to when use and leases are complete.
     pub complete_to: Option<Second>,
     /// Whether a figure that moves all the time is to be shown anew.
     pub refresh: bool,
@@ -68,6 +79,7 @@ pub fn status(view: &View<'_>, old: Option<&BillingPeriodStatus>) -> BillingPeri
     };
     let mut conditions = old.map(|old| old.conditions.clone()).unwrap_or_default();
     explain(view, &mut conditions);
+    doubt(view, &mut conditions);
     let mut new = BillingPeriodStatus {
         observed_generation: view.generation,
         phase,
@@ -174,16 +186,55 @@ fn explain(view: &View<'_>, conditions: &mut Conditions) {
     }
 }
 
+/// What a person should know before trusting the figures.
+fn doubt(view: &View<'_>, conditions: &mut Conditions) {
+    let zone = &view.open.period.time_zone;
+    let gaps = gaps::sentence(view.gaps, zone, view.closed.is_some());
+    for (type_, reason, message) in [
+        (GAPS, "NotObserved", gaps),
+        (ALTERED, "StatementsDiffer", altered(view)),
+    ] {
+        let Some(message) = message else {
+            conditions::clear(conditions, type_);
+            continue;
+        };
+        let new = NewCondition {
+            type_,
+            holds: true,
+            reason,
+            message: &message,
+        };
+        conditions::set(conditions, &new, view.generation, view.now.timestamp());
+    }
+}
+
+/// Which final statements differ from the ledger, and what is done about it.
+fn altered(view: &View<'_>) -> Option<String> {
+    if view.altered.is_empty() {
+        return None;
+    }
+    let names: Vec<&str> = view.altered.iter().map(String::as_str).collect();
+    Some(format!(
+        "the final statement objects of {} differ from the ledger, and rule C02 lets nobody change a final statement, not even to mend it; the ledger counts: the platform finds out who wrote them",
+        names.join(", ")
+    ))
+}
+
 fn waits(view: &View<'_>) -> Option<(&'static str, String)> {
     if view.closed.is_some() {
         return None;
     }
     let name = &view.open.period.name;
+    let what = if view.gaps.is_empty() {
+        "the drafts"
+    } else {
+        "the drafts and the gaps"
+    };
     match view.verdict {
         Verdict::WaitsForFinance => Some((
             "WaitsForFinance",
             format!(
-                "finance looks through the drafts and sets spec.close: true of BillingPeriod {name}"
+                "finance looks through {what} and sets spec.close: true of BillingPeriod {name}"
             ),
         )),
         Verdict::WaitsFor(earlier) => Some((
@@ -203,6 +254,8 @@ mod tests {
     };
     use std::collections::BTreeMap;
 
+    static NOBODY: BTreeSet<String> = BTreeSet::new();
+
     fn open(kind: PeriodKind) -> PeriodOpenDoc {
         let policy = policy("HS", kind);
         let at = Second::new(SEPTEMBER);
@@ -220,6 +273,8 @@ mod tests {
             verdict,
             closed: None,
             trouble: None,
+            gaps: &[],
+            altered: &NOBODY,
             complete_to: Some(Second::new(now - 10)),
             refresh: false,
             now: Second::new(now),
@@ -304,6 +359,42 @@ mod tests {
         );
         stuck.trouble = None;
         assert_eq!(reason(&status(&stuck, Some(&first)), types::REFUSED), None);
+    }
+
+    #[test]
+    fn gaps_are_a_condition_of_their_own_beside_completeness() {
+        let open = open(PeriodKind::Month);
+        let missed = [gaps::gap("pods", SEPTEMBER + 60, SEPTEMBER + 90)];
+        let mut seen = view(&open, &Verdict::WaitsForFinance, OCTOBER + 100);
+        seen.gaps = &missed;
+        let first = status(&seen, None);
+        assert_eq!(reason(&first, GAPS).as_deref(), Some("NotObserved"));
+        assert_eq!(
+            reason(&first, types::COMPLETE).as_deref(),
+            Some("UsageComplete")
+        );
+        let message = |type_: &str| {
+            let found = first.conditions.iter().find(|c| c.type_ == type_).unwrap();
+            found.message.clone()
+        };
+        assert!(message(GAPS).contains("pods from 2026-09-01T00:01:00+08:00"));
+        assert!(message(types::WAITING).contains("the drafts and the gaps"));
+        seen.gaps = &[];
+        assert_eq!(reason(&status(&seen, Some(&first)), GAPS), None);
+    }
+
+    #[test]
+    fn statements_that_differ_from_the_ledger_are_a_condition() {
+        let open = open(PeriodKind::Month);
+        let edited = BTreeSet::from(["gov-office".to_owned(), "health".to_owned()]);
+        let mut seen = view(&open, &Verdict::Running, SEPTEMBER + 100);
+        seen.altered = &edited;
+        let first = status(&seen, None);
+        assert_eq!(reason(&first, ALTERED).as_deref(), Some("StatementsDiffer"));
+        let found = first.conditions.iter().find(|c| c.type_ == ALTERED);
+        assert!(found.unwrap().message.contains("gov-office, health"));
+        seen.altered = &NOBODY;
+        assert_eq!(reason(&status(&seen, Some(&first)), ALTERED), None);
     }
 
     #[test]

@@ -121,14 +121,15 @@ fn unjoinable(known: &Policy, new: &Policy, has_periods: bool) -> Option<Refusal
     None
 }
 
-/// Remembers the policy, once per content.
+/// Remembers the policy, whenever it is another one than the last.
 async fn record(policy: &Policy, context: &Context) -> Result<Digest, Error> {
     let now = context.now();
     let document = PolicyDoc {
         policy: policy.clone(),
         seen_at: now,
     };
-    context.books.ensure(&document, now).await?;
+    let same = |last: &PolicyDoc| last.policy == *policy;
+    context.books.follow(&document, same, now).await?;
     Ok(policy.digest()?)
 }
 

@@ -370,6 +370,8 @@ mod tests {
             namespace: Some("leasehold".to_owned()),
             name: name.to_owned(),
             labels: BTreeMap::new(),
+            generation: Some(1),
+            gone: false,
         };
         let found = of_approval(&changed(&approval_name("hs-2026")));
         assert_eq!(found, [Ref::<PriceBook>::new("hs-2026")]);

@@ -23,7 +23,11 @@ use leasehold_api::{
     names,
     tenancy::{Phase, Tenancy},
 };
-use leasehold_kit::{Shutdown, cache::Changed, run};
+use leasehold_kit::{
+    Shutdown,
+    cache::{Changed, written},
+    run,
+};
 
 use crate::{Context, Error};
 
@@ -72,10 +76,10 @@ fn triggers(context: &Context) -> impl Stream<Item = Ref> + Send + 'static {
         context.world.systems.changes().boxed(),
     ]);
     let everything = stream::select_all([
-        context.world.departments.changes().boxed(),
-        context.world.zones.changes().boxed(),
-        context.world.cloudlets.changes().boxed(),
-        context.world.policies.changes().boxed(),
+        written(context.world.departments.changes()).boxed(),
+        written(context.world.zones.changes()).boxed(),
+        written(context.world.cloudlets.changes()).boxed(),
+        written(context.world.policies.changes()).boxed(),
         context.world.price_books.changes().boxed(),
     ]);
     let (a, b) = (Arc::clone(&world), Arc::clone(&world));

@@ -34,8 +34,8 @@ pub struct State {
     pub policy: Policy,
     /// The department's object.
     pub organisation: Department,
-    /// The information system.
-    pub system: InformationSystem,
+    /// The information system; needed for a new request only.
+    pub system: Option<InformationSystem>,
     /// The zone.
     pub zone: NetworkZone,
     /// The cloudlet.
@@ -195,13 +195,6 @@ pub async fn observe(tenancy: &Tenancy, context: &Context) -> Result<Outcome, Er
         );
     }
     let system = world.systems.get(Some(&namespace), &spec.system);
-    if system.is_none() {
-        need(
-            "InformationSystem",
-            &spec.system,
-            "apply it in this namespace",
-        );
-    }
     let zone = world.zones.get(None, &spec.zone);
     if zone.is_none() {
         need("NetworkZone", &spec.zone, "the data centre applies it");
@@ -210,8 +203,8 @@ pub async fn observe(tenancy: &Tenancy, context: &Context) -> Result<Outcome, Er
     if cloudlet.is_none() {
         need("Cloudlet", &spec.cloudlet, "the data centre applies it");
     }
-    let (Some(policy_object), Some(organisation), Some(system), Some(zone), Some(cloudlet)) =
-        (policy, organisation, system, zone, cloudlet)
+    let (Some(policy_object), Some(organisation), Some(zone), Some(cloudlet)) =
+        (policy, organisation, zone, cloudlet)
     else {
         return Ok(Outcome::Waits(missing));
     };

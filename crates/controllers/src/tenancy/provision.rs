@@ -1,11 +1,14 @@
 //! Provisioning: what is approved and due becomes namespaces, quotas, policies, rights and volumes; then it is billed.
 
 mod billing;
-mod contents;
-mod namespaces;
+pub mod contents;
+pub mod namespaces;
 mod quotas;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use kube::ResourceExt;
 use leasehold_api::{
@@ -13,7 +16,7 @@ use leasehold_api::{
     tenancy::{ItemUsage, LeaseItem, NamespaceStatus, Phase},
 };
 use leasehold_ledger::{
-    document::{NamespaceDoc, RequestDoc},
+    document::RequestDoc,
     money::{format_quantity, parse_quantity},
     time::Second,
 };
@@ -34,13 +37,15 @@ use crate::{Context, Error};
 /// How soon to look again while the cluster catches up.
 const SOON: Duration = Duration::from_secs(2);
 
-/// The request that is due, and when the next approved one comes.
+/// Namespaces that a tenancy may ever have at once, named or kept.
+const MOST_NAMESPACES: usize = 32;
+
+/// The request that is due.
 struct Due {
     request: RequestDoc,
     part: ApprovedPart,
     items: Items,
     not_before: Second,
-    later: Option<Second>,
 }
 
 /// Makes what is approved and due, and records from when it is billed.
@@ -49,32 +54,42 @@ pub async fn advance(
     context: &Context,
     report: &mut Report,
 ) -> Result<(), Error> {
-    let Some(due) = due(state)? else {
-        return Ok(());
-    };
-    if let Some(later) = due.later {
+    let (due, later) = due(state)?;
+    if let Some(later) = later {
         report.look_again(seconds_until(later, state.now));
+        report.phase = Phase::Approved;
     }
+    let Some(due) = due else { return Ok(()) };
     report.approved.clone_from(&due.part.lease);
     usage(state, context, report, &due.part, &due.items);
-    let recorded = state.is_effective(due.request.request);
-    if !recorded {
+    if !state.is_effective(due.request.request) {
         context
             .leases
-            .pending(&state.department, &state.name, due.not_before);
+            .pending(&state.department, &state.name, due.not_before, state.now);
     }
-    let ready = provision(state, context, report, &due).await?;
+    let progress = provision(state, context, report, &due).await?;
     let undecided = state.view.open().is_some();
-    report.phase = match (ready, undecided) {
-        (true, false) => Phase::Active,
-        (true, true) => Phase::Changing,
-        (false, _) if state.view.effective().is_some() => Phase::Changing,
-        (false, _) => Phase::Approved,
+    report.phase = match (progress, undecided) {
+        (Progress::Ready, false) => Phase::Active,
+        (Progress::Ready, true) => Phase::Changing,
+        (_, _) if state.view.effective().is_some() => Phase::Changing,
+        (_, _) => Phase::Approved,
     };
-    if !ready {
+    if progress == Progress::Underway {
         report.look_again(SOON);
     }
     Ok(())
+}
+
+/// How far provisioning is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    /// Everything is in place.
+    Ready,
+    /// The cluster is catching up.
+    Underway,
+    /// The department or the platform must do something first; what they do wakes us.
+    Blocked,
 }
 
 /// How long until this instant, at least a second.
@@ -82,7 +97,7 @@ pub fn seconds_until(instant: Second, now: Second) -> Duration {
     Duration::from_secs(u64::try_from(instant.since(now).max(1)).unwrap_or(1))
 }
 
-/// Whether everything that the due request leases is in place.
+/// Brings what the due request leases into place.
 ///
 /// Billing begins when the quotas stand, before anybody gets rights: what is there is paid for, also when a volume or a
 /// policy still fails.
@@ -91,39 +106,36 @@ async fn provision(
     context: &Context,
     report: &mut Report,
     due: &Due,
-) -> Result<bool, Error> {
-    let (lease, split) =
-        match divide(state, due) {
-            Ok(found) => found,
-            Err(refusals) => {
-                // the department's own split is in the way: nothing of ours is late
-                context.leases.settled(&state.department, &state.name);
-                report.wait(format!(
-                "the split among namespaces stays as it is until it fits the approved lease: {}",
-                refusals.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-            ));
-                return Ok(false);
-            }
-        };
-    let known = context
-        .books
-        .namespaces(&state.department, &state.name, state.incarnation())
-        .await?;
+) -> Result<Progress, Error> {
     let identity = identity(state, &due.items);
-    let plans: BTreeMap<String, NamespacePlan> = split
+    let known = namespaces::alive(state, context).await?;
+    let (lease, mut desired) = match divide(state, due, &known) {
+        Ok(found) => found,
+        Err(refusals) => {
+            // the department's own split is in the way: nothing of ours is late
+            context.leases.settled(&state.department, &state.name);
+            let told: Vec<String> = refusals.iter().map(ToString::to_string).collect();
+            report.wait(format!(
+                "the split among namespaces stays as it is until it fits the approved lease: {}",
+                told.join("; ")
+            ));
+            keep(state, context, report, &identity, &known).await?;
+            return Ok(Progress::Blocked);
+        }
+    };
+    let plans: Vec<NamespacePlan> = desired
         .iter()
-        .map(|(short, hard)| {
-            (
-                short.clone(),
-                NamespacePlan::new(identity.clone(), short, hard.clone()),
-            )
-        })
+        .map(|(short, hard)| NamespacePlan::new(identity.clone(), short, hard.clone()))
         .collect();
     let mut ready = namespaces::ensure(state, context, report, &plans).await?;
-    let mut desired = split;
     desired.retain(|short, _| report.has_namespace(&state.department, short));
-    abandoned(state, &known, &mut desired, &lease, report);
-    let step = step_quotas(context, &identity, &lease, &desired, false).await?;
+    let abandoned: Vec<String> = known
+        .iter()
+        .filter(|short| !desired.contains_key(*short))
+        .cloned()
+        .collect();
+    keep(state, context, report, &identity, &abandoned).await?;
+    let step = step_quotas(context, &identity, &lease, &desired, &abandoned, false).await?;
     ready &= step.settled;
     let blocked = !step.refused.is_empty() || report.namespace_refused();
     report.refuse(&step.refused);
@@ -134,25 +146,82 @@ async fn provision(
     if blocked {
         context.leases.settled(&state.department, &state.name);
     }
-    for plan in plans.values() {
-        if !report.has_namespace(&state.department, &plan.short) {
-            continue;
-        }
+    for plan in plans
+        .iter()
+        .filter(|plan| desired.contains_key(&plan.short))
+    {
         ready &= contents::ensure(state, context, report, plan, &due.items, step.settled).await?;
     }
-    Ok(ready)
+    Ok(match (ready, blocked) {
+        (true, false) => Progress::Ready,
+        (_, true) => Progress::Blocked,
+        (false, false) => Progress::Underway,
+    })
+}
+
+/// Namespaces that the manifest no longer names keep what is in them, get nothing more, and stay fenced.
+async fn keep(
+    state: &State,
+    context: &Context,
+    report: &mut Report,
+    identity: &NamespaceIdentity,
+    kept: &[String],
+) -> Result<(), Error> {
+    for short in kept {
+        let plan = NamespacePlan::new(identity.clone(), short, Hard::new());
+        contents::fence(state, context, &plan, false).await?;
+        let named = state
+            .tenancy
+            .spec
+            .namespaces
+            .iter()
+            .any(|share| share.name.as_str() == short);
+        let uid = context
+            .world
+            .namespaces
+            .get(None, &plan.name)
+            .and_then(|found| found.metadata.uid);
+        report.namespaces.push(NamespaceStatus {
+            name: plan.name,
+            uid,
+            ready: true,
+            message: (!named).then(|| {
+                "no longer in spec.namespaces: nothing new can start in it; it goes with the release"
+                    .to_owned()
+            }),
+        });
+    }
+    Ok(())
 }
 
 /// The lease as quotas count it, and each namespace's part of it.
-fn divide(state: &State, due: &Due) -> Result<(Hard, BTreeMap<String, Hard>), Vec<Refusal>> {
+fn divide(
+    state: &State,
+    due: &Due,
+    known: &[String],
+) -> Result<(Hard, BTreeMap<String, Hard>), Vec<Refusal>> {
     let lease = quota::lease_hard(&due.part, &due.items).map_err(|refusal| vec![refusal])?;
     let split = quota::split(&state.tenancy.spec, &due.part, &due.items)?;
+    let all = known
+        .iter()
+        .chain(split.keys())
+        .collect::<BTreeSet<_>>()
+        .len();
+    if all > MOST_NAMESPACES {
+        return Err(vec![Refusal::new(
+            "T33",
+            format!("{all} namespaces, those counted that are no longer named"),
+            format!("{MOST_NAMESPACES} in the life of a tenancy"),
+            "use the names that are there already",
+        )]);
+    }
     Ok((lease, split))
 }
 
 /// The request that is to be provisioned now: of those approved after the one that stands the last whose day has come,
-/// else the one that stands. What a request changes is measured against what stands, not against requests in between.
-fn due(state: &State) -> Result<Option<Due>, Error> {
+/// else the one that stands; and when the next one comes. What a request changes is measured against what stands, not
+/// against requests in between.
+fn due(state: &State) -> Result<(Option<Due>, Option<Second>), Error> {
     let standing = state.view.effective();
     let base = standing.map(part_of).transpose()?;
     let after = standing.map_or(0, |request| request.request);
@@ -169,20 +238,22 @@ fn due(state: &State) -> Result<Option<Due>, Error> {
     let Some((request, not_before)) =
         found.or_else(|| standing.map(|request| (request, request.at)))
     else {
-        return Ok(None);
+        return Ok((None, later));
     };
     let part = part_of(request)?;
     let items = state.items(&part).map_err(|refusals| {
         let text: Vec<String> = refusals.iter().map(ToString::to_string).collect();
         Error::understand("the items of an approved request", text.join("; "))
     })?;
-    Ok(Some(Due {
-        request: request.clone(),
-        part,
-        items,
-        not_before,
+    Ok((
+        Some(Due {
+            request: request.clone(),
+            part,
+            items,
+            not_before,
+        }),
         later,
-    }))
+    ))
 }
 
 /// The instant before which an approved request neither is provisioned nor billed.
@@ -217,38 +288,6 @@ pub fn identity(state: &State, items: &Items) -> NamespaceIdentity {
         pod_security: state.policy_object.spec.pod_security,
         storage_classes: quota::storage_classes(items),
         extended: quota::extended_resources(items),
-    }
-}
-
-/// Namespaces that the manifest no longer names keep what is in them and get nothing more.
-fn abandoned(
-    state: &State,
-    known: &BTreeMap<String, NamespaceDoc>,
-    desired: &mut BTreeMap<String, Hard>,
-    lease: &Hard,
-    report: &mut Report,
-) {
-    let prefix = names::tenancy_namespace(&state.department, "");
-    for document in known.values() {
-        let Some(short) = document.name.strip_prefix(&prefix) else {
-            continue;
-        };
-        if desired.contains_key(short) {
-            continue;
-        }
-        desired.insert(
-            short.to_owned(),
-            lease.keys().map(|key| (key.clone(), 0)).collect(),
-        );
-        report.namespaces.push(NamespaceStatus {
-            name: document.name.clone(),
-            uid: Some(document.uid.clone()),
-            ready: true,
-            message: Some(
-                "no longer in spec.namespaces: nothing new can start in it; it goes with the release"
-                    .to_owned(),
-            ),
-        });
     }
 }
 

@@ -15,6 +15,7 @@ use leasehold_ledger::{
 use leasehold_planner::{
     approval,
     lease_facts::{self, LeaseCause},
+    objects::NamespacePlan,
     quota::{self, Hard},
     request::{ApprovedPart, Items},
 };
@@ -23,7 +24,8 @@ use leasehold_store::Record;
 use super::{
     observe::State,
     provision::{
-        identity, lease_context, observed_quota, record_gone, seconds_until, step_quotas, usage,
+        contents, identity, lease_context, namespaces, observed_quota, record_gone, seconds_until,
+        step_quotas, usage,
     },
     report::Report,
     requests::{create_once, decision_of, mark_recorded, part_of},
@@ -42,8 +44,11 @@ pub async fn advance(
     report: &mut Report,
 ) -> Result<(), Error> {
     report.phase = Phase::Reclaiming;
+    // what is late here is the department's use, which is billed until it ends
+    context.leases.settled(&state.department, &state.name);
     let requested = requested(state, context, report).await?;
     report.reclaiming_since = Some(requested.in_zone(&state.policy.time_zone));
+    let alive = namespaces::alive(state, context).await?;
     let known = context
         .books
         .namespaces(&state.department, &state.name, state.incarnation())
@@ -52,17 +57,9 @@ pub async fn advance(
     let part = provisioned.map(part_of).transpose()?;
     if let Some(part) = &part {
         let items = items(state, part)?;
+        report.approved.clone_from(&part.lease);
         usage(state, context, report, part, &items);
-        let lease = quota::lease_hard(part, &items)
-            .map_err(|refusal| Error::understand("the approved lease", refusal))?;
-        if stop_growth(state, context, &items, &lease, &known).await? {
-            close_items(state, context, part, |category| {
-                !matches!(category, Category::Storage | Category::Backup)
-            })
-            .await?;
-        } else {
-            report.look_again(SOON);
-        }
+        stop(state, context, report, part, &items, &alive).await?;
     }
     for document in known.values() {
         report.namespaces.push(NamespaceStatus {
@@ -76,8 +73,7 @@ pub async fn advance(
         return released(state, context, report, part.as_ref()).await;
     }
     let approved = approved(state, context, report).await?;
-    let grace = i64::from(state.policy_object.spec.release.grace_seconds);
-    let due = requested.plus(grace);
+    let due = requested.plus(i64::from(state.policy_object.spec.release.grace_seconds));
     if !approved {
         return Ok(());
     }
@@ -131,39 +127,63 @@ fn items(state: &State, part: &ApprovedPart) -> Result<Items, Error> {
     })
 }
 
-/// Compute goes to zero at once and is no longer billed; storage stays and is billed until it is removed.
-async fn stop_growth(
+/// Growth stops at once. Compute is billed until nothing runs any more, storage until it is removed.
+async fn stop(
     state: &State,
     context: &Context,
+    report: &mut Report,
+    part: &ApprovedPart,
     items: &Items,
-    lease: &Hard,
-    known: &BTreeMap<String, NamespaceDoc>,
-) -> Result<bool, Error> {
-    let prefix = names::tenancy_namespace(&state.department, "");
+    alive: &[String],
+) -> Result<(), Error> {
+    let lease = quota::lease_hard(part, items)
+        .map_err(|refusal| Error::understand("the approved lease", refusal))?;
+    let identity = identity(state, items);
     let mut desired: BTreeMap<String, Hard> = BTreeMap::new();
-    for document in known.values() {
-        let Some(short) = document.name.strip_prefix(&prefix) else {
-            continue;
-        };
-        let standing = context
+    let mut idle = true;
+    for short in alive {
+        let plan = NamespacePlan::new(identity.clone(), short, Hard::new());
+        contents::fence(state, context, &plan, false).await?;
+        let Some(standing) = context
             .world
             .quotas
-            .get(Some(&document.name), names::QUOTA_NAME);
-        if let Some(standing) = standing {
-            let hard = observed_quota(&standing).spec_hard;
-            desired.insert(short.to_owned(), without_compute(&hard));
-        }
+            .get(Some(&plan.name), names::QUOTA_NAME)
+        else {
+            idle = false;
+            continue;
+        };
+        let standing = observed_quota(&standing);
+        idle &= standing
+            .used
+            .iter()
+            .all(|(key, used)| !is_compute(key) || *used == 0);
+        desired.insert(short.clone(), without_compute(&standing.spec_hard));
     }
-    let step = step_quotas(context, &identity(state, items), lease, &desired, true).await?;
-    Ok(step.settled)
+    let step = step_quotas(context, &identity, &lease, &desired, &[], true).await?;
+    if !step.settled {
+        report.look_again(SOON);
+        return Ok(());
+    }
+    if idle {
+        return close_items(state, context, part, |category| {
+            !matches!(category, Category::Storage | Category::Backup)
+        })
+        .await;
+    }
+    report.wait("workloads still run and are billed until they end; remove them".to_owned());
+    Ok(())
+}
+
+/// Whether a quota key counts what runs.
+fn is_compute(key: &str) -> bool {
+    quota::is_leased(key) && !key.ends_with("requests.storage")
 }
 
 /// The quota with nothing left to run on: storage stays, everything else that is leased goes to zero, and so do pods.
 fn without_compute(hard: &Hard) -> Hard {
     hard.iter()
         .map(|(key, amount)| {
-            let compute = quota::is_leased(key) && !key.ends_with("requests.storage");
-            let stays = !compute && key != quota::PODS;
+            let stays = !is_compute(key) && key != quota::PODS;
             (key.clone(), if stays { *amount } else { 0 })
         })
         .collect()
@@ -204,12 +224,14 @@ async fn close_items(
 
 /// Whether the office has approved the release; writes the undecided Approval if it is not there.
 async fn approved(state: &State, context: &Context, report: &mut Report) -> Result<bool, Error> {
-    let subject = lease_uid(&state.department, &state.name, state.incarnation());
+    let attempt = state.tenancy.spec.request.attempt;
+    let life = lease_uid(&state.department, &state.name, state.incarnation());
+    let subject = format!("{life}/{attempt}");
     if let Some(decision) = context.books.decision("Release", &subject, OFFICE).await? {
         if decision.decision == Decision::Approved {
             return Ok(true);
         }
-        report.refuse_decided(0, &decision.reason, &decision.decided_by);
+        report.refuse_release(&decision.reason, &decision.decided_by);
         return Ok(false);
     }
     let requested = state
@@ -231,6 +253,7 @@ async fn approved(state: &State, context: &Context, report: &mut Report) -> Resu
         &state.tenancy.metadata.uid.clone().unwrap_or_default(),
         &state.organisation.spec.display_name,
         reason,
+        attempt,
     )
     .map_err(|error| Error::understand("the approval to be written", error))?;
     let name = wanted.metadata.name.clone().unwrap_or_default();
@@ -242,8 +265,7 @@ async fn approved(state: &State, context: &Context, report: &mut Report) -> Resu
         ));
         return Ok(false);
     };
-    let digest = wanted.spec.subject.digest.as_str();
-    let Some(decision) = decision_of(&found, digest, &requested.requested_by) else {
+    let Some(decision) = decision_of(&found, &wanted.spec.subject) else {
         report.wait(format!(
             "the release waits for the office: leasehold approve {name} -n {}",
             state.office()

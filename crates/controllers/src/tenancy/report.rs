@@ -101,6 +101,13 @@ impl Report {
         told.into_iter().any(|message| message.starts_with("rule "))
     }
 
+    /// A person said no to the release.
+    pub fn refuse_release(&mut self, reason: &str, by: &str) {
+        self.refused.push(format!(
+            "the release was rejected by {by}: {reason}. Raise spec.request.attempt to ask again"
+        ));
+    }
+
     /// Something is not in place yet.
     pub fn wait(&mut self, what: impl Into<String>) {
         self.waits.push(what.into());
@@ -209,7 +216,9 @@ impl Report {
             .usage
             .first()
             .and_then(|usage| Second::parse(&usage.as_of).ok())
-            .is_none_or(|then| state.now.since(then) >= self.refresh);
+            .map_or(!self.usage.is_empty(), |then| {
+                state.now.since(then) >= self.refresh
+            });
         if stale || new != *old {
             figures(&mut new, state, context, self.usage, self.used);
         }

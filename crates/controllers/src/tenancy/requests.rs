@@ -1,8 +1,9 @@
 //! Requests: numbered, quoted, recorded; decided by a person, by policy, or taken back.
 
 use leasehold_api::{
-    charging::{Approval, DecisionSpec},
-    tenancy::{PendingChange, Phase, QuotationStatus, RequestStatus},
+    charging::{Approval, ApprovalSubject, DecisionSpec},
+    conditions::{self, NewCondition, types},
+    tenancy::{InformationSystem, PendingChange, Phase, QuotationStatus, RequestStatus},
 };
 use leasehold_ledger::{
     document::{Decision, DecisionDoc, IncarnationDoc, RequestDoc},
@@ -15,7 +16,7 @@ use leasehold_planner::{
     request::{self, ApprovedPart, Asked, AutoReason, Change, RequestContext, RequestStep},
     rules::Refusal,
 };
-use leasehold_store::Record;
+use leasehold_store::{Batch, Record};
 
 use super::{observe::State, report::Report};
 use crate::{
@@ -101,12 +102,40 @@ async fn withdraw(
     };
     let decision = withdrawn(state, request, "the approved values were applied again");
     context.books.ensure(&decision, state.now).await?;
+    let name = approval::request_approval_name(request);
+    moot(state, context, &name, "withdrawn by the department").await?;
     report.happened(
         state,
         &state.requested_by(),
         &format!("request {number} withdrawn"),
     );
     Ok(true)
+}
+
+/// Says on an undecided approval that nobody waits for it any more.
+async fn moot(state: &State, context: &Context, name: &str, why: &str) -> Result<(), Error> {
+    let Some(found) = context.world.approvals.get(Some(&state.office()), name) else {
+        return Ok(());
+    };
+    let mut status = found.status.clone().unwrap_or_default();
+    let condition = NewCondition {
+        type_: types::REFUSED,
+        holds: true,
+        reason: "Moot",
+        message: why,
+    };
+    let generation = found.metadata.generation;
+    conditions::set(
+        &mut status.conditions,
+        &condition,
+        generation,
+        state.now.timestamp(),
+    );
+    context
+        .kit
+        .patch_status(&found, found.status.as_ref(), &status)
+        .await?;
+    Ok(())
 }
 
 fn withdrawn(state: &State, request: &RequestDoc, reason: &str) -> DecisionDoc {
@@ -133,8 +162,15 @@ async fn open(
     report: &mut Report,
     opening: Opening,
 ) -> Result<bool, Error> {
+    let Some(system) = &state.system else {
+        report.wait(format!(
+            "InformationSystem {} does not exist yet; apply it in this namespace",
+            state.tenancy.spec.system
+        ));
+        return Ok(false);
+    };
     let credit = context.books.lots(&state.department).await?;
-    let quotation = match validate(state, &credit, &opening.part) {
+    let quotation = match validate(state, system, &credit, &opening.part) {
         Ok(quotation) => quotation,
         Err(refusals) => {
             report.refuse(&refusals);
@@ -166,11 +202,27 @@ async fn open(
         records.push(Record::document(&withdrawn(state, old, &reason))?);
     }
     records.push(Record::document(&request)?);
+    // what still stands of the ceiling is read at this head; whoever writes in between makes us read again
+    let (head, _) = context.books.store().head().await?;
     let auto = automatic(state, context, &request, &opening.part).await?;
     if let Some(decision) = &auto {
         records.push(Record::document(decision)?);
     }
-    context.books.commit(records, state.now).await?;
+    let mut batch = Batch::of(records);
+    if auto.is_some() {
+        batch = batch.expecting(head);
+    }
+    context.books.store().commit(&batch, state.now).await?;
+    if let Some(old) = superseded {
+        let name = approval::request_approval_name(old);
+        moot(
+            state,
+            context,
+            &name,
+            &format!("superseded by request {}", request.request),
+        )
+        .await?;
+    }
     let what = format!(
         "request {}: {}",
         request.request,
@@ -189,6 +241,7 @@ async fn open(
 
 fn validate(
     state: &State,
+    system: &InformationSystem,
     credit: &[LotState],
     part: &ApprovedPart,
 ) -> Result<Quotation, Vec<Refusal>> {
@@ -198,7 +251,7 @@ fn validate(
             today: state.policy.time_zone.date_of(state.now),
             zone: &state.zone.spec,
             cloudlet: &state.cloudlet.spec,
-            system: &state.system.spec,
+            system: &system.spec,
             catalogue: &state.catalogue,
             policy: &state.policy,
             credit,
@@ -339,7 +392,7 @@ async fn decide(
         create_once(context, &wanted).await?;
         return Ok(false);
     };
-    let Some(decision) = decision_of(&found, request.digest.as_ref(), &request.requested_by) else {
+    let Some(decision) = decision_of(&found, &wanted.spec.subject) else {
         return Ok(false);
     };
     let recorded = DecisionDoc {
@@ -375,11 +428,11 @@ pub async fn create_once(context: &Context, wanted: &Approval) -> Result<(), Err
     }
 }
 
-/// What a person decided on exactly this request, if it was decided by somebody else than the applicant.
-pub fn decision_of(found: &Approval, digest: &str, requested_by: &str) -> Option<DecisionDoc> {
+/// What a person decided on exactly this question, if it was decided by somebody else than the applicant.
+pub fn decision_of(found: &Approval, asked: &ApprovalSubject) -> Option<DecisionDoc> {
     let spec = &found.spec;
     let decided_by = spec.decided_by.as_ref()?;
-    if spec.subject.digest.as_str() != digest || decided_by.as_str() == requested_by {
+    if spec.subject != *asked || decided_by == &asked.requested_by {
         return None;
     }
     let decision = match spec.decision? {

@@ -164,20 +164,27 @@ fn a_line_without_end_is_refused_before_it_fills_the_memory() {
         matches!(error, EvidenceError::TooLong { line: 2 }),
         "{error}"
     );
-    assert!(reader.lines.buffer.len() <= 8 * 1024 * 1024);
+    assert!(reader.lines.buffer.len() <= 64 * 1024 * 1024);
     assert!(reader.next().is_none(), "nothing comes after an error");
 }
 
 #[test]
 fn a_row_too_long_to_be_read_is_not_written() {
     let mut row = chain(1).remove(0);
-    row.body = "x".repeat(8 * 1024 * 1024);
+    row.body = "x".repeat(64 * 1024 * 1024);
     let source = [Ok::<_, Infallible>(row)];
     let error = write_evidence(source, &header(), &mut Vec::new()).unwrap_err();
     assert!(
         matches!(error, EvidenceError::TooLong { line: 2 }),
         "{error}"
     );
+}
+
+#[test]
+fn a_statement_of_many_megabytes_is_written_and_read_back() {
+    let mut row = chain(1).remove(0);
+    row.body = "x".repeat(9 * 1024 * 1024);
+    assert_eq!(read(&file(std::slice::from_ref(&row))).unwrap(), [row]);
 }
 
 #[test]

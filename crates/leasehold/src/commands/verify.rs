@@ -7,7 +7,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use leasehold_export::{evidence::read_evidence, sheet};
+use leasehold_export::{
+    evidence::read_evidence,
+    sheet::{self, Sheet},
+};
 use leasehold_ledger::{
     canonical::Digest,
     verify::{Finding, Report, verify},
@@ -15,11 +18,16 @@ use leasehold_ledger::{
 
 use crate::{
     Outcome,
-    cli::VerifyArgs,
+    cli::{Format, VerifyArgs},
     ledger::{self, Rows},
     output,
     session::Session,
 };
+
+/// What is said when nobody said which head to look for. A ledger that was written anew as a whole
+/// is consistent in itself; only a head that somebody else kept tells it from the true one.
+const UNWITNESSED: &str = "the head was not compared with a witness: this does not show that nothing was taken away or \
+written anew; repeat with --head and the sha256:… that a statement or a BillingPeriod prints as its chain's head";
 
 /// Verifies a ledger or an evidence file.
 pub fn run(arguments: &VerifyArgs, session: &Session, out: &mut dyn Write) -> Result<Outcome> {
@@ -31,12 +39,26 @@ pub fn run(arguments: &VerifyArgs, session: &Session, out: &mut dyn Write) -> Re
             bail!("failed to verify nothing; name an evidence file or a ledger with --db")
         }
     };
-    output::show(&report, &sheet::report(&report), session.common.output, out)?;
+    let format = session.common.output;
+    if head.is_none() && format != Format::Table {
+        // only a table has room for a remark
+        output::remark(UNWITNESSED);
+    }
+    output::show(&report, &sheet_of(&report, head), format, out)?;
     Ok(if report.finding.is_none() {
         Outcome::Done
     } else {
         Outcome::Differs
     })
+}
+
+/// The report for people, with what it does not show.
+fn sheet_of(report: &Report, head: Option<&Digest>) -> Sheet {
+    let mut sheet = sheet::report(report);
+    if head.is_none() {
+        sheet.notes.push(UNWITNESSED.to_owned());
+    }
+    sheet
 }
 
 fn of_ledger(session: &Session, db: &Path, head: Option<&Digest>) -> Result<Report> {
@@ -151,6 +173,22 @@ mod tests {
         let report = of_evidence(file(&altered, &head).as_slice(), None).unwrap();
         assert_eq!(report.rows, 1);
         assert_eq!(report.finding.unwrap().seq, 2);
+    }
+
+    #[test]
+    fn without_a_kept_head_the_report_says_so_and_how_to_compare_one() {
+        let rows = rows();
+        let report = verify(rows.iter().cloned().map(Ok::<_, StoreError>), None);
+        let alone = sheet_of(&report, None).notes;
+        let last = alone.last().unwrap();
+        assert!(
+            last.contains("not compared with a witness")
+                && last.contains("--head")
+                && last.contains("BillingPeriod"),
+            "{last}"
+        );
+        let witnessed = sheet_of(&report, Some(&report.head)).notes;
+        assert_eq!(witnessed[..], alone[..alone.len() - 1]);
     }
 
     #[test]

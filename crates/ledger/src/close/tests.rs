@@ -190,6 +190,30 @@ fn an_estimated_end_and_its_correction_come_out_the_same_in_any_order() {
 }
 
 #[test]
+fn a_fact_that_does_not_fit_stops_nobodys_close_and_marks_the_line_that_it_touches() {
+    use crate::fact::FactKind::{Closed, Opened};
+    let twice = fixture::fact("lease/memory", Opened, ELEVENTH, 1, 9);
+    let mut stray = fixture::fact("pod/cpu", Closed, ELEVENTH, 0, 9);
+    stray.source.uid = "pod-1".to_owned();
+    let mut forth = input();
+    forth.facts.extend([twice.clone(), stray.clone()]);
+    let mut back = forth.clone();
+    back.facts.reverse();
+    let closed = close(&forth, State::Final).unwrap();
+    assert_eq!(closed, close(&back, State::Final).unwrap());
+    assert_eq!(
+        closed.contradictions,
+        [
+            FactError::NotOpen { key: stray.key() },
+            FactError::OpenedTwice { key: twice.key() },
+        ]
+    );
+    assert_eq!(closed.totals, closing().totals);
+    let estimated = |id: &str| line(&closed.statements[0], id).estimated;
+    assert!(estimated("oa/memory/1") && !estimated("oa/vcpu-x86/1"));
+}
+
+#[test]
 fn a_book_in_another_currency_is_refused_by_name() {
     let mut input = input();
     input.books[0].currency = "USD".to_owned();

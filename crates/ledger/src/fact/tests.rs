@@ -72,8 +72,10 @@ fn shape(facts: &[Fact]) -> Vec<(i64, i64, i64, bool, bool)> {
         .collect()
 }
 
-fn error(facts: &[Fact]) -> FactError {
-    intervals(facts, Second::new(HORIZON)).unwrap_err()
+fn contradictions(facts: &[Fact]) -> Vec<FactError> {
+    trace_all(facts, Second::new(HORIZON))
+        .unwrap()
+        .contradictions
 }
 
 #[test]
@@ -178,14 +180,17 @@ fn a_true_end_replaces_the_estimate_whichever_was_handed_in_first() {
 }
 
 #[test]
-fn an_observed_end_cannot_be_superseded() {
+fn an_observed_end_cannot_be_superseded_and_stays_where_it_is() {
     let history = [opened(10, 500), closed(60, false), superseded(45)];
     assert_eq!(
-        error(&history),
-        FactError::NothingToSupersede {
+        contradictions(&history),
+        [FactError::NothingToSupersede {
             key: "c1/1/p/pod/cpu/4/superseded".to_owned()
-        }
+        }]
     );
+    assert_eq!(shape(&history), [(10, 60, 500, false, true)]);
+    let after = [opened(10, 500), closed(60, false), superseded(90)];
+    assert_eq!(shape(&after), [(10, 60, 500, false, true)]);
 }
 
 #[test]
@@ -198,34 +203,75 @@ fn something_may_open_again_after_its_end() {
 }
 
 #[test]
-fn facts_out_of_place_are_named_by_their_key() {
+fn a_change_of_nothing_is_named_and_counts_for_nothing() {
+    let history = [changed(30, 700)];
     assert_eq!(
-        error(&[changed(30, 700)]),
-        FactError::NotOpen {
+        contradictions(&history),
+        [FactError::NotOpen {
             key: "c1/1/p/pod/cpu/2/changed".to_owned()
-        }
+        }]
     );
+    assert!(shape(&history).is_empty());
+    let after = [opened(10, 500), closed(20, false), changed(30, 700)];
+    assert_eq!(shape(&after), [(10, 20, 500, false, true)]);
+    assert_eq!(contradictions(&after).len(), 1);
+}
+
+#[test]
+fn an_end_before_its_beginning_is_named_and_leaves_nothing_to_count() {
+    let history = [opened(10, 500), closed(5, false)];
     assert_eq!(
-        error(&[opened(10, 500), closed(5, false)]),
-        FactError::NotOpen {
+        contradictions(&history),
+        [FactError::NotOpen {
             key: "c1/1/p/pod/cpu/3/closed".to_owned()
-        }
+        }]
     );
+    assert!(shape(&history).is_empty());
+    // an end that was handed in first cannot be that of the later beginning
+    let again = fact("p", 4, FactKind::Opened, 80, 900);
+    assert_eq!(
+        shape(&[closed(5, false), again]),
+        [(80, HORIZON, 900, true, false)]
+    );
+}
+
+#[test]
+fn a_second_beginning_is_named_and_the_first_goes_on_as_an_estimate() {
     let twice = fact("p", 2, FactKind::Opened, 20, 1);
+    let history = [opened(10, 500), twice.clone(), closed(60, false)];
+    assert_eq!(
+        contradictions(&history),
+        [FactError::OpenedTwice { key: twice.key() }]
+    );
+    assert_eq!(shape(&history), [(10, 60, 500, false, true)]);
+}
+
+#[test]
+fn a_quantity_below_zero_is_named_and_not_counted() {
+    let history = [opened(10, 500), changed(30, -1), closed(60, false)];
     assert!(matches!(
-        error(&[opened(10, 500), twice]),
-        FactError::OpenedTwice { .. }
+        contradictions(&history)[..],
+        [FactError::Negative { quantity: -1, .. }]
     ));
-    assert!(matches!(
-        error(&[opened(10, -1)]),
-        FactError::Negative { quantity: -1, .. }
-    ));
+    assert_eq!(shape(&history), [(10, 60, 500, false, true)]);
+}
+
+#[test]
+fn one_object_that_contradicts_itself_leaves_the_others_as_they_are() {
+    let other = fact("q", 1, FactKind::Opened, 10, 300);
+    let traced = trace_all(&[changed(30, 700), other.clone()], Second::new(HORIZON)).unwrap();
+    assert_eq!(traced.contradictions.len(), 1);
+    assert_eq!(
+        Ok(traced.intervals),
+        intervals(&[other], Second::new(HORIZON))
+    );
 }
 
 #[test]
 fn the_same_key_with_another_body_is_refused_even_beyond_the_horizon() {
     let facts = [opened(10, 500), closed(2000, false), closed(2001, false)];
-    assert!(matches!(error(&facts), FactError::Conflict { .. }));
+    let refused = intervals(&facts, Second::new(HORIZON));
+    assert!(matches!(refused, Err(FactError::Conflict { .. })));
 }
 
 #[test]

@@ -112,6 +112,36 @@ fn a_metered_item_bills_what_pods_used_while_the_tenancy_leased_it() {
 }
 
 #[test]
+fn a_metered_item_bills_its_own_lifes_use_inside_the_period_alone() {
+    let metered = book_with(|item| {
+        item.per = Per::Hour;
+        item.basis = Basis::Metered;
+        item.price = Price::parse("1.00").unwrap();
+    });
+    let pod = |uid: &str, at: i64| {
+        let mut pod = fact("pod/cpu", FactKind::Opened, at, 1000, 1);
+        pod.source.uid = uid.to_owned();
+        pod
+    };
+    let mut ended = fact("pod/cpu", FactKind::Closed, SEPTEMBER - 1, 0, 2);
+    ended.source.uid = "ended".to_owned();
+    let mut earlier_life = pod("earlier-life", SEPTEMBER);
+    earlier_life.subject.incarnation = 2;
+    let facts = [
+        fact("lease/vcpu-x86", FactKind::Opened, SEPTEMBER - DAY, 9000, 1),
+        pod("ended", SEPTEMBER - DAY),
+        ended,
+        pod("across", SEPTEMBER - HOUR),
+        pod("late", OCTOBER - 2 * HOUR),
+        earlier_life,
+    ];
+    let lines = rate(&facts, vec![metered]).unwrap();
+    // 30 days of one core, and two hours of another
+    assert_eq!(lines[0].quantity, Exact::from_integer(722));
+    assert_eq!(by_id(&lines), [("oa/vcpu-x86/1", money("722.00"))]);
+}
+
+#[test]
 fn a_one_off_item_is_charged_for_each_increase_inside_the_period_and_no_other_time() {
     let once = || {
         book_with(|item| {

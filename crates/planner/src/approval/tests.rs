@@ -114,7 +114,7 @@ fn the_same_question_is_written_with_the_same_bytes() {
 
 #[test]
 fn a_second_life_of_a_name_has_approvals_of_its_own() {
-    assert_eq!(tenancy(2).metadata.name.as_deref(), Some("oa-i2-2-office"));
+    assert_eq!(tenancy(2).metadata.name.as_deref(), Some("oa.i2-2-office"));
 }
 
 fn release(at: i64) -> Approval {
@@ -126,7 +126,7 @@ fn release(at: i64) -> Approval {
         requested_by: "zhang@gov-office".to_owned(),
         at: Second::new(at),
     };
-    release_approval(&release, "u-1", "市政府办", "the system moved").unwrap()
+    release_approval(&release, "u-1", "市政府办", "the system moved", 0).unwrap()
 }
 
 #[test]

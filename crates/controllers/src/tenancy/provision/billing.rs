@@ -10,7 +10,7 @@ use kube::ResourceExt;
 use leasehold_api::names;
 use leasehold_ledger::{
     document::EffectiveDoc,
-    fact::Fact,
+    fact::{Fact, Meter},
     time::{PeriodKind, Second},
 };
 use leasehold_planner::{
@@ -84,6 +84,10 @@ pub async fn record(
             .into_iter()
             .filter(|fact| !less(fact, &open)),
     );
+    if !complete {
+        // nothing but growth is told early: what a fact says of this request must be what the request asks for
+        facts.retain(|fact| grows(fact, &open));
+    }
     let mut records: Vec<Record> = facts.into_iter().map(Record::from).collect();
     if complete {
         records.push(Record::document(&EffectiveDoc {
@@ -180,11 +184,24 @@ fn partly(
         .iter()
         .map(|(item, lease)| (item.clone(), lease.quantity))
         .collect();
+    let key_of = |name: &str| due.items.get(name).and_then(quotas::usage_key);
+    let mut billed: Hard = Hard::new();
+    for (name, quantity) in &now {
+        if let Some(key) = key_of(name) {
+            let sum = billed.entry(key).or_insert(0);
+            *sum = sum.saturating_add(*quantity);
+        }
+    }
     for (name, asked) in target {
-        let billed = now.get(name).copied().unwrap_or(0);
-        let key = due.items.get(name).and_then(quotas::usage_key);
-        let granted = key.and_then(|key| held.get(&key).copied()).unwrap_or(0);
-        if *asked > billed && granted > billed {
+        let more = *asked > now.get(name).copied().unwrap_or(0);
+        let granted = match key_of(name) {
+            Some(key) => {
+                held.get(&key).copied().unwrap_or(0) > billed.get(&key).copied().unwrap_or(0)
+            }
+            // what no quota counts is there as soon as anything is
+            None => held.values().any(|amount| *amount > 0),
+        };
+        if more && granted {
             now.insert(name.clone(), *asked);
         }
     }
@@ -205,9 +222,17 @@ fn shrunk(
 }
 
 fn less(fact: &Fact, open: &BTreeMap<String, OpenLease>) -> bool {
-    let leasehold_ledger::fact::Meter::Lease { item } = &fact.meter else {
+    let Meter::Lease { item } = &fact.meter else {
         return false;
     };
     open.get(item)
         .is_some_and(|lease| fact.quantity < lease.quantity)
+}
+
+fn grows(fact: &Fact, open: &BTreeMap<String, OpenLease>) -> bool {
+    let Meter::Lease { item } = &fact.meter else {
+        return false;
+    };
+    open.get(item)
+        .is_none_or(|lease| fact.quantity > lease.quantity)
 }

@@ -1,10 +1,16 @@
 //! What goes into a namespace: limit range, network policies, volumes; rights last, when the quota stands.
 
-use k8s_openapi::api::rbac::v1::RoleBinding;
+use k8s_openapi::api::{
+    core::v1::PersistentVolumeClaim, networking::v1::NetworkPolicy, rbac::v1::RoleBinding,
+};
 use kube::ResourceExt;
+use leasehold_api::names;
+use leasehold_kit::KitError;
+use leasehold_ledger::money::{Unit, parse_quantity};
 use leasehold_planner::{
-    objects::{self, NamespacePlan, ROLE_BINDINGS},
+    objects::{self, NETWORK_POLICIES, NamespacePlan, ROLE_BINDINGS},
     request::Items,
+    rules::Refusal,
 };
 
 use super::super::{observe::State, report::Report};
@@ -20,7 +26,6 @@ pub async fn ensure(
     settled: bool,
 ) -> Result<bool, Error> {
     let world = &context.world;
-    let place = Some(plan.name.as_str());
     if world.namespaces.get(None, &plan.name).is_none() {
         report.wait(format!("namespace {} is being set up", plan.name));
         return Ok(false);
@@ -28,7 +33,7 @@ pub async fn ensure(
     let defaults = &state.policy_object.spec.container_defaults;
     match objects::limit_range(plan, defaults, &plan.hard) {
         Ok(range) => {
-            let current = world.limit_ranges.get(place, &range.name_any());
+            let current = world.limit_ranges.get(Some(&plan.name), &range.name_any());
             context
                 .kit
                 .apply_if_changed(&range, current.as_ref())
@@ -39,36 +44,72 @@ pub async fn ensure(
             return Ok(false);
         }
     }
-    for policy in objects::network_policies(plan, &state.zone.spec) {
+    fence(state, context, plan, settled).await?;
+    volumes(state, context, report, plan, items, settled).await
+}
+
+/// Network policies and rights: what a namespace must have as long as it exists, also when the manifest no longer
+/// names it. Rights are first given when the quota stands, and taken away at any time.
+pub async fn fence(
+    state: &State,
+    context: &Context,
+    plan: &NamespacePlan,
+    settled: bool,
+) -> Result<(), Error> {
+    let place = Some(plan.name.as_str());
+    let world = &context.world;
+    let policies = objects::network_policies(plan, &state.zone.spec);
+    for policy in &policies {
         let current = world.network_policies.get(place, &policy.name_any());
         context
             .kit
-            .apply_if_changed(&policy, current.as_ref())
+            .apply_if_changed(policy, current.as_ref())
             .await?;
     }
-    if !volumes(state, context, report, plan, items).await? {
-        return Ok(false);
+    for name in NETWORK_POLICIES {
+        let kept = policies.iter().any(|policy| policy.name_any() == name);
+        let standing = world.network_policies.get(place, name);
+        if let (false, Some(uid)) = (kept, standing.and_then(|policy| policy.metadata.uid)) {
+            context
+                .kit
+                .delete::<NetworkPolicy>(place, name, &uid)
+                .await?;
+        }
     }
-    if settled {
-        rights(state, context, plan).await?;
+    let bindings = objects::role_bindings(plan, &state.tenancy.spec.members);
+    for binding in &bindings {
+        let current = world.role_bindings.get(place, &binding.name_any());
+        if settled || current.is_some() {
+            context
+                .kit
+                .apply_if_changed(binding, current.as_ref())
+                .await?;
+        }
     }
-    Ok(true)
+    for name in ROLE_BINDINGS {
+        let kept = bindings.iter().any(|binding| binding.name_any() == name);
+        let standing = world.role_bindings.get(place, name);
+        if let (false, Some(uid)) = (kept, standing.and_then(|binding| binding.metadata.uid)) {
+            context.kit.delete::<RoleBinding>(place, name, &uid).await?;
+        }
+    }
+    Ok(())
 }
 
+/// Named volumes: made once the quota stands, grown when asked, never shrunk and never taken from somebody else. What
+/// fails concerns the volume alone.
 async fn volumes(
     state: &State,
     context: &Context,
     report: &mut Report,
     plan: &NamespacePlan,
     items: &Items,
+    settled: bool,
 ) -> Result<bool, Error> {
-    let share = state
-        .tenancy
-        .spec
-        .namespaces
-        .iter()
-        .find(|share| share.name.as_str() == plan.short);
-    let Some(share) = share else { return Ok(true) };
+    let mut shares = state.tenancy.spec.namespaces.iter();
+    let Some(share) = shares.find(|share| share.name.as_str() == plan.short) else {
+        return Ok(true);
+    };
     let wanted = match objects::volumes(plan, &share.volumes, items) {
         Ok(wanted) => wanted,
         Err(refusal) => {
@@ -76,41 +117,90 @@ async fn volumes(
             return Ok(false);
         }
     };
+    let mut all = true;
     for claim in wanted {
-        let current = context
-            .world
-            .claims
-            .get(Some(&plan.name), &claim.name_any());
-        context
-            .kit
-            .apply_if_changed(&claim, current.as_ref())
-            .await?;
+        all &= match volume(context, plan, &claim, settled).await? {
+            Ok(()) => true,
+            Err(sentence) => {
+                report.wait(sentence);
+                false
+            }
+        };
     }
-    Ok(true)
+    Ok(all)
 }
 
-/// Bindings of the members' roles; those of a role that nobody has any more go.
-async fn rights(state: &State, context: &Context, plan: &NamespacePlan) -> Result<(), Error> {
-    let wanted = objects::role_bindings(plan, &state.tenancy.spec.members);
-    for binding in &wanted {
-        let current = context
-            .world
-            .role_bindings
-            .get(Some(&plan.name), &binding.name_any());
-        context
-            .kit
-            .apply_if_changed(binding, current.as_ref())
-            .await?;
-    }
-    for name in ROLE_BINDINGS {
-        let kept = wanted.iter().any(|binding| binding.name_any() == name);
-        let standing = context.world.role_bindings.get(Some(&plan.name), name);
-        if let (false, Some(uid)) = (kept, standing.and_then(|binding| binding.metadata.uid)) {
+/// One volume, or in plain words why it is not there yet.
+async fn volume(
+    context: &Context,
+    plan: &NamespacePlan,
+    claim: &PersistentVolumeClaim,
+    settled: bool,
+) -> Result<Result<(), String>, Error> {
+    let name = claim.name_any();
+    let place = Some(plan.name.as_str());
+    let known = match context.world.claims.get(place, &name) {
+        Some(known) => Some(known),
+        None => {
             context
                 .kit
-                .delete::<RoleBinding>(Some(&plan.name), name, &uid)
-                .await?;
+                .get::<PersistentVolumeClaim>(place, &name)
+                .await?
         }
+    };
+    let Some(known) = known else {
+        if !settled {
+            return Ok(Err(format!(
+                "volume {name} in {} waits for its quota",
+                plan.name
+            )));
+        }
+        return tried(
+            &plan.name,
+            &name,
+            context.kit.create(claim).await.map(|_| ()),
+        );
+    };
+    if known.labels().get(names::MANAGED_LABEL) != claim.labels().get(names::MANAGED_LABEL) {
+        let refusal = Refusal::new(
+            "T30",
+            format!("a volume {name} in {}", plan.name),
+            "a name that no other claim in the namespace has",
+            "remove that claim or choose another name in spec.namespaces",
+        );
+        return Ok(Err(refusal.to_string()));
     }
-    Ok(())
+    if size(&known) >= size(claim) {
+        return Ok(Ok(()));
+    }
+    let outcome = context.kit.apply_if_changed(claim, Some(&known)).await;
+    tried(&plan.name, &name, outcome.map(|_| ()))
+}
+
+/// A refusal of the API server becomes a sentence; anything else is an error.
+fn tried(
+    place: &str,
+    name: &str,
+    outcome: Result<(), KitError>,
+) -> Result<Result<(), String>, Error> {
+    match outcome {
+        Ok(()) => Ok(Ok(())),
+        Err(error) if error.is_forbidden() || error.is_invalid() || error.is_already_exists() => {
+            let why =
+                std::error::Error::source(&error).map_or_else(String::new, ToString::to_string);
+            Ok(Err(format!(
+                "volume {name} in {place} cannot be made or grown: {error}: {why}"
+            )))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn size(claim: &PersistentVolumeClaim) -> i64 {
+    let spec = claim.spec.as_ref();
+    let requests = spec.and_then(|spec| spec.resources.as_ref()?.requests.as_ref());
+    let storage = requests.and_then(|requests| requests.get("storage"));
+    storage
+        .and_then(|size| parse_quantity(&size.0, Unit::GiB).ok())
+        .unwrap_or(0)
 }

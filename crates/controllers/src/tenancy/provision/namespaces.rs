@@ -1,11 +1,9 @@
 //! Namespaces: made by us or refused, never taken.
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt;
 use leasehold_api::{
-    names::{DEPARTMENT_LABEL, INCARNATION_LABEL, MANAGED_LABEL, TENANCY_LABEL},
+    names::{self, DEPARTMENT_LABEL, INCARNATION_LABEL, MANAGED_LABEL, TENANCY_LABEL},
     tenancy::NamespaceStatus,
 };
 use leasehold_ledger::document::{NamespaceDoc, NamespaceGoneDoc};
@@ -27,10 +25,10 @@ pub async fn ensure(
     state: &State,
     context: &Context,
     report: &mut Report,
-    plans: &BTreeMap<String, NamespacePlan>,
+    plans: &[NamespacePlan],
 ) -> Result<bool, Error> {
     let mut all = true;
-    for plan in plans.values() {
+    for plan in plans {
         let outcome = ensure_one(state, context, plan).await?;
         all &= outcome.is_ok();
         let name = plan.name.clone();
@@ -54,6 +52,62 @@ pub async fn ensure(
         report.namespaces.push(status);
     }
     Ok(all)
+}
+
+/// Short names of the tenancy's namespaces that exist. What was made and not yet recorded, because the operator died in
+/// between, is recorded; what is gone, or has become another's, is recorded as gone.
+pub async fn alive(state: &State, context: &Context) -> Result<Vec<String>, Error> {
+    let prefix = names::tenancy_namespace(&state.department, "");
+    let incarnation = state.incarnation().to_string();
+    let ours = context.world.namespaces.select(|found| {
+        let labels = found.labels();
+        labels.get(DEPARTMENT_LABEL) == Some(&state.department)
+            && labels.get(TENANCY_LABEL) == Some(&state.name)
+            && labels.get(INCARNATION_LABEL) == Some(&incarnation)
+    });
+    let known = context
+        .books
+        .namespaces(&state.department, &state.name, state.incarnation())
+        .await?;
+    for found in &ours {
+        let uid = found.metadata.uid.clone().unwrap_or_default();
+        if !known.contains_key(&uid) {
+            record(state, context, &found.name_any(), &uid).await?;
+        }
+    }
+    for (uid, document) in &known {
+        let cached = ours
+            .iter()
+            .any(|found| found.metadata.uid.as_deref() == Some(uid));
+        if cached {
+            continue;
+        }
+        let live = context.kit.get::<Namespace>(None, &document.name).await?;
+        if live.and_then(|found| found.metadata.uid).as_deref() != Some(uid) {
+            record_gone(state, context, uid).await?;
+        }
+    }
+    let mut short: Vec<String> = ours
+        .iter()
+        .filter(|found| found.metadata.deletion_timestamp.is_none())
+        .filter_map(|found| found.name_any().strip_prefix(&prefix).map(str::to_owned))
+        .collect();
+    short.sort();
+    Ok(short)
+}
+
+async fn record(state: &State, context: &Context, name: &str, uid: &str) -> Result<(), Error> {
+    let document = NamespaceDoc {
+        cluster: context.books.cluster().uid.clone(),
+        uid: uid.to_owned(),
+        name: name.to_owned(),
+        department: state.department.clone(),
+        tenancy: state.name.clone(),
+        incarnation: state.incarnation(),
+        at: state.now,
+    };
+    context.books.ensure(&document, state.now).await?;
+    Ok(())
 }
 
 /// The namespace's uid, or in plain words why it cannot be used.
@@ -92,16 +146,7 @@ async fn ensure_one(
     }
     context.kit.apply_if_changed(&desired, Some(&found)).await?;
     let uid = found.metadata.uid.clone().unwrap_or_default();
-    let document = NamespaceDoc {
-        cluster: context.books.cluster().uid.clone(),
-        uid: uid.clone(),
-        name: name.clone(),
-        department: state.department.clone(),
-        tenancy: state.name.clone(),
-        incarnation: state.incarnation(),
-        at: state.now,
-    };
-    context.books.ensure(&document, state.now).await?;
+    record(state, context, name, &uid).await?;
     Ok(Ok(uid))
 }
 

@@ -12,16 +12,19 @@ use leasehold_planner::{
 
 use crate::{Context, Error};
 
-/// One step towards the desired quotas, planned on what the API server holds right now.
+/// One step towards the desired quotas, planned on what the API server holds right now. Namespaces that are `kept` and
+/// not desired give up what they lease and keep their bounds on objects.
 pub async fn step_quotas(
     context: &Context,
     identity: &NamespaceIdentity,
     lease: &Hard,
     desired: &BTreeMap<String, Hard>,
+    kept: &[String],
     force_zero: bool,
 ) -> Result<QuotaStep, Error> {
+    let all: Vec<&String> = desired.keys().chain(kept).collect();
     let mut cached = BTreeMap::new();
-    for short in desired.keys() {
+    for short in all.iter().copied() {
         let namespace = names::tenancy_namespace(&identity.department, short);
         if let Some(found) = context
             .world
@@ -37,7 +40,7 @@ pub async fn step_quotas(
     }
     // a cache may lag and show less than what stands: room is reckoned from fresh objects only
     let mut fresh = BTreeMap::new();
-    for short in desired.keys() {
+    for short in all {
         let namespace = names::tenancy_namespace(&identity.department, short);
         let found = context
             .kit
