@@ -224,6 +224,7 @@ pub async fn all_ready(
 mod tests {
     use super::*;
 
+    #[expect(clippy::unnecessary_wraps, reason = "listeners get options")]
     fn changed(generation: i64, gone: bool) -> Option<Arc<Changed>> {
         Some(Arc::new(Changed {
             namespace: None,

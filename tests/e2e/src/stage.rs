@@ -82,8 +82,13 @@ impl Stage {
                 session.apply(&manifest).await?;
             }
         }
-        self.decide(User::QIAN, SubjectOfDecision::PriceBook, "huangshi-2026", 1)
-            .await?;
+        self.decide(
+            User::QIAN,
+            SubjectOfDecision::PriceBook,
+            "huangshi-2026",
+            "leasehold-system",
+        )
+        .await?;
         self.published("huangshi-2026").await
     }
 
@@ -149,15 +154,15 @@ impl Stage {
         .await
     }
 
-    /// Waits for the approval of a request and approves it with leasehold's command line.
+    /// Waits for the approval of a first request in a namespace and approves it with leasehold's command line.
     pub async fn decide(
         &self,
         by: User<'_>,
         subject: SubjectOfDecision,
         name: &str,
-        request: u32,
+        place: &str,
     ) -> Result<Approval, Failure> {
-        let approval = self.inbox(subject, name, request, None).await?;
+        let approval = self.inbox(subject, name, 1, Some(place)).await?;
         self.approve(by, &approval).await?;
         Ok(approval)
     }

@@ -230,7 +230,7 @@ mod whole_way {
         apply(stage, User::DataCentre, "08-receipt.yaml", &uid).await;
         let kind = SubjectOfDecision::HardwareContribution;
         let approval = stage
-            .decide(User::SUN, kind, "servers-2024", 1)
+            .decide(User::SUN, kind, "servers-2024", &office.place)
             .await
             .unwrap();
         let grants = approval.spec.grants.unwrap();

@@ -84,7 +84,7 @@ async fn a_serial_that_backs_a_credit_backs_no_other_anywhere_h01() {
     prove(&first, "servers", &uid, "SN-H01-0001").await;
     first
         .stage
-        .decide(User::SUN, CREDIT, "servers", 1)
+        .decide(User::SUN, CREDIT, "servers", &first.place)
         .await
         .unwrap();
     first
@@ -165,7 +165,7 @@ async fn only_the_accredited_agency_files_an_appraisal_and_it_cannot_change_h30_
     prove(&office, "servers", &uid, "SN-H30-0001").await;
     office
         .stage
-        .decide(User::SUN, CREDIT, "servers", 1)
+        .decide(User::SUN, CREDIT, "servers", &office.place)
         .await
         .unwrap();
     office
