@@ -3,7 +3,7 @@
 //! It knows no kind of ours: everything is generic over the kind. What it adds to `kube`:
 //!
 //! - every call has a deadline, and only verbs that may be repeated are repeated ([`Kit`]);
-//! - writes that would change nothing are not sent ([`write`]);
+//! - writes that would change nothing are not sent ([`mod@write`]);
 //! - the API server's clock is known to a fraction of a second ([`server_time`]);
 //! - a watch that resumes from a stored version and never lists when it can resume ([`watch`]);
 //! - controllers whose reconciles are bounded, measured and backed off per object ([`run`]);

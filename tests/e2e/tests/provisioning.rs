@@ -220,6 +220,88 @@ mod provisioning {
     }
 
     #[tokio::test]
+    async fn what_is_granted_is_billed_although_the_split_holds_another_part_up() {
+        let office = open("granted", "水利局").await;
+        let with = |cpu: &str, prod: &str, test: &str| {
+            let lease = [("vcpu-x86", cpu), ("memory", "8Gi")];
+            let prod = [("vcpu-x86", prod), ("memory", "8Gi")];
+            let test = [("vcpu-x86", test)];
+            office
+                .manifest("oa", &lease, &[("prod", &prod), ("test", &test)])
+                .unwrap()
+        };
+        office.lease(&with("8", "7", "1")).await.unwrap();
+        let pod = leasehold_testkit::manifests::pod("granted--prod", "busy", "5", "1Gi", None);
+        office.staff.create(&pod).await.unwrap();
+        let used = office.stage.see("the pod counted", LONG, async || {
+            let place = Some("granted--prod");
+            let quota = office
+                .staff
+                .get::<ResourceQuota>(place, "leasehold")
+                .await?;
+            let used = quota.status.and_then(|status| status.used);
+            if cores(used.as_ref()) == 5_000 {
+                Ok(())
+            } else {
+                Err(format!("{used:?}"))
+            }
+        });
+        used.await.unwrap();
+        // prod cannot go below the 5 cores that run there, but the lease is 12 now and test gets of it
+        office.staff.apply(&with("12", "2", "10")).await.unwrap();
+        office.approve("oa", 2).await.unwrap();
+        office.refused("oa", "T31").await.unwrap();
+        let billed = office.stage.see("the larger lease billed", LONG, async || {
+            let found = billed(&office).await;
+            let cores = found.get("lease/vcpu-x86").cloned().unwrap_or_default();
+            if cores == [8_000, 12_000] {
+                Ok(())
+            } else {
+                Err(format!("{found:?}"))
+            }
+        });
+        billed.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_namespace_that_is_no_longer_named_gets_nothing_more_and_keeps_its_bounds() {
+        let office = open("dropped", "民政局").await;
+        let lease: &Items<'_> = &[("vcpu-x86", "4"), ("memory", "4Gi")];
+        let prod: &Items<'_> = &[("vcpu-x86", "2"), ("memory", "2Gi")];
+        let both = office
+            .manifest("oa", lease, &[("prod", prod), ("test", prod)])
+            .unwrap();
+        office.lease(&both).await.unwrap();
+        let whole = office.manifest("oa", lease, &[("prod", lease)]).unwrap();
+        office.staff.apply(&whole).await.unwrap();
+        let grown = office.stage.see("all of it in prod", LONG, async || {
+            let found = processors(&office, "prod").await?;
+            if found == (4_000, 4_000) {
+                Ok(())
+            } else {
+                Err(format!("{found:?}"))
+            }
+        });
+        grown.await.unwrap();
+        let place = Some("dropped--test");
+        let quota = office
+            .staff
+            .get::<ResourceQuota>(place, "leasehold")
+            .await
+            .unwrap();
+        let hard = quota.spec.unwrap().hard.unwrap();
+        assert_eq!(cores(Some(&hard)), 0);
+        for bound in [
+            "pods",
+            "services.nodeports",
+            "services.loadbalancers",
+            "secrets",
+        ] {
+            assert!(hard.contains_key(bound), "{bound} is unbounded: {hard:?}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_release_is_approved_ends_the_namespaces_and_frees_the_name() {
         let office = open("release", "商务局").await;
         let manifest = office

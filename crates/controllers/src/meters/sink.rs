@@ -18,7 +18,7 @@ use leasehold_store::{Batch, Cursor, FactFilter, Record};
 
 use super::{
     gap,
-    life::{Holding, Life, Moment, Seen, Standing},
+    life::{Life, Moment, Seen, Standing},
     metered::Metered,
     places::{Place, Places, may_count},
     pods::{Sight, second},
@@ -162,7 +162,7 @@ impl<K: Metered> Sink<K> {
                 subject.as_ref(),
             )));
         }
-        if is_nothing(&standing) {
+        if standing.is_nothing() {
             if !sight.gone {
                 // seen before it held anything: nothing can be recorded of it
                 self.lives.get_or_insert_default().entry(uid).or_default();
@@ -471,7 +471,7 @@ impl<K: Metered> Sink<K> {
             let end = Moment::ended(lower, sight.now, sight.billed, "absent after a gap");
             let version = format!("relist-{}", seen.version);
             let object = self.seen_as(uid.clone(), version, subject.object.clone());
-            facts.extend(life.facts(&object, &over(end), None));
+            facts.extend(life.facts(&object, &Standing::over_at(end), None));
         }
         Ok((facts, absent))
     }
@@ -553,23 +553,6 @@ impl<K: Metered> Sink<K> {
         }
         Ok(())
     }
-}
-
-/// Whether an object of which nothing is recorded leaves nothing to record.
-fn is_nothing(standing: &Standing) -> bool {
-    match standing {
-        Standing::Idle => true,
-        Standing::Holding(held) | Standing::Over { held, .. } => held.quantities.is_empty(),
-    }
-}
-
-fn over(end: Moment) -> Standing {
-    let held = Holding {
-        start: end.clone(),
-        change: end.clone(),
-        quantities: BTreeMap::new(),
-    };
-    Standing::Over { held, end }
 }
 
 impl<K: Metered> WatchSink<K> for Sink<K> {

@@ -1,5 +1,6 @@
 //! What departments ask for in vain, and what they must not touch.
 
+use k8s_openapi::api::core::v1::ResourceQuota;
 use leasehold_api::charging::{Approval, SubjectOfDecision};
 use leasehold_api::tenancy::Phase;
 use leasehold_testkit::{LONG, User, manifests};
@@ -251,6 +252,56 @@ async fn a_namespace_that_is_not_ours_is_never_taken_t32() {
         .await
         .unwrap();
     assert_ne!(tenancy.status.unwrap().phase, Phase::Active);
+}
+
+#[tokio::test]
+async fn a_tenancy_does_not_take_the_namespace_of_its_sibling_t32() {
+    let office = open("sibling", "统计局").await;
+    let first = office.manifest("oa", &LEASE, &[("prod", &LEASE)]).unwrap();
+    office.lease(&first).await.unwrap();
+    let place = Some("sibling--prod");
+    let before: ResourceQuota = office.staff.get(place, "leasehold").await.unwrap();
+    let second = office.manifest("web", &LEASE, &[("prod", &LEASE)]).unwrap();
+    office.staff.apply(&second).await.unwrap();
+    office.approve("web", 1).await.unwrap();
+    let refused = office.when("web", "a namespace that is not taken", |tenancy| {
+        let namespaces = tenancy.status.iter().flat_map(|status| &status.namespaces);
+        let mut messages = namespaces.filter_map(|namespace| namespace.message.as_deref());
+        messages.any(|message| message.contains("rule T32:"))
+    });
+    refused.await.unwrap();
+    let after: ResourceQuota = office.staff.get(place, "leasehold").await.unwrap();
+    assert_eq!(after.metadata.labels, before.metadata.labels);
+    assert_eq!(
+        after.metadata.resource_version,
+        before.metadata.resource_version
+    );
+}
+
+#[tokio::test]
+async fn a_service_claims_no_address_outside_of_the_cluster_n07() {
+    let office = open("services", "交通局").await;
+    let manifest = office.manifest("oa", &LEASE, &[("prod", &LEASE)]).unwrap();
+    office.lease(&manifest).await.unwrap();
+    let service = |spec: serde_json::Value| {
+        json!({
+            "apiVersion": "v1", "kind": "Service",
+            "metadata": {"name": "web", "namespace": "services--prod"}, "spec": spec,
+        })
+    };
+    let ports = json!([{"port": 80}]);
+    for spec in [
+        json!({"ports": ports, "externalIPs": ["10.0.0.1"]}),
+        json!({"type": "ExternalName", "externalName": "elsewhere.example"}),
+    ] {
+        let refused = office.staff.try_create(&service(spec)).await.unwrap();
+        refused.refused("rule N07:").unwrap();
+    }
+    office
+        .staff
+        .create(&service(json!({"ports": ports})))
+        .await
+        .unwrap();
 }
 
 #[tokio::test]

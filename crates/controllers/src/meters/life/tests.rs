@@ -1,0 +1,239 @@
+use super::{
+    fixture::{seen, subject},
+    *,
+};
+use leasehold_ledger::fact::intervals;
+
+fn held(start: i64, change: i64, quantities: &[(&str, i64)]) -> Holding {
+    Holding {
+        start: Moment::exact(Second::new(start), "start"),
+        change: Moment::exact(Second::new(change), "change"),
+        quantities: quantities
+            .iter()
+            .map(|(meter, quantity)| (meter.parse().unwrap(), *quantity))
+            .collect(),
+    }
+}
+
+fn holds(start: i64, change: i64, quantities: &[(&str, i64)]) -> Standing {
+    Standing::Holding(held(start, change, quantities))
+}
+
+fn over(start: i64, quantities: &[(&str, i64)], end: Moment) -> Standing {
+    Standing::Over {
+        held: held(start, start, quantities),
+        end,
+    }
+}
+
+fn summary(facts: &[Fact]) -> Vec<(String, FactKind, i64, i64)> {
+    facts
+        .iter()
+        .map(|fact| {
+            (
+                fact.meter.to_string(),
+                fact.kind,
+                fact.at.get(),
+                fact.quantity,
+            )
+        })
+        .collect()
+}
+
+/// What is recorded after these sightings, and all facts.
+fn lived(sightings: &[(u64, Standing)]) -> (Life, Vec<Fact>) {
+    let mut life = Life::default();
+    let mut all = Vec::new();
+    for (version, standing) in sightings {
+        let facts = life.facts(&seen(*version), standing, Some(&subject()));
+        facts.iter().for_each(|fact| life.note(fact));
+        all.extend(facts);
+    }
+    (life, all)
+}
+
+#[test]
+fn a_life_opens_changes_and_closes_each_meter_once() {
+    let sizes = [("pod/cpu", 1000), ("pod/memory", 64)];
+    let (life, facts) = lived(&[
+        (1, Standing::Idle),
+        (2, holds(10, 10, &sizes)),
+        (3, holds(10, 15, &sizes)),
+        (4, holds(10, 20, &[("pod/cpu", 2000), ("pod/memory", 64)])),
+        (5, over(10, &sizes, Moment::exact(Second::new(30), "end"))),
+        (6, over(10, &sizes, Moment::exact(Second::new(30), "end"))),
+    ]);
+    assert_eq!(
+        summary(&facts),
+        [
+            ("pod/cpu".to_owned(), FactKind::Opened, 10, 1000),
+            ("pod/memory".to_owned(), FactKind::Opened, 10, 64),
+            ("pod/cpu".to_owned(), FactKind::Changed, 20, 2000),
+            ("pod/cpu".to_owned(), FactKind::Closed, 30, 0),
+            ("pod/memory".to_owned(), FactKind::Closed, 30, 0),
+        ]
+    );
+    assert!(life.is_settled());
+    assert_eq!(facts[0].subject.object, "Pod gov-office--prod/web-1");
+}
+
+#[test]
+fn the_same_sighting_with_nothing_recorded_in_between_gives_equal_facts() {
+    let life = Life::default();
+    let standing = holds(10, 10, &[("pod/cpu", 1000)]);
+    let first = life.facts(&seen(2), &standing, Some(&subject()));
+    let again = life.facts(&seen(2), &standing, Some(&subject()));
+    assert_eq!(first, again);
+    assert_eq!(first[0].key(), "c/1/u/pod/cpu/2/opened");
+}
+
+#[test]
+fn what_lived_unseen_opens_and_closes_at_once() {
+    let (life, facts) = lived(&[(
+        9,
+        over(
+            10,
+            &[("pod/cpu", 1000)],
+            Moment::exact(Second::new(30), "finishedAt"),
+        ),
+    )]);
+    assert_eq!(
+        summary(&facts),
+        [
+            ("pod/cpu".to_owned(), FactKind::Opened, 10, 1000),
+            ("pod/cpu".to_owned(), FactKind::Closed, 30, 0),
+        ]
+    );
+    assert!(life.is_settled());
+    assert_eq!(
+        intervals(&facts, Second::new(100)).unwrap()[0]
+            .span
+            .seconds(),
+        20
+    );
+}
+
+#[test]
+fn an_end_by_a_clock_that_runs_behind_is_not_before_the_beginning() {
+    let (_, facts) = lived(&[
+        (1, holds(100, 100, &[("pod/cpu", 1000)])),
+        (
+            2,
+            over(100, &[], Moment::exact(Second::new(90), "finishedAt")),
+        ),
+    ]);
+    assert_eq!(facts[1].at.get(), 100);
+    assert!(intervals(&facts, Second::new(200)).unwrap().is_empty());
+}
+
+#[test]
+fn an_estimated_end_is_superseded_once_by_the_true_one() {
+    let estimate = Moment::ended(
+        Second::new(20),
+        Second::new(40),
+        EstimateBound::Lower,
+        "removed",
+    );
+    let truth = Moment::exact(Second::new(35), "finishedAt");
+    let (life, facts) = lived(&[
+        (1, holds(10, 10, &[("pod/cpu", 1000)])),
+        (2, over(10, &[], estimate.clone())),
+        (3, over(10, &[], estimate)),
+        (4, over(10, &[], truth.clone())),
+        (5, over(10, &[], truth)),
+    ]);
+    assert_eq!(
+        summary(&facts),
+        [
+            ("pod/cpu".to_owned(), FactKind::Opened, 10, 1000),
+            ("pod/cpu".to_owned(), FactKind::Closed, 20, 0),
+            ("pod/cpu".to_owned(), FactKind::Superseded, 35, 0),
+        ]
+    );
+    assert_eq!(
+        (facts[1].estimated, facts[1].bounds),
+        (
+            true,
+            Some(Bounds {
+                lower: Second::new(20),
+                upper: Second::new(40)
+            })
+        )
+    );
+    let billed = intervals(&facts, Second::new(100)).unwrap();
+    assert_eq!((billed[0].span.seconds(), billed[0].estimated), (25, false));
+    assert!(life.is_settled());
+}
+
+#[test]
+fn the_policy_says_which_end_of_an_estimate_is_billed() {
+    let (early, late) = (Second::new(20), Second::new(40));
+    let at = |moment: Moment| moment.at.get();
+    assert_eq!(at(Moment::ended(early, late, EstimateBound::Lower, "")), 20);
+    assert_eq!(at(Moment::ended(early, late, EstimateBound::Upper, "")), 40);
+    assert_eq!(at(Moment::began(early, late, EstimateBound::Lower, "")), 40);
+    assert_eq!(at(Moment::began(early, late, EstimateBound::Upper, "")), 20);
+    assert_eq!(
+        Moment::ended(late, late, EstimateBound::Lower, "").bounds,
+        None
+    );
+}
+
+#[test]
+fn a_resource_that_a_resize_adds_opens_when_the_resize_was_made() {
+    let (_, facts) = lived(&[
+        (1, holds(10, 10, &[("pod/cpu", 1000)])),
+        (2, holds(10, 25, &[("pod/cpu", 1000), ("pod/memory", 64)])),
+        (3, holds(10, 30, &[("pod/cpu", 1000)])),
+    ]);
+    assert_eq!(
+        summary(&facts),
+        [
+            ("pod/cpu".to_owned(), FactKind::Opened, 10, 1000),
+            ("pod/memory".to_owned(), FactKind::Opened, 25, 64),
+            ("pod/memory".to_owned(), FactKind::Changed, 30, 0),
+        ]
+    );
+}
+
+#[test]
+fn versions_that_are_told_again_after_a_restart_change_nothing() {
+    let small = holds(10, 10, &[("pod/cpu", 1000)]);
+    let large = holds(10, 20, &[("pod/cpu", 2000)]);
+    let (life, facts) = lived(&[
+        (9, small.clone()),
+        (11, large.clone()),
+        (9, small),
+        (11, large),
+    ]);
+    assert_eq!(facts.len(), 2);
+    assert_eq!(life.subject().unwrap().department, "gov-office");
+}
+
+#[test]
+fn what_has_ended_does_not_begin_again() {
+    let (_, facts) = lived(&[
+        (1, holds(10, 10, &[("pod/cpu", 1000)])),
+        (2, over(10, &[], Moment::exact(Second::new(20), "end"))),
+        (3, holds(10, 10, &[("pod/cpu", 1000)])),
+    ]);
+    assert_eq!(facts.len(), 2);
+}
+
+#[test]
+fn nothing_begins_for_nobody_but_what_is_open_ends_all_the_same() {
+    let standing = holds(10, 10, &[("pod/cpu", 1000)]);
+    assert!(Life::default().facts(&seen(1), &standing, None).is_empty());
+    let (life, _) = lived(&[(1, standing)]);
+    let end = over(10, &[], Moment::exact(Second::new(20), "end"));
+    let facts = life.facts(&seen(2), &end, None);
+    assert_eq!(facts[0].subject.department, "gov-office");
+}
+
+#[test]
+fn a_life_read_back_from_the_ledger_goes_on_where_it_was() {
+    let (life, facts) = lived(&[(1, holds(10, 10, &[("pod/cpu", 1000)]))]);
+    assert_eq!(Life::of(&facts), life);
+    assert!(life.is_open() && !life.is_settled());
+    assert_eq!(life.latest(), Some(Second::new(10)));
+}
