@@ -97,6 +97,11 @@ impl OperatorProcess {
         self.await_ready().await
     }
 
+    /// The number of its process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Its log.
     pub fn log(&self) -> &Path {
         &self.log

@@ -1,7 +1,10 @@
 //! One user at work.
 
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 
+use futures::TryStreamExt as _;
+use kube::api::{PostParams, WatchEvent, WatchParams};
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use kube::core::{ApiResource, DynamicObject};
 use kube::{Api, Client, Resource};
@@ -158,6 +161,52 @@ impl Session {
             .await
             .map_err(call(what))?;
         list.items.into_iter().map(typed::<K>).collect()
+    }
+
+    /// Creates one object with the client, for whoever creates so many that kubectl would be what is
+    /// measured.
+    pub async fn post<K>(&self, manifest: &Value) -> Result<(), Failure>
+    where
+        K: Resource<DynamicType = ()>,
+    {
+        let object: DynamicObject =
+            serde_json::from_value(manifest.clone()).map_err(Failure::json("a manifest"))?;
+        let name = object.metadata.name.as_deref().unwrap_or_default();
+        let what = format!("create {} {name}", K::kind(&()));
+        self.api::<K>(object.metadata.namespace.as_deref())
+            .create(&PostParams::default(), &object)
+            .await
+            .map_err(call(what))?;
+        Ok(())
+    }
+
+    /// Watches all objects of a kind: shows each as it is and after every change, until `enough` says
+    /// that it has seen enough. Whoever calls it bounds the time.
+    pub async fn follow<K>(&self, mut enough: impl FnMut(K) -> bool) -> Result<(), Failure>
+    where
+        K: Resource<DynamicType = ()> + DeserializeOwned,
+    {
+        let what = format!("watch {}", K::plural(&()));
+        let api = self.api::<K>(None);
+        loop {
+            // version 0 begins with every object as it is, so that nothing is missed when the server
+            // ends a watch and the next one begins
+            let watching = api.watch(&WatchParams::default(), "0").await;
+            let mut events = pin!(watching.map_err(call(what.as_str()))?);
+            while let Some(event) = events.try_next().await.map_err(call(what.as_str()))? {
+                match event {
+                    WatchEvent::Added(object) | WatchEvent::Modified(object) => {
+                        if enough(typed::<K>(object)?) {
+                            return Ok(());
+                        }
+                    }
+                    WatchEvent::Deleted(_) | WatchEvent::Bookmark(_) => {}
+                    WatchEvent::Error(status) => {
+                        return Err(call(what)(kube::Error::Api(status)));
+                    }
+                }
+            }
+        }
     }
 
     fn api<K: Resource<DynamicType = ()>>(&self, place: Option<&str>) -> Api<DynamicObject> {

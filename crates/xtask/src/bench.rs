@@ -1,8 +1,10 @@
 //! `cargo xtask bench NAME`.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::{Result, ensure};
 
-use crate::workspace::{cargo, stream};
+use crate::workspace::{cargo, files, root, stream};
 
 /// Measures one thing, in a release build.
 #[derive(clap::Args)]
@@ -14,21 +16,62 @@ pub struct Args {
     rest: Vec<String>,
 }
 
-/// Builds and runs the program `bench-NAME`.
+/// Builds the operator and the program `bench-NAME`, and runs the latter.
 pub fn run(args: &Args) -> Result<()> {
-    let plain = args
-        .name
-        .chars()
-        .all(|letter| letter.is_ascii_alphanumeric() || letter == '-');
+    let folder = root()?.join("tests").join("e2e").join("src").join("bin");
+    let known = names(&files(&folder, "rs")?);
     ensure!(
-        plain && !args.name.is_empty(),
-        "failed to accept `{}` as a benchmark",
-        args.name
+        known.contains(&args.name),
+        "failed to find the benchmark `{}`; benchmarks are: {}",
+        args.name,
+        known.join(", ")
     );
+    // the benchmark looks for the operator beside itself; `cargo run` would not build it
+    stream(&mut cargo([
+        "build",
+        "--release",
+        "--locked",
+        "--package",
+        "leasehold",
+    ])?)?;
     let program = format!("bench-{}", args.name);
     let mut command = cargo(["run", "--release", "--quiet", "--locked"])?;
     command
         .args(["--package", "leasehold-e2e", "--bin", &program, "--"])
         .args(&args.rest);
     stream(&mut command)
+}
+
+/// The benchmarks among the sources of programs.
+fn names(sources: &[PathBuf]) -> Vec<String> {
+    sources
+        .iter()
+        .filter_map(|path| name(path))
+        .map(ToOwned::to_owned)
+        .collect()
+}
+
+fn name(source: &Path) -> Option<&str> {
+    source.file_stem()?.to_str()?.strip_prefix("bench-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_benchmark_is_a_program_whose_name_begins_with_bench() {
+        let sources = ["bin/bench-provision.rs", "bin/provision.rs"].map(PathBuf::from);
+        assert_eq!(names(&sources), ["provision"]);
+    }
+
+    #[test]
+    fn an_unknown_benchmark_is_refused_with_the_known_ones() {
+        let args = Args {
+            name: "nothing".to_owned(),
+            rest: Vec::new(),
+        };
+        let refused = run(&args).unwrap_err().to_string();
+        assert!(refused.ends_with("benchmarks are: provision"), "{refused}");
+    }
 }

@@ -5,6 +5,7 @@
 //! of its own. This library is what they share: the operator on its stage, and the steps that every
 //! story begins with.
 
+pub mod bench;
 mod office;
 mod stage;
 

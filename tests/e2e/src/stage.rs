@@ -7,6 +7,7 @@ use leasehold_testkit::manifests::{self, example};
 use leasehold_testkit::{
     Failure, LONG, OperatorOptions, OperatorProcess, Rig, Session, User, eventually,
 };
+use serde_json::Value;
 use tokio::sync::{Mutex, OnceCell};
 
 use crate::Office;
@@ -67,12 +68,23 @@ impl Stage {
     }
 
     async fn platform(&self) -> Result<(), Failure> {
+        self.furnish(&Self::policy()?).await
+    }
+
+    /// The policy of `examples/`, for whoever changes something in it before [`Stage::furnish`].
+    pub fn policy() -> Result<Value, Failure> {
+        let documents = example("01-policy.yaml", "")?;
+        Ok(documents.into_iter().next().unwrap_or_default())
+    }
+
+    /// Makes the platform of `examples/` under a policy; once on a control plane.
+    pub async fn furnish(&self, policy: &Value) -> Result<(), Failure> {
         let admin = self.user(User::Admin).await?;
         for manifest in example("00-cluster.yaml", "")? {
             admin.create(&manifest).await?;
         }
+        self.user(User::Office).await?.apply(policy).await?;
         let steps = [
-            (User::Office, "01-policy.yaml"),
             (User::DataCentre, "02-platform.yaml"),
             (User::SUN, "03-prices.yaml"),
         ];

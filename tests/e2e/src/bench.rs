@@ -1,0 +1,95 @@
+//! Benchmarks on a real control plane. They judge nothing: what is fast enough depends on the machine,
+//! so each measures, in the same run, what the control plane takes for the same objects without us.
+
+mod figures;
+mod floor;
+mod provision;
+
+use leasehold_testkit::Failure;
+use tokio::task::JoinSet;
+
+pub use figures::{Memory, Report};
+pub use provision::provision;
+
+/// How many objects are being created at a time.
+const WORKERS: usize = 8;
+
+/// How much is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// Tenancies, each of a department of its own; 1 to 999.
+    pub tenancies: u32,
+    /// Namespaces of each tenancy; 1 to 32.
+    pub namespaces: u32,
+}
+
+impl Load {
+    /// Namespaces of all tenancies together.
+    pub fn places(self) -> u32 {
+        self.tenancies.saturating_mul(self.namespaces)
+    }
+}
+
+/// Does every job, at most [`WORKERS`] at a time; results come in the order in which jobs end.
+async fn spread<J, T, F>(
+    jobs: impl IntoIterator<Item = J>,
+    work: impl Fn(J) -> F,
+) -> Result<Vec<T>, Failure>
+where
+    F: Future<Output = Result<T, Failure>> + Send + 'static,
+    T: Send + 'static,
+{
+    let mut waiting = jobs.into_iter();
+    let mut running = JoinSet::new();
+    for job in waiting.by_ref().take(WORKERS) {
+        running.spawn(work(job));
+    }
+    let mut results = Vec::new();
+    while let Some(ended) = running.join_next().await {
+        results.push(ended.map_err(|error| Failure::Shared(error.to_string()))??);
+        if let Some(job) = waiting.next() {
+            running.spawn(work(job));
+        }
+    }
+    Ok(results)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn every_job_is_done_and_never_more_at_a_time_than_there_are_workers() {
+        let (busy, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let work = |job: u32| {
+            let (busy, most) = (Arc::clone(&busy), Arc::clone(&most));
+            async move {
+                let now = busy.fetch_add(1, Ordering::SeqCst) + 1;
+                most.fetch_max(now, Ordering::SeqCst);
+                tokio::task::yield_now().await;
+                busy.fetch_sub(1, Ordering::SeqCst);
+                Ok(job)
+            }
+        };
+        let mut done = spread(0..100_u32, work).await.unwrap();
+        done.sort_unstable();
+        assert_eq!(done, (0..100).collect::<Vec<u32>>());
+        assert_eq!(most.load(Ordering::SeqCst), WORKERS);
+    }
+
+    #[tokio::test]
+    async fn a_job_that_fails_is_told() {
+        let work = |job: u32| async move {
+            if job == 20 {
+                Err(Failure::Shared("job 20".to_owned()))
+            } else {
+                Ok(job)
+            }
+        };
+        let failure = spread(0..100_u32, work).await.unwrap_err();
+        assert!(failure.to_string().contains("job 20"), "{failure}");
+    }
+}

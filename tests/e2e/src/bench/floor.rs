@@ -1,0 +1,137 @@
+//! The floor: the objects of a tenancy's namespaces, created without a tenancy.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::core::v1::{LimitRange, Namespace, ResourceQuota};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use k8s_openapi::api::rbac::v1::RoleBinding;
+use leasehold_testkit::{Failure, Session};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use super::{Load, spread};
+
+/// Network policies of a namespace.
+const POLICIES: u32 = 4;
+/// Neither labels of ours nor two dashes in a row: the rules N01 and N02 leave such namespaces alone.
+const PREFIX: &str = "floor-";
+
+/// How long the API server and the built-in controllers take for as many namespaces, each with a quota,
+/// a limit range, four network policies and a role binding, until every quota is counted.
+pub(super) async fn floor(
+    admin: &Session,
+    load: Load,
+    bound: Duration,
+) -> Result<Duration, Failure> {
+    let wanted = load.places();
+    let mut counted = BTreeSet::new();
+    let started = Instant::now();
+    let watching = admin.follow::<ResourceQuota>(|quota| {
+        if let Some(place) = place_of(&quota) {
+            counted.insert(place);
+        }
+        u32::try_from(counted.len()).is_ok_and(|count| count >= wanted)
+    });
+    let creating = spread(1..=wanted, |number| {
+        let admin = admin.clone();
+        async move { create(&admin, &format!("{PREFIX}{number:05}")).await }
+    });
+    let both = async { tokio::try_join!(watching, creating) };
+    let both = timeout(bound, both).await;
+    match both {
+        Ok(ended) => ended.map(|_| started.elapsed()),
+        Err(_) => Err(Failure::Late {
+            what: format!("{wanted} bare namespaces with counted quotas"),
+            bound,
+            last: format!("{} quotas are counted", counted.len()),
+        }),
+    }
+}
+
+/// The namespace of a quota of the floor, once the quota controller has counted it.
+fn place_of(quota: &ResourceQuota) -> Option<String> {
+    let place = quota.metadata.namespace.as_ref()?;
+    let hard = quota.status.as_ref()?.hard.as_ref()?;
+    (place.starts_with(PREFIX) && !hard.is_empty()).then(|| place.clone())
+}
+
+async fn create(admin: &Session, place: &str) -> Result<(), Failure> {
+    let namespace = json!({
+        "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": place},
+    });
+    admin.post::<Namespace>(&namespace).await?;
+    admin.post::<ResourceQuota>(&quota(place)).await?;
+    admin.post::<LimitRange>(&limit_range(place)).await?;
+    for number in 1..=POLICIES {
+        let policy = network_policy(place, &format!("policy-{number}"));
+        admin.post::<NetworkPolicy>(&policy).await?;
+    }
+    admin.post::<RoleBinding>(&role_binding(place)).await
+}
+
+fn quota(place: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "ResourceQuota",
+        "metadata": {"name": "floor", "namespace": place},
+        "spec": {"hard": {
+            "requests.cpu": "4", "limits.cpu": "4",
+            "requests.memory": "8Gi", "limits.memory": "8Gi",
+        }},
+    })
+}
+
+fn limit_range(place: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "LimitRange",
+        "metadata": {"name": "floor", "namespace": place},
+        "spec": {"limits": [{
+            "type": "Container",
+            "default": {"cpu": "500m", "memory": "512Mi"},
+            "defaultRequest": {"cpu": "500m", "memory": "512Mi"},
+        }]},
+    })
+}
+
+fn network_policy(place: &str, name: &str) -> Value {
+    json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+        "metadata": {"name": name, "namespace": place},
+        "spec": {
+            "podSelector": {}, "policyTypes": ["Ingress"],
+            "ingress": [{"from": [{"podSelector": {}}]}],
+        },
+    })
+}
+
+fn role_binding(place: &str) -> Value {
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+        "metadata": {"name": "floor", "namespace": place},
+        "roleRef": {
+            "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view",
+        },
+        "subjects": [{
+            "apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "floor-admins",
+        }],
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(place: &str, status: &Value) -> Option<String> {
+        let mut quota = quota(place);
+        quota["status"] = status.clone();
+        place_of(&serde_json::from_value(quota).unwrap())
+    }
+
+    #[test]
+    fn a_quota_counts_once_its_limits_stand_in_the_status_and_only_if_it_is_the_floors() {
+        let counted = json!({"hard": {"requests.cpu": "4"}});
+        assert_eq!(seen("floor-00001", &counted).unwrap(), "floor-00001");
+        assert_eq!(seen("floor-00001", &json!({})), None);
+        assert_eq!(seen("bench-001--n1", &counted), None);
+    }
+}
