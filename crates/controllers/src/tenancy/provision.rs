@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use futures::future::try_join_all;
 use kube::ResourceExt;
 use leasehold_api::{
     names,
@@ -35,7 +36,7 @@ use super::{observe::State, report::Report, requests::part_of};
 use crate::{Context, Error};
 
 /// How soon to look again while the cluster catches up.
-const SOON: Duration = Duration::from_secs(2);
+const SOON: Duration = Duration::from_millis(500);
 
 /// Namespaces that a tenancy may ever have at once, named or kept.
 const MOST_NAMESPACES: usize = 32;
@@ -146,11 +147,22 @@ async fn provision(
     if blocked {
         context.leases.settled(&state.department, &state.name);
     }
-    for plan in plans
+    // namespaces are filled side by side: there are at most 32 of them
+    let ours = plans
         .iter()
-        .filter(|plan| desired.contains_key(&plan.short))
-    {
-        ready &= contents::ensure(state, context, report, plan, &due.items, step.settled).await?;
+        .filter(|plan| desired.contains_key(&plan.short));
+    let state: &State = state;
+    let filled = try_join_all(
+        ours.map(|plan| contents::ensure(state, context, plan, &due.items, step.settled)),
+    )
+    .await?;
+    for found in filled {
+        ready &= found.is_complete();
+        report.refuse(&found.refused);
+        found
+            .waits
+            .into_iter()
+            .for_each(|sentence| report.wait(sentence));
     }
     Ok(match (ready, blocked) {
         (true, false) => Progress::Ready,

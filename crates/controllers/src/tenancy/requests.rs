@@ -16,7 +16,7 @@ use leasehold_planner::{
     request::{self, ApprovedPart, Asked, AutoReason, Change, RequestContext, RequestStep},
     rules::Refusal,
 };
-use leasehold_store::{Batch, Record};
+use leasehold_store::{Batch, Record, StoreError};
 
 use super::{observe::State, report::Report};
 use crate::{
@@ -24,6 +24,8 @@ use crate::{
     books::{OFFICE, request_subject},
 };
 
+/// Attempts to decide by policy while others write.
+const ATTEMPTS: usize = 16;
 /// Steps that one round may take: withdraw, open, decide.
 const STEPS: usize = 4;
 
@@ -202,17 +204,7 @@ async fn open(
         records.push(Record::document(&withdrawn(state, old, &reason))?);
     }
     records.push(Record::document(&request)?);
-    // what still stands of the ceiling is read at this head; whoever writes in between makes us read again
-    let (head, _) = context.books.store().head().await?;
-    let auto = automatic(state, context, &request, &opening.part).await?;
-    if let Some(decision) = &auto {
-        records.push(Record::document(decision)?);
-    }
-    let mut batch = Batch::of(records);
-    if auto.is_some() {
-        batch = batch.expecting(head);
-    }
-    context.books.store().commit(&batch, state.now).await?;
+    let auto = commit_request(state, context, &request, &opening.part, records).await?;
     if let Some(old) = superseded {
         let name = approval::request_approval_name(old);
         moot(
@@ -237,6 +229,39 @@ async fn open(
         );
     }
     Ok(true)
+}
+
+/// Commits a request, with the policy's decision where it needs no person. What still stands of the department's ceiling
+/// is read at the head on which the decision is written; whoever writes in between makes us read again.
+async fn commit_request(
+    state: &State,
+    context: &Context,
+    request: &RequestDoc,
+    part: &ApprovedPart,
+    records: Vec<Record>,
+) -> Result<Option<DecisionDoc>, Error> {
+    let store = context.books.store();
+    for _ in 0..ATTEMPTS {
+        let (head, _) = store.head().await?;
+        let Some(decision) = automatic(state, context, request, part).await? else {
+            store.commit(&Batch::of(records), state.now).await?;
+            return Ok(None);
+        };
+        let mut all = records.clone();
+        all.push(Record::document(&decision)?);
+        match store
+            .commit(&Batch::of(all).expecting(head), state.now)
+            .await
+        {
+            Ok(_) => return Ok(Some(decision)),
+            Err(StoreError::Conflict { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(Error::understand(
+        "the department's ceiling",
+        "the ledger is too busy; tried again",
+    ))
 }
 
 fn validate(

@@ -1,5 +1,6 @@
 //! What goes into a namespace: limit range, network policies, volumes; rights last, when the quota stands.
 
+use futures::future::try_join_all;
 use k8s_openapi::api::{
     core::v1::PersistentVolumeClaim, networking::v1::NetworkPolicy, rbac::v1::RoleBinding,
 };
@@ -13,39 +14,66 @@ use leasehold_planner::{
     rules::Refusal,
 };
 
-use super::super::{observe::State, report::Report};
+use super::super::observe::State;
 use crate::{Context, Error};
 
-/// Whether everything in the namespace is in place.
+/// What was found when a namespace was filled.
+#[derive(Default)]
+pub struct Found {
+    /// Something is missing; each sentence says what.
+    pub waits: Vec<String>,
+    /// Rules that are broken.
+    pub refused: Vec<Refusal>,
+}
+
+impl Found {
+    /// Whether everything is in place.
+    pub fn is_complete(&self) -> bool {
+        self.waits.is_empty() && self.refused.is_empty()
+    }
+
+    fn waits(sentence: String) -> Self {
+        Self {
+            waits: vec![sentence],
+            ..Self::default()
+        }
+    }
+
+    fn refused(refusal: Refusal) -> Self {
+        Self {
+            refused: vec![refusal],
+            ..Self::default()
+        }
+    }
+}
+
+/// Puts everything into place that belongs into the namespace.
 pub async fn ensure(
     state: &State,
     context: &Context,
-    report: &mut Report,
     plan: &NamespacePlan,
     items: &Items,
     settled: bool,
-) -> Result<bool, Error> {
+) -> Result<Found, Error> {
     let world = &context.world;
     if world.namespaces.get(None, &plan.name).is_none() {
-        report.wait(format!("namespace {} is being set up", plan.name));
-        return Ok(false);
+        return Ok(Found::waits(format!(
+            "namespace {} is being set up",
+            plan.name
+        )));
     }
     let defaults = &state.policy_object.spec.container_defaults;
-    match objects::limit_range(plan, defaults, &plan.hard) {
-        Ok(range) => {
-            let current = world.limit_ranges.get(Some(&plan.name), &range.name_any());
-            context
-                .kit
-                .apply_if_changed(&range, current.as_ref())
-                .await?;
-        }
-        Err(refusal) => {
-            report.refuse(&[refusal]);
-            return Ok(false);
-        }
-    }
+    let range = match objects::limit_range(plan, defaults, &plan.hard) {
+        Ok(range) => range,
+        Err(refusal) => return Ok(Found::refused(refusal)),
+    };
+    let current = world.limit_ranges.get(Some(&plan.name), &range.name_any());
+    context
+        .kit
+        .apply_if_changed(&range, current.as_ref())
+        .await?;
     fence(state, context, plan, settled).await?;
-    volumes(state, context, report, plan, items, settled).await
+    volumes(state, context, plan, items, settled).await
 }
 
 /// Network policies and rights: what a namespace must have as long as it exists, also when the manifest no longer
@@ -59,13 +87,11 @@ pub async fn fence(
     let place = Some(plan.name.as_str());
     let world = &context.world;
     let policies = objects::network_policies(plan, &state.zone.spec);
-    for policy in &policies {
+    try_join_all(policies.iter().map(async |policy| {
         let current = world.network_policies.get(place, &policy.name_any());
-        context
-            .kit
-            .apply_if_changed(policy, current.as_ref())
-            .await?;
-    }
+        context.kit.apply_if_changed(policy, current.as_ref()).await
+    }))
+    .await?;
     for name in NETWORK_POLICIES {
         let kept = policies.iter().any(|policy| policy.name_any() == name);
         let standing = world.network_policies.get(place, name);
@@ -101,33 +127,25 @@ pub async fn fence(
 async fn volumes(
     state: &State,
     context: &Context,
-    report: &mut Report,
     plan: &NamespacePlan,
     items: &Items,
     settled: bool,
-) -> Result<bool, Error> {
+) -> Result<Found, Error> {
     let mut shares = state.tenancy.spec.namespaces.iter();
     let Some(share) = shares.find(|share| share.name.as_str() == plan.short) else {
-        return Ok(true);
+        return Ok(Found::default());
     };
     let wanted = match objects::volumes(plan, &share.volumes, items) {
         Ok(wanted) => wanted,
-        Err(refusal) => {
-            report.refuse(&[refusal]);
-            return Ok(false);
-        }
+        Err(refusal) => return Ok(Found::refused(refusal)),
     };
-    let mut all = true;
+    let mut found = Found::default();
     for claim in wanted {
-        all &= match volume(context, plan, &claim, settled).await? {
-            Ok(()) => true,
-            Err(sentence) => {
-                report.wait(sentence);
-                false
-            }
-        };
+        if let Err(sentence) = volume(context, plan, &claim, settled).await? {
+            found.waits.push(sentence);
+        }
     }
-    Ok(all)
+    Ok(found)
 }
 
 /// One volume, or in plain words why it is not there yet.

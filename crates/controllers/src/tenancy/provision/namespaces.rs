@@ -1,5 +1,6 @@
 //! Namespaces: made by us or refused, never taken.
 
+use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt;
 use leasehold_api::{
@@ -28,8 +29,8 @@ pub async fn ensure(
     plans: &[NamespacePlan],
 ) -> Result<bool, Error> {
     let mut all = true;
-    for plan in plans {
-        let outcome = ensure_one(state, context, plan).await?;
+    let outcomes = try_join_all(plans.iter().map(|plan| ensure_one(state, context, plan))).await?;
+    for (plan, outcome) in plans.iter().zip(outcomes) {
         all &= outcome.is_ok();
         let name = plan.name.clone();
         let status = match outcome {
