@@ -5,7 +5,7 @@ use std::sync::Arc;
 use leasehold_kit::Kit;
 use leasehold_ledger::time::Second;
 
-use crate::{books::Books, figures::Figures, leases::Leases, world::World};
+use crate::{books::Books, figures::Figures, leases::Leases, measures::Measures, world::World};
 
 /// Where the operator runs.
 #[derive(Clone, Debug)]
@@ -29,6 +29,8 @@ pub struct Context {
     pub figures: Figures,
     /// Up to when the facts of leases are complete.
     pub leases: Leases,
+    /// Metrics of metering and billing.
+    pub measures: Measures,
     /// Where the operator runs.
     pub settings: Settings,
 }

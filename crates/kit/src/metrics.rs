@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder, core::Collector,
+    HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
+    core::Collector,
 };
 
 /// The process's metrics. Cheap to clone.
@@ -20,6 +21,7 @@ struct Meters {
     reconcile_seconds: HistogramVec,
     call_failures: IntCounterVec,
     watch_restarts: IntCounterVec,
+    watch_last_event: IntGaugeVec,
 }
 
 impl Metrics {
@@ -79,6 +81,13 @@ impl Metrics {
                 .inc();
         }
     }
+
+    /// Notes when a watch last took an event, a bookmark or a list, in seconds since 1970 by the API server's clock.
+    pub fn watch_heard(&self, kind: &str, unix: i64) {
+        if let Some(meters) = &self.meters {
+            meters.watch_last_event.with_label_values(&[kind]).set(unix);
+        }
+    }
 }
 
 impl Default for Metrics {
@@ -113,12 +122,20 @@ impl Meters {
                 ),
                 &["kind", "reason"],
             )?,
+            watch_last_event: IntGaugeVec::new(
+                Opts::new(
+                    "leasehold_watch_last_event_timestamp_seconds",
+                    "When a meter's watch last took an event, a bookmark or a list.",
+                ),
+                &["kind"],
+            )?,
         };
-        let collectors: [Box<dyn Collector>; 4] = [
+        let collectors: [Box<dyn Collector>; 5] = [
             Box::new(meters.reconciles.clone()),
             Box::new(meters.reconcile_seconds.clone()),
             Box::new(meters.call_failures.clone()),
             Box::new(meters.watch_restarts.clone()),
+            Box::new(meters.watch_last_event.clone()),
         ];
         for collector in collectors {
             registry.register(collector)?;
@@ -137,6 +154,7 @@ mod tests {
         metrics.reconciled("tenancy", "error", "Conflict", Duration::from_millis(20));
         metrics.call_failed("apply", "Timeout");
         metrics.watch_restarted("Pod", "Silent");
+        metrics.watch_heard("Pod", 1_788_192_000);
         let text = metrics.encode().unwrap();
         for line in [
             r#"leasehold_reconcile_total{controller="tenancy",reason="Conflict",result="error"} 1"#,
@@ -145,6 +163,7 @@ mod tests {
             r#"leasehold_reconcile_seconds_bucket{controller="tenancy",le="0.05"} 1"#,
             r#"leasehold_call_failures_total{operation="apply",reason="Timeout"} 1"#,
             r#"leasehold_watch_restarts_total{kind="Pod",reason="Silent"} 1"#,
+            r#"leasehold_watch_last_event_timestamp_seconds{kind="Pod"} 1788192000"#,
         ] {
             assert!(
                 text.lines().any(|found| found == line),

@@ -353,6 +353,8 @@ impl<K: Readable> ResumableWatch<K> {
     }
 
     fn reached(&mut self, seen: Seen) {
+        let at = seen.at.as_second();
+        self.kit.metrics().watch_heard(&K::kind(&()), at);
         self.version = Some(seen.version);
         self.heard = Some(seen.at);
         self.ahead = 0;

@@ -27,11 +27,55 @@ pub fn show<T: Serialize + ?Sized>(
         Format::Table => table::write(sheet, terminal_width(), out)?,
         Format::Csv => csv_rows::write(sheet, ByteOrderMark::With, out)?,
         Format::Json => json(document, out)?,
+        Format::Html => return refuse_page(format),
+    }
+    Ok(())
+}
+
+/// Refuses a page, for the commands that have none. They do it before they change anything.
+pub fn refuse_page(format: Format) -> Result<()> {
+    match format {
+        Format::Table | Format::Json | Format::Csv => Ok(()),
         Format::Html => bail!(
             "failed to print a page: only `leasehold statement` has one; use -o table, -o csv or -o json"
         ),
     }
-    Ok(())
+}
+
+/// Refuses to print a result where the document itself goes to standard output: a program could not tell them apart.
+pub fn refuse_mixture(format: Format, file: Option<&Path>) -> Result<()> {
+    match (format, file) {
+        (Format::Table, _) | (_, Some(_)) => Ok(()),
+        (Format::Json | Format::Csv | Format::Html, None) => bail!(
+            "failed to print the result of writing: without -f the file itself goes to standard output; name a file \
+             with -f, or leave -o out"
+        ),
+    }
+}
+
+/// Says what a command did: a sentence for people, a document for programs, a row or more for spreadsheets.
+pub fn tell<T: Serialize + ?Sized>(
+    sentence: &str,
+    document: &T,
+    sheet: &Sheet,
+    format: Format,
+    out: &mut dyn Write,
+) -> Result<()> {
+    if format == Format::Table {
+        writeln!(out, "{sentence}")?;
+        return Ok(());
+    }
+    show(document, sheet, format, out)
+}
+
+/// A sheet without sums and notes.
+pub const fn plain(columns: Vec<Column>, rows: Vec<Vec<String>>) -> Sheet {
+    Sheet {
+        columns,
+        rows,
+        total: None,
+        notes: Vec::new(),
+    }
 }
 
 /// Prints a document for programs.
@@ -144,6 +188,32 @@ mod tests {
             error.contains("leasehold statement") && error.contains("-o csv"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn what_was_done_is_a_sentence_for_people_and_nothing_but_data_for_programs() {
+        let told = |format| {
+            let mut out = Vec::new();
+            tell("oa: done", &["document"], &sheet(), format, &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(told(Format::Table), "oa: done\n");
+        assert_eq!(told(Format::Json), "[\n  \"document\"\n]\n");
+        assert_eq!(
+            told(Format::Csv),
+            "\u{feff}目录项 item,应收 gross\nvcpu-x86,46.00\n"
+        );
+    }
+
+    #[test]
+    fn a_result_and_a_file_do_not_share_standard_output() {
+        let file = Path::new("focus.csv");
+        assert!(refuse_mixture(Format::Table, None).is_ok());
+        assert!(refuse_mixture(Format::Json, Some(file)).is_ok());
+        for format in [Format::Json, Format::Csv] {
+            let error = refuse_mixture(format, None).unwrap_err().to_string();
+            assert!(error.contains("with -f"), "{error}");
+        }
     }
 
     #[test]

@@ -72,6 +72,9 @@ mod tests {
             rest: Vec::new(),
         };
         let refused = run(&args).unwrap_err().to_string();
-        assert!(refused.ends_with("benchmarks are: provision"), "{refused}");
+        assert!(
+            refused.ends_with("benchmarks are: close, provision"),
+            "{refused}"
+        );
     }
 }

@@ -1,9 +1,12 @@
-//! `cargo xtask demo`: the whole way of one department, as the people concerned would go it.
+//! `cargo xtask demo`: a city leases, as the people concerned would do it, and one department is
+//! followed from its request to its bill.
 //!
 //! Nothing is staged: the chart is installed by Helm, the operator runs with its `ServiceAccount`'s
 //! token, and every command is run, and shown, as the person whose it is. The manifests are those
-//! of `examples/`. A month is played in a minute.
+//! of `examples/`, the city's are in `examples/huangshi/`. A month is played in a minute.
 
+mod city;
+mod proof;
 mod scene;
 mod site;
 mod story;

@@ -5,6 +5,7 @@
 
 mod dependencies;
 mod layout;
+mod rights;
 mod source;
 
 use std::fmt;
@@ -48,6 +49,7 @@ pub fn run(out: &mut Out) -> Result<()> {
     findings.extend(layout::lints(&members)?);
     findings.extend(layout::versions(&root, &members)?);
     findings.extend(layout::decisions(&root)?);
+    findings.extend(rights::reasons(&root)?);
     for finding in &findings {
         out.line(finding)?;
     }

@@ -1,6 +1,7 @@
-//! Benchmarks on a real control plane. They judge nothing: what is fast enough depends on the machine,
-//! so each measures, in the same run, what the control plane takes for the same objects without us.
+//! Benchmarks. They judge nothing: what is fast enough depends on the machine. What runs on a control
+//! plane measures, in the same run, what it takes for the same objects without us.
 
+pub mod close;
 mod figures;
 mod floor;
 mod provision;
@@ -8,10 +9,10 @@ mod provision;
 use leasehold_testkit::Failure;
 use tokio::task::JoinSet;
 
-pub use figures::{Memory, Report};
+pub use figures::{Floor, Memory, Report, Work};
 pub use provision::provision;
 
-/// How many objects are being created at a time.
+/// How many tenancies are being applied at a time.
 const WORKERS: usize = 8;
 
 /// How much is asked for.
@@ -30,8 +31,9 @@ impl Load {
     }
 }
 
-/// Does every job, at most [`WORKERS`] at a time; results come in the order in which jobs end.
+/// Does every job, at most so many at a time; results come in the order in which jobs end.
 async fn spread<J, T, F>(
+    workers: usize,
     jobs: impl IntoIterator<Item = J>,
     work: impl Fn(J) -> F,
 ) -> Result<Vec<T>, Failure>
@@ -41,7 +43,7 @@ where
 {
     let mut waiting = jobs.into_iter();
     let mut running = JoinSet::new();
-    for job in waiting.by_ref().take(WORKERS) {
+    for job in waiting.by_ref().take(workers) {
         running.spawn(work(job));
     }
     let mut results = Vec::new();
@@ -74,7 +76,7 @@ mod tests {
                 Ok(job)
             }
         };
-        let mut done = spread(0..100_u32, work).await.unwrap();
+        let mut done = spread(WORKERS, 0..100_u32, work).await.unwrap();
         done.sort_unstable();
         assert_eq!(done, (0..100).collect::<Vec<u32>>());
         assert_eq!(most.load(Ordering::SeqCst), WORKERS);
@@ -89,7 +91,7 @@ mod tests {
                 Ok(job)
             }
         };
-        let failure = spread(0..100_u32, work).await.unwrap_err();
+        let failure = spread(WORKERS, 0..100_u32, work).await.unwrap_err();
         assert!(failure.to_string().contains("job 20"), "{failure}");
     }
 }

@@ -5,8 +5,10 @@
 //! of its own. This library is what they share: the operator on its stage, and the steps that every
 //! story begins with.
 
+pub mod arithmetic;
 pub mod bench;
 mod office;
+pub mod recount;
 mod stage;
 
 pub use office::Office;

@@ -18,6 +18,8 @@ mod whole_way {
         BillingPeriod, PeriodPhase, Statement, StatementState, SubjectOfDecision,
     };
     use leasehold_api::tenancy::{ContributionPhase, Phase};
+    use leasehold_e2e::arithmetic::fen;
+    use leasehold_e2e::recount::{evidence, recount};
     use leasehold_e2e::{Office, PERIODS, Stage};
     use leasehold_ledger::money::{Unit, parse_quantity};
     use leasehold_ledger::verify::Report;
@@ -58,6 +60,7 @@ mod whole_way {
         department_reads_and_understands(&office, &statement).await;
         finance_exports(stage, &statement).await;
         anybody_verifies(stage, &statement).await;
+        anybody_recounts(&office).await;
     }
 
     /// Nothing stands before the office has decided, but the price is known.
@@ -482,6 +485,27 @@ mod whole_way {
             .unwrap();
         let report: Report = found.with_code(2).unwrap().json().unwrap();
         assert_eq!(report.finding.unwrap().seq, row);
+    }
+
+    /// Every closed statement again, from the recorded times and by other arithmetic.
+    async fn anybody_recounts(office: &Office) {
+        let all = office.staff.list::<Statement>(Some(&office.place)).await;
+        let mut closed = all.unwrap();
+        closed.retain(|statement| statement.spec.state == StatementState::Final);
+        let evidence = evidence(office.stage, "recount", &office.code)
+            .await
+            .unwrap();
+        for statement in &closed {
+            recount(statement, &evidence.intervals).unwrap();
+            let gross = fen(&statement.spec.totals.gross).unwrap();
+            for credit in &statement.spec.credits {
+                // the only lot: half of all lines, rounded down, as long as it lasts
+                let half = fen(&credit.opening).unwrap().min(gross / 2);
+                assert_eq!(fen(&credit.applied), Some(half), "{credit:?}");
+            }
+        }
+        let mut credits = closed.iter().flat_map(|found| &found.spec.credits);
+        assert!(credits.next().is_some(), "no statement with credit");
     }
 
     /// Changes one digit of an amount, and says in which row.

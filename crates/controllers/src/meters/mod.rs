@@ -106,6 +106,10 @@ async fn beat(context: &Context, watermarks: &Watermarks, policy: &Policy) {
         Ok(beat) if beat.is_server_time_known => {
             let at = Second::from_timestamp(beat.server_time);
             watermarks.beat(&beat.resource_version, at, policy.late_allowance_seconds);
+            for source in [Pod::SOURCE, PersistentVolumeClaim::SOURCE] {
+                let complete = watermarks.source_complete_to(source);
+                context.measures.metered_to(source, complete);
+            }
         }
         Ok(_) => tracing::warn!("the API server has not told its time; nothing is complete yet"),
         Err(error) => report(&error.into(), "failed to write the heartbeat"),

@@ -402,6 +402,8 @@ impl<K: Metered> Sink<K> {
                 return Err(error.into());
             }
             self.saved = now;
+            let kinds = facts.iter().map(|fact| fact.kind);
+            self.context.measures.recorded(kinds);
         }
         let lives = self.lives.get_or_insert_default();
         for fact in &facts {
@@ -410,6 +412,8 @@ impl<K: Metered> Sink<K> {
         self.waiting.retain(|uid, _| !settled.contains(uid));
         if !kept {
             self.marks.reached(K::SOURCE, &seen.version);
+            let complete = self.marks.source_complete_to(K::SOURCE);
+            self.context.measures.metered_to(K::SOURCE, complete);
         }
         Ok(())
     }

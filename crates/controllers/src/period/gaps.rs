@@ -28,6 +28,14 @@ pub fn any(period: &Period, gaps: &[GapDoc]) -> bool {
     gaps.iter().any(|gap| touches(period, gap))
 }
 
+/// The number of gaps that touch any of these periods.
+pub fn open<'a>(periods: impl Iterator<Item = &'a Period>, gaps: &[GapDoc]) -> usize {
+    let periods: Vec<&Period> = periods.collect();
+    gaps.iter()
+        .filter(|gap| periods.iter().any(|period| touches(period, gap)))
+        .count()
+}
+
 fn touches(period: &Period, gap: &GapDoc) -> bool {
     period
         .span
@@ -103,6 +111,19 @@ mod tests {
         assert!(any(&september(), &all));
         let outside: Vec<GapDoc> = all.into_iter().skip(2).collect();
         assert!(!any(&september(), &outside));
+    }
+
+    #[test]
+    fn a_gap_is_open_once_as_long_as_a_period_that_it_touches_is() {
+        let all = [
+            gap("pods", OCTOBER - 1, OCTOBER + 60),
+            gap("claims", SEPTEMBER, SEPTEMBER + 1),
+            gap("before", SEPTEMBER - 60, SEPTEMBER),
+        ];
+        let (september, october) = (september(), september().next().unwrap());
+        assert_eq!(open([&september, &october].into_iter(), &all), 2);
+        assert_eq!(open([&october].into_iter(), &all), 1);
+        assert_eq!(open(std::iter::empty(), &all), 0);
     }
 
     #[test]

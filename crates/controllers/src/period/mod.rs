@@ -147,6 +147,7 @@ impl Keeper {
         self.complete = self.complete_to(now);
         self.gaps = self.read_gaps().await?;
         let closed = self.close(&mut calendar, rehearsal, now).await?;
+        self.measure(&calendar).await?;
         self.late
             .read(self.context.books.store(), &calendar)
             .await?;
@@ -182,7 +183,18 @@ impl Keeper {
             let namespace = names::office_namespace(department);
             tenancies.get(Some(&namespace), tenancy).is_some()
         });
+        self.context.measures.leased_to(leased);
         calendar::complete(self.watermarks.complete_to(), leased)
+    }
+
+    /// Tells the gaps that are still to be accepted and the length of the ledger as metrics.
+    async fn measure(&self, calendar: &Calendar) -> Result<(), Error> {
+        let periods = calendar.unclosed().map(|open| &open.period);
+        let measures = &self.context.measures;
+        measures.gaps_open(gaps::open(periods, &self.gaps));
+        let (rows, _) = self.context.books.store().head().await?;
+        measures.ledger_rows(rows);
+        Ok(())
     }
 
     async fn read_gaps(&self) -> Result<Vec<GapDoc>, Error> {
@@ -306,8 +318,12 @@ impl Keeper {
     ) -> Result<bool, Error> {
         let store = self.context.books.store();
         let name = &open.period.name;
+        let clock = self.context.kit.clock();
+        let begun = clock.monotonic();
         match Box::pin(reckon::close_period(store, open, by, now)).await? {
             Outcome::Closed => {
+                let took = clock.monotonic().saturating_sub(begun);
+                self.context.measures.period_closed(took);
                 let close = store.document::<PeriodCloseDoc>(name).await?;
                 let close =
                     close.ok_or_else(|| Error::understand("a close", "it is not in the ledger"))?;

@@ -2,14 +2,21 @@
 
 use std::io::Write;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use leasehold_api::tenancy::{HardwareContribution, HardwareContributionSpec};
 use serde_json::Value;
 
-use crate::{Outcome, cli::AppraiseArgs, session::Session};
+use crate::{
+    Outcome,
+    cli::{AppraiseArgs, Format},
+    manifest, output,
+    session::Session,
+};
 
 /// Writes the skeleton of an appraisal for a contribution.
 pub fn run(arguments: &AppraiseArgs, session: &Session, out: &mut dyn Write) -> Result<Outcome> {
+    let format = session.common.output;
+    refuse_rows(format)?;
     let kit = session.kit()?;
     let namespace = session.namespace(&kit);
     let name = &arguments.name;
@@ -23,8 +30,33 @@ pub fn run(arguments: &AppraiseArgs, session: &Session, out: &mut dyn Write) -> 
         namespace: &namespace,
         uid,
     };
-    write_skeleton(&identity, &contribution.spec, out)?;
+    if format == Format::Json {
+        output::json(&object(&identity, &contribution.spec)?, out)?;
+    } else {
+        write_skeleton(&identity, &contribution.spec, out)?;
+    }
     Ok(Outcome::Done)
+}
+
+/// An appraisal is one object to be filled in and applied; nothing reads it from rows.
+fn refuse_rows(format: Format) -> Result<()> {
+    match format {
+        Format::Table | Format::Json => Ok(()),
+        Format::Csv | Format::Html => bail!(
+            "failed to print an appraisal as rows: it is an object for kubectl; use -o json, or leave -o out for YAML \
+             with hints"
+        ),
+    }
+}
+
+/// The skeleton as an object: the same fields, without the hints that JSON has no place for.
+fn object(identity: &Identity<'_>, spec: &HardwareContributionSpec) -> Result<Value> {
+    let mut text = Vec::new();
+    write_skeleton(identity, spec, &mut text)?;
+    manifest::documents(&String::from_utf8(text)?)?
+        .into_iter()
+        .next()
+        .context("failed to write the skeleton as JSON: it is empty")
 }
 
 /// Which contribution is meant.
@@ -116,7 +148,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::manifest;
 
     fn contribution(serial: &str, model: &str) -> HardwareContributionSpec {
         serde_json::from_value(json!({
@@ -131,14 +162,15 @@ mod tests {
         .unwrap()
     }
 
+    const IDENTITY: Identity<'static> = Identity {
+        name: "servers-2024",
+        namespace: "dept-gov-office",
+        uid: "0f1e",
+    };
+
     fn skeleton(spec: &HardwareContributionSpec) -> String {
-        let identity = Identity {
-            name: "servers-2024",
-            namespace: "dept-gov-office",
-            uid: "0f1e",
-        };
         let mut out = Vec::new();
-        write_skeleton(&identity, spec, &mut out).unwrap();
+        write_skeleton(&IDENTITY, spec, &mut out).unwrap();
         String::from_utf8(out).unwrap()
     }
 
@@ -169,6 +201,35 @@ mod tests {
             text.contains("# Server huawei RH2288, accepted on 2024-03-05, paid 52000.00"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn programs_get_the_same_appraisal_as_an_object() {
+        let read = object(&IDENTITY, &contribution("2102311XYZ001", "RH2288")).unwrap();
+        let expected = json!({
+            "apiVersion": "charging.leasehold.dev/v1alpha1",
+            "kind": "Appraisal",
+            "metadata": {"name": "servers-2024-1", "namespace": "dept-gov-office"},
+            "spec": {
+                "contribution": {"name": "servers-2024", "uid": "0f1e"},
+                "agency": "zhongheng",
+                "reportNo": "",
+                "report": {"uri": "", "sha256": ""},
+                "baseDate": "",
+                "validThrough": "",
+                "method": "ReplacementCost",
+                "signatories": [],
+                "devices": [{"serial": "2102311XYZ001", "value": "", "newnessPercent": ""}],
+            },
+        });
+        assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn rows_are_refused_with_what_to_use_instead() {
+        assert!(refuse_rows(Format::Table).is_ok() && refuse_rows(Format::Json).is_ok());
+        let error = refuse_rows(Format::Csv).unwrap_err().to_string();
+        assert!(error.contains("-o json"), "{error}");
     }
 
     #[test]

@@ -1,14 +1,18 @@
 //! `leasehold approve` and `leasehold reject`.
 
+use std::fmt::{self, Write as _};
 use std::io::Write;
 
 use anyhow::{Context, Result, bail};
 use leasehold_api::charging::{Approval, ApprovalSpec, DecisionSpec};
+use leasehold_export::sheet::Sheet;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::{
     Outcome,
     cli::{DecideArgs, RejectArgs},
+    output,
     session::Session,
 };
 
@@ -54,8 +58,9 @@ fn decide(decision: &Decision<'_>, session: &Session, out: &mut dyn Write) -> Re
         format!("failed to find approval {name} in namespace {namespace}; `kubectl get approvals -A` lists them, -n names the namespace")
     })?;
     refuse_decided(name, &approval.spec)?;
-    show(name, &approval.spec, out)?;
-    out.flush()?;
+    let format = session.common.output;
+    let asked = shown(name, &approval.spec)?;
+    super::before_asking(&asked, format, decision.yes, out)?;
     let verb = match decision.verdict {
         DecisionSpec::Approved => "Approve",
         DecisionSpec::Rejected => "Reject",
@@ -66,14 +71,58 @@ fn decide(decision: &Decision<'_>, session: &Session, out: &mut dyn Write) -> Re
     )?;
     let patch = patch(decision);
     let decided: Approval = session.wait(kit.merge_patch(Some(&namespace), name, &patch))?;
-    let by = decided
-        .spec
-        .decided_by
-        .as_deref()
-        .unwrap_or("you")
-        .to_owned();
-    writeln!(out, "{name}: {:?} by {by}", decision.verdict)?;
+    let by = decided.spec.decided_by.as_deref().unwrap_or("you");
+    let sentence = format!("{name}: {:?} by {by}", decision.verdict);
+    let done = Decided::new(name, &namespace, &decided.spec);
+    output::tell(&sentence, &done, &done.sheet(), format, out)?;
     Ok(Outcome::Done)
+}
+
+/// What was decided, as the cluster has it now.
+#[expect(clippy::struct_field_names, reason = "the names of the printed object")]
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Decided<'a> {
+    name: &'a str,
+    namespace: &'a str,
+    decision: Option<DecisionSpec>,
+    decided_by: Option<&'a str>,
+    order_no: Option<&'a str>,
+    reason: Option<&'a str>,
+}
+
+impl<'a> Decided<'a> {
+    fn new(name: &'a str, namespace: &'a str, spec: &'a ApprovalSpec) -> Self {
+        Self {
+            name,
+            namespace,
+            decision: spec.decision,
+            decided_by: spec.decided_by.as_deref(),
+            order_no: spec.order_no.as_deref(),
+            reason: spec.reason.as_deref(),
+        }
+    }
+
+    fn sheet(&self) -> Sheet {
+        let columns = vec![
+            output::text("name", "审批"),
+            output::text("namespace", "命名空间"),
+            output::text("decision", "决定"),
+            output::text("decidedBy", "决定人"),
+            output::text("orderNo", "文号"),
+            output::text("reason", "理由"),
+        ];
+        let decision = self.decision.map(|decision| format!("{decision:?}"));
+        let row = vec![
+            self.name.to_owned(),
+            self.namespace.to_owned(),
+            decision.unwrap_or_default(),
+            self.decided_by.unwrap_or_default().to_owned(),
+            self.order_no.unwrap_or_default().to_owned(),
+            self.reason.unwrap_or_default().to_owned(),
+        ];
+        output::plain(columns, vec![row])
+    }
 }
 
 fn refuse_decided(name: &str, spec: &ApprovalSpec) -> Result<()> {
@@ -88,7 +137,8 @@ fn refuse_decided(name: &str, spec: &ApprovalSpec) -> Result<()> {
 }
 
 /// What a person must read before deciding.
-fn show(name: &str, spec: &ApprovalSpec, out: &mut dyn Write) -> Result<()> {
+fn shown(name: &str, spec: &ApprovalSpec) -> Result<String, fmt::Error> {
+    let mut out = String::new();
     writeln!(out, "{name}: {}", visible(&spec.title))?;
     writeln!(
         out,
@@ -119,8 +169,8 @@ fn show(name: &str, spec: &ApprovalSpec, out: &mut dyn Write) -> Result<()> {
             evidence.kind, evidence.name, evidence.digest
         )?;
     }
-    writeln!(out, "\n{}\n", visible(&spec.snapshot))?;
-    Ok(())
+    writeln!(out, "\n{}", visible(&spec.snapshot))?;
+    Ok(out)
 }
 
 /// The text without what could command the terminal: who asks must not be able to hide what is asked.
@@ -155,6 +205,7 @@ fn patch(decision: &Decision<'_>) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::Format;
 
     fn spec(snapshot: &str) -> ApprovalSpec {
         serde_json::from_value(json!({
@@ -168,15 +219,9 @@ mod tests {
         .unwrap()
     }
 
-    fn shown(spec: &ApprovalSpec) -> String {
-        let mut out = Vec::new();
-        show("oa-2-office", spec, &mut out).unwrap();
-        String::from_utf8(out).unwrap()
-    }
-
     #[test]
     fn the_decider_reads_who_asks_for_what_at_which_price() {
-        let text = shown(&spec("lease:\n- vcpu-x86: 48"));
+        let text = shown("oa-2-office", &spec("lease:\n- vcpu-x86: 48")).unwrap();
         for part in [
             "vcpu-x86 32 to 48",
             "zhang@gov-office",
@@ -190,7 +235,7 @@ mod tests {
 
     #[test]
     fn an_applicant_cannot_hide_what_is_asked_for() {
-        let text = shown(&spec("lease: 480\u{8}\u{1b}[2K\u{202e}"));
+        let text = shown("oa-2-office", &spec("lease: 480\u{8}\u{1b}[2K\u{202e}")).unwrap();
         assert!(text.contains("480"), "{text}");
         assert!(!text.contains(['\u{8}', '\u{1b}', '\u{202e}']), "{text:?}");
     }
@@ -214,6 +259,30 @@ mod tests {
         };
         let expected = json!({"spec": {"decision": "Approved", "orderNo": "黄政办〔2026〕12号"}});
         assert_eq!(patch(&approved), expected);
+    }
+
+    fn told(format: Format) -> String {
+        let mut decided = spec("x");
+        decided.decision = Some(DecisionSpec::Approved);
+        decided.decided_by = Some("wang@office".into());
+        decided.order_no = Some("黄政办〔2026〕12号".into());
+        let done = Decided::new("oa-2-office", "dept-gov-office", &decided);
+        let mut out = Vec::new();
+        output::tell("said", &done, &done.sheet(), format, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn programs_get_who_decided_what_on_which_paper_and_nothing_else() {
+        let read: Value = serde_json::from_str(&told(Format::Json)).unwrap();
+        let expected = json!({"name": "oa-2-office", "namespace": "dept-gov-office", "decision": "Approved",
+            "decidedBy": "wang@office", "orderNo": "黄政办〔2026〕12号", "reason": null});
+        assert_eq!(read, expected);
+        assert_eq!(
+            told(Format::Csv),
+            "\u{feff}审批 name,命名空间 namespace,决定 decision,决定人 decidedBy,文号 orderNo,理由 reason\n\
+             oa-2-office,dept-gov-office,Approved,wang@office,黄政办〔2026〕12号,\n"
+        );
     }
 
     #[test]

@@ -3,13 +3,18 @@
 use std::{
     fs::File,
     io::{BufWriter, Write},
+    path::Path,
 };
 
 use anyhow::{Context, Result};
 use leasehold_controllers::period::statements::chain_after;
-use leasehold_export::evidence::{EvidenceHeader, EvidenceTrailer, write_evidence};
+use leasehold_export::{
+    evidence::{EvidenceHeader, EvidenceTrailer, write_evidence},
+    sheet::Sheet,
+};
 use leasehold_ledger::{document::PeriodCloseDoc, statement::Chain};
 use leasehold_store::Store;
+use serde::Serialize;
 
 use crate::{
     Outcome,
@@ -21,6 +26,8 @@ use crate::{
 
 /// Writes the rows of the ledger up to the close of a period.
 pub fn run(arguments: &EvidenceArgs, session: &Session, out: &mut dyn Write) -> Result<Outcome> {
+    let format = session.common.output;
+    output::refuse_mixture(format, arguments.file.as_deref())?;
     let store = ledger::open(session, &arguments.db)?;
     let (header, last) = session.wait(header(&store, &arguments.period))?;
     let Some(file) = &arguments.file else {
@@ -34,14 +41,55 @@ pub fn run(arguments: &EvidenceArgs, session: &Session, out: &mut dyn Write) -> 
     let trailer = write_evidence(Rows::new(session, &store, last), &header, &mut to)?;
     to.flush()?;
     output::complete(&part, file)?;
-    let EvidenceTrailer { rows, sha256 } = trailer;
-    writeln!(
-        out,
-        "{}: {rows} rows, head {}, content {sha256}",
-        file.display(),
-        header.head
-    )?;
+    let written = Written::new(file, &header, &trailer);
+    output::tell(&written.sentence(), &written, &written.sheet(), format, out)?;
     Ok(Outcome::Done)
+}
+
+/// Which file was written, and what it must be for whoever receives it.
+#[derive(Serialize)]
+struct Written {
+    file: String,
+    rows: u64,
+    head: String,
+    content: String,
+}
+
+impl Written {
+    fn new(file: &Path, header: &EvidenceHeader, trailer: &EvidenceTrailer) -> Self {
+        Self {
+            file: file.display().to_string(),
+            rows: trailer.rows,
+            head: header.head.to_string(),
+            content: trailer.sha256.to_string(),
+        }
+    }
+
+    fn sentence(&self) -> String {
+        let Self {
+            file,
+            rows,
+            head,
+            content,
+        } = self;
+        format!("{file}: {rows} rows, head {head}, content {content}")
+    }
+
+    fn sheet(&self) -> Sheet {
+        let columns = vec![
+            output::text("file", "文件"),
+            output::number("rows", "行数"),
+            output::text("head", "链头"),
+            output::text("content", "内容摘要"),
+        ];
+        let row = vec![
+            self.file.clone(),
+            self.rows.to_string(),
+            self.head.clone(),
+            self.content.clone(),
+        ];
+        output::plain(columns, vec![row])
+    }
 }
 
 /// The header of a period's file, and the last row that belongs to its close, whose hash the statements show. The same
@@ -68,7 +116,10 @@ mod tests {
     use leasehold_store::{Batch, Record};
 
     use super::*;
-    use crate::{cli::Common, source::tests::statement};
+    use crate::{
+        cli::{Common, Format},
+        source::tests::statement,
+    };
 
     fn department(code: &str) -> Record {
         let document = DepartmentDoc {
@@ -78,6 +129,43 @@ mod tests {
             at: Second::new(0),
         };
         Record::document(&document).unwrap()
+    }
+
+    #[test]
+    fn the_digests_of_a_file_are_told_to_people_and_programs_alike() {
+        let (head, content) = (digest_bytes(b"head"), digest_bytes(b"content"));
+        let header = EvidenceHeader::new("2026-09", 2, head.clone(), "test");
+        let trailer = EvidenceTrailer {
+            rows: 3,
+            sha256: content.clone(),
+        };
+        let written = Written::new(Path::new("evidence.jsonl"), &header, &trailer);
+        let told = |format| {
+            let mut out = Vec::new();
+            output::tell(
+                &written.sentence(),
+                &written,
+                &written.sheet(),
+                format,
+                &mut out,
+            )
+            .unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(
+            told(Format::Table),
+            format!("evidence.jsonl: 3 rows, head {head}, content {content}\n")
+        );
+        let read: serde_json::Value = serde_json::from_str(&told(Format::Json)).unwrap();
+        let expected = serde_json::json!({"file": "evidence.jsonl", "rows": 3,
+            "head": head.as_str(), "content": content.as_str()});
+        assert_eq!(read, expected);
+        assert_eq!(
+            told(Format::Csv),
+            format!(
+                "\u{feff}文件 file,行数 rows,链头 head,内容摘要 content\nevidence.jsonl,3,{head},{content}\n"
+            )
+        );
     }
 
     #[test]

@@ -1,11 +1,15 @@
 //! `leasehold export`.
 
-use std::{collections::BTreeMap, io::Write};
+use std::{collections::BTreeMap, io::Write, path::Path};
 
 use anyhow::{Result, bail};
 use leasehold_api::charging::{BillingPeriod, PeriodPhase};
-use leasehold_export::focus::{FocusNames, FocusRegion, FocusSummary, write_focus};
+use leasehold_export::{
+    focus::{FocusNames, FocusRegion, FocusSummary, write_focus},
+    sheet::Sheet,
+};
 use leasehold_ledger::{money::Money, statement::Statement};
+use serde::Serialize;
 
 use crate::{
     Outcome,
@@ -17,6 +21,8 @@ use crate::{
 
 /// Writes the FOCUS file of a closed period.
 pub fn focus(arguments: &FocusArgs, session: &Session, out: &mut dyn Write) -> Result<Outcome> {
+    let format = session.common.output;
+    output::refuse_mixture(format, arguments.file.as_deref())?;
     let wanted = Wanted {
         period: Some(&arguments.period),
         department: arguments.department.as_deref(),
@@ -31,7 +37,9 @@ pub fn focus(arguments: &FocusArgs, session: &Session, out: &mut dyn Write) -> R
     let summary = write_focus(&found, &names(arguments), &mut bytes)?;
     output::write_whole(&bytes, arguments.file.as_deref(), out)?;
     if let Some(file) = &arguments.file {
-        writeln!(out, "{}: {}", file.display(), told(&summary, found.len())?)?;
+        let sentence = format!("{}: {}", file.display(), told(&summary, found.len())?);
+        let exported = Exported::new(file, &summary, found.len());
+        output::tell(&sentence, &exported, &exported.sheet(), format, out)?;
     }
     Ok(Outcome::Done)
 }
@@ -106,9 +114,55 @@ fn told(summary: &FocusSummary, statements: usize) -> Result<String> {
     ))
 }
 
+/// Which file was written, and what adds up in it.
+#[derive(Serialize)]
+struct Exported {
+    file: String,
+    rows: u64,
+    statements: usize,
+    /// What is billed, by number of the invoice.
+    billed: BTreeMap<String, String>,
+}
+
+impl Exported {
+    fn new(file: &Path, summary: &FocusSummary, statements: usize) -> Self {
+        let billed = summary.billed.iter();
+        Self {
+            file: file.display().to_string(),
+            rows: summary.rows,
+            statements,
+            billed: billed
+                .map(|(invoice, amount)| (invoice.clone(), amount.to_string()))
+                .collect(),
+        }
+    }
+
+    /// A row for each invoice.
+    fn sheet(&self) -> Sheet {
+        let columns = vec![
+            output::text("file", "文件"),
+            output::number("rows", "行数"),
+            output::number("statements", "账单数"),
+            output::text("invoice", "账单编号"),
+            output::number("billed", "应付"),
+        ];
+        let row = |(invoice, billed): (&String, &String)| {
+            vec![
+                self.file.clone(),
+                self.rows.to_string(),
+                self.statements.to_string(),
+                invoice.clone(),
+                billed.clone(),
+            ]
+        };
+        output::plain(columns, self.billed.iter().map(row).collect())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::Format;
     use crate::source::tests::statement;
 
     #[test]
@@ -149,6 +203,33 @@ mod tests {
         assert_eq!(
             told(&summary, 3).unwrap(),
             "4 rows of 3 statements, billed 2242.20"
+        );
+    }
+
+    #[test]
+    fn programs_get_what_each_invoice_adds_up_to() {
+        let money = |text| Money::parse(text).unwrap();
+        let summary = FocusSummary {
+            rows: 4,
+            billed: BTreeMap::from([
+                ("LH-2026-09-a".to_owned(), money("2242.14")),
+                ("LH-2026-09-b".to_owned(), money("0.06")),
+            ]),
+        };
+        let exported = Exported::new(Path::new("focus.csv"), &summary, 3);
+        let told = |format| {
+            let mut out = Vec::new();
+            output::tell("said", &exported, &exported.sheet(), format, &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let read: serde_json::Value = serde_json::from_str(&told(Format::Json)).unwrap();
+        let expected = serde_json::json!({"file": "focus.csv", "rows": 4, "statements": 3,
+            "billed": {"LH-2026-09-a": "2242.14", "LH-2026-09-b": "0.06"}});
+        assert_eq!(read, expected);
+        assert_eq!(
+            told(Format::Csv),
+            "\u{feff}文件 file,行数 rows,账单数 statements,账单编号 invoice,应付 billed\n\
+             focus.csv,4,3,LH-2026-09-a,2242.14\nfocus.csv,4,3,LH-2026-09-b,0.06\n"
         );
     }
 }

@@ -19,13 +19,16 @@ use anyhow::{Result, bail};
 
 use crate::{
     Outcome,
-    cli::{Command, ExportCommand},
+    cli::{Command, ExportCommand, Format},
     output,
     session::Session,
 };
 
 /// Runs a command of the command line.
 pub fn run(command: &Command, session: &Session, out: &mut dyn Write) -> Result<Outcome> {
+    if !matches!(command, Command::Statement(_)) {
+        output::refuse_page(session.common.output)?;
+    }
     match command {
         Command::Statement(arguments) => statement::run(arguments, session, out),
         Command::Usage(arguments) => usage::run(arguments, session, out),
@@ -46,6 +49,38 @@ pub fn run(command: &Command, session: &Session, out: &mut dyn Write) -> Result<
     }
 }
 
+/// Where a person reads what they are asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// With what is printed.
+    Out,
+    /// On standard error, because a program reads what is printed.
+    Beside,
+    /// Nowhere: a program reads, and nobody is asked.
+    Nowhere,
+}
+
+const fn place(format: Format, yes: bool) -> Place {
+    match (format, yes) {
+        (Format::Table, _) => Place::Out,
+        (Format::Json | Format::Csv | Format::Html, false) => Place::Beside,
+        (Format::Json | Format::Csv | Format::Html, true) => Place::Nowhere,
+    }
+}
+
+/// Shows what a person must know before they answer. What programs read stays free of it.
+fn before_asking(text: &str, format: Format, yes: bool, out: &mut dyn Write) -> Result<()> {
+    match place(format, yes) {
+        Place::Out => {
+            writeln!(out, "{text}")?;
+            out.flush()?;
+        }
+        Place::Beside => output::remark(text),
+        Place::Nowhere => {}
+    }
+    Ok(())
+}
+
 /// Asks the person at the terminal, unless told not to. Where nobody can answer, nobody is asked.
 fn confirm(question: &str, yes: bool) -> Result<()> {
     let stdin = io::stdin();
@@ -59,4 +94,41 @@ fn confirm(question: &str, yes: bool) -> Result<()> {
         return Ok(());
     }
     bail!("failed to go on: you did not type yes; nothing was changed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{AppraiseArgs, Common};
+
+    #[test]
+    fn what_is_asked_about_is_printed_for_people_alone() {
+        let mut out = Vec::new();
+        before_asking("oa: 48 cores", Format::Table, true, &mut out).unwrap();
+        assert_eq!(out, b"oa: 48 cores\n");
+        for format in [Format::Json, Format::Csv] {
+            let mut out = Vec::new();
+            before_asking("oa: 48 cores", format, false, &mut out).unwrap();
+            before_asking("oa: 48 cores", format, true, &mut out).unwrap();
+            assert!(out.is_empty(), "{format:?}");
+            assert_eq!(place(format, false), Place::Beside);
+            assert_eq!(place(format, true), Place::Nowhere);
+        }
+    }
+
+    #[test]
+    fn a_page_is_refused_before_the_cluster_is_looked_for() {
+        let common = Common {
+            kubeconfig: Some("no-such-file".into()),
+            output: Format::Html,
+            ..Common::default()
+        };
+        let session = Session::new(common).unwrap();
+        let command = Command::Appraise(AppraiseArgs {
+            name: "servers-2024".to_owned(),
+        });
+        let mut out = Vec::new();
+        let error = run(&command, &session, &mut out).unwrap_err().to_string();
+        assert!(error.contains("only `leasehold statement`"), "{error}");
+    }
 }

@@ -4,9 +4,11 @@ use std::io::Write;
 
 use anyhow::{Context, Result, bail};
 use leasehold_api::tenancy::{Tenancy, TenancySpec};
+use leasehold_export::sheet::Sheet;
+use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::{Outcome, cli::ReleaseArgs, session::Session};
+use crate::{Outcome, cli::ReleaseArgs, output, session::Session};
 
 /// Asks to end a tenancy.
 pub fn run(arguments: &ReleaseArgs, session: &Session, out: &mut dyn Write) -> Result<Outcome> {
@@ -24,10 +26,11 @@ pub fn run(arguments: &ReleaseArgs, session: &Session, out: &mut dyn Write) -> R
         .flat_map(|status| &status.namespaces)
         .map(|namespace| namespace.name.as_str())
         .collect();
+    let format = session.common.output;
     if !held.is_empty() {
-        writeln!(out, "{name} holds the namespaces {}", held.join(", "))?;
+        let text = format!("{name} holds the namespaces {}", held.join(", "));
+        super::before_asking(&text, format, arguments.yes, out)?;
     }
-    out.flush()?;
     super::confirm(
         &format!("Release {name}? It cannot be taken back."),
         arguments.yes,
@@ -35,11 +38,36 @@ pub fn run(arguments: &ReleaseArgs, session: &Session, out: &mut dyn Write) -> R
     let patch = patch(&arguments.reason);
     let released: Tenancy = session.wait(kit.merge_patch(Some(&namespace), name, &patch))?;
     refuse_unreleased(name, &released.spec)?;
-    writeln!(
-        out,
+    let sentence = format!(
         "{name}: release asked for; `kubectl get tenancy {name} -n {namespace}` shows how far it is"
-    )?;
+    );
+    let done = Asked {
+        tenancy: name,
+        namespace: &namespace,
+        reason: &arguments.reason,
+    };
+    output::tell(&sentence, &done, &done.sheet(), format, out)?;
     Ok(Outcome::Done)
+}
+
+/// What was asked for.
+#[derive(Serialize)]
+struct Asked<'a> {
+    tenancy: &'a str,
+    namespace: &'a str,
+    reason: &'a str,
+}
+
+impl Asked<'_> {
+    fn sheet(&self) -> Sheet {
+        let columns = vec![
+            output::text("tenancy", "租约"),
+            output::text("namespace", "命名空间"),
+            output::text("reason", "理由"),
+        ];
+        let row = [self.tenancy, self.namespace, self.reason];
+        output::plain(columns, vec![Vec::from(row.map(str::to_owned))])
+    }
 }
 
 fn patch(reason: &str) -> Value {
@@ -71,6 +99,7 @@ mod tests {
     use leasehold_api::tenancy::Release;
 
     use super::*;
+    use crate::cli::Format;
 
     fn spec() -> TenancySpec {
         serde_json::from_value(json!({
@@ -97,6 +126,29 @@ mod tests {
                 release: Some(release),
                 ..spec()
             }
+        );
+    }
+
+    #[test]
+    fn programs_get_which_tenancy_ends_and_why() {
+        let done = Asked {
+            tenancy: "oa",
+            namespace: "dept-gov-office",
+            reason: "system retired, data moved",
+        };
+        let told = |format| {
+            let mut out = Vec::new();
+            output::tell("said", &done, &done.sheet(), format, &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let read: Value = serde_json::from_str(&told(Format::Json)).unwrap();
+        let expected = json!({"tenancy": "oa", "namespace": "dept-gov-office",
+            "reason": "system retired, data moved"});
+        assert_eq!(read, expected);
+        assert_eq!(
+            told(Format::Csv),
+            "\u{feff}租约 tenancy,命名空间 namespace,理由 reason\n\
+             oa,dept-gov-office,\"system retired, data moved\"\n"
         );
     }
 

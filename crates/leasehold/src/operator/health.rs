@@ -72,6 +72,8 @@ pub(super) async fn serve(listen: SocketAddr, health: Health) -> Result<JoinHand
 fn router(health: Health) -> Router {
     Router::new()
         .route("/livez", get(livez))
+        // what many monitors ask by default
+        .route("/healthz", get(livez))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .with_state(health)
@@ -138,7 +140,10 @@ mod tests {
     #[tokio::test]
     async fn the_process_lives_whatever_it_waits_for() {
         let health = Health::new(Metrics::new());
-        assert_eq!(asked(&health, "/livez").await.0, StatusCode::OK);
+        for path in ["/livez", "/healthz"] {
+            let answer = asked(&health, path).await;
+            assert_eq!(answer, (StatusCode::OK, "alive\n".to_owned()), "{path}");
+        }
     }
 
     #[tokio::test]

@@ -17,7 +17,7 @@ const POLL: Duration = Duration::from_millis(500);
 /// How often a wait says how long it may still take.
 const REPORT_EVERY: Duration = Duration::from_secs(10);
 /// Acts of the story, for the titles.
-const ACTS: u32 = 9;
+const ACTS: u32 = 11;
 
 /// The stage of the demo.
 pub struct Scene {
@@ -46,6 +46,11 @@ impl Scene {
     /// Where it plays, to change it.
     pub fn site_mut(&mut self) -> &mut Site {
         &mut self.site
+    }
+
+    /// The terminal.
+    pub fn out(&mut self) -> &mut Out {
+        &mut self.out
     }
 
     /// Stops everything.
@@ -77,6 +82,23 @@ impl Scene {
     pub fn leasehold(&mut self, person: Person, arguments: &[&str]) -> Result<String> {
         let mut command = self.site.leasehold(person, arguments)?;
         self.show(person, "leasehold", arguments, &mut command)
+    }
+
+    /// Runs leasehold's command line as a person and says whether it ended with exit code 2 (what it
+    /// verified differs); only then both are shown.
+    pub fn differs(&mut self, person: Person, arguments: &[&str]) -> Result<bool> {
+        let output = ended(&mut self.site.leasehold(person, arguments)?)?;
+        if output.status.code() != Some(2) {
+            return Ok(false);
+        }
+        self.say(format_args!(
+            "   {} $ leasehold {}",
+            person.name,
+            arguments.join(" ")
+        ))?;
+        self.indented(&String::from_utf8_lossy(&output.stderr))?;
+        self.indented(&String::from_utf8_lossy(&output.stdout))?;
+        Ok(true)
     }
 
     /// Runs Helm as the administrator and shows the command.
@@ -187,12 +209,21 @@ impl Scene {
         Ok(told.into_owned())
     }
 
-    fn indented(&mut self, text: &str) -> Result<()> {
+    /// Writes what a command printed.
+    pub fn indented(&mut self, text: &str) -> Result<()> {
         for line in text.lines() {
             self.say(format_args!("      {line}"))?;
         }
         Ok(())
     }
+}
+
+/// The text at a JSON pointer; empty when there is none.
+pub fn text<'a>(value: &'a Value, path: &str) -> &'a str {
+    value
+        .pointer(path)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
 }
 
 fn ended(command: &mut Command) -> Result<Output> {

@@ -20,7 +20,7 @@ pub const NAMESPACE: &str = "leasehold-system";
 /// How long the operator's token is good for.
 const TOKEN: &str = "--duration=2h";
 /// How long the operator may take to end.
-const GRACE: Duration = Duration::from_secs(10);
+const GRACE: Duration = Duration::from_secs(25);
 /// How long it may take to answer whether it is ready.
 const ANSWER: Duration = Duration::from_secs(2);
 
@@ -177,6 +177,20 @@ impl Site {
         Ok(command)
     }
 
+    /// kubectl as a user by impersonation, in the folder of the repository. Staff of a department
+    /// (zhang@CODE) are in its group of administrators.
+    pub fn kubectl_as(&self, user: &str, arguments: &[&str]) -> Result<Command> {
+        let mut command = self.kubectl(ADMIN, arguments)?;
+        // the name of the administrator, whose kubeconfig this is, in examples/refused
+        if user != "leasehold:admin" {
+            command.args(["--as", user]);
+        }
+        if let Some(code) = user.strip_prefix("zhang@") {
+            command.arg("--as-group").arg(format!("{code}-admins"));
+        }
+        Ok(command)
+    }
+
     /// leasehold's command line as a person, in the folder of the repository.
     pub fn leasehold(&self, person: Person, arguments: &[&str]) -> Result<Command> {
         let mut command = Command::new(&self.program);
@@ -281,11 +295,16 @@ impl Site {
         self.folder.join("operator.log")
     }
 
-    /// Stops the operator and the control plane.
-    pub fn close(mut self) {
+    /// Stops the operator, if it runs.
+    pub fn stop_operator(&mut self) {
         if let Some(mut operator) = self.operator.take() {
             operator.process.terminate(GRACE);
         }
+    }
+
+    /// Stops the operator and the control plane.
+    pub fn close(mut self) {
+        self.stop_operator();
         if let Some(plane) = self.plane.take() {
             plane.stop();
         }

@@ -3,23 +3,27 @@
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::scene::Scene;
+use super::city::{self, CITY, items};
+use super::proof;
+use super::scene::{Scene, text};
 use super::site::{
     ADMIN, APPRAISER, AUDITOR, DATA_CENTRE, DEPARTMENT, NAMESPACE, OFFICE, Person, QIAN, SUN,
 };
 use crate::workspace::capture;
 
 /// The department's office namespace.
-const PLACE: &str = "dept-gov-office";
+pub const PLACE: &str = "dept-gov-office";
 /// How long anything may take that does not wait for a period.
 const SOON: Duration = Duration::from_mins(1);
 /// Two periods of 60 seconds (the rest of one and the whole of the next), and its closing.
 const PERIODS: Duration = Duration::from_secs(150);
 /// The day in the examples on which the hardware arrives.
 const ARRIVAL: &str = "2026-11-24";
+/// The department whose hardware is too old.
+const OTHER: &str = "urban-management";
 const UID: &str = "CONTRIBUTION-UID";
 const OFFICE_ORDER: &str = "黄政办〔2026〕12号";
 const FINANCE_ORDER: &str = "黄财资〔2026〕44号";
@@ -31,10 +35,12 @@ pub fn play(scene: &mut Scene) -> Result<()> {
     prices(scene)?;
     lease(scene)?;
     workload(scene)?;
+    refusals(scene)?;
     hardware(scene)?;
-    let statement = month(scene)?;
+    let statement = months(scene)?;
     bill(scene, &statement)?;
-    proof(scene, &statement)?;
+    proof::export(scene, &statement)?;
+    proof::audit(scene, &statement)?;
     next(scene)
 }
 
@@ -80,9 +86,10 @@ fn in_force(scene: &mut Scene) -> Result<Option<()>> {
 fn platform(scene: &mut Scene) -> Result<()> {
     scene.act("the office sets the rules, the data centre describes what it offers")?;
     scene.say("   A month is played in 60 seconds, and amounts are those of a month.")?;
-    scene.apply(OFFICE, "01-policy.yaml", &[])?;
-    scene.apply(DATA_CENTRE, "02-platform.yaml", &[])?;
-    scene.apply(OFFICE, "04-department.yaml", &[])?;
+    scene.apply(OFFICE, &of_city("01-policy.yaml"), &[])?;
+    scene.apply(DATA_CENTRE, &of_city("02-platform.yaml"), &[])?;
+    scene.apply(OFFICE, &of_city("04-departments.yaml"), &[])?;
+    city::departments(scene)?;
     scene.wait("the rights of the department's staff", SOON, |scene| {
         let may = [
             "auth",
@@ -100,34 +107,48 @@ fn platform(scene: &mut Scene) -> Result<()> {
             .success()
             .then_some(()))
     })?;
-    scene
-        .kubectl(OFFICE, &["get", "departments,networkzones,cloudlets"])
-        .map(drop)
+    scene.kubectl(OFFICE, &["get", "networkzones,cloudlets"])?;
+    scene.kubectl(OFFICE, &["get", "dept"]).map(drop)
+}
+
+fn of_city(name: &str) -> String {
+    format!("{CITY}/{name}")
 }
 
 fn prices(scene: &mut Scene) -> Result<()> {
     scene.act("finance loads prices; they count once a second person has published them")?;
-    scene.apply(SUN, "03-prices.yaml", &[])?;
-    decide(scene, QIAN, "PriceBook", FINANCE_ORDER)?;
-    phase(scene, SUN, &["pricebook", "huangshi-2026"], "Published")?;
+    let loaded = of_city("03-prices.yaml");
+    scene.apply(SUN, &loaded, &[])?;
+    let books = items(&scene.json(SUN, &["get", "pricebooks"])?).count();
+    city::decide_all(
+        scene,
+        QIAN,
+        ("PriceBook", "pricebooks"),
+        FINANCE_ORDER,
+        (books, "Published"),
+    )?;
     scene.kubectl(SUN, &["get", "pb"]).map(drop)
 }
 
 fn lease(scene: &mut Scene) -> Result<()> {
-    scene.act("the department asks what a lease costs, asks for it, and the office decides")?;
-    let tenancy = "examples/05-tenancy.yaml";
+    scene.act("departments ask what a lease costs, ask for it, and the office decides")?;
     let quote = [
         "quote",
         "-f",
-        tenancy,
+        "examples/05-tenancy.yaml",
         "--prices",
         "examples/03-prices.yaml",
     ];
     scene.leasehold(DEPARTMENT, &quote)?;
-    scene.apply(DEPARTMENT, "05-tenancy.yaml", &[])?;
-    decide(scene, OFFICE, "Tenancy", OFFICE_ORDER)?;
-    phase(scene, DEPARTMENT, &["tenancy", "oa", "-n", PLACE], "Active")?;
-    scene.kubectl(DEPARTMENT, &["get", "tcy", "-n", PLACE])?;
+    let asked = city::ask(scene)?;
+    city::decide_all(
+        scene,
+        OFFICE,
+        ("Tenancy", "tenancies"),
+        OFFICE_ORDER,
+        (asked, "Active"),
+    )?;
+    scene.kubectl(OFFICE, &["get", "tcy", "-A"])?;
     for namespace in ["gov-office--prod", "gov-office--test"] {
         let objects = "resourcequotas,limitranges,networkpolicies,rolebindings,pvc";
         scene.kubectl(DEPARTMENT, &["get", objects, "-n", namespace, "-o", "name"])?;
@@ -181,9 +202,16 @@ fn greedy(namespace: &str) -> Value {
     })
 }
 
+fn refusals(scene: &mut Scene) -> Result<()> {
+    scene.act("what the rules forbid is refused, with the rule and what to do")?;
+    city::refusals(scene)
+}
+
 fn hardware(scene: &mut Scene) -> Result<()> {
-    scene.act("it hands over a server: offered, appraised, received, and credited by finance")?;
-    scene.apply(DEPARTMENT, "06-hardware.yaml", &[])?;
+    scene.act(
+        "departments offer servers: one is appraised, received and credited, one is refused",
+    )?;
+    city::offer(scene)?;
     let offer = ["get", "hwc", "servers-2024", "-n", PLACE];
     let found = scene.json(APPRAISER, &offer)?;
     let uid = text(&found, "/metadata/uid").to_owned();
@@ -201,26 +229,47 @@ fn hardware(scene: &mut Scene) -> Result<()> {
         &["hwc", "servers-2024", "-n", PLACE],
         "Credited",
     )?;
-    scene
-        .kubectl(DEPARTMENT, &["get", "hwc", "-n", PLACE])
-        .map(drop)
+    scene.kubectl(DEPARTMENT, &["get", "hwc", "-n", PLACE])?;
+    too_old(scene)
 }
 
-/// Waits for the first period that lease and credit stood from its beginning to its end.
-fn month(scene: &mut Scene) -> Result<Value> {
-    scene.act("a whole month passes (60 seconds), and closes")?;
-    let statement = scene.wait("the first whole month, closed", PERIODS, |scene| {
-        let all = scene.json(DEPARTMENT, &["get", "statements", "-n", PLACE])?;
-        let mut items = all
-            .get("items")
-            .and_then(Value::as_array)
-            .into_iter()
+/// The offer of another department breaks the rule on the age of devices.
+fn too_old(scene: &mut Scene) -> Result<()> {
+    let user = city::staff(OTHER);
+    let place = format!("dept-{OTHER}");
+    let get = ["get", "hwc", "-n", &place, "-o", "json"];
+    let words = scene.wait("the offer that is too old, refused", SOON, |scene| {
+        let told = capture(&mut scene.site().kubectl_as(&user, &get)?)?;
+        let all: Value = serde_json::from_str(&told)?;
+        let mut findings = items(&all)
+            .filter(|found| text(found, "/status/phase") == "Refused")
+            .filter_map(|found| found.pointer("/status/findings")?.as_array())
             .flatten();
-        let full = |found: &&Value| {
-            let credits = found.pointer("/spec/credits").and_then(Value::as_array);
-            text(found, "/spec/state") == "Final" && credits.is_some_and(|list| !list.is_empty())
+        let old = findings.find(|finding| text(finding, "/rule") == "H02");
+        Ok(old.map(|finding| text(finding, "/message").to_owned()))
+    })?;
+    let get = ["get", "hwc", "-n", &place];
+    scene.say(format_args!("   {user} $ kubectl {}", get.join(" ")))?;
+    let told = capture(&mut scene.site().kubectl_as(&user, &get)?)?;
+    scene.indented(&told)?;
+    scene.say(format_args!("   refused by rule H02: {words}"))
+}
+
+/// Waits until two months in which the lease stood are closed, and the credit counts in one.
+fn months(scene: &mut Scene) -> Result<Value> {
+    scene.act("months pass (60 seconds each); two in which the lease stood close")?;
+    let statement = scene.wait("two closed months, one with credit", PERIODS, |scene| {
+        let all = scene.json(DEPARTMENT, &["get", "statements", "-n", PLACE])?;
+        let filled = |found: &Value, list: &str| {
+            let list = found.pointer(list).and_then(Value::as_array);
+            list.is_some_and(|list| !list.is_empty())
         };
-        Ok(items.find(full).cloned())
+        let leased: Vec<&Value> = items(&all)
+            .filter(|found| text(found, "/spec/state") == "Final" && filled(found, "/spec/lines"))
+            .collect();
+        let credited = leased.iter().find(|found| filled(found, "/spec/credits"));
+        let enough = leased.len() >= 2;
+        Ok(credited.filter(|_| enough).map(|found| (*found).clone()))
     })?;
     scene.kubectl(SUN, &["get", "bp"])?;
     scene.kubectl(DEPARTMENT, &["get", "stm", "-n", PLACE])?;
@@ -231,47 +280,13 @@ fn bill(scene: &mut Scene, statement: &Value) -> Result<()> {
     scene.act("the department reads its bill, and where every amount comes from")?;
     let period = text(statement, "/spec/period/name");
     scene.leasehold(DEPARTMENT, &["statement", "-n", PLACE, "--period", period])?;
-    let lines = statement.pointer("/spec/lines").and_then(Value::as_array);
-    let line = lines
-        .into_iter()
-        .flatten()
-        .find(|line| text(line, "/item") == "vcpu-x86")
-        .map(|line| text(line, "/id"))
-        .context("failed to find the line of vcpu-x86 on the statement")?;
+    let line = text(proof::line(statement)?, "/id");
     scene
         .leasehold(
             DEPARTMENT,
             &["explain", line, "--period", period, "-n", PLACE],
         )
         .map(drop)
-}
-
-fn proof(scene: &mut Scene, statement: &Value) -> Result<()> {
-    scene.act("finance exports, and the auditor proves the ledger without the cluster")?;
-    let period = text(statement, "/spec/period/name");
-    let folder = scene.site().folder().to_owned();
-    let file = |name: &str| folder.join(name).display().to_string();
-    let (focus, page, evidence) = (
-        file("focus.csv"),
-        file("statement.html"),
-        file("evidence.jsonl"),
-    );
-    let ledger = scene.site().ledger().display().to_string();
-    scene.leasehold(SUN, &["export", "focus", "--period", period, "-f", &focus])?;
-    let html = ["statement", "-n", PLACE, "--period", period, "-o", "html"];
-    let html = capture(&mut scene.site().leasehold(DEPARTMENT, &html)?)?;
-    std::fs::write(&page, html).with_context(|| format!("failed to write {page}"))?;
-    let write = [
-        "evidence", "--period", period, "--db", &ledger, "-f", &evidence,
-    ];
-    scene.leasehold(AUDITOR, &write)?;
-    let head = text(statement, "/spec/chain/head");
-    scene.leasehold(AUDITOR, &["verify", &evidence, "--head", head])?;
-    scene.leasehold(AUDITOR, &["verify", "--db", &ledger])?;
-    scene.say("")?;
-    scene.say(format_args!("   FOCUS file  {focus}"))?;
-    scene.say(format_args!("   statement   {page}"))?;
-    scene.say(format_args!("   evidence    {evidence}"))
 }
 
 fn next(scene: &mut Scene) -> Result<()> {
@@ -290,7 +305,11 @@ fn next(scene: &mut Scene) -> Result<()> {
 
 /// Says how to look around, for `--keep`.
 pub fn linger(scene: &mut Scene) -> Result<()> {
-    scene.say("\neverything keeps running; look around as any of these people:")?;
+    // the auditor's act stopped it
+    scene.site_mut().start_operator()?;
+    scene.say(
+        "\nthe operator runs again; everything keeps running; look around as any of these people:",
+    )?;
     let tools = scene.site().tools().display().to_string();
     let program = scene
         .site()
@@ -332,15 +351,10 @@ fn decide(scene: &mut Scene, person: Person, kind: &str, order: &str) -> Result<
     let what = format!("the request ({kind}) before those who decide");
     let (name, place) = scene.wait(&what, SOON, |scene| {
         let all = scene.json(person, &["get", "approvals", "-A"])?;
-        let mut items = all
-            .get("items")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten();
         let waiting = |found: &&Value| {
             text(found, "/spec/subject/kind") == kind && found.pointer("/spec/decision").is_none()
         };
-        Ok(items.find(waiting).map(|found| {
+        Ok(items(&all).find(waiting).map(|found| {
             let of = |path: &str| text(found, path).to_owned();
             (of("/metadata/name"), of("/metadata/namespace"))
         }))
@@ -359,14 +373,6 @@ fn phase(scene: &mut Scene, person: Person, target: &[&str], wanted: &str) -> Re
         let found = scene.json(person, &get)?;
         Ok((text(&found, "/status/phase") == wanted).then_some(()))
     })
-}
-
-/// The text at a JSON pointer; empty when there is none.
-fn text<'a>(value: &'a Value, path: &str) -> &'a str {
-    value
-        .pointer(path)
-        .and_then(Value::as_str)
-        .unwrap_or_default()
 }
 
 /// Today in the office's time zone, which is eight hours ahead all year (POSIX writes that `-8`).

@@ -7,7 +7,7 @@ use crate::workspace::{Member, capture, cargo};
 
 /// Dependencies point downwards: each package with the packages that it may name. A package that is
 /// not listed is a finding, so that a new one gets its place on purpose.
-const ALLOWED: [(&str, &[&str]); 13] = [
+const ALLOWED: [(&str, &[&str]); 12] = [
     ("leasehold-api", &[]),
     ("leasehold-ledger", &[]),
     ("leasehold-planner", &["leasehold-api", "leasehold-ledger"]),
@@ -26,17 +26,6 @@ const ALLOWED: [(&str, &[&str]); 13] = [
         ],
     ),
     (
-        "leasehold-server",
-        &[
-            "leasehold-api",
-            "leasehold-export",
-            "leasehold-kit",
-            "leasehold-ledger",
-            "leasehold-planner",
-            "leasehold-store",
-        ],
-    ),
-    (
         "leasehold",
         &[
             "leasehold-api",
@@ -45,7 +34,6 @@ const ALLOWED: [(&str, &[&str]); 13] = [
             "leasehold-kit",
             "leasehold-ledger",
             "leasehold-planner",
-            "leasehold-server",
             "leasehold-store",
         ],
     ),

@@ -10,50 +10,74 @@ use leasehold_testkit::{Failure, Session};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::{Load, spread};
+use super::{Floor, Load, spread};
 
 /// Network policies of a namespace.
 const POLICIES: u32 = 4;
 /// Neither labels of ours nor two dashes in a row: the rules N01 and N02 leave such namespaces alone.
 const PREFIX: &str = "floor-";
+/// How many namespaces are created at a time, in turn: nobody knows beforehand what a machine does best.
+const SWEEP: [usize; 4] = [4, 8, 16, 32];
 
-/// How long the API server and the built-in controllers take for as many namespaces, each with a quota,
-/// a limit range, four network policies and a role binding, until every quota is counted.
-pub(super) async fn floor(
+/// The floor at every concurrency of the sweep, each with namespaces of its own. `bound` is for one.
+pub(super) async fn floors(
     admin: &Session,
     load: Load,
     bound: Duration,
+) -> Result<Vec<Floor>, Failure> {
+    let mut floors = Vec::new();
+    for workers in SWEEP {
+        let elapsed = floor(admin, load, bound, workers).await?;
+        floors.push(Floor { workers, elapsed });
+    }
+    Ok(floors)
+}
+
+/// How long the API server and the built-in controllers take for as many namespaces, each with a quota,
+/// a limit range, four network policies and a role binding, until every quota is counted.
+async fn floor(
+    admin: &Session,
+    load: Load,
+    bound: Duration,
+    workers: usize,
 ) -> Result<Duration, Failure> {
     let wanted = load.places();
+    let prefix = prefix(workers);
     let mut counted = BTreeSet::new();
     let started = Instant::now();
     let watching = admin.follow::<ResourceQuota>(|quota| {
-        if let Some(place) = place_of(&quota) {
+        if let Some(place) = place_of(&quota, &prefix) {
             counted.insert(place);
         }
         u32::try_from(counted.len()).is_ok_and(|count| count >= wanted)
     });
-    let creating = spread(1..=wanted, |number| {
+    let creating = spread(workers, 1..=wanted, |number| {
         let admin = admin.clone();
-        async move { create(&admin, &format!("{PREFIX}{number:05}")).await }
+        let place = format!("{prefix}{number:05}");
+        async move { create(&admin, &place).await }
     });
     let both = async { tokio::try_join!(watching, creating) };
     let both = timeout(bound, both).await;
     match both {
         Ok(ended) => ended.map(|_| started.elapsed()),
         Err(_) => Err(Failure::Late {
-            what: format!("{wanted} bare namespaces with counted quotas"),
+            what: format!("{wanted} bare namespaces with counted quotas, {workers} at a time"),
             bound,
             last: format!("{} quotas are counted", counted.len()),
         }),
     }
 }
 
-/// The namespace of a quota of the floor, once the quota controller has counted it.
-fn place_of(quota: &ResourceQuota) -> Option<String> {
+/// How the namespaces begin that are created so many at a time.
+fn prefix(workers: usize) -> String {
+    format!("{PREFIX}{workers}-")
+}
+
+/// The namespace of a quota of this floor, once the quota controller has counted it.
+fn place_of(quota: &ResourceQuota, prefix: &str) -> Option<String> {
     let place = quota.metadata.namespace.as_ref()?;
     let hard = quota.status.as_ref()?.hard.as_ref()?;
-    (place.starts_with(PREFIX) && !hard.is_empty()).then(|| place.clone())
+    (place.starts_with(prefix) && !hard.is_empty()).then(|| place.clone())
 }
 
 async fn create(admin: &Session, place: &str) -> Result<(), Failure> {
@@ -124,14 +148,16 @@ mod tests {
     fn seen(place: &str, status: &Value) -> Option<String> {
         let mut quota = quota(place);
         quota["status"] = status.clone();
-        place_of(&serde_json::from_value(quota).unwrap())
+        place_of(&serde_json::from_value(quota).unwrap(), &prefix(4))
     }
 
     #[test]
     fn a_quota_counts_once_its_limits_stand_in_the_status_and_only_if_it_is_the_floors() {
         let counted = json!({"hard": {"requests.cpu": "4"}});
-        assert_eq!(seen("floor-00001", &counted).unwrap(), "floor-00001");
-        assert_eq!(seen("floor-00001", &json!({})), None);
+        let found = seen("floor-4-00001", &counted).unwrap();
+        assert_eq!(found, "floor-4-00001");
+        assert_eq!(seen("floor-4-00001", &json!({})), None);
+        assert_eq!(seen("floor-8-00001", &counted), None);
         assert_eq!(seen("bench-001--n1", &counted), None);
     }
 }

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use leasehold_api::tenancy::{Department, InformationSystem, Phase, Tenancy};
 use leasehold_testkit::manifests::{self, Share};
-use leasehold_testkit::{Failure, LONG, Session, User};
+use leasehold_testkit::{Failure, LONG, Rig, SERVICE_ACCOUNT, Session, User};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::floor::floor;
-use super::{Load, Memory, Report, spread};
+use super::floor::floors;
+use super::{Load, Memory, Report, WORKERS, Work, spread};
 use crate::Stage;
 
 /// Name of every tenancy; departments tell them apart.
@@ -47,7 +47,9 @@ pub async fn provision(load: Load, progress: &mut impl Write) -> Result<Report, 
         ),
     )?;
     let bound = LONG.saturating_add(EACH.saturating_mul(load.places()));
+    let before = writes(stage.rig)?;
     let (applied, active) = lease(stage, applicants, bound).await?;
+    let writes = writes(stage.rig)?.saturating_sub(before);
     let memory = {
         let mut operator = stage.operator.lock().await;
         let memory = Memory::of(operator.id());
@@ -57,12 +59,31 @@ pub async fn provision(load: Load, progress: &mut impl Write) -> Result<Report, 
     };
     say(
         progress,
-        &format!("creating {} bare namespaces", load.places()),
+        &format!(
+            "creating {} bare namespaces, several times over",
+            load.places()
+        ),
     )?;
     let admin = stage.user(User::Admin).await?;
-    let floor = floor(&admin, load, bound).await?;
+    let floors = floors(&admin, load, bound).await?;
     let (elapsed, latencies) = spans(&applied, &active);
-    Ok(Report::new(load, elapsed, latencies, floor, memory))
+    let work = Work {
+        elapsed,
+        latencies,
+        writes,
+        memory,
+    };
+    Ok(Report::new(load, work, floors))
+}
+
+/// How many writes of the operator the API server has carried out so far. Its audit log holds writes
+/// alone, so that nothing can be said of what the operator reads.
+fn writes(rig: &Rig) -> Result<usize, Failure> {
+    let all = rig.writes()?;
+    Ok(all
+        .iter()
+        .filter(|write| write.user == SERVICE_ACCOUNT)
+        .count())
 }
 
 fn say(progress: &mut impl Write, what: &str) -> Result<(), Failure> {
@@ -153,7 +174,7 @@ async fn lease(
         note(tenancy, &mut active, &mut waiting);
         active.len() >= wanted
     });
-    let applying = spread(applicants, |applicant: Applicant| async move {
+    let applying = spread(WORKERS, applicants, |applicant: Applicant| async move {
         let applied = Instant::now();
         let Applicant {
             place,

@@ -13,7 +13,7 @@ use tokio::runtime::Runtime;
 #[command(name = "bench-provision", bin_name = "cargo xtask bench provision")]
 struct Arguments {
     /// Tenancies, each of a department of its own.
-    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=999))]
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=999))]
     tenancies: u32,
     /// Namespaces of each tenancy.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=32))]

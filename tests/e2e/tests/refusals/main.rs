@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod departments;
 #[cfg(test)]
+mod files;
+#[cfg(test)]
 mod hardware;
 #[cfg(test)]
 mod openings {

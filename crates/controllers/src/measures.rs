@@ -1,0 +1,181 @@
+//! Metrics of metering and billing: how far use and leases are known, what was recorded, what waits for a close.
+//!
+//! Instants are told as seconds since 1970, so that a monitor reckons their age itself and sees it grow when the
+//! operator hangs (docs/how-to/monitor.md). Labels are sources and kinds of facts, never an object's name.
+
+use std::time::Duration;
+
+use leasehold_kit::metrics::Metrics;
+use leasehold_ledger::{fact::FactKind, time::Second};
+use prometheus::{
+    Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts, core::Collector,
+};
+
+/// Metrics of metering and billing. Cheap to clone.
+#[derive(Clone)]
+pub struct Measures {
+    // `None` only if prometheus refuses the constant names below, which a test rules out
+    families: Option<Families>,
+}
+
+#[derive(Clone)]
+struct Families {
+    meter_complete: IntGaugeVec,
+    lease_complete: IntGauge,
+    gaps_open: IntGauge,
+    period_close: Histogram,
+    facts: IntCounterVec,
+    ledger_rows: IntGauge,
+}
+
+impl Measures {
+    /// Adds them to the metrics of the process. Once a process: a second time they are refused, which is logged, and
+    /// what is set on the second ones is told nowhere.
+    pub fn register(metrics: &Metrics) -> Self {
+        let families = Families::register(metrics)
+            .inspect_err(|error| tracing::error!(%error, "failed to register metrics of metering"))
+            .ok();
+        Self { families }
+    }
+
+    /// Up to when a source of use counts as complete. While that is not known, nothing is told.
+    pub fn metered_to(&self, source: &str, complete: Option<Second>) {
+        if let (Some(families), Some(complete)) = (&self.families, complete) {
+            families
+                .meter_complete
+                .with_label_values(&[source])
+                .set(complete.get());
+        }
+    }
+
+    /// Up to when the facts of leases are complete. While that is not known, what was told last stays.
+    pub fn leased_to(&self, complete: Option<Second>) {
+        if let (Some(families), Some(complete)) = (&self.families, complete) {
+            families.lease_complete.set(complete.get());
+        }
+    }
+
+    /// The number of gaps that touch periods which are not closed.
+    pub fn gaps_open(&self, gaps: usize) {
+        if let Some(families) = &self.families {
+            families
+                .gaps_open
+                .set(i64::try_from(gaps).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// A period was closed, and that took so long.
+    pub fn period_closed(&self, took: Duration) {
+        if let Some(families) = &self.families {
+            families.period_close.observe(took.as_secs_f64());
+        }
+    }
+
+    /// Facts of use of these kinds are in the ledger, one for each.
+    pub fn recorded(&self, kinds: impl IntoIterator<Item = FactKind>) {
+        if let Some(families) = &self.families {
+            for kind in kinds {
+                families.facts.with_label_values(&[kind.as_str()]).inc();
+            }
+        }
+    }
+
+    /// The number of the ledger's last row, from 1; 0 for an empty ledger.
+    pub fn ledger_rows(&self, rows: u64) {
+        if let Some(families) = &self.families {
+            families
+                .ledger_rows
+                .set(i64::try_from(rows).unwrap_or(i64::MAX));
+        }
+    }
+}
+
+impl Families {
+    fn register(metrics: &Metrics) -> Result<Self, prometheus::Error> {
+        let families = Self::new()?;
+        let collectors: [Box<dyn Collector>; 6] = [
+            Box::new(families.meter_complete.clone()),
+            Box::new(families.lease_complete.clone()),
+            Box::new(families.gaps_open.clone()),
+            Box::new(families.period_close.clone()),
+            Box::new(families.facts.clone()),
+            Box::new(families.ledger_rows.clone()),
+        ];
+        for collector in collectors {
+            metrics.registry().register(collector)?;
+        }
+        Ok(families)
+    }
+
+    fn new() -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            meter_complete: IntGaugeVec::new(
+                Opts::new(
+                    "leasehold_meter_complete_timestamp_seconds",
+                    "Up to when a source of use counts as complete.",
+                ),
+                &["source"],
+            )?,
+            lease_complete: IntGauge::new(
+                "leasehold_lease_complete_timestamp_seconds",
+                "Up to when the facts of leases are complete.",
+            )?,
+            gaps_open: IntGauge::new(
+                "leasehold_gaps_open",
+                "Gaps in the observation of use that touch periods which are not closed.",
+            )?,
+            period_close: Histogram::with_opts(
+                HistogramOpts::new(
+                    "leasehold_period_close_seconds",
+                    "How long closing a period takes.",
+                )
+                .buckets(vec![0.1, 0.5, 1.0, 2.5, 5.0, 15.0, 30.0, 60.0, 300.0]),
+            )?,
+            facts: IntCounterVec::new(
+                Opts::new(
+                    "leasehold_facts_total",
+                    "Facts of use that were committed to the ledger.",
+                ),
+                &["kind"],
+            )?,
+            ledger_rows: IntGauge::new("leasehold_ledger_rows", "Last row of the ledger's chain.")?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_family_is_registered_and_encoded_once_it_is_set() {
+        let metrics = Metrics::new();
+        let measures = Measures::register(&metrics);
+        measures.metered_to("pods", Some(Second::new(1_788_192_000)));
+        measures.metered_to("claims", None);
+        measures.leased_to(Some(Second::new(1_788_192_010)));
+        measures.leased_to(None);
+        measures.gaps_open(2);
+        measures.period_closed(Duration::from_millis(700));
+        measures.recorded([FactKind::Opened, FactKind::Closed, FactKind::Opened]);
+        measures.ledger_rows(4711);
+        let text = metrics.encode().unwrap();
+        for line in [
+            r#"leasehold_meter_complete_timestamp_seconds{source="pods"} 1788192000"#,
+            "leasehold_lease_complete_timestamp_seconds 1788192010",
+            "leasehold_gaps_open 2",
+            r#"leasehold_period_close_seconds_bucket{le="0.5"} 0"#,
+            r#"leasehold_period_close_seconds_bucket{le="1"} 1"#,
+            "leasehold_period_close_seconds_count 1",
+            r#"leasehold_facts_total{kind="opened"} 2"#,
+            r#"leasehold_facts_total{kind="closed"} 1"#,
+            "leasehold_ledger_rows 4711",
+        ] {
+            assert!(
+                text.lines().any(|found| found == line),
+                "{line} is missing in\n{text}"
+            );
+        }
+        assert!(!text.contains("claims"), "nothing is known of it:\n{text}");
+    }
+}
