@@ -23,7 +23,7 @@ use crate::workspace::{cargo, root, stream};
 use scene::Scene;
 use site::Site;
 
-/// Shows the whole system on a control plane of its own, in about four minutes.
+/// Shows the whole system on a control plane of its own, in about two and a half minutes.
 #[derive(clap::Args)]
 pub struct Args {
     /// Play on the fresh cluster of this kubeconfig, as of `cargo xtask cluster up`, instead of starting one; people
