@@ -261,7 +261,11 @@ async fn a_tenancy_does_not_take_the_namespace_of_its_sibling_t32() {
     office.lease(&first).await.unwrap();
     let place = Some("sibling--prod");
     let before: ResourceQuota = office.staff.get(place, "leasehold").await.unwrap();
-    let second = office.manifest("web", &LEASE, &[("prod", &LEASE)]).unwrap();
+    // of another size, so that a quota that was written would differ
+    let smaller = [("vcpu-x86", "2"), ("memory", "4Gi")];
+    let second = office
+        .manifest("web", &smaller, &[("prod", &smaller)])
+        .unwrap();
     office.staff.apply(&second).await.unwrap();
     office.approve("web", 1).await.unwrap();
     let refused = office.when("web", "a namespace that is not taken", |tenancy| {
