@@ -1,0 +1,215 @@
+//! The controllers that a cluster runs beside its API server, one step at a time.
+//!
+//! Which step comes first is for the caller to say: in a cluster nobody can tell.
+
+use std::sync::Arc;
+
+use k8s_openapi::jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::{
+    admission::NAMESPACE_CONTROLLER,
+    call::{Call, Verb},
+    create::EMPTY_FIRST,
+    managed::seconds,
+    object::{at, meta, set, text, texts},
+    quota,
+    store::{Key, Store, is_ending},
+};
+
+/// A step that is due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Chore {
+    /// A quota counts other than what is there.
+    Count(Key),
+    /// A namespace lacks what every namespace has: a service account and the root certificate.
+    Furnish(String),
+    /// An object in a namespace that ends.
+    Empty(Key),
+    /// A namespace that ends is empty.
+    Close(String),
+    /// An object of which every owner is gone.
+    Collect(Key),
+}
+
+/// Objects that every namespace gets: kind and name.
+const FURNITURE: [(&str, &str); 2] = [
+    ("ServiceAccount", "default"),
+    ("ConfigMap", "kube-root-ca.crt"),
+];
+
+impl Store {
+    /// Every step that is due, in the order of the keys.
+    pub fn chores(&self) -> Vec<Chore> {
+        let mut chores = Vec::new();
+        for (key, object) in self.objects() {
+            match key.resource.as_str() {
+                "resourcequotas" if quota::recounted(self, key, object).is_some() => {
+                    chores.push(Chore::Count(key.clone()));
+                }
+                "namespaces" => chores.extend(self.of_namespace(&key.name, object)),
+                _ => {}
+            }
+            if self.is_orphan(object, &key.namespace) {
+                chores.push(Chore::Collect(key.clone()));
+            }
+        }
+        chores
+    }
+
+    fn of_namespace(&self, name: &str, namespace: &Value) -> Vec<Chore> {
+        if !is_ending(namespace) {
+            let is_bare = FURNITURE
+                .iter()
+                .any(|(kind, piece)| !self.has("v1", kind, name, piece));
+            return is_bare
+                .then(|| Chore::Furnish(name.to_owned()))
+                .into_iter()
+                .collect();
+        }
+        let mut inside = self
+            .objects()
+            .filter(|(key, _)| key.namespace == name)
+            .peekable();
+        if inside.peek().is_none() {
+            let is_open = texts(namespace, &["spec", "finalizers"]).contains(&EMPTY_FIRST);
+            return is_open
+                .then(|| Chore::Close(name.to_owned()))
+                .into_iter()
+                .collect();
+        }
+        // what waits for a finalizer is not deleted again
+        inside
+            .filter(|(_, object)| !is_ending(object))
+            .map(|(key, _)| Chore::Empty(key.clone()))
+            .collect()
+    }
+
+    fn has(&self, api_version: &str, kind: &str, namespace: &str, name: &str) -> bool {
+        self.kinds
+            .of(api_version, kind)
+            .is_some_and(|kind| self.objects.contains_key(&Key::new(&kind, namespace, name)))
+    }
+
+    /// Whether an object has owners and none of them is there any more.
+    fn is_orphan(&self, object: &Value, namespace: &str) -> bool {
+        let owners = at(object, &["metadata", "ownerReferences"]).and_then(Value::as_array);
+        let Some(owners) = owners.filter(|owners| !owners.is_empty()) else {
+            return false;
+        };
+        !is_ending(object)
+            && !owners.iter().any(|owner| {
+                let kind = self
+                    .kinds
+                    .of(text(owner, &["apiVersion"]), text(owner, &["kind"]));
+                kind.is_some_and(|kind| {
+                    let place = if kind.namespaced { namespace } else { "" };
+                    let key = Key::new(&kind, place, text(owner, &["name"]));
+                    self.objects
+                        .get(&key)
+                        .is_some_and(|found| meta(found, "uid") == text(owner, &["uid"]))
+                })
+            })
+    }
+
+    /// Does a step. Nothing, if it is no longer due.
+    pub fn perform(&mut self, chore: &Chore, now: Timestamp) {
+        match chore {
+            Chore::Count(key) => {
+                let quota = self.objects.get(key).map(Arc::clone);
+                let counted = quota.and_then(|quota| quota::recounted(self, key, &quota));
+                if let Some(counted) = counted {
+                    self.put(key.clone(), counted);
+                }
+            }
+            Chore::Furnish(namespace) => {
+                for (kind, name) in FURNITURE {
+                    if let Some(kind) = self.kinds.of("v1", kind) {
+                        let body = json!({"apiVersion": "v1", "kind": kind.kind,
+                            "metadata": {"name": name, "namespace": namespace}});
+                        let call = Call::new(Verb::Create, &kind, namespace, "").with_body(body);
+                        // one that is there already is fine
+                        drop(self.create(&call, now));
+                    }
+                }
+            }
+            Chore::Empty(key) | Chore::Collect(key) => self.sweep(key, now),
+            Chore::Close(name) => self.close(name),
+        }
+    }
+
+    /// Deletes an object; what runs in it gets no time.
+    fn sweep(&mut self, key: &Key, now: Timestamp) {
+        let Some(kind) = self.kinds.resource(&key.resource) else {
+            return;
+        };
+        let call = Call::new(Verb::Delete, &kind, &key.namespace, &key.name)
+            .by(NAMESPACE_CONTROLLER)
+            .with_body(json!({"gracePeriodSeconds": 0}));
+        // one that is gone already is fine
+        drop(self.delete(&call, now));
+    }
+
+    /// Lets an empty namespace go.
+    fn close(&mut self, name: &str) {
+        let Some(kind) = self.kinds.of("v1", "Namespace") else {
+            return;
+        };
+        let key = Key::new(&kind, "", name);
+        let Some(live) = self.objects.get(&key).map(Arc::clone) else {
+            return;
+        };
+        if !is_ending(&live) || self.objects().any(|(key, _)| key.namespace == name) {
+            return;
+        }
+        let mut namespace = Value::clone(&live);
+        let rest: Vec<&str> = texts(&live, &["spec", "finalizers"])
+            .into_iter()
+            .filter(|finalizer| *finalizer != EMPTY_FIRST)
+            .collect();
+        let is_free = rest.is_empty() && texts(&live, &["metadata", "finalizers"]).is_empty();
+        set(&mut namespace, &["spec", "finalizers"], json!(rest));
+        if is_free {
+            self.take(key, namespace);
+        } else {
+            self.put(key, namespace);
+        }
+    }
+
+    /// Does every step that is due until none does anything any more.
+    pub fn settle(&mut self, now: Timestamp) {
+        loop {
+            let before = self.version();
+            for chore in self.chores() {
+                self.perform(&chore, now);
+            }
+            // what a quota keeps from being done stays due
+            if self.version() == before {
+                return;
+            }
+        }
+    }
+
+    /// Plays kubelet for a pod: its main container runs, or has ended.
+    pub fn report_pod(&mut self, key: &Key, phase: &str, now: Timestamp) {
+        let Some(pod) = self.objects.get(key).map(Arc::clone) else {
+            return;
+        };
+        let time = seconds(now);
+        let state = if matches!(phase, "Succeeded" | "Failed") {
+            json!({"terminated": {"finishedAt": time, "exitCode": 0}})
+        } else {
+            json!({"running": {"startedAt": time}})
+        };
+        let mut reported = Value::clone(&pod);
+        set(&mut reported, &["status", "phase"], json!(phase));
+        let statuses = json!([{"name": "main", "state": state}]);
+        set(&mut reported, &["status", "containerStatuses"], statuses);
+        if at(&pod, &["status", "conditions"]).is_none() {
+            let scheduled = json!([{"type": "PodScheduled", "status": "True",
+                "lastTransitionTime": time}]);
+            set(&mut reported, &["status", "conditions"], scheduled);
+        }
+        self.put(key.clone(), reported);
+    }
+}

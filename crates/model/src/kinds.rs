@@ -1,0 +1,262 @@
+//! The kinds that the model serves: ours, from their definitions, and those of Kubernetes that the operator uses.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, LazyLock},
+};
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+
+use crate::schema::Schema;
+
+/// One kind and what the API server does differently for it.
+#[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own about a kind, as discovery lists them"
+)]
+pub struct Kind {
+    /// API group; empty for the core group.
+    pub group: String,
+    /// Version.
+    pub version: String,
+    /// Name of the kind.
+    pub kind: String,
+    /// Plural, as in paths.
+    pub plural: String,
+    /// Whether objects live in namespaces.
+    pub namespaced: bool,
+    /// Whether the status is a subresource.
+    pub status: bool,
+    /// Whether objects have a generation.
+    pub generation: bool,
+    /// Whether an update may leave the version out.
+    pub unconditional: bool,
+    /// Shape, defaults and rules of a custom kind.
+    pub schema: Option<Schema>,
+}
+
+impl Kind {
+    /// `plural.group`, as in messages.
+    pub fn resource(&self) -> String {
+        dotted(&self.plural, &self.group)
+    }
+
+    /// `Kind.group`, as in messages about validity.
+    pub fn qualified(&self) -> String {
+        dotted(&self.kind, &self.group)
+    }
+
+    /// `group/version`, or the version alone in the core group.
+    pub fn api_version(&self) -> String {
+        if self.group.is_empty() {
+            self.version.clone()
+        } else {
+            format!("{}/{}", self.group, self.version)
+        }
+    }
+
+    /// Whether it is a kind of ours.
+    pub fn is_custom(&self) -> bool {
+        self.schema.is_some()
+    }
+
+    /// Whether it is this kind of the core group.
+    pub(crate) fn is_core(&self, kind: &str) -> bool {
+        self.group.is_empty() && self.kind == kind
+    }
+}
+
+fn dotted(name: &str, group: &str) -> String {
+    if group.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{name}.{group}")
+    }
+}
+
+/// What the model knows of a kind of Kubernetes.
+struct Known {
+    group: &'static str,
+    kind: &'static str,
+    plural: &'static str,
+    namespaced: bool,
+    status: bool,
+    generation: bool,
+}
+
+const fn known(group: &'static str, kind: &'static str, plural: &'static str) -> Known {
+    Known {
+        group,
+        kind,
+        plural,
+        namespaced: true,
+        status: false,
+        generation: false,
+    }
+}
+
+impl Known {
+    const fn cluster(mut self) -> Self {
+        self.namespaced = false;
+        self
+    }
+
+    const fn with_status(mut self) -> Self {
+        self.status = true;
+        self
+    }
+
+    const fn with_generation(mut self) -> Self {
+        self.generation = true;
+        self
+    }
+}
+
+const RBAC: &str = "rbac.authorization.k8s.io";
+
+const KNOWN: [Known; 21] = [
+    known("", "Namespace", "namespaces").cluster().with_status(),
+    known("", "Node", "nodes").cluster().with_status(),
+    known("", "ConfigMap", "configmaps"),
+    known("", "Secret", "secrets"),
+    known("", "ServiceAccount", "serviceaccounts"),
+    known("", "ResourceQuota", "resourcequotas").with_status(),
+    known("", "LimitRange", "limitranges"),
+    known("", "Pod", "pods").with_status().with_generation(),
+    known("", "PersistentVolumeClaim", "persistentvolumeclaims").with_status(),
+    known("", "PersistentVolume", "persistentvolumes")
+        .cluster()
+        .with_status(),
+    known("", "Event", "events"),
+    known("events.k8s.io", "Event", "events"),
+    known("networking.k8s.io", "NetworkPolicy", "networkpolicies").with_generation(),
+    known(RBAC, "Role", "roles"),
+    known(RBAC, "RoleBinding", "rolebindings"),
+    known(RBAC, "ClusterRole", "clusterroles").cluster(),
+    known(RBAC, "ClusterRoleBinding", "clusterrolebindings").cluster(),
+    known("storage.k8s.io", "StorageClass", "storageclasses").cluster(),
+    known("coordination.k8s.io", "Lease", "leases"),
+    known("scheduling.k8s.io", "PriorityClass", "priorityclasses")
+        .cluster()
+        .with_generation(),
+    known("policy", "PodDisruptionBudget", "poddisruptionbudgets")
+        .with_status()
+        .with_generation(),
+];
+
+impl From<&Known> for Kind {
+    fn from(known: &Known) -> Self {
+        Self {
+            group: known.group.to_owned(),
+            version: "v1".to_owned(),
+            kind: known.kind.to_owned(),
+            plural: known.plural.to_owned(),
+            namespaced: known.namespaced,
+            status: known.status,
+            generation: known.generation,
+            // leases and disruption budgets are changed by their version only
+            unconditional: !matches!(known.kind, "Lease" | "PodDisruptionBudget"),
+            schema: None,
+        }
+    }
+}
+
+/// Every kind, by `plural.group`.
+#[derive(Clone, Debug)]
+pub struct Kinds(BTreeMap<String, Arc<Kind>>);
+
+static OURS: LazyLock<Kinds> = LazyLock::new(|| Kinds::with(&leasehold_api::definitions()));
+
+impl Kinds {
+    /// The kinds of Kubernetes and those of leasehold. Their rules are compiled once in a process.
+    pub fn ours() -> Self {
+        OURS.clone()
+    }
+
+    /// The kinds of Kubernetes and those of these definitions.
+    pub fn with(definitions: &[CustomResourceDefinition]) -> Self {
+        let known = KNOWN.iter().map(Kind::from);
+        let custom = definitions.iter().filter_map(custom);
+        Self(
+            known
+                .chain(custom)
+                .map(|kind| (kind.resource(), Arc::new(kind)))
+                .collect(),
+        )
+    }
+
+    /// The kind under a path.
+    pub fn find(&self, group: &str, version: &str, plural: &str) -> Option<Arc<Kind>> {
+        self.0
+            .get(&dotted(plural, group))
+            .filter(|kind| kind.version == version)
+            .map(Arc::clone)
+    }
+
+    /// The kind by `plural.group`.
+    pub fn resource(&self, resource: &str) -> Option<Arc<Kind>> {
+        self.0.get(resource).map(Arc::clone)
+    }
+
+    /// The kind of a manifest.
+    pub fn of(&self, api_version: &str, kind: &str) -> Option<Arc<Kind>> {
+        self.0
+            .values()
+            .find(|known| known.kind == kind && known.api_version() == api_version)
+            .map(Arc::clone)
+    }
+}
+
+/// The stored version of a definition.
+fn custom(definition: &CustomResourceDefinition) -> Option<Kind> {
+    let spec = &definition.spec;
+    let version = spec.versions.iter().find(|version| version.storage)?;
+    let schema = version.schema.as_ref()?.open_api_v3_schema.as_ref()?;
+    let status = version
+        .subresources
+        .as_ref()
+        .is_some_and(|subresources| subresources.status.is_some());
+    Some(Kind {
+        group: spec.group.clone(),
+        version: version.name.clone(),
+        kind: spec.names.kind.clone(),
+        plural: spec.names.plural.clone(),
+        namespaced: spec.scope == "Namespaced",
+        status,
+        generation: true,
+        unconditional: false,
+        schema: Some(Schema::new(serde_json::to_value(schema).ok()?)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_definition_of_ours_and_every_kind_of_the_table_is_served() {
+        let kinds = Kinds::ours();
+        assert_eq!(
+            kinds.0.len(),
+            KNOWN.len() + leasehold_api::definitions().len()
+        );
+        let tenancy = kinds
+            .find("tenancy.leasehold.dev", "v1alpha1", "tenancies")
+            .unwrap();
+        assert!(tenancy.namespaced && tenancy.status && tenancy.is_custom());
+        assert_eq!(tenancy.resource(), "tenancies.tenancy.leasehold.dev");
+        let namespace = kinds.of("v1", "Namespace").unwrap();
+        assert!(!namespace.namespaced);
+        assert_eq!(namespace.resource(), "namespaces");
+        assert!(kinds.find("", "v2", "pods").is_none());
+    }
+
+    #[test]
+    fn a_statement_has_no_status_of_its_own() {
+        let statement = Kinds::ours()
+            .find("charging.leasehold.dev", "v1alpha1", "statements")
+            .unwrap();
+        assert!(!statement.status);
+    }
+}

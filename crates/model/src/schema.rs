@@ -1,0 +1,406 @@
+//! What a definition says of its objects: which fields there are, their defaults, their bounds and rules.
+//!
+//! Left out because no definition of ours uses it: `allOf`, `anyOf`, `oneOf`, `not`, and formats other than as a hint
+//! to rules. Regular expressions are those of the `regex` crate; classes such as `\s` cover more than ASCII, which Go's
+//! do not.
+
+use std::collections::BTreeMap;
+
+use kube::core::cel::{CompiledSchema, Validator, compile_schema};
+use regex::Regex;
+use serde_json::{Map, Value};
+
+/// The schema of one kind, with its rules and patterns compiled.
+#[derive(Debug)]
+pub struct Schema {
+    value: Value,
+    rules: CompiledSchema,
+    patterns: Patterns,
+}
+
+/// Patterns by their text.
+type Patterns = BTreeMap<String, Regex>;
+
+/// A field and what is wrong with it.
+pub(crate) type Violation = (String, String);
+
+impl Schema {
+    /// The schema of an `openAPIV3Schema`.
+    pub(crate) fn new(value: Value) -> Self {
+        let rules = compile_schema(&value);
+        let mut patterns = Patterns::new();
+        compile(&value, &mut patterns);
+        Self {
+            value,
+            rules,
+            patterns,
+        }
+    }
+
+    /// As JSON.
+    pub(crate) fn value(&self) -> &Value {
+        &self.value
+    }
+
+    /// The object as it is stored: without fields that the definition does not have, with defaults.
+    pub(crate) fn normal(&self, object: &Value) -> Value {
+        let mut normal = pruned(&self.value, object, true);
+        default(&self.value, &mut normal);
+        normal
+    }
+
+    /// The first field that the definition does not have, if there is one.
+    pub(crate) fn stranger(&self, object: &Value) -> Option<String> {
+        stranger(object, &pruned(&self.value, object, true))
+    }
+
+    /// Everything that is wrong with an object, or with the change from an old one.
+    pub(crate) fn violations(&self, object: &Value, old: Option<&Value>) -> Vec<Violation> {
+        let mut check = Check {
+            patterns: &self.patterns,
+            found: Vec::new(),
+        };
+        check.value(&self.value, object, "");
+        let mut violations = check.found;
+        if violations.is_empty()
+            && let Err(errors) = Validator::new().validate_compiled(&self.rules, object, old)
+        {
+            violations.extend(errors.into_iter().map(|error| {
+                (
+                    error.field_path,
+                    format!("Invalid value: {}", error.message),
+                )
+            }));
+        }
+        violations
+    }
+}
+
+fn is_true(schema: &Value, key: &str) -> bool {
+    schema.get(key).and_then(Value::as_bool) == Some(true)
+}
+
+fn properties(schema: &Value) -> Option<&Map<String, Value>> {
+    schema.get("properties").and_then(Value::as_object)
+}
+
+/// The schema of a field, if the definition has it.
+fn property<'schema>(schema: &'schema Value, key: &str) -> Option<&'schema Value> {
+    properties(schema)
+        .and_then(|properties| properties.get(key))
+        .or_else(|| {
+            schema
+                .get("additionalProperties")
+                .filter(|rest| rest.is_object())
+        })
+}
+
+fn pruned(schema: &Value, value: &Value, is_root: bool) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let open = is_true(schema, "x-kubernetes-preserve-unknown-fields")
+                || is_true(schema, "additionalProperties");
+            let kept = fields.iter().filter_map(|(key, value)| {
+                if is_root && matches!(key.as_str(), "apiVersion" | "kind" | "metadata") {
+                    return Some((key.clone(), value.clone()));
+                }
+                match property(schema, key) {
+                    Some(known) => Some((key.clone(), pruned(known, value, false))),
+                    None => open.then(|| (key.clone(), value.clone())),
+                }
+            });
+            Value::Object(kept.collect())
+        }
+        Value::Array(items) => match schema.get("items") {
+            Some(known) => items
+                .iter()
+                .map(|item| pruned(known, item, false))
+                .collect(),
+            None => value.clone(),
+        },
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
+    }
+}
+
+fn stranger(given: &Value, kept: &Value) -> Option<String> {
+    match (given, kept) {
+        (Value::Object(given), Value::Object(kept)) => {
+            given.iter().find_map(|(key, value)| match kept.get(key) {
+                None => Some(format!(".{key}")),
+                Some(kept) => stranger(value, kept).map(|rest| format!(".{key}{rest}")),
+            })
+        }
+        (Value::Array(given), Value::Array(kept)) => given
+            .iter()
+            .zip(kept)
+            .find_map(|(given, kept)| stranger(given, kept).map(|rest| format!("[]{rest}"))),
+        (_, _) => None,
+    }
+}
+
+/// Fills in what is missing, and what is null and may not be.
+fn default(schema: &Value, value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            for (key, known) in properties(schema).into_iter().flatten() {
+                let Some(default) = known.get("default") else {
+                    continue;
+                };
+                let is_missing = match fields.get(key) {
+                    None => true,
+                    Some(there) => there.is_null() && !is_true(known, "nullable"),
+                };
+                if is_missing {
+                    fields.insert(key.clone(), default.clone());
+                }
+            }
+            for (key, value) in fields.iter_mut() {
+                if let Some(known) = property(schema, key) {
+                    default(known, value);
+                }
+            }
+        }
+        Value::Array(items) => {
+            if let Some(known) = schema.get("items") {
+                items.iter_mut().for_each(|item| default(known, item));
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// Collects the patterns of a schema.
+fn compile(schema: &Value, patterns: &mut Patterns) {
+    match schema {
+        Value::Object(fields) => {
+            if let Some(text) = fields.get("pattern").and_then(Value::as_str)
+                && let Ok(pattern) = Regex::new(text)
+            {
+                patterns.insert(text.to_owned(), pattern);
+            }
+            fields.values().for_each(|value| compile(value, patterns));
+        }
+        Value::Array(items) => items.iter().for_each(|item| compile(item, patterns)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+fn is_of(type_: &str, value: &Value) -> bool {
+    match type_ {
+        "object" => value.is_object(),
+        "array" => value.is_array(),
+        "string" => value.is_string(),
+        "boolean" => value.is_boolean(),
+        "integer" => value.is_i64() || value.is_u64(),
+        "number" => value.is_number(),
+        _ => true,
+    }
+}
+
+/// Whether a size lies within `least` and `most` of the schema.
+fn is_within(schema: &Value, least: &str, most: &str, size: usize) -> bool {
+    let bound = |key: &str| {
+        let bound = schema.get(key).and_then(Value::as_u64)?;
+        usize::try_from(bound).ok()
+    };
+    bound(least).is_none_or(|least| size >= least) && bound(most).is_none_or(|most| size <= most)
+}
+
+fn below(path: &str, key: &str) -> String {
+    if path.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{path}.{key}")
+    }
+}
+
+/// A bound of a number. Definitions write it as a float with nothing behind the point.
+fn bound(schema: &Value, key: &str) -> Option<i64> {
+    let bound = schema.get(key)?;
+    bound.as_i64().or_else(|| {
+        let text = bound.to_string();
+        text.strip_suffix(".0").unwrap_or(&text).parse().ok()
+    })
+}
+
+/// One walk over an object.
+struct Check<'schema> {
+    patterns: &'schema Patterns,
+    found: Vec<Violation>,
+}
+
+impl Check<'_> {
+    fn wrong(&mut self, path: &str, message: impl Into<String>) {
+        self.found.push((path.to_owned(), message.into()));
+    }
+
+    fn value(&mut self, schema: &Value, value: &Value, path: &str) {
+        if value.is_null() && is_true(schema, "nullable") {
+            return;
+        }
+        if let Some(type_) = schema.get("type").and_then(Value::as_str)
+            && !is_of(type_, value)
+        {
+            self.wrong(
+                path,
+                format!("Invalid value: {value}: must be of type {type_}"),
+            );
+            return;
+        }
+        if let Some(allowed) = schema.get("enum").and_then(Value::as_array)
+            && !allowed.contains(value)
+        {
+            self.wrong(path, format!("Unsupported value: {value}"));
+        }
+        match value {
+            Value::String(text) => self.text(schema, text, path),
+            Value::Number(number) => self.number(schema, number.as_i64(), path),
+            Value::Array(items) => self.list(schema, items, path),
+            Value::Object(fields) => self.fields(schema, fields, path),
+            Value::Null | Value::Bool(_) => {}
+        }
+    }
+
+    fn text(&mut self, schema: &Value, text: &str, path: &str) {
+        if !is_within(schema, "minLength", "maxLength", text.chars().count()) {
+            self.wrong(path, "Too long or too short");
+        }
+        let Some(pattern) = schema.get("pattern").and_then(Value::as_str) else {
+            return;
+        };
+        let compiled = self.patterns.get(pattern);
+        if compiled.is_some_and(|compiled| !compiled.is_match(text)) {
+            let message = format!("Invalid value: {text:?}: should match '{pattern}'");
+            self.wrong(path, message);
+        }
+    }
+
+    fn number(&mut self, schema: &Value, number: Option<i64>, path: &str) {
+        let Some(number) = number else { return };
+        let is_low = bound(schema, "minimum").is_some_and(|least| number < least);
+        let is_high = bound(schema, "maximum").is_some_and(|most| number > most);
+        if is_low || is_high {
+            self.wrong(path, format!("Invalid value: {number}: out of bounds"));
+        }
+    }
+
+    fn list(&mut self, schema: &Value, items: &[Value], path: &str) {
+        if !is_within(schema, "minItems", "maxItems", items.len()) {
+            self.wrong(path, "Too many or too few items");
+        }
+        if let Some(known) = schema.get("items") {
+            for (index, item) in items.iter().enumerate() {
+                self.value(known, item, &format!("{path}[{index}]"));
+            }
+        }
+        let type_ = schema.get("x-kubernetes-list-type").and_then(Value::as_str);
+        let keys: Vec<&str> = schema
+            .get("x-kubernetes-list-map-keys")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
+        let is_same = |one: &Value, other: &Value| match type_ {
+            Some("map") => keys.iter().all(|key| one.get(*key) == other.get(*key)),
+            Some("set") => one == other,
+            Some(_) | None => false,
+        };
+        for (index, item) in items.iter().enumerate() {
+            if items.iter().take(index).any(|before| is_same(before, item)) {
+                let place = format!("{path}[{index}]");
+                self.wrong(&place, format!("Duplicate value: {item}"));
+            }
+        }
+    }
+
+    fn fields(&mut self, schema: &Value, fields: &Map<String, Value>, path: &str) {
+        if !is_within(schema, "minProperties", "maxProperties", fields.len()) {
+            self.wrong(path, "Too many or too few fields");
+        }
+        let required = schema.get("required").and_then(Value::as_array);
+        for key in required.into_iter().flatten().filter_map(Value::as_str) {
+            if !fields.contains_key(key) {
+                self.wrong(&below(path, key), "Required value");
+            }
+        }
+        for (key, value) in fields {
+            if let Some(known) = property(schema, key) {
+                self.value(known, value, &below(path, key));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn schema() -> Schema {
+        Schema::new(json!({
+            "type": "object", "required": ["spec"],
+            "properties": {"spec": {
+                "type": "object", "required": ["name"],
+                "properties": {
+                    "name": {"type": "string", "maxLength": 3, "pattern": "^[a-z]+$"},
+                    "tax": {"type": "object", "default": {}, "properties": {
+                        "percent": {"type": "integer", "default": 6, "maximum": 100.0},
+                    }},
+                    "shares": {"type": "object", "additionalProperties": {"type": "string"}},
+                    "items": {"type": "array", "x-kubernetes-list-type": "map",
+                        "x-kubernetes-list-map-keys": ["id"], "items": {"type": "object",
+                        "properties": {"id": {"type": "string"}}}},
+                },
+                "x-kubernetes-validations": [
+                    {"rule": "self.name == oldSelf.name", "message": "rule X01: it stays"},
+                ],
+            }},
+        }))
+    }
+
+    #[test]
+    fn unknown_fields_go_and_defaults_come_also_within_defaults() {
+        let given = json!({"apiVersion": "v1", "metadata": {"x": 1}, "more": 1,
+            "spec": {"name": "a", "colour": "red", "shares": {"any": "1"}}});
+        assert_eq!(
+            schema().normal(&given),
+            json!({"apiVersion": "v1", "metadata": {"x": 1},
+                "spec": {"name": "a", "shares": {"any": "1"}, "tax": {"percent": 6}}})
+        );
+        let nested = json!({"spec": {"name": "a", "tax": {"rate": 1}}});
+        assert_eq!(
+            schema().stranger(&nested).as_deref(),
+            Some(".spec.tax.rate")
+        );
+    }
+
+    #[test]
+    fn each_bound_is_kept() {
+        let fields = |object: Value| -> Vec<String> {
+            let found = schema().violations(&object, None);
+            found.into_iter().map(|(field, _)| field).collect()
+        };
+        assert_eq!(
+            fields(json!({"spec": {"name": "ab"}})),
+            Vec::<String>::new()
+        );
+        assert_eq!(fields(json!({})), ["spec"]);
+        assert_eq!(fields(json!({"spec": {"name": 1}})), ["spec.name"]);
+        assert_eq!(fields(json!({"spec": {"name": "abcd"}})), ["spec.name"]);
+        assert_eq!(fields(json!({"spec": {"name": "A"}})), ["spec.name"]);
+        let tax = json!({"spec": {"name": "a", "tax": {"percent": 101}}});
+        assert_eq!(fields(tax), ["spec.tax.percent"]);
+        let twice = json!({"spec": {"name": "a", "items": [{"id": "1"}, {"id": "1"}]}});
+        assert_eq!(fields(twice), ["spec.items[1]"]);
+    }
+
+    #[test]
+    fn a_rule_about_a_change_is_asked_of_changes_alone() {
+        let new = json!({"spec": {"name": "b"}});
+        assert!(schema().violations(&new, None).is_empty());
+        let found = schema().violations(&new, Some(&json!({"spec": {"name": "a"}})));
+        assert!(found[0].1.contains("rule X01: it stays"), "{found:?}");
+    }
+}

@@ -1,0 +1,306 @@
+//! What is stored, in which order it changed, and the calls that read it.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+use k8s_openapi::jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::{
+    call::{Call, Verb},
+    kinds::{Kind, Kinds},
+    object::{meta, set, text},
+    refusal::Refusal,
+    selector::Selector,
+};
+
+/// Which object.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    /// `plural.group` of its kind.
+    pub resource: String,
+    /// Its namespace; empty when its kind lives in none.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl Key {
+    /// The key of an object of a kind.
+    pub fn new(kind: &Kind, namespace: &str, name: &str) -> Self {
+        Self {
+            resource: kind.resource(),
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        }
+    }
+}
+
+/// What happened to an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    /// It appeared.
+    Added,
+    /// It changed.
+    Modified,
+    /// It went.
+    Deleted,
+}
+
+/// One change.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// The version at which it happened.
+    pub version: u64,
+    /// What happened.
+    pub kind: EventKind,
+    /// To which object.
+    pub key: Key,
+    /// The object as it was before; none when it appeared.
+    pub before: Option<Arc<Value>>,
+    /// The object as it is after, or was last, with the version of the event.
+    pub object: Arc<Value>,
+}
+
+/// What is stored.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pub(crate) kinds: Kinds,
+    pub(crate) objects: BTreeMap<Key, Arc<Value>>,
+    log: VecDeque<Event>,
+    version: u64,
+    /// Up to this version events were dropped.
+    compacted: u64,
+    births: u64,
+}
+
+/// What became of a call that the server carried out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// The code of HTTP.
+    pub code: u16,
+    /// The object, the list or the status.
+    pub body: Value,
+}
+
+impl Answer {
+    pub(crate) fn ok(body: Value) -> Self {
+        Self { code: 200, body }
+    }
+
+    pub(crate) fn created(body: Value) -> Self {
+        Self { code: 201, body }
+    }
+}
+
+impl Store {
+    /// A fresh cluster: the namespaces `default` and `kube-system`.
+    pub fn new(kinds: Kinds, now: Timestamp) -> Self {
+        let mut store = Self {
+            kinds,
+            objects: BTreeMap::new(),
+            log: VecDeque::new(),
+            version: 1,
+            compacted: 1,
+            births: 0,
+        };
+        if let Some(kind) = store.kinds.of("v1", "Namespace") {
+            for name in ["default", "kube-system"] {
+                let body =
+                    json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+                let call = Call::new(Verb::Create, &kind, "", "").with_body(body);
+                // nothing is there that could be in the way
+                drop(store.handle(&call, now));
+            }
+        }
+        store
+    }
+
+    /// The kinds that are served.
+    pub fn kinds(&self) -> &Kinds {
+        &self.kinds
+    }
+
+    /// The version of the last change.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Every object with its key, in the order of the keys.
+    pub fn objects(&self) -> impl Iterator<Item = (&Key, &Value)> {
+        self.objects.iter().map(|(key, object)| (key, &**object))
+    }
+
+    /// Changes after a version, the oldest first; a refusal if they are no longer kept.
+    pub fn events_after(&self, version: u64) -> Result<impl Iterator<Item = &Event>, Refusal> {
+        if version < self.compacted {
+            return Err(Refusal::gone(version, self.compacted));
+        }
+        let start = self.log.partition_point(|event| event.version <= version);
+        Ok(self.log.range(start..))
+    }
+
+    /// Forgets changes up to a version, as etcd does after five minutes.
+    pub fn compact(&mut self, version: u64) {
+        let version = version.min(self.version);
+        while self
+            .log
+            .front()
+            .is_some_and(|event| event.version <= version)
+        {
+            self.log.pop_front();
+        }
+        self.compacted = self.compacted.max(version);
+    }
+
+    /// Carries a call out. Watches are not answered here: see [`Self::events_after`].
+    ///
+    /// # Errors
+    ///
+    /// What the API server would answer instead.
+    pub fn handle(&mut self, call: &Call, now: Timestamp) -> Result<Answer, Refusal> {
+        match call.verb {
+            Verb::Get => {
+                let key = Key::new(&call.kind, &call.namespace, &call.name);
+                self.find(&key, &call.kind)
+                    .map(|object| Answer::ok(Value::clone(&object)))
+            }
+            Verb::List => self.list(call).map(Answer::ok),
+            Verb::Watch => Err(Refusal::method_not_allowed()),
+            Verb::Create | Verb::Update | Verb::Patch(_) | Verb::Delete => {
+                if call.is_trial() {
+                    // the cheapest way to change nothing is to change a copy
+                    let mut copy = self.clone();
+                    return copy.write(call, now);
+                }
+                self.write(call, now)
+            }
+        }
+    }
+
+    fn write(&mut self, call: &Call, now: Timestamp) -> Result<Answer, Refusal> {
+        match call.verb {
+            Verb::Create if call.subresource == "eviction" => self.evict(call, now),
+            Verb::Create if call.subresource.is_empty() => self.create(call, now),
+            Verb::Update => self.replace(call, now),
+            Verb::Patch(patch) => self.patch(call, patch, now),
+            Verb::Delete => self.delete(call, now),
+            Verb::Create | Verb::Get | Verb::List | Verb::Watch => {
+                Err(Refusal::method_not_allowed())
+            }
+        }
+    }
+
+    fn list(&self, call: &Call) -> Result<Value, Refusal> {
+        let selector = Selector::of(call)?;
+        let asked = call.parameter("resourceVersion").parse().unwrap_or(0);
+        if asked > self.version {
+            return Err(Refusal::ahead(asked, self.version));
+        }
+        let items: Vec<Value> = self
+            .of_kind(&call.kind, &call.namespace)
+            .filter(|(_, object)| selector.matches(object))
+            .map(|(_, object)| Value::clone(object))
+            .collect();
+        Ok(json!({
+            "apiVersion": call.kind.api_version(),
+            "kind": format!("{}List", call.kind.kind),
+            "metadata": {"resourceVersion": self.version.to_string()},
+            "items": items,
+        }))
+    }
+
+    pub(crate) fn find(&self, key: &Key, kind: &Kind) -> Result<Arc<Value>, Refusal> {
+        self.objects
+            .get(key)
+            .map(Arc::clone)
+            .ok_or_else(|| Refusal::not_found(kind, &key.name))
+    }
+
+    /// Objects of a kind in a namespace, or in all.
+    pub(crate) fn of_kind<'store>(
+        &'store self,
+        kind: &Kind,
+        namespace: &str,
+    ) -> impl Iterator<Item = (&'store Key, &'store Arc<Value>)> + use<'store> {
+        let start = Key::new(kind, namespace, "");
+        let namespace = namespace.to_owned();
+        let resource = start.resource.clone();
+        self.objects.range(start..).take_while(move |(key, _)| {
+            key.resource == resource && (namespace.is_empty() || key.namespace == namespace)
+        })
+    }
+
+    /// A number that no object has had: for uids and generated names.
+    pub(crate) fn birth(&mut self) -> u64 {
+        self.births = self.births.saturating_add(1);
+        self.births
+    }
+
+    /// Stores an object, new or changed, and gives it back with its version.
+    pub(crate) fn put(&mut self, key: Key, mut object: Value) -> Value {
+        let version = self.next();
+        let text = Value::String(version.to_string());
+        set(&mut object, &["metadata", "resourceVersion"], text);
+        let stored = Arc::new(object.clone());
+        let before = self.objects.insert(key.clone(), Arc::clone(&stored));
+        self.log.push_back(Event {
+            version,
+            kind: if before.is_some() {
+                EventKind::Modified
+            } else {
+                EventKind::Added
+            },
+            key,
+            before,
+            object: stored,
+        });
+        object
+    }
+
+    /// Takes an object out; it went as it is given here.
+    pub(crate) fn take(&mut self, key: Key, mut last: Value) -> Value {
+        let version = self.next();
+        let text = Value::String(version.to_string());
+        set(&mut last, &["metadata", "resourceVersion"], text);
+        let before = self.objects.remove(&key);
+        self.log.push_back(Event {
+            version,
+            kind: EventKind::Deleted,
+            key,
+            before,
+            object: Arc::new(last.clone()),
+        });
+        last
+    }
+
+    fn next(&mut self) -> u64 {
+        self.version = self.version.saturating_add(1);
+        self.version
+    }
+
+    /// The namespace of this name.
+    pub(crate) fn namespace(&self, name: &str) -> Option<&Value> {
+        let key = Key {
+            resource: "namespaces".to_owned(),
+            namespace: String::new(),
+            name: name.to_owned(),
+        };
+        self.objects.get(&key).map(|object| &**object)
+    }
+}
+
+/// Whether somebody has asked for the object's end.
+pub(crate) fn is_ending(object: &Value) -> bool {
+    !meta(object, "deletionTimestamp").is_empty()
+}
+
+/// Whether nothing runs in a pod any more.
+pub(crate) fn is_over(pod: &Value) -> bool {
+    matches!(text(pod, &["status", "phase"]), "Succeeded" | "Failed")
+}
+
+#[cfg(test)]
+mod tests;

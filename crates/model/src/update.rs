@@ -1,0 +1,238 @@
+//! How objects change.
+
+use k8s_openapi::jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::{
+    admission,
+    call::{Call, PatchKind},
+    create::{decoded, in_place, is_of_kind, keep_identity, valid},
+    kinds::Kind,
+    managed::{self, Writer},
+    object::{at, copy, meta, remove, set, texts, without_nulls},
+    patch, quota,
+    refusal::Refusal,
+    store::{Answer, Key, Store, is_ending},
+};
+
+impl Store {
+    /// Another object in the place of the old one.
+    pub(crate) fn replace(&mut self, call: &Call, now: Timestamp) -> Result<Answer, Refusal> {
+        let kind = &call.kind;
+        let live = self.find(&key(call), kind)?;
+        let mut object = call.body.clone();
+        is_of_kind(kind, &object)?;
+        in_place(call, &mut object)?;
+        let (given, uid) = (meta(&object, "uid"), meta(&live, "uid"));
+        if !given.is_empty() && given != uid {
+            let why = format!(
+                "Precondition failed: UID in precondition: {given}, UID in object meta: {uid}"
+            );
+            return Err(Refusal::conflict(kind, &call.name, &why));
+        }
+        let mut object = decoded(kind, &object);
+        managed::update(&live, &mut object, kind, writer(call, now));
+        self.change(call, &live, object)
+    }
+
+    /// A change of what is there; an apply also makes what is not.
+    pub(crate) fn patch(
+        &mut self,
+        call: &Call,
+        patch: PatchKind,
+        now: Timestamp,
+    ) -> Result<Answer, Refusal> {
+        let kind = &call.kind;
+        let found = self.find(&key(call), kind);
+        if patch == PatchKind::Apply {
+            return self.apply(call, found.ok().as_deref(), now);
+        }
+        let live = found?;
+        let mut object = Value::clone(&live);
+        if patch == PatchKind::Merge {
+            patch::merge(&mut object, &call.body);
+        } else {
+            patch::json(&mut object, &call.body)
+                .map_err(|message| invalid(kind, &call.name, "patch", &message))?;
+        }
+        in_place(call, &mut object)?;
+        let mut object = decoded(kind, &object);
+        managed::update(&live, &mut object, kind, writer(call, now));
+        self.change(call, &live, object)
+    }
+
+    fn apply(
+        &mut self,
+        call: &Call,
+        live: Option<&Value>,
+        now: Timestamp,
+    ) -> Result<Answer, Refusal> {
+        let kind = &call.kind;
+        if call.parameter("fieldManager").is_empty() {
+            let message = "Required value: is required for apply patch";
+            return Err(invalid(kind, &call.name, "fieldManager", message));
+        }
+        let mut config = without_nulls(&call.body);
+        is_of_kind(kind, &config)?;
+        if at(&config, &["metadata", "managedFields"]).is_some() {
+            return Err(Refusal::bad_request("metadata.managedFields must be nil"));
+        }
+        if let Some(field) = kind
+            .schema
+            .as_ref()
+            .and_then(|known| known.stranger(&config))
+        {
+            return Err(Refusal::internal(format!(
+                "failed to create typed patch object: {field}: field not declared in schema"
+            )));
+        }
+        let force = call.parameter("force") == "true";
+        let writer = writer(call, now);
+        in_place(call, &mut config)?;
+        let Some(live) = live else {
+            if !call.subresource.is_empty() {
+                return Err(Refusal::not_found(kind, &call.name));
+            }
+            let uid = meta(&config, "uid");
+            if !uid.is_empty() {
+                let why = format!(
+                    "uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+                );
+                return Err(Refusal::conflict(kind, &call.name, &why));
+            }
+            let object = managed::apply(&managed::unborn(kind), &config, kind, writer, force)?;
+            return self.bear(call, decoded(kind, &object), now);
+        };
+        let object = managed::apply(live, &config, kind, writer, force)?;
+        self.change(call, live, decoded(kind, &object))
+    }
+
+    /// Stores the changed object, if it is one and may be.
+    pub(crate) fn change(
+        &mut self,
+        call: &Call,
+        live: &Value,
+        object: Value,
+    ) -> Result<Answer, Refusal> {
+        let kind = &call.kind;
+        let version = meta(&object, "resourceVersion");
+        if version.is_empty() && !kind.unconditional {
+            let message = "Invalid value: 0: must be specified for an update";
+            return Err(invalid(
+                kind,
+                &call.name,
+                "metadata.resourceVersion",
+                message,
+            ));
+        }
+        if !version.is_empty() && version != meta(live, "resourceVersion") {
+            return Err(Refusal::modified(kind, &call.name));
+        }
+        let mut object = within_door(call, live, object);
+        admission::stamp(call, &mut object, Some(live));
+        let given = meta(&object, "uid");
+        if !given.is_empty() && given != meta(live, "uid") {
+            let message = format!("Invalid value: {given:?}: field is immutable");
+            return Err(invalid(kind, &call.name, "metadata.uid", &message));
+        }
+        copy(&mut object, live, &["metadata", "uid"]);
+        keep_identity(&mut object, live);
+        copy(&mut object, live, &["metadata", "resourceVersion"]);
+        if call.subresource.is_empty() && is_moved(kind, &object, live) {
+            let generation = at(live, &["metadata", "generation"]).and_then(Value::as_i64);
+            let generation = json!(generation.unwrap_or(0).saturating_add(1));
+            set(&mut object, &["metadata", "generation"], generation);
+        }
+        let finalizers = texts(&object, &["metadata", "finalizers"]);
+        let before = texts(live, &["metadata", "finalizers"]);
+        if is_ending(live)
+            && let Some(new) = finalizers.iter().find(|name| !before.contains(name))
+        {
+            let message = format!(
+                "Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers [{new:?}]"
+            );
+            return Err(invalid(kind, &call.name, "metadata.finalizers", &message));
+        }
+        valid(kind, &object, Some(live))?;
+        admission::review(call, &object, Some(live))?;
+        if managed::is_same(&object, live) {
+            return Ok(Answer::ok(live.clone()));
+        }
+        let charges = quota::admit(self, kind, &object, Some(live))?;
+        quota::charge(self, charges);
+        if is_released(kind, &object, live) {
+            return Ok(Answer::ok(self.take(key(call), object)));
+        }
+        Ok(Answer::ok(self.put(key(call), object)))
+    }
+}
+
+fn key(call: &Call) -> Key {
+    Key::new(&call.kind, &call.namespace, &call.name)
+}
+
+fn writer(call: &Call, now: Timestamp) -> Writer<'_> {
+    Writer {
+        manager: call.manager(),
+        subresource: &call.subresource,
+        now,
+    }
+}
+
+fn invalid(kind: &Kind, name: &str, field: &str, message: &str) -> Refusal {
+    Refusal::invalid(kind, name, &[(field.to_owned(), message.to_owned())])
+}
+
+/// The object with what cannot be changed through this door as it was.
+fn within_door(call: &Call, live: &Value, mut object: Value) -> Value {
+    let kind = &call.kind;
+    match call.subresource.as_str() {
+        // of a custom kind the status alone comes through, and not even a wrong uid is looked at
+        "status" if kind.is_custom() => {
+            let mut kept = live.clone();
+            copy(&mut kept, &object, &["status"]);
+            copy(&mut kept, &object, &["metadata", "managedFields"]);
+            kept
+        }
+        "status" => {
+            copy(&mut object, live, &["spec"]);
+            object
+        }
+        "finalize" => {
+            copy(&mut object, live, &["status"]);
+            object
+        }
+        _ => {
+            if kind.status {
+                copy(&mut object, live, &["status"]);
+            }
+            if kind.is_core("Namespace") {
+                copy(&mut object, live, &["spec"]);
+            }
+            object
+        }
+    }
+}
+
+/// Whether people changed what they want.
+fn is_moved(kind: &Kind, object: &Value, live: &Value) -> bool {
+    if !kind.is_custom() {
+        return kind.generation && object.get("spec") != live.get("spec");
+    }
+    let wanted = |object: &Value| {
+        let mut object = object.clone();
+        remove(&mut object, &["metadata"]);
+        object
+    };
+    wanted(object) != wanted(live)
+}
+
+/// Whether this change was the last that an ending object waited for.
+fn is_released(kind: &Kind, object: &Value, live: &Value) -> bool {
+    let grace = at(live, &["metadata", "deletionGracePeriodSeconds"]).and_then(Value::as_i64);
+    let is_kept = kind.is_core("Namespace") && !texts(object, &["spec", "finalizers"]).is_empty();
+    is_ending(live)
+        && texts(object, &["metadata", "finalizers"]).is_empty()
+        && grace.unwrap_or(0) == 0
+        && !is_kept
+}

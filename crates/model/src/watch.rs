@@ -1,0 +1,269 @@
+//! Watches: events in order from a version on, a bookmark before the end, and an error when the version is gone.
+
+use std::{collections::VecDeque, convert::Infallible, pin::Pin, sync::Arc, time::Duration};
+
+use futures::{Stream, stream};
+use serde_json::{Value, json};
+use tokio::{
+    sync::watch::Receiver,
+    time::{Sleep, sleep},
+};
+
+use crate::{
+    call::Call,
+    chance::Chance,
+    faults::Delivery,
+    kinds::Kind,
+    object::set,
+    refusal::Refusal,
+    selector::Selector,
+    server::{Caller, Server},
+    store::{Event, EventKind},
+};
+
+/// A watch that does not say how long it wants to last.
+const LONGEST: u64 = 1800;
+/// So long before its end a watch gets a bookmark.
+const BOOKMARK_BEFORE_END: u64 = 2;
+
+/// One open watch.
+pub(crate) struct Watching {
+    server: Server,
+    caller: Caller,
+    kind: Arc<Kind>,
+    namespace: String,
+    selector: Selector,
+    is_partial: bool,
+    /// Up to this version everything was looked at.
+    reached: u64,
+    ready: VecDeque<String>,
+    changes: Receiver<u64>,
+    end: Pin<Box<Sleep>>,
+    mark: Pin<Box<Sleep>>,
+    wants_mark: bool,
+    is_over: bool,
+    chance: Chance,
+}
+
+impl Watching {
+    /// Opens a watch; of metadata alone, if `is_partial`.
+    pub(crate) fn open(
+        server: &Server,
+        call: &Call,
+        caller: &Caller,
+        is_partial: bool,
+    ) -> Result<Self, Refusal> {
+        let selector = Selector::of(call)?;
+        let seconds = call.parameter("timeoutSeconds").parse().unwrap_or(LONGEST);
+        let asked = call.parameter("resourceVersion");
+        let wants_all = call.parameter("sendInitialEvents") == "true";
+        // whoever names no version gets everything that is there first
+        let from_scratch = wants_all || matches!(asked, "" | "0");
+        // listens before it looks, so that nothing falls in between
+        let changes = server.changes();
+        let mut watching = Self {
+            changes,
+            caller: caller.clone(),
+            kind: Arc::clone(&call.kind),
+            namespace: call.namespace.clone(),
+            selector,
+            is_partial,
+            reached: 0,
+            ready: VecDeque::new(),
+            end: Box::pin(sleep(Duration::from_secs(seconds))),
+            mark: Box::pin(sleep(Duration::from_secs(
+                seconds.saturating_sub(BOOKMARK_BEFORE_END),
+            ))),
+            wants_mark: call.parameter("allowWatchBookmarks") == "true"
+                && seconds > BOOKMARK_BEFORE_END,
+            is_over: false,
+            chance: if caller.life.is_some() {
+                server.branch()
+            } else {
+                Chance::new(0)
+            },
+            server: server.clone(),
+        };
+        if from_scratch {
+            watching.look_around(wants_all);
+            return Ok(watching);
+        }
+        let asked = asked
+            .parse()
+            .map_err(|_| Refusal::bad_request(format!("invalid resource version {asked:?}")))?;
+        let current = server.with_store(|store, _| store.version());
+        if asked > current {
+            return Err(Refusal::ahead(asked, current));
+        }
+        watching.reached = asked;
+        Ok(watching)
+    }
+
+    /// Tells everything that is there.
+    fn look_around(&mut self, with_end: bool) {
+        let (objects, version) = self.server.with_store(|store, _| {
+            let objects: Vec<Arc<Value>> = store
+                .of_kind(&self.kind, &self.namespace)
+                .filter(|(_, object)| self.selector.matches(object))
+                .map(|(_, object)| Arc::clone(object))
+                .collect();
+            (objects, store.version())
+        });
+        self.reached = version;
+        for object in objects {
+            let line = self.line("ADDED", &object);
+            self.ready.push_back(line);
+        }
+        if with_end {
+            let line = self.bookmark(true);
+            self.ready.push_back(line);
+        }
+    }
+
+    /// What comes, line by line, until the end.
+    pub(crate) fn stream(self) -> impl Stream<Item = Result<String, Infallible>> + Send + 'static {
+        stream::unfold(self, |mut watching| async move {
+            let line = watching.next().await?;
+            Some((Ok(line), watching))
+        })
+    }
+
+    async fn next(&mut self) -> Option<String> {
+        loop {
+            if self.server.is_dead(&self.caller) {
+                // a dead process hears nothing, not even that the connection broke
+                std::future::pending::<()>().await;
+            }
+            if let Some(line) = self.ready.pop_front() {
+                return Some(line);
+            }
+            if self.is_over {
+                return None;
+            }
+            match self.next_event() {
+                Err(refusal) => {
+                    self.is_over = true;
+                    return Some(error(&refusal));
+                }
+                Ok(Some(line)) => {
+                    if let Some(line) = self.deliver(line).await {
+                        return Some(line);
+                    }
+                }
+                Ok(None) => {
+                    tokio::select! {
+                        biased;
+                        () = self.end.as_mut() => return None,
+                        () = self.mark.as_mut(), if self.wants_mark => {
+                            self.wants_mark = false;
+                            return Some(self.bookmark(false));
+                        }
+                        // the server lives as long as this watch
+                        _ = self.changes.changed() => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// The next event that is asked for, if there is one already.
+    fn next_event(&mut self) -> Result<Option<String>, Refusal> {
+        let reached = self.reached;
+        let (found, reached) = self.server.with_store(|store, _| -> Result<_, Refusal> {
+            let mut last = reached;
+            for event in store.events_after(reached)? {
+                last = event.version;
+                if let Some(told) = self.told(event) {
+                    return Ok((Some(told), last));
+                }
+            }
+            Ok((None, last))
+        })?;
+        self.reached = reached;
+        Ok(found.map(|(type_, object)| self.line(type_, &object)))
+    }
+
+    /// What an event is to this watch: objects come and go by its selector, too.
+    fn told(&self, event: &Event) -> Option<(&'static str, Value)> {
+        let is_meant = event.key.resource == self.kind.resource()
+            && (self.namespace.is_empty() || event.key.namespace == self.namespace);
+        if !is_meant {
+            return None;
+        }
+        let before = event
+            .before
+            .as_ref()
+            .filter(|before| self.selector.matches(before));
+        let is_there = event.kind != EventKind::Deleted && self.selector.matches(&event.object);
+        match (before, is_there) {
+            (None, false) => None,
+            (None, true) => Some(("ADDED", Value::clone(&event.object))),
+            (Some(_), true) => Some(("MODIFIED", Value::clone(&event.object))),
+            (Some(_), false) if event.kind == EventKind::Deleted => {
+                Some(("DELETED", Value::clone(&event.object)))
+            }
+            (Some(before), false) => {
+                let mut last = Value::clone(before);
+                let version = Value::String(event.version.to_string());
+                set(&mut last, &["metadata", "resourceVersion"], version);
+                Some(("DELETED", last))
+            }
+        }
+    }
+
+    /// Lets an event arrive, late or not at all.
+    async fn deliver(&mut self, line: String) -> Option<String> {
+        if self.caller.life.is_none() {
+            return Some(line);
+        }
+        let lateness = self.server.lateness(&mut self.chance);
+        if !lateness.is_zero() {
+            sleep(lateness).await;
+        }
+        match self.server.delivery(&mut self.chance) {
+            Delivery::Arrives => Some(line),
+            Delivery::Lost => None,
+            Delivery::Cut => {
+                self.is_over = true;
+                Some(line)
+            }
+            Delivery::Expired => {
+                self.is_over = true;
+                Some(error(&Refusal::gone(self.reached, self.reached)))
+            }
+        }
+    }
+
+    fn line(&self, type_: &str, object: &Value) -> String {
+        let object = if self.is_partial {
+            partial(object)
+        } else {
+            object.clone()
+        };
+        format!("{}\n", json!({"type": type_, "object": object}))
+    }
+
+    fn bookmark(&self, ends_first_list: bool) -> String {
+        let mut metadata = json!({"resourceVersion": self.reached.to_string()});
+        if ends_first_list {
+            let annotations = json!({"k8s.io/initial-events-end": "true"});
+            set(&mut metadata, &["annotations"], annotations);
+        }
+        let (api_version, kind) = (self.kind.api_version(), &self.kind.kind);
+        let object = json!({"apiVersion": api_version, "kind": kind, "metadata": metadata});
+        format!("{}\n", json!({"type": "BOOKMARK", "object": object}))
+    }
+}
+
+fn error(refusal: &Refusal) -> String {
+    let object = refusal.to_status();
+    format!("{}\n", json!({"type": "ERROR", "object": object}))
+}
+
+/// An object's metadata alone.
+pub(crate) fn partial(object: &Value) -> Value {
+    json!({
+        "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata",
+        "metadata": object.get("metadata"),
+    })
+}
