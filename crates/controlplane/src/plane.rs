@@ -324,6 +324,12 @@ impl ControlPlane {
         format!("https://127.0.0.1:{}", self.setting.port)
     }
 
+    /// The address of etcd, which speaks plain HTTP and asks for no password: for tests of objects
+    /// that no client could make, as one that is older than the control plane.
+    pub fn etcd_address(&self) -> String {
+        format!("127.0.0.1:{}", self.setting.etcd_port)
+    }
+
     /// The programs that it runs.
     pub fn binaries(&self) -> &Binaries {
         &self.binaries

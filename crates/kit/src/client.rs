@@ -15,6 +15,7 @@ use crate::{
     clock::{Clock, SystemClock},
     metrics::Metrics,
     server_time::ServerTime,
+    tally::TallyLayer,
 };
 
 /// The name under which our writes are recorded in `managedFields`.
@@ -127,15 +128,18 @@ pub async fn connect(options: ConnectOptions) -> Result<Kit, ConnectError> {
 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let server_time = ServerTime::new(Arc::clone(&clock));
+    let metrics = Metrics::new();
     let client = ClientBuilder::try_from(config)
         .map_err(|error| ConnectError::Setup(Box::new(error)))?
         .with_layer(&server_time.layer())
+        .with_layer(&TallyLayer::new(metrics.clone()))
         .build();
     // replicas that start together must not pause in step
     let seed =
         u64::from(std::process::id()) ^ u64::try_from(clock.now().as_nanosecond()).unwrap_or(0);
     let kit = Kit::from_parts(client, clock, server_time);
     Ok(kit.with(|inner| {
+        inner.metrics = metrics;
         inner.deadline = options.deadline;
         inner.jitter = Jitter::seeded(seed);
     }))

@@ -27,6 +27,7 @@ pub mod read;
 pub mod run;
 pub mod server_time;
 pub mod shutdown;
+mod tally;
 pub mod watch;
 pub mod write;
 

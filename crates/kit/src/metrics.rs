@@ -19,6 +19,7 @@ pub struct Metrics {
 struct Meters {
     reconciles: IntCounterVec,
     reconcile_seconds: HistogramVec,
+    api_requests: IntCounterVec,
     call_failures: IntCounterVec,
     watch_restarts: IntCounterVec,
     watch_last_event: IntGaugeVec,
@@ -59,6 +60,16 @@ impl Metrics {
                 .reconcile_seconds
                 .with_label_values(&[controller])
                 .observe(took.as_secs_f64());
+        }
+    }
+
+    /// Counts one request to the API server; `outcome` is `ok`, `refused`, `failed` or `unanswered`.
+    pub(crate) fn requested(&self, verb: &str, outcome: &str) {
+        if let Some(meters) = &self.meters {
+            meters
+                .api_requests
+                .with_label_values(&[verb, outcome])
+                .inc();
         }
     }
 
@@ -108,6 +119,13 @@ impl Meters {
                     .buckets(vec![0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0]),
                 &["controller"],
             )?,
+            api_requests: IntCounterVec::new(
+                Opts::new(
+                    "leasehold_api_requests_total",
+                    "Requests to the API server; a watch counts when it is opened.",
+                ),
+                &["verb", "outcome"],
+            )?,
             call_failures: IntCounterVec::new(
                 Opts::new(
                     "leasehold_call_failures_total",
@@ -130,9 +148,10 @@ impl Meters {
                 &["kind"],
             )?,
         };
-        let collectors: [Box<dyn Collector>; 5] = [
+        let collectors: [Box<dyn Collector>; 6] = [
             Box::new(meters.reconciles.clone()),
             Box::new(meters.reconcile_seconds.clone()),
+            Box::new(meters.api_requests.clone()),
             Box::new(meters.call_failures.clone()),
             Box::new(meters.watch_restarts.clone()),
             Box::new(meters.watch_last_event.clone()),
@@ -152,6 +171,7 @@ mod tests {
     fn every_metric_is_registered_and_encoded() {
         let metrics = Metrics::new();
         metrics.reconciled("tenancy", "error", "Conflict", Duration::from_millis(20));
+        metrics.requested("list", "ok");
         metrics.call_failed("apply", "Timeout");
         metrics.watch_restarted("Pod", "Silent");
         metrics.watch_heard("Pod", 1_788_192_000);
@@ -161,6 +181,7 @@ mod tests {
             r#"leasehold_reconcile_seconds_count{controller="tenancy"} 1"#,
             r#"leasehold_reconcile_seconds_bucket{controller="tenancy",le="0.01"} 0"#,
             r#"leasehold_reconcile_seconds_bucket{controller="tenancy",le="0.05"} 1"#,
+            r#"leasehold_api_requests_total{outcome="ok",verb="list"} 1"#,
             r#"leasehold_call_failures_total{operation="apply",reason="Timeout"} 1"#,
             r#"leasehold_watch_restarts_total{kind="Pod",reason="Silent"} 1"#,
             r#"leasehold_watch_last_event_timestamp_seconds{kind="Pod"} 1788192000"#,

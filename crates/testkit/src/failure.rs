@@ -29,6 +29,9 @@ pub enum Failure {
     /// The operator ended by itself.
     #[error("failed to keep the operator running; the last lines of its log:\n{0}")]
     OperatorEnded(String),
+    /// The operator's own port does not show a page; the text names it and says why.
+    #[error("failed to ask the operator for a page: {0}; is it running?")]
+    Page(String),
     /// A file could not be read or written.
     #[error("failed to use {}", .path.display())]
     File {

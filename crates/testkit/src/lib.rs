@@ -1,10 +1,10 @@
 //! What tests stand on: a real control plane, the chart, people, and the operator.
 //!
 //! [`Rig::shared`] gives the one control plane of a test binary, with the chart installed by Helm and
-//! its policies in force. [`Rig::user`] gives people of their own: each has a client certificate and
-//! the rights that the chart gives to its role, no more. [`OperatorProcess`] is the program as it is
-//! built, run with a token of the chart's `ServiceAccount`. [`eventually`] is how a test waits: for a
-//! condition, never for a time.
+//! its policies in force; [`Rig::empty`] gives one without. [`Rig::user`] gives people of their own: each
+//! has a client certificate and the rights that the chart gives to its role, no more. [`OperatorProcess`]
+//! is the program as it is built, run with a token of the chart's `ServiceAccount`. [`eventually`] is how a
+//! test waits: for a condition, never for a time.
 //!
 //! Invariants:
 //! - Nothing is skipped: what cannot start is a [`Failure`] that says why and what to do.

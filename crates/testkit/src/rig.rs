@@ -26,13 +26,14 @@ const TOKEN: &str = "--duration=2h";
 static TOKENS: AtomicU32 = AtomicU32::new(0);
 static SHARED: OnceCell<Result<Rig, String>> = OnceCell::const_new();
 
-/// A control plane with the chart installed and its policies in force.
+/// A control plane; all but an empty one have the chart installed and its policies in force.
 pub struct Rig {
     plane: Mutex<ControlPlane>,
     binaries: Binaries,
     dir: PathBuf,
     admin: PathBuf,
     audit: PathBuf,
+    etcd: String,
     users: Mutex<BTreeMap<String, PathBuf>>,
 }
 
@@ -52,21 +53,28 @@ impl Rig {
     }
 
     async fn start() -> Result<Self, Failure> {
+        let rig = Self::empty().await?;
+        rig.install().await?;
+        Ok(rig)
+    }
+
+    /// A control plane with nothing of ours on it, for tests of the installation itself. Every call starts
+    /// one (about 5 seconds); it ends when it is dropped.
+    pub async fn empty() -> Result<Self, Failure> {
         let starting = tokio::task::spawn_blocking(|| ControlPlane::start(Options::for_tests()));
         let plane = starting
             .await
             .map_err(|error| Failure::Shared(error.to_string()))??;
         let dir = plane.dir().to_owned();
-        let rig = Self {
+        Ok(Self {
             binaries: plane.binaries().clone(),
             admin: plane.admin_kubeconfig(),
             audit: plane.audit_log().unwrap_or_else(|| dir.join("audit.log")),
+            etcd: plane.etcd_address(),
             dir,
             plane: Mutex::new(plane),
             users: Mutex::new(BTreeMap::new()),
-        };
-        rig.install().await?;
-        Ok(rig)
+        })
     }
 
     /// Installs the chart as a user would, without the operator's pod: the tests run its process.
@@ -93,6 +101,11 @@ impl Rig {
         ])
         .await?
         .ok()?;
+        self.in_force().await
+    }
+
+    /// Waits until what Helm has just installed is in force: the kinds are served and the policies deny.
+    pub async fn in_force(&self) -> Result<(), Failure> {
         let admin = self.user(User::Admin).await?;
         let kinds: Vec<String> = leasehold_api::definitions()
             .iter()
@@ -214,6 +227,11 @@ impl Rig {
         let path = self.dir.join("scratch").join(name);
         fs::create_dir_all(&path).map_err(Failure::file(&path))?;
         Ok(path)
+    }
+
+    /// The address of etcd, in plain HTTP: behind the API server, for what it would date itself.
+    pub fn etcd(&self) -> &str {
+        &self.etcd
     }
 
     /// Every write that the API server has carried out so far, in order.

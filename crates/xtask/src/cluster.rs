@@ -229,7 +229,11 @@ fn explain(cluster: &Cluster, binaries: &Binaries, out: &mut Out) -> Result<()> 
     ))?;
     out.line("")?;
     out.line("try:  kubectl get namespaces")?;
-    out.line("      helm install leasehold charts/leasehold")?;
+    // without the operator's pod, in which nothing would run here
+    out.line(
+        "      helm install leasehold charts/leasehold -n leasehold-system --create-namespace \\",
+    )?;
+    out.line("        --set operator.enabled=false")?;
     out.line(format_args!(
         "then: cargo xtask cluster down --name {}",
         cluster.name()

@@ -9,7 +9,7 @@ mod provision;
 use leasehold_testkit::Failure;
 use tokio::task::JoinSet;
 
-pub use figures::{Floor, Memory, Report, Work};
+pub use figures::{Calls, Floor, Memory, Report, Work};
 pub use provision::provision;
 
 /// How many tenancies are being applied at a time.

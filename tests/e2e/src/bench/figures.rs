@@ -7,8 +7,10 @@ use serde_json::{Value, json};
 
 use super::Load;
 
-/// What the figure of writes does not tell.
-const UNREAD: &str = "writes are from the audit log, which holds no reads: those are not counted";
+/// Where the figures of calls and writes come from.
+const SOURCES: &str = "\
+calls: what the operator sent, by its own metric, with events and with what was refused or repeated
+writes: what the API server carried out of that, by its audit log, without events";
 
 /// Memory of a process, in KiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +39,36 @@ impl Memory {
     }
 }
 
+/// Requests that the operator sent to the API server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Calls {
+    /// One object or a page of a list each.
+    pub reads: u64,
+    /// Writes, also those that were refused, repeated or for trial, and events.
+    pub writes: u64,
+    /// Watches that were opened; the server ends each after 10 or 20 seconds.
+    pub watches: u64,
+}
+
+impl Calls {
+    /// Those that came after `before`.
+    #[must_use]
+    pub fn since(self, before: Self) -> Self {
+        Self {
+            reads: self.reads.saturating_sub(before.reads),
+            writes: self.writes.saturating_sub(before.writes),
+            watches: self.watches.saturating_sub(before.watches),
+        }
+    }
+
+    /// All of them.
+    pub fn all(self) -> u64 {
+        self.reads
+            .saturating_add(self.writes)
+            .saturating_add(self.watches)
+    }
+}
+
 /// What the bare objects took when so many namespaces were created at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Floor {
@@ -53,8 +85,10 @@ pub struct Work {
     pub elapsed: Duration,
     /// From each tenancy's own apply until it is active.
     pub latencies: Vec<Duration>,
-    /// Writes of the operator that the API server carried out meanwhile; its reads are not known.
-    pub writes: usize,
+    /// Writes of the operator that the API server carried out meanwhile, without events.
+    pub writes: u64,
+    /// What the operator sent meanwhile.
+    pub calls: Calls,
     /// Of the operator when the last tenancy is active.
     pub memory: Option<Memory>,
 }
@@ -74,7 +108,7 @@ impl Report {
         Self { load, work, floors }
     }
 
-    /// One object for programs. Memory is null where it is not known, and so are reads.
+    /// One object for programs. Memory is null where it is not known.
     pub fn json(&self) -> Value {
         let floors: Vec<Value> = self
             .floors
@@ -93,8 +127,15 @@ impl Report {
             "p99Milliseconds": self.percentile(99),
             "maxMilliseconds": self.percentile(100),
             "operatorWrites": self.work.writes,
-            "operatorWritesPerTenancy": self.writes(),
-            "operatorReads": null,
+            "operatorWritesPerTenancy": self.each(self.work.writes),
+            "operatorCalls": self.work.calls.all(),
+            "operatorCallsPerTenancy": self.each(self.work.calls.all()),
+            "operatorReadCalls": self.work.calls.reads,
+            "operatorReadCallsPerTenancy": self.each(self.work.calls.reads),
+            "operatorWriteCalls": self.work.calls.writes,
+            "operatorWriteCallsPerTenancy": self.each(self.work.calls.writes),
+            "operatorWatchCalls": self.work.calls.watches,
+            "operatorWatchCallsPerTenancy": self.each(self.work.calls.watches),
             "floorSeconds": self.floor().elapsed.as_secs_f64(),
             "floorConcurrency": self.floor().workers,
             "floors": floors,
@@ -109,6 +150,8 @@ impl Report {
         let mib = |kib: Option<u64>| {
             kib.map_or_else(|| "unknown".to_owned(), |kib| format!("{} MiB", kib / 1024))
         };
+        let each = |count: u64| format!("{:.1}", self.each(count));
+        let calls = self.work.calls;
         let lines = [
             ("tenancies", self.load.tenancies.to_string()),
             ("namespaces", self.load.places().to_string()),
@@ -117,7 +160,11 @@ impl Report {
             ("p50", format!("{} ms", self.percentile(50))),
             ("p99", format!("{} ms", self.percentile(99))),
             ("max", format!("{} ms", self.percentile(100))),
-            ("writes/tenancy", format!("{:.1}", self.writes())),
+            ("calls/tenancy", each(calls.all())),
+            ("  reads", each(calls.reads)),
+            ("  writes", each(calls.writes)),
+            ("  watches", each(calls.watches)),
+            ("writes/tenancy", each(self.work.writes)),
             (
                 "floor seconds",
                 format!("{:.2}", self.floor().elapsed.as_secs_f64()),
@@ -140,18 +187,16 @@ impl Report {
             let name = format!("floor at {workers}");
             writeln!(out, "{name:<18}{:>10.2} s", elapsed.as_secs_f64())?;
         }
-        writeln!(out, "{UNREAD}")
+        writeln!(out, "{SOURCES}")
     }
 
     fn rate(&self) -> f64 {
         Duration::from_secs(self.load.tenancies.into()).div_duration_f64(self.work.elapsed)
     }
 
-    /// The operator's writes for each tenancy.
-    fn writes(&self) -> f64 {
-        let writes = u64::try_from(self.work.writes).unwrap_or(u64::MAX);
-        Duration::from_secs(writes)
-            .div_duration_f64(Duration::from_secs(self.load.tenancies.into()))
+    /// So many, divided among the tenancies.
+    fn each(&self, count: u64) -> f64 {
+        Duration::from_secs(count).div_duration_f64(Duration::from_secs(self.load.tenancies.into()))
     }
 
     /// The fastest floor; none takes no time.
@@ -198,6 +243,11 @@ mod tests {
             elapsed: Duration::from_secs(20),
             latencies,
             writes: 625,
+            calls: Calls {
+                reads: 300,
+                writes: 700,
+                watches: 50,
+            },
             memory,
         };
         let floors = [(4, 10), (8, 8), (16, 9)].map(|(workers, seconds)| Floor {
@@ -228,7 +278,10 @@ mod tests {
             json!({"concurrency": 4, "seconds": 10.0})
         );
         assert_eq!(shown["operatorWritesPerTenancy"], 12.5);
-        assert_eq!(shown["operatorReads"], Value::Null);
+        assert_eq!(shown["operatorCallsPerTenancy"], 21.0);
+        assert_eq!(shown["operatorReadCallsPerTenancy"], 6.0);
+        assert_eq!(shown["operatorWriteCallsPerTenancy"], 14.0);
+        assert_eq!(shown["operatorWatchCallsPerTenancy"], 1.0);
         assert_eq!(shown["operatorPeakKiB"], 40_960);
         let mut table = Vec::new();
         report(1..=200).table(&mut table).unwrap();
@@ -241,6 +294,22 @@ mod tests {
             table.contains("ratio                     2.50\n"),
             "{table}"
         );
+        assert!(
+            table.contains("calls/tenancy             21.0\n  reads                    6.0\n"),
+            "{table}"
+        );
+    }
+
+    #[test]
+    fn what_was_sent_before_does_not_count() {
+        let so_far = |reads, writes, watches| Calls {
+            reads,
+            writes,
+            watches,
+        };
+        let meanwhile = so_far(7, 9, 30).since(so_far(2, 5, 10));
+        assert_eq!(meanwhile, so_far(5, 4, 20));
+        assert_eq!(meanwhile.all(), 29);
     }
 
     #[test]

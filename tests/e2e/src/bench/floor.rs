@@ -18,19 +18,32 @@ const POLICIES: u32 = 4;
 const PREFIX: &str = "floor-";
 /// How many namespaces are created at a time, in turn: nobody knows beforehand what a machine does best.
 const SWEEP: [usize; 4] = [4, 8, 16, 32];
+/// More at a time are not tried.
+const MOST: usize = 128;
 
-/// The floor at every concurrency of the sweep, each with namespaces of its own. `bound` is for one.
+/// The floor at every concurrency of the sweep and beyond, as long as more at a time are faster, each with
+/// namespaces of its own. `bound` is for one.
 pub(super) async fn floors(
     admin: &Session,
     load: Load,
     bound: Duration,
 ) -> Result<Vec<Floor>, Failure> {
     let mut floors = Vec::new();
-    for workers in SWEEP {
+    while let Some(workers) = next(&floors) {
         let elapsed = floor(admin, load, bound, workers).await?;
         floors.push(Floor { workers, elapsed });
     }
     Ok(floors)
+}
+
+/// How many at a time come next; none once the sweep is done and its last step was not the fastest.
+fn next(floors: &[Floor]) -> Option<usize> {
+    if let Some(workers) = SWEEP.get(floors.len()) {
+        return Some(*workers);
+    }
+    let last = floors.last()?;
+    let is_fastest = floors.iter().all(|floor| floor.elapsed >= last.elapsed);
+    (is_fastest && last.workers < MOST).then(|| last.workers.saturating_mul(2))
 }
 
 /// How long the API server and the built-in controllers take for as many namespaces, each with a quota,
@@ -149,6 +162,27 @@ mod tests {
         let mut quota = quota(place);
         quota["status"] = status.clone();
         place_of(&serde_json::from_value(quota).unwrap(), &prefix(4))
+    }
+
+    fn took(seconds: &[u64]) -> Vec<Floor> {
+        let workers = [4, 8, 16, 32, 64, 128].into_iter();
+        let floor = |(workers, seconds): (usize, &u64)| Floor {
+            workers,
+            elapsed: Duration::from_secs(*seconds),
+        };
+        workers.zip(seconds).map(floor).collect()
+    }
+
+    #[test]
+    fn more_at_a_time_are_tried_as_long_as_that_is_faster() {
+        assert_eq!(next(&[]), Some(4));
+        // a slow step of the sweep ends nothing
+        assert_eq!(next(&took(&[5, 9])), Some(16));
+        assert_eq!(next(&took(&[9, 8, 7, 8])), None);
+        assert_eq!(next(&took(&[9, 8, 7, 6])), Some(64));
+        assert_eq!(next(&took(&[9, 8, 7, 6, 7])), None);
+        assert_eq!(next(&took(&[9, 8, 7, 6, 5])), Some(128));
+        assert_eq!(next(&took(&[9, 8, 7, 6, 5, 4])), None);
     }
 
     #[test]

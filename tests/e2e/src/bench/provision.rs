@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use leasehold_api::tenancy::{Department, InformationSystem, Phase, Tenancy};
 use leasehold_testkit::manifests::{self, Share};
-use leasehold_testkit::{Failure, LONG, Rig, SERVICE_ACCOUNT, Session, User};
+use leasehold_testkit::{Failure, LONG, OperatorProcess, SERVICE_ACCOUNT, Session, User};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::floor::floors;
-use super::{Load, Memory, Report, WORKERS, Work, spread};
+use super::{Calls, Load, Memory, Report, WORKERS, Work, spread};
 use crate::Stage;
 
 /// Name of every tenancy; departments tell them apart.
@@ -20,6 +20,9 @@ const TENANCY: &str = "oa";
 const CEILING: &str = "999999999.00";
 /// Time that each namespace may take, beside what anything may take.
 const EACH: Duration = Duration::from_secs(2);
+
+/// Counts the operator's requests, by verb.
+const REQUESTS: &str = "leasehold_api_requests_total";
 
 /// A department that is about to lease.
 struct Applicant {
@@ -47,9 +50,9 @@ pub async fn provision(load: Load, progress: &mut impl Write) -> Result<Report, 
         ),
     )?;
     let bound = LONG.saturating_add(EACH.saturating_mul(load.places()));
-    let before = writes(stage.rig)?;
+    let (written, sent) = so_far(stage).await?;
     let (applied, active) = lease(stage, applicants, bound).await?;
-    let writes = writes(stage.rig)?.saturating_sub(before);
+    let (writes, calls) = so_far(stage).await?;
     let memory = {
         let mut operator = stage.operator.lock().await;
         let memory = Memory::of(operator.id());
@@ -70,20 +73,41 @@ pub async fn provision(load: Load, progress: &mut impl Write) -> Result<Report, 
     let work = Work {
         elapsed,
         latencies,
-        writes,
+        writes: writes.saturating_sub(written),
+        calls: calls.since(sent),
         memory,
     };
     Ok(Report::new(load, work, floors))
 }
 
-/// How many writes of the operator the API server has carried out so far. Its audit log holds writes
-/// alone, so that nothing can be said of what the operator reads.
-fn writes(rig: &Rig) -> Result<usize, Failure> {
-    let all = rig.writes()?;
-    Ok(all
-        .iter()
-        .filter(|write| write.user == SERVICE_ACCOUNT)
-        .count())
+/// Writes of the operator that the API server has carried out so far, by its audit log, and what the
+/// operator has sent, by its own metric.
+async fn so_far(stage: &Stage) -> Result<(u64, Calls), Failure> {
+    let operator = stage.operator.lock().await;
+    // asked first: reading the log takes a while, in which more is sent
+    let calls = Calls {
+        reads: sent(&operator, &["get", "list"]).await?,
+        writes: sent(&operator, &["create", "update", "patch", "delete"]).await?,
+        watches: sent(&operator, &["watch"]).await?,
+    };
+    if calls.all() == 0 {
+        // one that is ready has read the cluster
+        return Err(Failure::Page(format!("/metrics shows no {REQUESTS}")));
+    }
+    let all = stage.rig.writes()?;
+    let own = all.iter().filter(|write| write.user == SERVICE_ACCOUNT);
+    Ok((u64::try_from(own.count()).unwrap_or(u64::MAX), calls))
+}
+
+/// Requests of the operator so far with one of these verbs, however they ended.
+async fn sent(operator: &OperatorProcess, verbs: &[&str]) -> Result<u64, Failure> {
+    let mut sum = 0_u64;
+    for verb in verbs {
+        let labels = format!("verb=\"{verb}\"");
+        let counted = operator.counted(REQUESTS, &labels).await;
+        sum = sum.saturating_add(counted.map_err(Failure::Page)?);
+    }
+    Ok(sum)
 }
 
 fn say(progress: &mut impl Write, what: &str) -> Result<(), Failure> {
