@@ -15,6 +15,8 @@ pub mod types {
     pub const REFUSED: &str = "Refused";
     /// Something that the ledger knows is missing in the cluster.
     pub const DETACHED: &str = "Detached";
+    /// The term is over; what is leased goes on at the same price until it is extended or released.
+    pub const EXPIRED: &str = "Expired";
     /// Metering is complete up to the time in the message.
     pub const COMPLETE: &str = "Complete";
 }

@@ -8,6 +8,7 @@
 
 pub mod charging;
 pub mod conditions;
+mod messages;
 pub mod names;
 pub mod platform;
 pub mod tenancy;
@@ -21,7 +22,8 @@ use kube::CustomResourceExt;
 /// Version of all three API groups.
 pub const VERSION: &str = "v1alpha1";
 
-/// Every custom resource definition, in the order of the groups and kinds of the reference manual.
+/// Every custom resource definition, in the order of the groups and kinds of the reference manual. Their rules say what
+/// was asked and what is allowed.
 pub fn definitions() -> Vec<CustomResourceDefinition> {
     let mut definitions = vec![
         platform::CloudPolicy::crd(),
@@ -48,6 +50,7 @@ pub fn definitions() -> Vec<CustomResourceDefinition> {
             .and_then(|s| s.open_api_v3_schema.as_mut())
         {
             without_unsigned_formats(schema);
+            messages::compute(schema);
         }
     }
     definitions

@@ -101,12 +101,14 @@ bounded_text! {
     DigestText, max = 71, pattern = "^sha256:[0-9a-f]{64}$"
 }
 bounded_text! {
-    /// A line of text for people, at most 256 characters of any script.
-    Line, max = 256, pattern = ""
+    /// A line of text for people, at most 256 characters of any script. Not blank, and nothing that nobody sees: it stands
+    /// on bills and decisions.
+    Line, max = 256, pattern = "^[^\\x00-\\x1f\\x7f]*[^\\s\\x00-\\x1f\\x7f][^\\x00-\\x1f\\x7f]*$"
 }
 bounded_text! {
-    /// A paragraph for people, at most 2,048 characters of any script.
-    Paragraph, max = 2048, pattern = ""
+    /// A paragraph for people, at most 2,048 characters of any script, without control characters but tabs and ends of
+    /// lines.
+    Paragraph, max = 2048, pattern = "^[^\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\x7f]*$"
 }
 bounded_text! {
     /// The readable snapshot of what is decided, at most 16,384 characters.
@@ -121,12 +123,12 @@ bounded_text! {
     Code, max = 64, pattern = "^[^\\s\\x00-\\x1f\"'`<>|;&$]+$"
 }
 bounded_text! {
-    /// The name of a user or a group of the cluster. Names of the control plane itself (`system:`) are refused by rule.
-    Identity, max = 253, pattern = ""
+    /// The name of a user or a group of the cluster; there is none without characters. Names of the control plane itself (`system:`) are refused by rule.
+    Identity, max = 253, pattern = "^[^\\x00-\\x1f\\x7f]+$"
 }
 bounded_text! {
     /// The identifier that the API server gave to an object.
-    Uid, max = 64, pattern = ""
+    Uid, max = 64, pattern = "^[^\\s\\x00-\\x1f\\x7f]+$"
 }
 bounded_text! {
     /// Where a document lies. Only `https` and `urn` are accepted; the document itself is never stored here.

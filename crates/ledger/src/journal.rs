@@ -172,6 +172,16 @@ impl Entry {
         )
     }
 
+    /// Whether the entry takes back all of a lot: nothing of it was used, and nothing has expired.
+    pub fn takes_back_all(&self, lot: &Lot) -> bool {
+        let account = credit_account(&lot.id);
+        self.kind == EntryKind::Void
+            && self
+                .postings
+                .iter()
+                .any(|posting| posting.account == account && posting.amount == lot.amount)
+    }
+
     /// Whether the entry, as read back, is still balanced, ordered and free of zeros.
     pub fn check(&self) -> Result<(), JournalError> {
         let mut last: Option<&str> = None;
@@ -391,6 +401,20 @@ mod tests {
                 .values()
                 .all(|b| *b == Money::ZERO)
         );
+    }
+
+    #[test]
+    fn a_lot_is_taken_back_as_a_whole_by_a_return_of_all_of_it_alone() {
+        let (lot, at) = (lot(), Second::new(9));
+        let all = Entry::void(&lot, lot.amount, at).unwrap();
+        assert!(all.takes_back_all(&lot));
+        let rest = Entry::void(&lot, Money::parse("219777.75").unwrap(), at).unwrap();
+        assert!(!rest.takes_back_all(&lot));
+        let expired = Entry::expire(&lot, lot.amount, None).unwrap();
+        assert!(!expired.takes_back_all(&lot));
+        let mut other = lot.clone();
+        other.id = "gov-office/servers-2025".to_owned();
+        assert!(!all.takes_back_all(&other));
     }
 
     #[test]

@@ -45,6 +45,7 @@ macro_rules! serde_as_string {
 
 pub mod book;
 pub mod canonical;
+pub mod claims;
 pub mod close;
 pub mod document;
 pub mod explain;

@@ -2,7 +2,8 @@
 //!
 //! Every digest and hash is computed again, every posting added up again, and every closed period
 //! closed again from the facts, books, lots and policy that it had. Leases, credit and periods must
-//! have behind them what allows them. What differs first is named.
+//! have behind them what allows them, and a device backs one contribution at a time. What differs
+//! first is named.
 
 mod backing;
 mod replay;
@@ -19,7 +20,7 @@ use crate::close::{Closing, close};
 use crate::document::{
     BookDoc, ClusterDoc, DecisionDoc, DepartmentDoc, Document, EffectiveDoc, GapDoc,
     IncarnationDoc, LotDoc, NamespaceDoc, NamespaceGoneDoc, PeriodCloseDoc, PeriodOpenDoc,
-    PolicyDoc, ReleaseDoc, RequestDoc, SerialDoc, row_key, split_row_key,
+    PolicyDoc, ReleaseDoc, RequestDoc, SerialDoc, SerialFreedDoc, row_key, split_row_key,
 };
 use crate::fact::Fact;
 use crate::journal::{ChainRow, Entry, EntryKind, genesis, link};
@@ -285,6 +286,8 @@ impl Checker {
                 self.records.lots.push((seq, lot.lot.clone()));
                 self.backing.lot(seq, lot)?;
             }
+            SerialDoc::KIND => self.backing.claim(seq, doc::<SerialDoc>(row)?)?,
+            SerialFreedDoc::KIND => self.backing.freed(seq, &doc::<SerialFreedDoc>(row)?)?,
             RequestDoc::KIND => self.backing.request(&doc::<RequestDoc>(row)?),
             DecisionDoc::KIND => self.backing.decision(doc::<DecisionDoc>(row)?),
             PeriodOpenDoc::KIND => {
@@ -488,7 +491,6 @@ fn readable(kind: &str, row: &Row) -> Result<(), Finding> {
         NamespaceDoc::KIND => doc::<NamespaceDoc>(row).map(drop),
         NamespaceGoneDoc::KIND => doc::<NamespaceGoneDoc>(row).map(drop),
         ReleaseDoc::KIND => doc::<ReleaseDoc>(row).map(drop),
-        SerialDoc::KIND => doc::<SerialDoc>(row).map(drop),
         GapDoc::KIND => doc::<GapDoc>(row).map(drop),
         other => {
             let expected = "a kind that this version knows";

@@ -105,12 +105,14 @@ pub struct NodeFacts {
 pub struct HardwareContext<'a> {
     /// Live offers in the whole cloud; the assessed one may be among them.
     pub others: &'a [Offer],
-    /// Every serial that was ever claimed.
+    /// The claims of devices that stand.
     pub claims: &'a [SerialDoc],
     /// Appraisals of the offer's namespace.
     pub appraisals: &'a [Appraisal],
     /// Receipts of the offer's namespace.
     pub receipts: &'a [Receipt],
+    /// Whether the register has the information system that the offer names.
+    pub system_known: bool,
     /// All nodes.
     pub nodes: &'a [NodeFacts],
     /// The policy in force.

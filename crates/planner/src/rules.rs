@@ -126,7 +126,7 @@ pub const RULES: &[Rule] = &[
     crd("H00", "a contribution's name has at most 40 characters"),
     operator(
         "H01",
-        "a serial number backs one contribution in the whole cloud, for ever",
+        "a serial number backs one contribution in the whole cloud, for ever once credit of it was used",
     ),
     operator(
         "H02",
@@ -157,7 +157,7 @@ pub const RULES: &[Rule] = &[
         "a contribution of which credit was used cannot be taken back",
     ),
     crd("H13", "a contribution cannot change after it was offered"),
-    crd(
+    operator(
         "H20",
         "a contribution lives in its department's office namespace",
     ),
@@ -235,7 +235,7 @@ pub const RULES: &[Rule] = &[
     crd("S01", "a system's name has at most 40 characters"),
     crd("S02", "cost shares add up to 100"),
     crd("T01", "a tenancy's name has at most 40 characters"),
-    crd(
+    operator(
         "T02",
         "a tenancy lives in its department's office namespace",
     ),

@@ -18,6 +18,9 @@ use crate::codec::{
 use crate::error::failed;
 use crate::{Cursor, FactFilter, RawDocument, Recorded, Store, StoreError};
 
+/// Facts that are in memory as the database gives them, at a time.
+const PAGE: i64 = 2000;
+
 const CHAIN: &str = concat!(
     "SELECT ",
     chain_columns!(),
@@ -102,30 +105,58 @@ const ENTRIES_BETWEEN: &str = concat!(
 
 impl Store {
     /// The facts that pass the filter, in the order in which the ledger learned them.
+    ///
+    /// They are read in pages, each with the store's deadline: a year of facts takes longer than any
+    /// deadline that a person would wait for. Rows are never changed, so that the pages see what one
+    /// statement would see: what the filter does not bound is bounded by the head at the beginning.
     pub async fn facts(&self, filter: &FactFilter) -> Result<Vec<Recorded<Fact>>, StoreError> {
-        let reading = async {
-            let mut query = QueryBuilder::<Sqlite>::new(FACTS);
-            query
-                .push(" WHERE f.seq <= ")
-                .push_bind(bound(filter.until_seq));
-            let columns = [
-                (" AND f.department = ", &filter.department),
-                (" AND f.tenancy = ", &filter.tenancy),
-                (" AND f.uid = ", &filter.uid),
-            ];
-            for (condition, value) in columns {
-                if let Some(value) = value {
-                    query.push(condition).push_bind(value.as_str());
-                }
-            }
-            query.push(" ORDER BY f.seq");
-            query
-                .build()
-                .fetch_all(self.reader())
-                .await
-                .map_err(failed("read facts"))
+        let until = match filter.until_seq {
+            Some(until) => until,
+            None => self.head().await?.0,
         };
-        trusted_facts(&self.within("read facts", reading).await?)
+        let span = bound(Some(until));
+        let mut facts = Vec::new();
+        let mut after = 0;
+        loop {
+            let page = self.within("read facts", self.facts_between(filter, (after, span)));
+            let page = trusted_facts(&page.await?)?;
+            let Some(last) = page.last() else {
+                return Ok(facts);
+            };
+            after = to_integer("sequence number", last.seq)?;
+            facts.extend(page);
+        }
+    }
+
+    /// A page of the facts after a row and up to another.
+    async fn facts_between(
+        &self,
+        filter: &FactFilter,
+        (after, until): (i64, i64),
+    ) -> Result<Vec<SqliteRow>, StoreError> {
+        let mut query = QueryBuilder::<Sqlite>::new(FACTS);
+        query
+            .push(" WHERE f.seq > ")
+            .push_bind(after)
+            .push(" AND f.seq <= ")
+            .push_bind(until);
+        let columns = [
+            (" AND f.department = ", &filter.department),
+            (" AND f.tenancy = ", &filter.tenancy),
+            (" AND f.uid = ", &filter.uid),
+        ];
+        for (condition, value) in columns {
+            if let Some(value) = value {
+                query.push(condition).push_bind(value.as_str());
+            }
+        }
+        query
+            .push(" ORDER BY f.seq LIMIT ")
+            .push_bind(PAGE)
+            .build()
+            .fetch_all(self.reader())
+            .await
+            .map_err(failed("read facts"))
     }
 
     /// The latest observation of each object that is not closed, of the meters whose name begins

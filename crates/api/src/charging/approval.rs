@@ -32,9 +32,9 @@ use serde::{Deserialize, Serialize};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("!has(oldSelf.spec.decision) || self.spec == oldSelf.spec").message("rule A01: this is decided and cannot change any more; ask for a new request")
 )]
-#[x_kube(validation = Rule::new("self.role == oldSelf.role && self.subject == oldSelf.subject && self.title == oldSelf.title && self.snapshot == oldSelf.snapshot && has(self.amounts) == has(oldSelf.amounts) && (!has(self.amounts) || self.amounts == oldSelf.amounts) && self.evidence == oldSelf.evidence && has(self.grants) == has(oldSelf.grants) && (!has(self.grants) || self.grants == oldSelf.grants)").message("rule A02: only decision, orderNo and reason of an approval can be written"))]
-#[x_kube(validation = Rule::new("!has(self.decision) || self.decision != 'Rejected' || (has(self.reason) && size(self.reason) > 0)").message("rule A03: a rejection gives its reason; set spec.reason"))]
-#[x_kube(validation = Rule::new("has(self.decision) || !has(self.decidedBy)").message("rule A04: decidedBy is stamped by the API server when a decision is written"))]
+#[x_kube(validation = Rule::new("self.role == oldSelf.role && self.subject == oldSelf.subject && self.title == oldSelf.title && self.snapshot == oldSelf.snapshot && has(self.amounts) == has(oldSelf.amounts) && (!has(self.amounts) || self.amounts == oldSelf.amounts) && self.evidence == oldSelf.evidence && has(self.grants) == has(oldSelf.grants) && (!has(self.grants) || self.grants == oldSelf.grants)").message("rule A02: only decision, orderNo and reason of an approval can be written; leave the rest as it is"))]
+#[x_kube(validation = Rule::new("!has(self.decision) || self.decision != 'Rejected' || (has(self.reason) && self.reason.trim() != '')").message("rule A03: a rejection gives its reason; set spec.reason"))]
+#[x_kube(validation = Rule::new("has(self.decision) || !has(self.decidedBy)").message("rule A04: decidedBy is stamped by the API server when a decision is written; leave spec.decidedBy out"))]
 #[serde(rename_all = "camelCase")]
 pub struct ApprovalSpec {
     /// Who must decide: office or finance.

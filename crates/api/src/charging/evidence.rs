@@ -47,7 +47,7 @@ pub struct ContributionReference {
     )
 )]
 #[x_kube(validation = Rule::new("self == oldSelf").message("rule H22: an appraisal cannot change; write a new one under another name"))]
-#[x_kube(validation = Rule::new("self.baseDate <= self.validThrough").message("rule H04: the appraisal ends before its base date"))]
+#[x_kube(validation = Rule::new("self.baseDate <= self.validThrough").message("rule H04: the appraisal ends before its base date; correct spec.baseDate or spec.validThrough"))]
 #[serde(rename_all = "camelCase")]
 pub struct AppraisalSpec {
     /// What is appraised.
@@ -66,7 +66,7 @@ pub struct AppraisalSpec {
     pub method: Method,
     /// Who signed the report; two persons.
     #[schemars(length(min = 2, max = 8))]
-    #[x_kube(validation = Rule::new("self.all(a, self.filter(b, b == a).size() == 1)").message("rule H05: two different persons sign an appraisal"))]
+    #[x_kube(validation = Rule::new("self.all(a, self.filter(b, b == a).size() == 1)").message("rule H05: two different persons sign an appraisal; let a second person sign"))]
     pub signatories: Vec<Line>,
     /// Value of each device.
     #[schemars(length(min = 1, max = 100))]

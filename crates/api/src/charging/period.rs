@@ -23,10 +23,11 @@ use serde::{Deserialize, Serialize};
     printcolumn(name = "Gross", type_ = "string", json_path = ".status.totals.gross"),
     printcolumn(name = "Offset", type_ = "string", json_path = ".status.totals.offset"),
     printcolumn(name = "Net", type_ = "string", json_path = ".status.totals.net"),
+    printcolumn(name = "Closed by", type_ = "string", json_path = ".status.closedBy", priority = 1),
     printcolumn(name = "Rehearsal", type_ = "boolean", json_path = ".status.rehearsal", priority = 1),
     printcolumn(name = "Chain", type_ = "string", json_path = ".status.chain.head", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    validation = Rule::new("!oldSelf.spec.close || self.spec.close").message("rule C01: finance's word to close a period cannot be taken back")
+    validation = Rule::new("!oldSelf.spec.close || self.spec.close").message("rule C01: finance's word to close a period cannot be taken back; leave spec.close as it is")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct BillingPeriodSpec {
@@ -81,6 +82,9 @@ pub struct BillingPeriodStatus {
     /// Totals of all statements, once closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub totals: Option<TotalsSpec>,
+    /// On whose word it was closed: a person of finance, `rehearsal`, or the policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed_by: Option<String>,
     /// Number of statements.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub statements: Option<u32>,

@@ -27,9 +27,9 @@ use serde::{Deserialize, Serialize};
     printcolumn(name = "Published by", type_ = "string", json_path = ".status.publishedBy"),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].message", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    validation = Rule::new("size(self.metadata.name) <= 63").message("rule B01: a price book's name has at most 63 characters")
+    validation = Rule::new("size(self.metadata.name) <= 63").message("rule B01: a price book's name has at most 63 characters; choose a shorter name")
 )]
-#[x_kube(validation = Rule::new("self.validity.from <= self.validity.through").message("rule B02: the prices end before they begin"))]
+#[x_kube(validation = Rule::new("self.validity.from <= self.validity.through").message("rule B02: the prices end before they begin; correct spec.validity"))]
 #[x_kube(validation = Rule::new("self.provider == oldSelf.provider && self.contract == oldSelf.contract && self.currency == oldSelf.currency && self.tax == oldSelf.tax && self.items == oldSelf.items && self.validity.from == oldSelf.validity.from").message("rule B03: a price book cannot change; end it by an earlier validity.through and load a new book"))]
 #[x_kube(validation = Rule::new("self.validity.through <= oldSelf.validity.through").message("rule B04: the last day of a price book can only move earlier; load a new book for later days"))]
 #[serde(rename_all = "camelCase")]
@@ -94,10 +94,10 @@ impl Default for Tax {
 
 /// One item of the catalogue.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, KubeSchema)]
-#[x_kube(validation = Rule::new("!(has(self.resource) && has(self.storageClass))").message("rule B06: an item is either a resource or a storage class"))]
-#[x_kube(validation = Rule::new("!has(self.storageClass) || self.unit == 'GiB'").message("rule B07: storage is sold by the GiB (2^30 bytes)"))]
-#[x_kube(validation = Rule::new("(self.basis == 'OneOff') == (self.per == 'Once')").message("rule B08: a one-off item is priced per Once, and only such an item"))]
-#[x_kube(validation = Rule::new("self.basis != 'Metered' || has(self.resource) || has(self.storageClass)").message("rule B09: a metered item names the resource or storage class that is metered"))]
+#[x_kube(validation = Rule::new("!(has(self.resource) && has(self.storageClass))").message("rule B06: an item is either a resource or a storage class; take one away"))]
+#[x_kube(validation = Rule::new("!has(self.storageClass) || self.unit == 'GiB'").message("rule B07: storage is sold by the GiB (2^30 bytes); set unit to GiB and convert the price"))]
+#[x_kube(validation = Rule::new("(self.basis == 'OneOff') == (self.per == 'Once')").message("rule B08: a one-off item is priced per Once, and only such an item; set basis and per together"))]
+#[x_kube(validation = Rule::new("self.basis != 'Metered' || has(self.resource) || has(self.storageClass)").message("rule B09: a metered item names the resource or storage class that is metered; set resource or storageClass"))]
 #[serde(rename_all = "camelCase")]
 pub struct PriceItem {
     /// Short name, as vcpu-x86. Tenancies lease by it.

@@ -102,7 +102,7 @@ pub enum Currency {
 
 /// Length of a billing period.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, KubeSchema)]
-#[x_kube(validation = Rule::new("(self.kind == 'Rehearsal') == has(self.rehearsalSeconds)").message("rule P04: rehearsalSeconds belongs to kind Rehearsal, and only to it"))]
+#[x_kube(validation = Rule::new("(self.kind == 'Rehearsal') == has(self.rehearsalSeconds)").message("rule P04: rehearsalSeconds belongs to kind Rehearsal, and only to it; set both or neither"))]
 #[serde(rename_all = "camelCase")]
 pub struct PeriodSpec {
     /// Month (the calendar month of the office's time zone), Day, or Rehearsal, in which a month is played in the given seconds and every document is marked.
@@ -263,7 +263,7 @@ impl Default for Hardware {
 
 /// An accredited agency.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, KubeSchema)]
-#[x_kube(validation = Rule::new("self.users.all(u, !u.startsWith('system:')) && self.groups.all(g, !g.startsWith('system:'))").message("rule P05: users and groups of the control plane (system:) cannot act for an agency"))]
+#[x_kube(validation = Rule::new("self.users.all(u, !u.startsWith('system:')) && self.groups.all(g, !g.startsWith('system:'))").message("rule P05: users and groups of the control plane (system:) cannot act for an agency; name the users of the agency"))]
 #[serde(rename_all = "camelCase")]
 pub struct Appraiser {
     /// Short name of the agency, as contributions and appraisals give it.

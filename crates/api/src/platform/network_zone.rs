@@ -42,9 +42,11 @@ pub struct NetworkZoneSpec {
     /// Protection level of the zone, 1 to 4. Systems of a higher level are refused.
     #[schemars(range(min = 1, max = 4))]
     pub protection_level: u8,
-    /// Labels of the nodes that carry the zone.
+    /// Labels of the nodes that carry the zone, with values as Kubernetes takes them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 8))]
+    #[schemars(extend("maxProperties" = 8, "additionalProperties" = {
+        "type": "string", "maxLength": 63, "pattern": "^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$"
+    }))]
     pub node_selector: BTreeMap<String, String>,
     /// Storage classes that tenancies of the zone may lease.
     #[serde(default)]
@@ -80,9 +82,11 @@ pub struct Peer {
     /// Namespace of the pods.
     #[serde(default = "kube_system")]
     pub namespace: Label,
-    /// Labels of the pods.
+    /// Labels of the pods, with values as Kubernetes takes them.
     #[serde(default = "dns_pods")]
-    #[schemars(extend("maxProperties" = 8))]
+    #[schemars(extend("maxProperties" = 8, "additionalProperties" = {
+        "type": "string", "maxLength": 63, "pattern": "^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$"
+    }))]
     pub pod_labels: BTreeMap<String, String>,
 }
 

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].message", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    validation = Rule::new("self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$') && !self.metadata.name.contains('--') && size(self.metadata.name) <= 30").message("rule D01: a department's code is a DNS label of at most 30 characters without two dashes in a row, as gov-office")
+    validation = Rule::new("self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$') && !self.metadata.name.contains('--') && size(self.metadata.name) <= 30").message("rule D01: a department's code is a DNS label of at most 30 characters without two dashes in a row, as gov-office; choose another code")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct DepartmentSpec {
@@ -37,7 +37,7 @@ pub struct DepartmentSpec {
     pub parent: Option<Label>,
     /// Users and groups that act for the department in its office namespace.
     #[schemars(length(min = 1, max = 32))]
-    #[x_kube(validation = Rule::new("self.all(a, !a.name.startsWith('system:'))").message("rule D02: users and groups of the control plane (system:) cannot administer a department"))]
+    #[x_kube(validation = Rule::new("self.all(a, !a.name.startsWith('system:'))").message("rule D02: users and groups of the control plane (system:) cannot administer a department; name users and groups of the department"))]
     pub administrators: Vec<Administrator>,
     /// Code of the budget unit that pays.
     #[serde(default, skip_serializing_if = "Option::is_none")]

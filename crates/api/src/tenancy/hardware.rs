@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
     printcolumn(name = "Through", type_ = "string", json_path = ".status.credit.through"),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].message", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    validation = Rule::new("size(self.metadata.name) <= 40").message("rule H00: a contribution's name has at most 40 characters")
+    validation = Rule::new("size(self.metadata.name) <= 40").message("rule H00: a contribution's name has at most 40 characters; choose a shorter name")
 )]
 #[x_kube(validation = Rule::new("self.devices == oldSelf.devices && self.documents == oldSelf.documents && self.system == oldSelf.system && self.agency == oldSelf.agency && self.transferMode == oldSelf.transferMode").message("rule H13: a contribution cannot change after it was offered; withdraw it and offer a new one"))]
 #[x_kube(validation = Rule::new("!oldSelf.withdrawn || self.withdrawn").message("rule H21: a withdrawn contribution stays withdrawn; offer a new one"))]
@@ -65,7 +65,7 @@ pub enum TransferMode {
 
 /// One device.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, KubeSchema)]
-#[x_kube(validation = Rule::new("self.acceptedOn >= self.invoiceDate").message("rule H02: a device cannot be accepted before it was invoiced"))]
+#[x_kube(validation = Rule::new("self.acceptedOn >= self.invoiceDate").message("rule H02: a device cannot be accepted before it was invoiced; correct the dates of the device"))]
 #[serde(rename_all = "camelCase")]
 pub struct Device {
     /// Serial number as it stands on the device.

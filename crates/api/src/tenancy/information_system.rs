@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
     printcolumn(name = "Level", type_ = "integer", json_path = ".spec.protectionLevel"),
     printcolumn(name = "Network", type_ = "string", json_path = ".spec.currentNetwork"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    validation = Rule::new("size(self.metadata.name) <= 40").message("rule S01: a system's name has at most 40 characters")
+    validation = Rule::new("size(self.metadata.name) <= 40").message("rule S01: a system's name has at most 40 characters; choose a shorter name")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct InformationSystemSpec {
@@ -58,7 +58,7 @@ pub struct InformationSystemSpec {
     #[serde(default)]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["department".into()]))]
-    #[x_kube(validation = Rule::new("size(self) == 0 || self.map(s, s.percent).sum() == 100").message("rule S02: cost shares add up to 100"))]
+    #[x_kube(validation = Rule::new("size(self) == 0 || self.map(s, s.percent).sum() == 100").message("rule S02: cost shares add up to 100; correct spec.costShares"))]
     pub cost_shares: Vec<CostShare>,
 }
 

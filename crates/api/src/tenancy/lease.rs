@@ -29,12 +29,12 @@ use std::collections::BTreeMap;
     printcolumn(name = "Credit left", type_ = "string", json_path = ".status.creditLeft"),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].message", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    validation = Rule::new("size(self.metadata.name) <= 40").message("rule T01: a tenancy's name has at most 40 characters"),
-    validation = Rule::new("!has(oldSelf.spec.release) || (has(self.spec.release) && self.spec.release == oldSelf.spec.release && self.spec.lease == oldSelf.spec.lease && self.spec.namespaces == oldSelf.spec.namespaces && self.spec.term == oldSelf.spec.term && self.spec.contract == oldSelf.spec.contract && self.spec.budget == oldSelf.spec.budget)").message("rule T03: this tenancy is being released; its lease and namespaces cannot change any more")
+    validation = Rule::new("size(self.metadata.name) <= 40").message("rule T01: a tenancy's name has at most 40 characters; choose a shorter name"),
+    validation = Rule::new("!has(oldSelf.spec.release) || (has(self.spec.release) && self.spec.release == oldSelf.spec.release && self.spec.lease == oldSelf.spec.lease && self.spec.namespaces == oldSelf.spec.namespaces && self.spec.term == oldSelf.spec.term && self.spec.contract == oldSelf.spec.contract && self.spec.budget == oldSelf.spec.budget)").message("rule T03: this tenancy is being released; its lease and namespaces cannot change any more; lease anew once it is Released")
 )]
 #[x_kube(validation = Rule::new("self.namespaces.all(n, n.share.all(k, self.lease.exists(l, l.item == k)))").message("rule T04: a namespace shares an item that the lease does not hold; add it to spec.lease or take it out of the share"))]
-#[x_kube(validation = Rule::new("self.term.from <= self.term.through").message("rule T05: the term ends before it begins"))]
-#[x_kube(validation = Rule::new("!has(self.effectiveFrom) || (self.effectiveFrom >= self.term.from && self.effectiveFrom <= self.term.through)").message("rule T06: effectiveFrom lies outside the term"))]
+#[x_kube(validation = Rule::new("self.term.from <= self.term.through").message("rule T05: the term ends before it begins; correct spec.term"))]
+#[x_kube(validation = Rule::new("!has(self.effectiveFrom) || (self.effectiveFrom >= self.term.from && self.effectiveFrom <= self.term.through)").message("rule T06: effectiveFrom lies outside the term; choose a day of the term"))]
 #[serde(rename_all = "camelCase")]
 pub struct TenancySpec {
     /// Name of the information system in this office namespace.
@@ -45,7 +45,7 @@ pub struct TenancySpec {
     pub zone: Label,
     /// Name of the cloudlet.
     #[serde(default = "self_cloudlet")]
-    #[x_kube(validation = Rule::new("self == oldSelf").message("rule T09: a tenancy keeps its cloudlet"))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("rule T09: a tenancy keeps its cloudlet; lease a new tenancy on the other cloudlet and move"))]
     pub cloudlet: Label,
     /// First and last day of the lease.
     pub term: Term,
@@ -143,8 +143,8 @@ pub struct Volume {
 
 /// Somebody who works in the namespaces.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, KubeSchema)]
-#[x_kube(validation = Rule::new("has(self.user) != has(self.group)").message("rule T10: a member is either a user or a group"))]
-#[x_kube(validation = Rule::new("(!has(self.user) || !self.user.startsWith('system:')) && (!has(self.group) || !self.group.startsWith('system:'))").message("rule T11: users and groups of the control plane (system:) cannot be members"))]
+#[x_kube(validation = Rule::new("has(self.user) != has(self.group)").message("rule T10: a member is either a user or a group; take one away or name one"))]
+#[x_kube(validation = Rule::new("(!has(self.user) || !self.user.startsWith('system:')) && (!has(self.group) || !self.group.startsWith('system:'))").message("rule T11: users and groups of the control plane (system:) cannot be members; name users and groups of the department"))]
 #[serde(rename_all = "camelCase")]
 pub struct Member {
     /// What they may do.
@@ -320,6 +320,28 @@ pub struct QuotationStatus {
     pub book: String,
     /// Currency.
     pub currency: String,
+    /// What the monthly price is made of, item by item.
+    #[serde(default)]
+    #[schemars(length(max = 64))]
+    pub items: Vec<QuotedItem>,
+}
+
+/// What one item of a lease costs.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct QuotedItem {
+    /// Item of the price book.
+    pub item: String,
+    /// Its name for people.
+    pub display_name: String,
+    /// How many units.
+    pub quantity: String,
+    /// Unit, as `Core·Month`; the unit alone for what is paid once.
+    pub unit: String,
+    /// Yuan for one unit, on the first day.
+    pub unit_price: String,
+    /// Yuan a month; zero for what is paid once.
+    pub monthly: String,
 }
 
 /// What was charged in the running period.

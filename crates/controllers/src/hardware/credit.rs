@@ -3,6 +3,7 @@
 use leasehold_api::{charging::Approval, tenancy::CreditStatus};
 use leasehold_ledger::{
     canonical::Digest,
+    claims::Claims,
     close::{CloseError, lot_states},
     document::{DecisionDoc, LotDevice, LotDoc},
     journal::{Entry, EntryKind, credit_account},
@@ -14,6 +15,7 @@ use leasehold_ledger::{
 use leasehold_planner::convert::ledger_categories;
 use leasehold_store::{Batch, Record, StoreError};
 
+use super::claim;
 use crate::{Context, Error};
 
 /// How often a posting is tried again when the ledger grew meanwhile.
@@ -25,6 +27,8 @@ pub struct Credit {
     pub document: LotDoc,
     /// What became of it.
     pub account: Account,
+    /// The entries that took all of it back: one, or none.
+    returns: Vec<Entry>,
     /// The ledger's last row before this was read.
     head: u64,
 }
@@ -81,9 +85,14 @@ pub async fn read(id: &str, context: &Context) -> Result<Option<Credit>, Error> 
     let document = document.value;
     let account = account(&document.lot, &entries)
         .map_err(|error| Error::understand(format!("the journal of credit {id}"), error))?;
+    let returns = entries
+        .into_iter()
+        .filter(|entry| entry.takes_back_all(&document.lot))
+        .collect();
     Ok(Some(Credit {
         document,
         account,
+        returns,
         head,
     }))
 }
@@ -127,7 +136,8 @@ pub fn shown(credit: &Credit, policy: &Policy) -> CreditStatus {
     }
 }
 
-/// Records decision, lot and grant in one transaction. A lot is granted once, however often this is tried.
+/// Records decision, lot and grant in one transaction. A lot is granted once, however often this is tried, and only on
+/// devices that back its contribution.
 pub async fn grant(grant: &Grant<'_>, policy: &Policy, context: &Context) -> Result<Credit, Error> {
     let id = lot_id(grant.department, grant.contribution);
     let unreadable = |error: &dyn std::error::Error| {
@@ -140,6 +150,16 @@ pub async fn grant(grant: &Grant<'_>, policy: &Policy, context: &Context) -> Res
         let store = context.books.store();
         // the row after which the credit was granted orders it among others, so nothing may come in between
         let (head, _) = store.head().await?;
+        let claims = claim::read(store, head).await?;
+        if let Some(device) = claims.lacking(&id, &grant.devices) {
+            return Err(Error::understand(
+                format!("credit {id}"),
+                format!(
+                    "device {} does not back it any more; the contribution is assessed again",
+                    device.serial
+                ),
+            ));
+        }
         let lot = terms(grant, policy, head).map_err(|error| unreadable(&error))?;
         let at = grant.decision.at;
         let entry = Entry::grant(&lot, at).map_err(|error| unreadable(&error))?;
@@ -207,20 +227,22 @@ fn life(policy: &Policy, decided: Second, periods: u32) -> Result<(Span, String)
     Ok((span, through))
 }
 
-/// Takes a credit back, if nothing of it was used; whether that is so.
-pub async fn take_back(id: &str, context: &Context) -> Result<Option<Credit>, Error> {
+/// Takes a credit back for `by`, if nothing of it was used, and frees the devices that it rested on. The credit as it
+/// is then.
+pub async fn take_back(id: &str, by: &str, context: &Context) -> Result<Option<Credit>, Error> {
+    let store = context.books.store();
     for _ in 0..ATTEMPTS {
         let Some(credit) = read(id, context).await? else {
             return Ok(None);
         };
-        if credit.account.voided || !credit.is_untouched() {
+        let claims = claim::read(store, credit.head).await?;
+        let now = context.now();
+        let records = taking_back(&credit, &claims, by, now)?;
+        if records.is_empty() {
             return Ok(Some(credit));
         }
-        let now = context.now();
-        let entry = Entry::void(&credit.document.lot, credit.account.remaining, now)
-            .map_err(|error| Error::understand(format!("the return of credit {id}"), error))?;
-        let batch = Batch::of(vec![entry.into()]).expecting(credit.head);
-        match context.books.store().commit(&batch, now).await {
+        let batch = Batch::of(records).expecting(credit.head);
+        match store.commit(&batch, now).await {
             Ok(_) | Err(StoreError::Conflict { .. }) => {}
             Err(error) => return Err(error.into()),
         }
@@ -229,6 +251,30 @@ pub async fn take_back(id: &str, context: &Context) -> Result<Option<Credit>, Er
         format!("credit {id}"),
         "the ledger grew at every attempt to take it back; it is tried again",
     ))
+}
+
+/// What is recorded when a credit is taken back: the return of all of it, and the ends of the claims behind it. Nothing
+/// if that is recorded already, or if some of the credit was used or has expired.
+fn taking_back(
+    credit: &Credit,
+    claims: &Claims,
+    by: &str,
+    now: Second,
+) -> Result<Vec<Record>, Error> {
+    let lot = &credit.document.lot;
+    let mut records = Vec::new();
+    let mut returns = credit.returns.clone();
+    if !credit.account.voided && credit.is_untouched() {
+        let entry = Entry::void(lot, lot.amount, now).map_err(|error| {
+            Error::understand(format!("the return of credit {}", lot.id), error)
+        })?;
+        returns.push(entry.clone());
+        records.push(entry.into());
+    }
+    for end in claims.ends(&lot.id, Some((lot, returns.as_slice())), by, now) {
+        records.push(Record::document(&end)?);
+    }
+    Ok(records)
 }
 
 impl Credit {
@@ -242,6 +288,8 @@ impl Credit {
 mod tests {
     use leasehold_ledger::{
         book::Category,
+        canonical::digest_bytes,
+        document::SerialDoc,
         journal::transfer,
         policy::{DecreaseEffective, EstimateBound},
         time::{LocalDate, PeriodKind, Zone},
@@ -358,6 +406,92 @@ mod tests {
         let found = account(&lot, &entries).unwrap();
         assert_eq!((found.applied, found.remaining), (Money::ZERO, Money::ZERO));
         assert!(found.voided);
+    }
+
+    /// The credit of a lot with this journal.
+    fn credit(lot: Lot, entries: &[Entry]) -> Credit {
+        let returns = entries.iter().filter(|entry| entry.takes_back_all(&lot));
+        Credit {
+            account: account(&lot, entries).unwrap(),
+            returns: returns.cloned().collect(),
+            document: LotDoc {
+                lot,
+                appraisal_digest: digest_bytes(b"appraisal"),
+                receipt_digest: digest_bytes(b"receipt"),
+                approval_uid: "approval".to_owned(),
+                devices: Vec::new(),
+                at: Second::new(0),
+            },
+            head: 0,
+        }
+    }
+
+    fn claims() -> Claims {
+        let mut claims = Claims::default();
+        for serial in ["2102311XYZ001", "2102311XYZ002"] {
+            let claim = SerialDoc {
+                maker: "huawei".to_owned(),
+                serial: serial.to_owned(),
+                number: 1,
+                contribution: "gov-office/servers-2024".to_owned(),
+                uid: "u-1".to_owned(),
+                system_uuid: None,
+                at: Second::new(0),
+            };
+            claims.claim(claim).unwrap();
+        }
+        claims
+    }
+
+    /// Kinds and keys of what is recorded when a credit is taken back.
+    fn recorded(credit: &Credit, claims: &Claims) -> Vec<String> {
+        let records = taking_back(credit, claims, "zhang@gov-office", Second::new(9)).unwrap();
+        let name = |record: Record| match record {
+            Record::Fact(fact) => fact.key(),
+            Record::Document { kind, key, .. } => format!("{kind}/{key}"),
+            Record::Entry(entry) => entry.id,
+        };
+        records.into_iter().map(name).collect()
+    }
+
+    #[test]
+    fn a_credit_taken_back_unused_frees_its_devices_in_the_same_breath() {
+        let lot = lot(100);
+        let granted = [Entry::grant(&lot, Second::new(0)).unwrap()];
+        let expected = [
+            "void/gov-office/servers-2024",
+            "serial-freed/huawei/2102311XYZ001",
+            "serial-freed/huawei/2102311XYZ002",
+        ];
+        assert_eq!(recorded(&credit(lot, &granted), &claims()), expected);
+    }
+
+    #[test]
+    fn a_credit_that_was_taken_back_before_devices_were_freed_frees_them_now_and_once() {
+        let lot = lot(100);
+        let at = Second::new(0);
+        let taken = [
+            Entry::grant(&lot, at).unwrap(),
+            Entry::void(&lot, lot.amount, at).unwrap(),
+        ];
+        let credit = credit(lot, &taken);
+        let mut claims = claims();
+        let expected = [
+            "serial-freed/huawei/2102311XYZ001",
+            "serial-freed/huawei/2102311XYZ002",
+        ];
+        assert_eq!(recorded(&credit, &claims), expected);
+        for end in claims.ends("gov-office/servers-2024", None, "zhang@gov-office", at) {
+            claims.end(&end).unwrap();
+        }
+        assert!(recorded(&credit, &claims).is_empty());
+    }
+
+    #[test]
+    fn a_credit_of_which_a_fen_was_used_is_not_taken_back_and_keeps_its_devices() {
+        let lot = lot(100);
+        let entries = [Entry::grant(&lot, Second::new(0)).unwrap(), used(&lot, 1)];
+        assert!(recorded(&credit(lot, &entries), &claims()).is_empty());
     }
 
     #[test]

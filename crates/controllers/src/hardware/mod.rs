@@ -47,6 +47,7 @@ fn triggers(world: &World) -> BoxStream<'static, Ref<HardwareContribution>> {
         wake::named(own, world.approvals.changes(), of_approval),
         neighbours(own, world.appraisals.changes()),
         neighbours(own, world.receipts.changes()),
+        neighbours(own, world.systems.changes()),
         wake::every(own, world.nodes.changes(), is_open),
         wake::every(own, world.contributions.changes(), is_open),
         wake::every(own, world.periods.changes(), is_credited),

@@ -12,6 +12,7 @@ use leasehold_api::{
 };
 use leasehold_ledger::{
     canonical::{CanonicalError, digest_of},
+    claims::Claims,
     document::{SerialDoc, normalise_serial, serial_claim},
     policy::Policy,
     time::{Second, Zone},
@@ -40,11 +41,12 @@ pub fn offer(object: &HardwareContribution, zone: &Zone) -> Option<Offer> {
     })
 }
 
-/// Assesses the offer against everything that is known now.
-pub async fn assess(
+/// Assesses the offer against everything that is known now, `claims` of devices among it.
+pub fn assess(
     offer: &Offer,
     spec: &CloudPolicySpec,
     policy: &Policy,
+    claims: &Claims,
     context: &Context,
 ) -> Result<Assessment, Error> {
     let zone = &policy.time_zone;
@@ -52,7 +54,7 @@ pub async fn assess(
     let namespace = names::office_namespace(&offer.department);
     let here = |found: Option<&String>| found.is_some_and(|found| *found == namespace);
 
-    let Claims { own, foreign } = claims(offer, context).await?;
+    let Claimed { own, foreign } = claimed(offer, claims);
     let others: Vec<Offer> = world
         .contributions
         .select(is_live)
@@ -88,6 +90,10 @@ pub async fn assess(
             claims: &foreign,
             appraisals: &appraisals,
             receipts: &receipts,
+            system_known: world
+                .systems
+                .get(Some(&namespace), &offer.spec.system)
+                .is_some(),
             nodes: &nodes,
             policy: spec,
             today: zone.date_of(context.now()),
@@ -109,8 +115,8 @@ fn is_live(object: &HardwareContribution) -> bool {
         )
 }
 
-/// Serials that were claimed.
-struct Claims {
+/// Devices whose claims stand.
+struct Claimed {
     /// By this very offer: maker and claimed form.
     own: BTreeSet<(String, String)>,
     /// For other contributions.
@@ -119,30 +125,24 @@ struct Claims {
 
 /// A claim for a contribution of this name that never became a credit does not hinder: the department may delete a
 /// rejected offer and make it again under the same name.
-async fn claims(offer: &Offer, context: &Context) -> Result<Claims, Error> {
+fn claimed(offer: &Offer, claims: &Claims) -> Claimed {
     let id = offer.id();
-    let mut claims = Claims {
+    let mut claimed = Claimed {
         own: BTreeSet::new(),
         foreign: Vec::new(),
     };
-    for recorded in context
-        .books
-        .store()
-        .documents::<SerialDoc>(None, None)
-        .await?
-    {
-        let claim = recorded.value;
+    for claim in claims.standing() {
         if claim.contribution == id {
-            claims
+            claimed
                 .own
-                .insert((claim.maker, serial_claim(&claim.serial)));
+                .insert((claim.maker.clone(), serial_claim(&claim.serial)));
         } else {
-            claims
+            claimed
                 .foreign
-                .push(discreet_claim(claim, &offer.department));
+                .push(discreet_claim(claim.clone(), &offer.department));
         }
     }
-    Ok(claims)
+    claimed
 }
 
 /// The offer without the devices that are claimed already: who comes after a claim does not contest it.
@@ -273,6 +273,7 @@ mod tests {
         let claim = SerialDoc {
             maker: "huawei".to_owned(),
             serial: "2102311XYZ001".to_owned(),
+            number: 1,
             contribution: "finance/servers".to_owned(),
             uid: "u-7".to_owned(),
             system_uuid: None,
@@ -285,6 +286,32 @@ mod tests {
         let other = offer(&contribution(false, None), &zone()).unwrap();
         assert_eq!(discreet_offer(other.clone(), "gov-office"), other);
         assert!(!discreet_offer(other, "finance").id().contains("gov-office"));
+    }
+
+    #[test]
+    fn claims_of_others_hinder_as_long_as_they_stand_and_the_own_ones_do_not() {
+        let offer = offer(&contribution(false, None), &zone()).unwrap();
+        let of = |serial: &str, contribution: &str| SerialDoc {
+            maker: "huawei".to_owned(),
+            serial: serial.to_owned(),
+            number: 1,
+            contribution: contribution.to_owned(),
+            uid: "u-7".to_owned(),
+            system_uuid: None,
+            at: Second::new(0),
+        };
+        let mut claims = Claims::default();
+        claims.claim(of("SN01", "gov-office/servers-2024")).unwrap();
+        claims.claim(of("SN02", "finance/servers")).unwrap();
+        let found = claimed(&offer, &claims);
+        let own = ("huawei".to_owned(), "SN01".to_owned());
+        assert_eq!(found.own, BTreeSet::from([own]));
+        let foreign: Vec<&str> = found.foreign.iter().map(|c| c.serial.as_str()).collect();
+        assert_eq!(foreign, ["SN02"]);
+        for end in claims.ends("finance/servers", None, "sun@finance", Second::new(9)) {
+            claims.end(&end).unwrap();
+        }
+        assert!(claimed(&offer, &claims).foreign.is_empty());
     }
 
     #[test]

@@ -118,8 +118,12 @@ impl Round<'_> {
             );
             return Ok(found);
         }
+        if credit.account.voided && !self.offer.spec.withdrawn {
+            return Ok(self.offered_again());
+        }
         if self.offer.spec.withdrawn {
-            credit = match credit::take_back(&self.offer.id(), self.context).await? {
+            let (id, by) = (self.offer.id(), &self.offer.requested_by);
+            credit = match credit::take_back(&id, by, self.context).await? {
                 Some(after) => after,
                 None => credit,
             };
@@ -129,6 +133,21 @@ impl Round<'_> {
         let (office, name) = (self.office(), self.approval_name());
         finance::mark_recorded(&office, &name, uid, at, self.context).await?;
         Ok(self.told(&credit))
+    }
+
+    /// Devices under the name of a credit that was taken back. A lot's name is its own for all time, so the credit of
+    /// these devices needs another one.
+    fn offered_again(&self) -> Found {
+        let mut found = Found::default();
+        found.facts.refused = true;
+        found.refuse(
+            "H21",
+            format!(
+                "asked credit under the name {} again, allowed are names whose credit was never taken back; offer the devices under another name",
+                self.offer.name
+            ),
+        );
+        found
     }
 
     /// What the status says of a credit.
@@ -188,7 +207,7 @@ impl Round<'_> {
         };
         match decision.decision {
             Decision::Rejected => found.verdict.refuse(format!(
-                "{} said no: {}. Delete this contribution and offer the devices anew",
+                "{} said no: {}. Withdraw this contribution and offer the devices anew under another name",
                 decision.decided_by, decision.reason
             )),
             Decision::Withdrawn => {
@@ -207,7 +226,8 @@ impl Round<'_> {
         Ok(found)
     }
 
-    /// The department takes the offer back before any credit. That is recorded, so that a late answer changes nothing.
+    /// The department takes the offer back before any credit. That is recorded, so that a late answer changes nothing,
+    /// and its devices are free.
     pub async fn withdrawn(&self) -> Result<Found, Error> {
         let now = self.context.now();
         let (office, name) = (self.office(), self.approval_name());
@@ -235,6 +255,8 @@ impl Round<'_> {
             self.context.books.ensure(&decision, now).await?;
             finance::take_back_undecided(&office, &name, self.context).await?;
         }
+        let (id, by) = (self.offer.id(), &self.offer.requested_by);
+        claim::free(&id, by, self.context.books.store(), now).await?;
         let mut found = Found {
             verdict: Verdict::fine("Withdrawn", "the offer was taken back before any credit"),
             ..Found::default()
@@ -246,10 +268,12 @@ impl Round<'_> {
     /// A contribution that is still open: assessed, claimed, put to finance.
     pub async fn assessed(&self) -> Result<Found, Error> {
         for _ in 0..ATTEMPTS {
-            // read before the claims are, so that a claim which came in between is noticed
-            let (head, _) = self.context.books.store().head().await?;
-            let assessment =
-                observe::assess(&self.offer, &self.spec, &self.policy, self.context).await?;
+            // read before all else, so that a claim which came in between is noticed
+            let store = self.context.books.store();
+            let (head, _) = store.head().await?;
+            let claims = claim::read(store, head).await?;
+            let (offer, policy) = (&self.offer, &self.policy);
+            let assessment = observe::assess(offer, &self.spec, policy, &claims, self.context)?;
             if assessment.refused || !assessment.ready() {
                 return self.unready(&assessment).await;
             }
@@ -257,7 +281,8 @@ impl Round<'_> {
                 findings: assessment.findings.clone(),
                 ..Found::default()
             };
-            match claim::claim(&self.offer, &assessment.accepted, head, self.context).await? {
+            let (devices, now) = (&assessment.accepted, self.context.now());
+            match claim::claim(offer, devices, (head, &claims), store, now).await? {
                 Claim::Held => {
                     found.facts.ready = true;
                     found.approval = Some(self.approval_name());

@@ -118,10 +118,10 @@ pub fn complete(used: Option<Second>, leased: Option<Second>) -> Option<Second> 
 }
 
 /// What a verdict on a period depends on beside the period and its policy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Known {
-    /// Whether finance said that it shall close.
-    pub asked: bool,
+    /// Who of finance said that it shall close, as the API server saw it. None while nobody did.
+    pub asked: Option<String>,
     /// Up to when use and leases are known.
     pub complete_to: Option<Second>,
     /// Whether a gap touches it. Finance closes over a gap that it sees; a policy does not close over any by itself.
@@ -129,7 +129,7 @@ pub struct Known {
 }
 
 /// Whether a period may be closed.
-pub fn verdict(period: &Period, policy: &Policy, known: Known, now: Second) -> Verdict {
+pub fn verdict(period: &Period, policy: &Policy, known: &Known, now: Second) -> Verdict {
     let end = period.span.to;
     if now < end {
         return Verdict::Running;
@@ -137,8 +137,8 @@ pub fn verdict(period: &Period, policy: &Policy, known: Known, now: Second) -> V
     if known.complete_to.is_none_or(|complete| complete < end) {
         return Verdict::Incomplete;
     }
-    if known.asked {
-        return Verdict::Due("finance".to_owned());
+    if let Some(person) = &known.asked {
+        return Verdict::Due(person.clone());
     }
     if period.rehearsal() {
         return Verdict::Due("rehearsal".to_owned());
@@ -269,19 +269,22 @@ mod tests {
     #[test]
     fn a_period_closes_when_it_is_over_and_complete_and_finance_says_so() {
         let (before, end) = (Second::new(OCTOBER - 1), Second::new(OCTOBER));
-        let of = |asked, complete_to, now| {
+        let of = |asked: bool, complete_to, now| {
             let known = Known {
-                asked,
+                asked: asked.then(|| "sun@finance".to_owned()),
                 complete_to,
                 gap: false,
             };
-            verdict(&september(), &month(), known, now)
+            verdict(&september(), &month(), &known, now)
         };
         assert_eq!(of(true, Some(end), before), Verdict::Running);
         assert_eq!(of(true, Some(before), end), Verdict::Incomplete);
         assert_eq!(of(true, None, end), Verdict::Incomplete);
         assert_eq!(of(false, Some(end), end), Verdict::WaitsForFinance);
-        assert_eq!(of(true, Some(end), end), Verdict::Due("finance".to_owned()));
+        assert_eq!(
+            of(true, Some(end), end),
+            Verdict::Due("sun@finance".to_owned())
+        );
     }
 
     #[test]
@@ -292,22 +295,22 @@ mod tests {
             ..month()
         };
         let known = Known {
-            asked: false,
+            asked: None,
             complete_to: Some(end),
             gap: false,
         };
-        let of = |now| verdict(&september(), &three, known, now);
+        let of = |now| verdict(&september(), &three, &known, now);
         assert_eq!(of(end.plus(3 * DAY - 1)), Verdict::WaitsForFinance);
         assert!(matches!(of(end.plus(3 * DAY)), Verdict::Due(_)));
         let played = policy("HS", PeriodKind::Rehearsal { seconds: 60 });
         let minute = Period::containing(played.period, &played.time_zone, end).unwrap();
         // a rehearsal closes over a gap too
         let known = Known {
-            asked: false,
+            asked: None,
             complete_to: Some(minute.span.to),
             gap: true,
         };
-        let due = verdict(&minute, &played, known, minute.span.to);
+        let due = verdict(&minute, &played, &known, minute.span.to);
         assert_eq!(due, Verdict::Due("rehearsal".to_owned()));
     }
 
@@ -318,17 +321,17 @@ mod tests {
             auto_close_after_days: Some(3),
             ..month()
         };
-        let of = |asked, gap| {
+        let of = |asked: bool, gap| {
             let known = Known {
-                asked,
+                asked: asked.then(|| "sun@finance".to_owned()),
                 complete_to: Some(end),
                 gap,
             };
-            verdict(&september(), &three, known, end.plus(30 * DAY))
+            verdict(&september(), &three, &known, end.plus(30 * DAY))
         };
         assert!(matches!(of(false, false), Verdict::Due(_)));
         assert_eq!(of(false, true), Verdict::WaitsForFinance);
-        assert_eq!(of(true, true), Verdict::Due("finance".to_owned()));
+        assert_eq!(of(true, true), Verdict::Due("sun@finance".to_owned()));
     }
 
     #[test]

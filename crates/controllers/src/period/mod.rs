@@ -19,6 +19,7 @@ use std::{
 };
 
 use futures::{StreamExt, stream};
+use kube::ResourceExt;
 use leasehold_api::{
     charging::{BillingPeriod, BillingPeriodSpec},
     names,
@@ -26,9 +27,11 @@ use leasehold_api::{
 use leasehold_kit::Shutdown;
 use leasehold_ledger::{
     document::{GapDoc, PeriodCloseDoc, PeriodOpenDoc, PolicyDoc},
+    money::Money,
     policy::Policy,
     statement::Chain,
     time::{PeriodKind, Second},
+    verify::Records,
 };
 use leasehold_store::Record;
 
@@ -108,6 +111,8 @@ struct Keeper {
     retry: Option<Second>,
     /// Period and time of the last drafts.
     drafted: Option<(String, Second)>,
+    /// When drafts are drawn up before they are old: one could not be written, or there is trouble that may be over.
+    redraft: Option<Second>,
     published: BTreeMap<String, Published>,
     late: Late,
     tick: Duration,
@@ -126,6 +131,7 @@ impl Keeper {
             troubles: BTreeMap::new(),
             retry: None,
             drafted: None,
+            redraft: None,
             published: BTreeMap::new(),
             late: Late::default(),
             tick: TICK,
@@ -151,6 +157,7 @@ impl Keeper {
         self.late
             .read(self.context.books.store(), &calendar)
             .await?;
+        self.miss_drafts(&calendar, now);
         let refresh = self.draft(&calendar, &policy, closed, now).await?;
         self.publish(&calendar, now).await?;
         self.show(&calendar, refresh, now).await;
@@ -296,11 +303,11 @@ impl Keeper {
         };
         let object = self.context.world.periods.get(None, &period.name);
         let known = Known {
-            asked: object.is_some_and(|object| object.spec.close),
+            asked: object.and_then(|object| asked(&object)),
             complete_to: self.complete,
             gap: gaps::any(period, &self.gaps),
         };
-        let verdict = calendar::verdict(period, policy, known, now);
+        let verdict = calendar::verdict(period, policy, &known, now);
         Ok(match (verdict, earlier) {
             (Verdict::Due(_) | Verdict::WaitsForFinance, Some(earlier)) => {
                 Verdict::WaitsFor(earlier.to_owned())
@@ -340,6 +347,26 @@ impl Keeper {
         }
     }
 
+    /// Asks for drafts when a department has none of the running period, as one that is new.
+    fn miss_drafts(&mut self, calendar: &Calendar, now: Second) {
+        let (Some(running), Some((_, drafted))) = (calendar.running(now), &self.drafted) else {
+            return;
+        };
+        let world = &self.context.world;
+        let missing = world.departments.select(|_| true).iter().any(|department| {
+            let office = names::office_namespace(&department.name_any());
+            let stands = department
+                .status
+                .as_ref()
+                .is_some_and(|status| status.office_namespace.is_some());
+            let period = &running.period.name;
+            stands && world.statements.get(Some(&office), period).is_none()
+        });
+        if missing && self.redraft.is_none() {
+            self.redraft = Some(now.max(drafted.plus(RETRY)));
+        }
+    }
+
     /// Draws up drafts of what is not closed, and the figures. Tells whether it was time for it.
     async fn draft(
         &mut self,
@@ -352,16 +379,21 @@ impl Keeper {
             return Ok(false);
         };
         let age = refresh_age(policy.period);
-        let due = closed
-            || self
-                .drafted
-                .as_ref()
-                .is_none_or(|(period, at)| *period != running.period.name || now.since(*at) >= age);
-        if !due {
+        let old = self
+            .drafted
+            .as_ref()
+            .is_none_or(|(period, at)| *period != running.period.name || now.since(*at) >= age);
+        let wanted = self.redraft.is_some_and(|at| at <= now);
+        if !closed && !old && !wanted {
             return Ok(false);
         }
-        // drafts that were written before this process began are left until they are old
-        let least_age = if self.drafted.is_none() { age } else { 0 };
+        // drafts that were written before this process began, and those beside the ones that are missing, are left until
+        // they are old
+        let least_age = if self.drafted.is_none() || (wanted && !closed && !old) {
+            age
+        } else {
+            0
+        };
         let store = self.context.books.store().clone();
         let (through, _) = store.head().await?;
         let records = reckon::records(&store, through).await?;
@@ -379,12 +411,14 @@ impl Keeper {
         .await
         .map_err(|error| Error::understand("drafts", error))?;
         let mut so_far = BTreeMap::new();
+        let mut all = true;
         for (name, draft) in drafts {
             match draft {
                 Ok(draft) => {
                     self.troubles.remove(&name);
-                    statements::write_drafts(&self.context, &draft.statements, now, least_age)
-                        .await;
+                    let statements = &draft.statements;
+                    all &=
+                        statements::write_drafts(&self.context, statements, now, least_age).await;
                     if name == running.period.name {
                         so_far = figures::so_far(&name, &draft.statements, as_of)
                             .map_err(|error| Error::understand("a draft", error))?;
@@ -395,11 +429,12 @@ impl Keeper {
                 }
             }
         }
-        match figures::credit_left(&records, now) {
-            Ok(credit) => self.context.figures.replace(so_far, credit),
-            Err(error) => return Err(Error::understand("the credit that is left", error)),
+        if let Some(credit) = credit_left(&records, now) {
+            self.context.figures.replace(so_far, credit);
         }
         self.drafted = Some((running.period.name.clone(), now));
+        let again = !all || !self.troubles.is_empty();
+        self.redraft = again.then(|| now.plus(RETRY));
         Ok(true)
     }
 
@@ -500,6 +535,27 @@ impl Keeper {
     }
 }
 
+/// Who said that a period shall close: whom the API server saw doing so (rule N06). An object that was written before such
+/// stamps says only that finance did.
+fn asked(object: &BillingPeriod) -> Option<String> {
+    let stamped = object.annotations().get(names::REQUESTED_BY_ANNOTATION);
+    let person = stamped.cloned().unwrap_or_else(|| "finance".to_owned());
+    object.spec.close.then_some(person)
+}
+
+/// What is left of each department's credit. A ledger that contradicts itself has no such figure; its periods say what is
+/// wrong with it, and are not kept from saying so.
+fn credit_left(records: &Records, now: Second) -> Option<BTreeMap<String, Money>> {
+    match figures::credit_left(records, now) {
+        Ok(credit) => Some(credit),
+        Err(error) => {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(error, "failed to add up the credit that is left");
+            None
+        }
+    }
+}
+
 /// Seconds after which drafts and figures are written anew.
 fn refresh_age(kind: PeriodKind) -> i64 {
     match kind {
@@ -511,6 +567,21 @@ fn refresh_age(kind: PeriodKind) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_close_names_the_person_whom_the_api_server_saw_and_nobody_before_it_is_asked_for() {
+        let mut object = BillingPeriod::new("2026-09", BillingPeriodSpec { close: false });
+        assert_eq!(asked(&object), None);
+        object.spec.close = true;
+        assert_eq!(asked(&object).as_deref(), Some("finance"));
+        object.annotations_mut().insert(
+            names::REQUESTED_BY_ANNOTATION.to_owned(),
+            "sun@finance".to_owned(),
+        );
+        assert_eq!(asked(&object).as_deref(), Some("sun@finance"));
+        object.spec.close = false;
+        assert_eq!(asked(&object), None);
+    }
 
     #[test]
     fn drafts_are_refreshed_hourly_and_four_times_in_a_rehearsals_period() {

@@ -77,13 +77,17 @@ pub async fn chain_after(store: &Store, close: &Recorded<PeriodCloseDoc>) -> Res
     })
 }
 
-/// Writes drafts; a department whose draft cannot be written does not keep the others from theirs.
-pub async fn write_drafts(context: &Context, drafts: &[Statement], now: Second, age: i64) {
+/// Writes drafts; a department whose draft cannot be written does not keep the others from theirs. Tells whether all of
+/// them could be written.
+pub async fn write_drafts(context: &Context, drafts: &[Statement], now: Second, age: i64) -> bool {
+    let mut all = true;
     for draft in drafts {
         if let Err(error) = write_draft(context, draft, now, age).await {
             tell(&error, &draft.number);
+            all = false;
         }
     }
+    all
 }
 
 async fn write_draft(

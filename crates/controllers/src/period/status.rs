@@ -91,6 +91,7 @@ pub fn status(view: &View<'_>, old: Option<&BillingPeriodStatus>) -> BillingPeri
         policy: Some(view.open.policy.to_string()),
         complete_to: complete_to(view, old, phase),
         totals: None,
+        closed_by: None,
         statements: None,
         uncorrected: None,
         chain: None,
@@ -98,6 +99,7 @@ pub fn status(view: &View<'_>, old: Option<&BillingPeriodStatus>) -> BillingPeri
     };
     if let Some(closed) = view.closed {
         new.totals = Some(totals(&closed.document.totals));
+        new.closed_by = Some(closed.document.closed_by.clone());
         new.statements = u32::try_from(closed.document.statements.len()).ok();
         new.uncorrected = Some(closed.uncorrected);
         new.chain = Some(chain_head(&closed.chain));
@@ -430,6 +432,7 @@ mod tests {
         assert_eq!(first.totals.as_ref().unwrap().net, "2242.14");
         assert_eq!((first.statements, first.uncorrected), (Some(1), Some(2)));
         assert_eq!(first.chain.as_ref().unwrap().entry, 118);
+        assert_eq!(first.closed_by.as_deref(), Some("rehearsal"));
         assert!(first.rehearsal);
         assert_eq!(
             first.complete_to.as_deref(),

@@ -69,7 +69,11 @@ fn chain(error: &dyn Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use leasehold_ledger::{fact::FactError, time::Second};
+    use leasehold_ledger::{
+        book::BookError,
+        fact::FactError,
+        time::{LocalDate, Second},
+    };
 
     #[test]
     fn a_missing_price_names_the_tenancy_the_item_the_days_and_the_remedy() {
@@ -85,6 +89,39 @@ mod tests {
         assert_eq!(
             of_close(&error, &zone),
             "rule E01: gov-office/oa leases vcpu-x86, but no price of it is published from 2026-09-05 through 2026-09-07; finance publishes a price book of its provider that covers these days"
+        );
+    }
+
+    #[test]
+    fn a_book_in_another_currency_is_named_with_both_and_who_ends_it() {
+        let zone = Zone::parse("Asia/Shanghai").unwrap();
+        let error = CloseError::Currency {
+            period: "2026-09".to_owned(),
+            book: "abroad".to_owned(),
+            expected: "CNY".to_owned(),
+            found: "USD".to_owned(),
+        };
+        assert_eq!(
+            of_close(&error, &zone),
+            "rule E02: price book abroad is in USD, but the policy's currency is CNY; finance ends the book and publishes one in CNY"
+        );
+    }
+
+    #[test]
+    fn two_books_that_price_an_item_on_one_day_are_both_named() {
+        let zone = Zone::parse("Asia/Shanghai").unwrap();
+        let error = CloseError::Books(BookError::Overlap {
+            first: "one".to_owned(),
+            second: "two".to_owned(),
+            provider: "hs-bigdata".to_owned(),
+            item: "vcpu-x86".to_owned(),
+            day: LocalDate::parse("2026-09-05").unwrap(),
+        });
+        let words = of_close(&error, &zone);
+        assert!(words.starts_with("rule E03: "), "{words}");
+        assert!(
+            words.contains("one and two both price hs-bigdata/vcpu-x86 on 2026-09-05"),
+            "{words}"
         );
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use leasehold_ledger::{
-    book::Book,
+    book::{Book, BookFault},
     time::{LocalDate, Period, Zone},
 };
 use leasehold_planner::rules::Refusal;
@@ -59,10 +59,7 @@ pub fn against_record(book: &Book, recorded: &Book, today: LocalDate) -> Standin
 ///
 /// `published` are the books that count, `closed` the periods that are closed, in any order.
 pub fn rules(book: &Book, published: &[Book], closed: &[Period], zone: &Zone) -> Vec<String> {
-    let faults = book
-        .validate()
-        .into_iter()
-        .map(|fault| format!("{} ({}): {}", fault.field, fault.rule, fault.message));
+    let faults = book.validate().into_iter().map(|fault| told(&fault));
     let overlaps = published
         .iter()
         .filter(|other| other.name != book.name && other.overlaps(book))
@@ -71,6 +68,20 @@ pub fn rules(book: &Book, published: &[Book], closed: &[Period], zone: &Zone) ->
         .chain(overlaps)
         .chain(late(book, closed, zone).map(|refusal| refusal.to_string()))
         .collect()
+}
+
+/// A fault of the book by itself. Of these only the unit is no schema's to check: it depends on what quotas count.
+fn told(fault: &BookFault) -> String {
+    let BookFault {
+        rule,
+        field,
+        message,
+    } = fault;
+    if *rule == "unit-of-source" {
+        format!("rule B10: {field}: {message}")
+    } else {
+        format!("{field} ({rule}): {message}")
+    }
 }
 
 fn overlap(book: &Book, other: &Book) -> Refusal {
@@ -271,5 +282,16 @@ mod tests {
         let found = rules(&empty, &[], &[], &zone());
         assert_eq!(found.len(), 1);
         assert!(found[0].starts_with("items (items-present): "), "{found:?}");
+    }
+
+    #[test]
+    fn an_item_in_another_unit_than_its_resource_is_counted_in_is_refused_by_its_rule() {
+        let mut wrong = book("b", "2026-01-01", "2026-12-31");
+        assert!(rules(&wrong, &[], &[], &zone()).is_empty());
+        wrong.items[0].unit = Unit::GiB;
+        assert_eq!(
+            rules(&wrong, &[], &[], &zone()),
+            ["rule B10: items[0].unit: GiB is not what it is counted in; use Core"]
+        );
     }
 }

@@ -29,6 +29,7 @@ use leasehold_kit::{
     run,
 };
 
+use self::{observe::State, report::Report};
 use crate::{Context, Error};
 
 /// A missed event is repaired after this long at the latest.
@@ -139,17 +140,32 @@ async fn round(tenancy: &Tenancy, context: &Context) -> Result<Action, Error> {
             return Ok(Action::requeue(RESYNC));
         }
     };
-    let mut report = report::Report::new(&state);
-    let nothing_held = tenancy.spec.release.is_some() && state.view.incarnation.is_none();
-    if state.gone() || nothing_held {
-        report.phase = Phase::Released;
-    } else if tenancy.spec.release.is_some() {
-        release::advance(&mut state, context, &mut report).await?;
-    } else {
-        requests::advance(&mut state, context, &mut report).await?;
-        provision::advance(&mut state, context, &mut report).await?;
+    let mut report = Report::new(&state);
+    if let Err(error) = advance(&mut state, context, &mut report).await {
+        // what was recorded before it failed will not happen again, and would never be told
+        if let Err(untold) = report.keep_history(&state, context).await {
+            let untold: &dyn std::error::Error = &untold;
+            tracing::warn!(
+                error = untold,
+                "failed to tell what happened before a round failed"
+            );
+        }
+        return Err(error);
     }
     let again = report.again.unwrap_or(RESYNC).min(RESYNC);
     report.write(&state, context).await?;
     Ok(Action::requeue(again))
+}
+
+async fn advance(state: &mut State, context: &Context, report: &mut Report) -> Result<(), Error> {
+    let release = state.tenancy.spec.release.is_some();
+    if state.gone() || (release && state.view.incarnation.is_none()) {
+        report.phase = Phase::Released;
+        return Ok(());
+    }
+    if release {
+        return release::advance(state, context, report).await;
+    }
+    requests::advance(state, context, report).await?;
+    provision::advance(state, context, report).await
 }

@@ -168,9 +168,13 @@ fn living(view: LedgerView, uid: Option<&str>) -> (LedgerView, u32) {
 pub async fn observe(tenancy: &Tenancy, context: &Context) -> Result<Outcome, Error> {
     let namespace = tenancy.namespace().unwrap_or_default();
     let Some(department) = names::department_of_office(&namespace).map(str::to_owned) else {
-        return Ok(Outcome::Waits(vec![format!(
-            "{namespace} is no office namespace; apply the tenancy in dept-CODE"
-        )]));
+        let refusal = Refusal::new(
+            "T02",
+            format!("a tenancy in namespace {namespace}"),
+            "the department's office namespace",
+            "apply it in dept-CODE",
+        );
+        return Ok(Outcome::Waits(vec![refusal.to_string()]));
     };
     let world = &context.world;
     let spec = &tenancy.spec;

@@ -19,7 +19,7 @@ use leasehold_api::{
 use leasehold_ledger::{
     document::RequestDoc,
     money::{format_quantity, parse_quantity},
-    time::Second,
+    time::{LocalDate, Second},
 };
 use leasehold_planner::{
     lease_facts::{self, LeaseContext},
@@ -79,7 +79,15 @@ pub async fn advance(
     if progress == Progress::Underway {
         report.look_again(SOON);
     }
+    if expired(&due.part, state.policy.time_zone.date_of(state.now)) {
+        report.expire(&due.part.term.through);
+    }
     Ok(())
+}
+
+/// Whether the term of what stands is over: today is after its last day, which is included (decision E3).
+fn expired(part: &ApprovedPart, today: LocalDate) -> bool {
+    LocalDate::parse(&part.term.through).is_ok_and(|last| last < today)
 }
 
 /// How far provisioning is.
@@ -214,20 +222,22 @@ fn divide(
 ) -> Result<(Hard, BTreeMap<String, Hard>), Vec<Refusal>> {
     let lease = quota::lease_hard(&due.part, &due.items).map_err(|refusal| vec![refusal])?;
     let split = quota::split(&state.tenancy.spec, &due.part, &due.items)?;
-    let all = known
-        .iter()
-        .chain(split.keys())
-        .collect::<BTreeSet<_>>()
-        .len();
-    if all > MOST_NAMESPACES {
-        return Err(vec![Refusal::new(
-            "T33",
-            format!("{all} namespaces, those counted that are no longer named"),
-            format!("{MOST_NAMESPACES} in the life of a tenancy"),
-            "use the names that are there already",
-        )]);
-    }
+    bounded(known.iter().chain(split.keys())).map_err(|refusal| vec![refusal])?;
     Ok((lease, split))
+}
+
+/// Refuses more namespaces than a tenancy may have in its life, each name counted once.
+fn bounded<'a>(names: impl Iterator<Item = &'a String>) -> Result<(), Refusal> {
+    let all = names.collect::<BTreeSet<_>>().len();
+    if all <= MOST_NAMESPACES {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        "T33",
+        format!("{all} namespaces, those counted that are no longer named"),
+        format!("{MOST_NAMESPACES} in the life of a tenancy"),
+        "use the names that are there already",
+    ))
 }
 
 /// The request that is to be provisioned now: of those approved after the one that stands the last whose day has come,
@@ -362,4 +372,37 @@ pub fn usage(
         });
     }
     report.used = Some(columns.join(", "));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_term_is_over_on_the_day_after_its_last_one() {
+        let part: ApprovedPart = serde_json::from_value(serde_json::json!({
+            "system": "oa", "zone": "gov-extranet", "cloudlet": "self",
+            "term": {"from": "2026-09-01", "through": "2027-08-31"},
+            "contract": "HS-1", "budget": {"code": "30227"}, "lease": [],
+        }))
+        .unwrap();
+        let on = |day: &str| expired(&part, LocalDate::parse(day).unwrap());
+        assert!(!on("2026-08-31"), "a term that has not begun is not over");
+        assert!(!on("2027-08-31"));
+        assert!(on("2027-09-01"));
+    }
+
+    #[test]
+    fn names_that_are_there_and_names_that_are_asked_for_count_once_and_are_at_most_32() {
+        let names = |from: usize, to: usize| -> Vec<String> {
+            (from..to).map(|number| format!("n{number}")).collect()
+        };
+        // sixteen of them are both there and asked for
+        let (there, asked) = (names(0, 24), names(8, 32));
+        assert_eq!(bounded(there.iter().chain(&asked)), Ok(()));
+        let more = names(8, 33);
+        let refusal = bounded(there.iter().chain(&more)).unwrap_err();
+        assert_eq!(refusal.rule, "T33");
+        assert!(refusal.asked.starts_with("33 namespaces"), "{refusal}");
+    }
 }

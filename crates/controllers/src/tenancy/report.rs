@@ -54,6 +54,7 @@ pub struct Report {
     pub again: Option<Duration>,
     refused: Vec<String>,
     waits: Vec<String>,
+    expired: Vec<String>,
     history: Vec<HistoryEntry>,
     refresh: i64,
 }
@@ -108,6 +109,13 @@ impl Report {
         ));
     }
 
+    /// The term of what stands is over since the end of this day.
+    pub fn expire(&mut self, through: &str) {
+        self.expired.push(format!(
+            "the term ended on {through}; everything stands and is billed at the same price; extend spec.term.through or release the tenancy"
+        ));
+    }
+
     /// Something is not in place yet.
     pub fn wait(&mut self, what: impl Into<String>) {
         self.waits.push(what.into());
@@ -146,21 +154,24 @@ impl Report {
         if new == old {
             return Ok(());
         }
-        if new.phase != old.phase || tenancy.status.is_none() {
-            let reason = format!("{:?}", new.phase);
-            let note = new
-                .conditions
-                .iter()
-                .find(|condition| condition.type_ == types::READY)
-                .map_or_else(|| reason.clone(), |condition| condition.message.clone());
-            context
-                .kit
-                .event(tenancy, EventType::Normal, &reason, "Reconcile", &note)
-                .await;
-        }
+        tell(tenancy, &old, &new, context).await;
         context
             .kit
             .patch_status(tenancy, tenancy.status.as_ref(), &new)
+            .await?;
+        Ok(())
+    }
+
+    /// Adds what happened to the status and leaves the rest as it was: the round failed, and knows nothing else for sure.
+    pub async fn keep_history(self, state: &State, context: &Context) -> Result<(), Error> {
+        if self.history.is_empty() {
+            return Ok(());
+        }
+        let tenancy = &state.tenancy;
+        let mut new = tenancy.status.clone().unwrap_or_default();
+        remember(&mut new.history, self.history);
+        let kit = &context.kit;
+        kit.patch_status(tenancy, tenancy.status.as_ref(), &new)
             .await?;
         Ok(())
     }
@@ -184,9 +195,7 @@ impl Report {
             history: old.history.clone(),
             conditions: old.conditions.clone(),
         };
-        new.history.extend(self.history);
-        let surplus = new.history.len().saturating_sub(HISTORY);
-        new.history.drain(..surplus);
+        remember(&mut new.history, self.history);
         let generation = state.tenancy.metadata.generation;
         let now = state.now.timestamp();
         let condition = NewCondition {
@@ -209,6 +218,14 @@ impl Report {
             types::WAITING,
             &self.waits,
             "Waiting",
+            generation,
+            now,
+        );
+        flag(
+            &mut new,
+            types::EXPIRED,
+            &self.expired,
+            "TermOver",
             generation,
             now,
         );
@@ -236,7 +253,10 @@ impl Report {
             Phase::Active => (
                 true,
                 "Active".to_owned(),
-                "everything that is leased is in place".to_owned(),
+                match self.expired.first() {
+                    Some(expired) => expired.clone(),
+                    None => "everything that is leased is in place".to_owned(),
+                },
             ),
             Phase::Released => (
                 false,
@@ -263,6 +283,40 @@ impl Report {
             self.phase
         }
     }
+}
+
+/// Adds what happened, and forgets what is older than the last [`HISTORY`] things.
+fn remember(history: &mut Vec<HistoryEntry>, happened: Vec<HistoryEntry>) {
+    history.extend(happened);
+    let surplus = history.len().saturating_sub(HISTORY);
+    history.drain(..surplus);
+}
+
+/// Tells of a new phase, of a refusal in other words than before, and of a term that is over.
+async fn tell(tenancy: &Tenancy, old: &TenancyStatus, new: &TenancyStatus, context: &Context) {
+    let kit = &context.kit;
+    if new.phase != old.phase || tenancy.status.is_none() {
+        let reason = format!("{:?}", new.phase);
+        let note = said(new, types::READY).unwrap_or(&reason);
+        kit.event(tenancy, EventType::Normal, &reason, "Reconcile", note)
+            .await;
+    }
+    for type_ in [types::REFUSED, types::EXPIRED] {
+        let Some(note) = said(new, type_) else {
+            continue;
+        };
+        if said(old, type_) != Some(note) {
+            kit.event(tenancy, EventType::Warning, type_, "Reconcile", note)
+                .await;
+        }
+    }
+}
+
+/// The message of a condition, where there is one.
+fn said<'a>(status: &'a TenancyStatus, type_: &str) -> Option<&'a str> {
+    let mut conditions = status.conditions.iter();
+    let found = conditions.find(|condition| condition.type_ == type_);
+    found.map(|condition| condition.message.as_str())
 }
 
 fn flag(

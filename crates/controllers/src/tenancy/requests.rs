@@ -3,13 +3,15 @@
 use leasehold_api::{
     charging::{Approval, ApprovalSubject, DecisionSpec},
     conditions::{self, NewCondition, types},
-    tenancy::{InformationSystem, PendingChange, Phase, QuotationStatus, RequestStatus},
+    tenancy::{
+        InformationSystem, PendingChange, Phase, QuotationStatus, QuotedItem, RequestStatus,
+    },
 };
 use leasehold_ledger::{
     document::{Decision, DecisionDoc, IncarnationDoc, RequestDoc},
     lot::LotState,
     money::{Money, format_quantity},
-    quote::Quotation,
+    quote::{Quotation, QuotedLine},
 };
 use leasehold_planner::{
     approval,
@@ -71,7 +73,7 @@ pub async fn advance(
                     report,
                     Opening {
                         request,
-                        part: asked.part,
+                        asked: *asked,
                         supersedes,
                     },
                 )
@@ -89,7 +91,7 @@ pub async fn advance(
 
 struct Opening {
     request: RequestDoc,
-    part: ApprovedPart,
+    asked: Asked,
     supersedes: Option<u32>,
 }
 
@@ -172,7 +174,7 @@ async fn open(
         return Ok(false);
     };
     let credit = context.books.lots(&state.department).await?;
-    let quotation = match validate(state, system, &credit, &opening.part) {
+    let quotation = match validate(state, system, &credit, &opening.asked) {
         Ok(quotation) => quotation,
         Err(refusals) => {
             report.refuse(&refusals);
@@ -204,7 +206,7 @@ async fn open(
         records.push(Record::document(&withdrawn(state, old, &reason))?);
     }
     records.push(Record::document(&request)?);
-    let auto = commit_request(state, context, &request, &opening.part, records).await?;
+    let auto = commit_request(state, context, &request, &opening.asked.part, records).await?;
     if let Some(old) = superseded {
         let name = approval::request_approval_name(old);
         moot(
@@ -218,7 +220,7 @@ async fn open(
     let what = format!(
         "request {}: {}",
         request.request,
-        summary(state, &opening.part)
+        summary(state, &opening.asked.part)
     );
     report.happened(state, &request.requested_by, &what);
     if let Some(decision) = auto {
@@ -268,10 +270,11 @@ fn validate(
     state: &State,
     system: &InformationSystem,
     credit: &[LotState],
-    part: &ApprovedPart,
+    asked: &Asked,
 ) -> Result<Quotation, Vec<Refusal>> {
+    let part = &asked.part;
     let quotation = request::validate(
-        part,
+        asked,
         &RequestContext {
             today: state.policy.time_zone.date_of(state.now),
             zone: &state.zone.spec,
@@ -522,6 +525,7 @@ fn describe(state: &State, report: &mut Report) {
             credit_monthly: quotation.credit_monthly.to_string(),
             book: quotation.books.join(", "),
             currency: quotation.currency.clone(),
+            items: quotation.lines.into_iter().map(quoted).collect(),
         });
     }
     if decision.is_none() {
@@ -531,6 +535,17 @@ fn describe(state: &State, report: &mut Report) {
         } else {
             Phase::Requested
         };
+    }
+}
+
+fn quoted(line: QuotedLine) -> QuotedItem {
+    QuotedItem {
+        item: line.item,
+        display_name: line.display_name,
+        quantity: line.quantity,
+        unit: line.unit,
+        unit_price: line.unit_price.to_string(),
+        monthly: line.monthly.to_string(),
     }
 }
 

@@ -1,6 +1,10 @@
-//! Serial numbers, written so that the same device always reads the same.
+//! Serial numbers, written so that the same device always reads the same, and the claims of devices.
 
+use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
+
+use super::Document;
+use crate::time::Second;
 
 /// Shortest serial that is accepted, in characters.
 const SHORTEST: usize = 4;
@@ -23,7 +27,8 @@ pub enum SerialError {
     },
     /// Too few or too many characters.
     #[error(
-        "failed to read serial {serial:?}: {length} letters and digits, but 4 to 64 are expected"
+        "failed to read serial {serial:?}: {length} letters and digits, but 4 to 64 are \
+         expected; copy it from the label"
     )]
     Length {
         /// The refused text.
@@ -88,11 +93,147 @@ fn is_dash(c: char) -> bool {
     )
 }
 
+/// The claim of one device to back a contribution. It stands until a [`SerialFreedDoc`] ends it.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SerialDoc {
+    /// Maker, as the cloud policy lists it.
+    pub maker: String,
+    /// Serial number as [`normalise_serial`] gives it.
+    pub serial: String,
+    /// Which claim of the device this is, from 1. The first one is written without it.
+    #[serde(default = "first", skip_serializing_if = "is_first")]
+    pub number: u32,
+    /// `<department>/<contribution>` that it backs.
+    pub contribution: String,
+    /// Uid of the contribution object, as evidence.
+    pub uid: String,
+    /// System UUID that the node of a server reports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system_uuid: Option<String>,
+    /// When it was claimed.
+    pub at: Second,
+}
+
+impl Document for SerialDoc {
+    const KIND: &'static str = "serial";
+
+    fn key(&self) -> String {
+        claim_key(&self.maker, &self.serial, self.number)
+    }
+
+    fn subject(&self) -> String {
+        self.contribution.clone()
+    }
+}
+
+/// The end of a claim: its contribution was taken back before a credit, or with all of its credit.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SerialFreedDoc {
+    /// Maker, as the claim names it.
+    pub maker: String,
+    /// Serial number, as the claim names it.
+    pub serial: String,
+    /// Which claim of the device ends, from 1.
+    pub number: u32,
+    /// `<department>/<contribution>` that the device backed.
+    pub contribution: String,
+    /// User who took the contribution back.
+    pub freed_by: String,
+    /// When the claim ended.
+    pub at: Second,
+}
+
+impl Document for SerialFreedDoc {
+    const KIND: &'static str = "serial-freed";
+
+    fn key(&self) -> String {
+        claim_key(&self.maker, &self.serial, self.number)
+    }
+
+    fn subject(&self) -> String {
+        self.contribution.clone()
+    }
+}
+
+/// Ledgers from before claims could end know first claims only, and their keys have no number.
+fn claim_key(maker: &str, serial: &str, number: u32) -> String {
+    let device = format!("{maker}/{}", serial_claim(serial));
+    if number == 1 {
+        device
+    } else {
+        format!("{device}/{number}")
+    }
+}
+
+fn first() -> u32 {
+    1
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks with a reference"
+)]
+fn is_first(number: &u32) -> bool {
+    *number == 1
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::canonical::canonical_json;
+    use crate::document::row_key;
+
+    fn claim(serial: &str, number: u32) -> SerialDoc {
+        SerialDoc {
+            maker: "inspur".to_owned(),
+            serial: serial.to_owned(),
+            number,
+            contribution: "gov-office/servers-2024".to_owned(),
+            uid: "u".to_owned(),
+            system_uuid: None,
+            at: Second::new(0),
+        }
+    }
+
+    #[test]
+    fn look_alike_serials_of_one_maker_have_one_key() {
+        assert_eq!(claim("SNO1", 1).key(), "inspur/SN01");
+        assert_eq!(claim("SNO1", 1).key(), claim("SN0I", 1).key());
+    }
+
+    #[test]
+    fn a_claim_that_was_written_without_a_number_is_the_first_and_keeps_its_bytes() {
+        let text = concat!(
+            r#"{"at":"1970-01-01T00:00:00Z","contribution":"gov-office/servers-2024","#,
+            r#""maker":"inspur","serial":"SNO1","uid":"u"}"#
+        );
+        let read: SerialDoc = serde_json::from_str(text).unwrap();
+        assert_eq!(read, claim("SNO1", 1));
+        assert_eq!(row_key(&read), "serial/inspur/SN01");
+        assert_eq!(canonical_json(&read).unwrap(), text);
+    }
+
+    #[test]
+    fn the_next_claim_of_a_device_and_each_end_have_keys_of_their_own() {
+        let again = claim("SNO1", 2);
+        assert_eq!(row_key(&again), "serial/inspur/SN01/2");
+        let text = canonical_json(&again).unwrap();
+        assert_eq!(serde_json::from_str::<SerialDoc>(&text).unwrap(), again);
+        let end = |number| SerialFreedDoc {
+            maker: "inspur".to_owned(),
+            serial: "SNO1".to_owned(),
+            number,
+            contribution: "gov-office/servers-2024".to_owned(),
+            freed_by: "zhang@gov-office".to_owned(),
+            at: Second::new(0),
+        };
+        assert_eq!(row_key(&end(1)), "serial-freed/inspur/SN01");
+        assert_eq!(row_key(&end(2)), "serial-freed/inspur/SN01/2");
+    }
 
     #[test]
     fn case_space_dashes_and_full_width_forms_make_no_difference() {

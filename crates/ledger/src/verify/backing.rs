@@ -1,8 +1,9 @@
-//! What must stand behind a row before it may be written: decisions behind leases and credit, the
-//! calendar behind periods.
+//! What must stand behind a row before it may be written: decisions behind leases and credit,
+//! devices behind credit, the calendar behind periods.
 //!
 //! Closes are computed again from facts, lots and periods. That proves sums, but not that anybody
-//! was allowed to lease, to be credited or to be billed twice for one day; this does.
+//! was allowed to lease, to be credited, to be credited twice for one device or to be billed twice
+//! for one day; this does.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +12,10 @@ use serde_json::Value;
 use super::{Finding, chain_of, same};
 use crate::book::Book;
 use crate::canonical::canonical_json;
-use crate::document::{Decision, DecisionDoc, Document, LotDoc, PeriodOpenDoc, RequestDoc};
+use crate::claims::{ClaimError, Claims};
+use crate::document::{
+    Decision, DecisionDoc, Document, LotDoc, PeriodOpenDoc, RequestDoc, SerialDoc, SerialFreedDoc,
+};
 use crate::fact::{Fact, FactKind, Meter};
 use crate::journal::{Entry, EntryKind, JournalError};
 use crate::money::{Money, Unit, format_quantity, parse_quantity};
@@ -26,8 +30,12 @@ pub(super) struct Backing {
     approved: BTreeSet<String>,
     /// Uids of the approvals by which finance accepted hardware.
     accepted: BTreeSet<String>,
+    /// Devices and the contributions that they back.
+    claims: Claims,
     /// Lots by id.
     lots: BTreeMap<String, LotDoc>,
+    /// Ids of the lots of which all was taken back.
+    returned: BTreeSet<String>,
     /// Units of items by provider and name, as any book lists them.
     units: BTreeMap<(String, String), BTreeSet<Unit>>,
     /// End and name of every opened period, by its start.
@@ -64,7 +72,26 @@ impl Backing {
         }
     }
 
-    /// A lot needs finance's approval before it, and its devices must be worth its amount.
+    /// A claim needs a device that backs no contribution.
+    pub(super) fn claim(&mut self, seq: u64, claim: SerialDoc) -> Result<(), Finding> {
+        let claimed = self.claims.claim(claim);
+        claimed.map_err(|error| contradicts(seq, &error))
+    }
+
+    /// A claim ends when its contribution was taken back before a credit, or with all of it.
+    pub(super) fn freed(&mut self, seq: u64, end: &SerialFreedDoc) -> Result<(), Finding> {
+        let id = &end.contribution;
+        if self.lots.contains_key(id) && !self.returned.contains(id) {
+            let what = format!("end of the claim of {id} on {}/{}", end.maker, end.serial);
+            let expected = format!("the return of all of lot {id} before it");
+            return Err(Finding::new(seq, what, expected, "none"));
+        }
+        let ended = self.claims.end(end);
+        ended.map_err(|error| contradicts(seq, &error))
+    }
+
+    /// A lot needs finance's approval before it, its devices must be worth its amount, and they must
+    /// back its contribution.
     pub(super) fn lot(&mut self, seq: u64, lot: LotDoc) -> Result<(), Finding> {
         let id = &lot.lot.id;
         if !self.accepted.contains(&lot.approval_uid) {
@@ -76,6 +103,11 @@ impl Backing {
         let worth = Money::sum(lot.devices.iter().map(|device| device.value))
             .map_err(|e| Finding::new(seq, &what, lot.lot.amount, chain_of(&e)))?;
         same(seq, what, lot.lot.amount, worth)?;
+        if let Some(device) = self.claims.lacking(id, &lot.devices) {
+            let what = format!("devices of lot {id}");
+            let expected = format!("a claim of {}/{} before it", device.maker, device.serial);
+            return Err(Finding::new(seq, what, expected, "none"));
+        }
         self.lots.insert(id.clone(), lot);
         Ok(())
     }
@@ -85,7 +117,7 @@ impl Backing {
     /// The id of the entry names the lot, and ids are unique, so each happens once. `balance` is
     /// what the journal had left of each lot before the entry, as a balance of its account.
     pub(super) fn credit(
-        &self,
+        &mut self,
         seq: u64,
         entry: &Entry,
         balance: &BTreeMap<String, Money>,
@@ -116,7 +148,11 @@ impl Backing {
         let expected = expected.map_err(|e| unfit(&e))?;
         let expected = canonical_json(&expected).map_err(|e| unfit(&e))?;
         let found = canonical_json(entry).map_err(|e| unfit(&e))?;
-        same(seq, &what, expected, found)
+        same(seq, &what, expected, found)?;
+        if entry.takes_back_all(lot) {
+            self.returned.insert(lot.id.clone());
+        }
+        Ok(())
     }
 
     /// A lease needs an approved request before it, and is as large as was approved.
@@ -183,6 +219,12 @@ impl Backing {
             .insert(found.span.from, (found.span.to, found.name.clone()));
         Ok(())
     }
+}
+
+/// A claim or its end that does not follow from those before.
+fn contradicts(seq: u64, error: &ClaimError) -> Finding {
+    let expected = "what follows from the claims before it";
+    Finding::new(seq, "claim of a device", expected, chain_of(error))
 }
 
 /// What a period is, in one line.

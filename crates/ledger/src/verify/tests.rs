@@ -1,3 +1,5 @@
+mod claims;
+
 use std::convert::Infallible;
 
 use proptest::prelude::*;
@@ -121,6 +123,19 @@ fn lot_doc() -> LotDoc {
     }
 }
 
+/// The claim of the fixture's device.
+fn claimed() -> SerialDoc {
+    SerialDoc {
+        maker: "inspur".to_owned(),
+        serial: "SN20240X7B".to_owned(),
+        number: 1,
+        contribution: "gov-office/servers-2024".to_owned(),
+        uid: "u".to_owned(),
+        system_uuid: None,
+        at: Second::new(fixture::SEPTEMBER),
+    }
+}
+
 /// Finance's yes to the fixture's lot.
 fn accepted() -> DecisionDoc {
     let subject = "gov-office/servers-2024/u";
@@ -143,6 +158,7 @@ fn ledger_of(facts: &[Fact], closing: &Closing) -> Writer {
         at,
     });
     let lot = lot_doc();
+    w.document(&claimed());
     w.document(&accepted());
     w.document(&lot);
     w.entry(&Entry::grant(&lot.lot, at).unwrap());
@@ -431,12 +447,13 @@ fn a_grant_of_another_amount_or_of_no_lot_is_found() {
     let mut more = lot.lot.clone();
     more.amount = fixture::money("300000.00");
     let mut w = Writer::default();
+    w.document(&claimed());
     w.document(&accepted());
     w.document(&lot);
     w.entry(&Entry::grant(&more, lot.at).unwrap());
     let finding = check(w.0, None).finding.unwrap();
     let what = "entry grant/gov-office/servers-2024";
-    assert_eq!((finding.seq, finding.what.as_str()), (3, what));
+    assert_eq!((finding.seq, finding.what.as_str()), (4, what));
     let mut w = Writer::default();
     w.entry(&Entry::grant(&lot.lot, lot.at).unwrap());
     let finding = check(w.0, None).finding.unwrap();

@@ -46,12 +46,37 @@ pub(super) fn check(
     context: &HardwareContext<'_>,
     result: &mut Assessment,
 ) {
+    named(offer, context, result);
     let window = Window::of(offer, context);
     for (claim, device) in offered {
         claimed_before(offer, claim, device, context, result);
         offered_elsewhere(offer, claim, device, context, result);
         eligible(device, context, result);
         window.check(device, result);
+    }
+}
+
+/// What the offer names and is not there yet: it waits, because manifests come in any order.
+fn named(offer: &Offer, context: &HardwareContext<'_>, result: &mut Assessment) {
+    if !context.system_known {
+        result.waits.push(format!(
+            "its system: InformationSystem {} does not exist yet; apply it in this namespace",
+            offer.spec.system
+        ));
+    }
+    let agencies: Vec<&str> = context
+        .policy
+        .appraisers
+        .iter()
+        .map(|appraiser| appraiser.agency.as_str())
+        .collect();
+    if !agencies.contains(&offer.spec.agency.as_str()) {
+        result.waits.push(format!(
+            "its appraiser: agency {} is not on the list of the cloud policy, which has: {}; ask the office to list it, \
+             or withdraw this contribution and offer it anew",
+            offer.spec.agency,
+            agencies.join(", ")
+        ));
     }
 }
 
@@ -71,8 +96,8 @@ fn claimed_before(
     });
     if let Some(earlier) = earlier {
         let message = format!(
-            "this serial already backs {}, since {}; a serial backs one contribution for ever; \
-             withdraw this one and offer it without the device",
+            "this serial already backs {}, since {}, allowed is one contribution, for ever once its \
+             credit was used; withdraw this one and offer it without the device",
             earlier.contribution, earlier.at
         );
         result

@@ -182,7 +182,7 @@ pub(super) fn receipt<'a>(
     if found.is_none() {
         result
             .waits
-            .push("a receipt of the devices; the data centre writes it".to_owned());
+            .push("a receipt of the devices (rule H06); the data centre writes it".to_owned());
     }
     found
 }

@@ -89,6 +89,7 @@ struct Case {
     claims: Vec<SerialDoc>,
     appraisals: Vec<Appraisal>,
     receipts: Vec<Receipt>,
+    system_known: bool,
     nodes: Vec<NodeFacts>,
     policy: Value,
     today: &'static str,
@@ -108,6 +109,7 @@ impl Case {
             claims: Vec::new(),
             appraisals: vec![proof("lot-1", 10, values)],
             receipts: vec![proof("lot-r", 20, receipt_json(&devices))],
+            system_known: true,
             nodes: vec![node("n1", "2102311XYZ001"), node("n2", "2102311XYZ002")],
             policy: json!({
                 "hardware": {"makers": ["huawei"]},
@@ -128,6 +130,7 @@ impl Case {
             claims: &self.claims,
             appraisals: &self.appraisals,
             receipts: &self.receipts,
+            system_known: self.system_known,
             nodes: &self.nodes,
             policy: &serde_json::from_value(self.policy.clone()).unwrap(),
             today: day(self.today),
@@ -148,6 +151,7 @@ fn claimed(contribution: &str, uid: &str, serial: &str, system_uuid: Option<&str
     SerialDoc {
         maker: "huawei".to_owned(),
         serial: serial.to_owned(),
+        number: 1,
         contribution: contribution.to_owned(),
         uid: uid.to_owned(),
         system_uuid: system_uuid.map(str::to_owned),
@@ -172,7 +176,22 @@ fn devices_that_hold_add_up_to_the_amount_that_finance_decides_on() {
 }
 
 #[test]
-fn a_serial_that_ever_backed_a_contribution_refuses_the_next_one_even_as_a_look_alike() {
+fn a_system_and_an_agency_that_nobody_knows_are_waited_for_by_name() {
+    let mut case = Case::good();
+    case.system_known = false;
+    let found = case.assess();
+    assert!(!found.ready() && !found.refused, "{found:?}");
+    assert!(found.waits[0].contains("InformationSystem oa does not exist yet; "));
+    case.system_known = true;
+    case.policy["appraisers"] = json!([{"agency": "hengxin", "displayName": "恒信"}]);
+    let found = case.assess();
+    assert!(!found.ready(), "{found:?}");
+    let told = "agency zhongheng is not on the list of the cloud policy, which has: hengxin; ";
+    assert!(found.waits[0].contains(told), "{found:?}");
+}
+
+#[test]
+fn a_serial_that_backs_a_contribution_refuses_the_next_one_even_as_a_look_alike() {
     let mut case = Case::good();
     case.claims = vec![claimed("finance/old", "u", "21O2311XYZ0O1", None)];
     let found = case.assess();

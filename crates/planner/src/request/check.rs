@@ -16,7 +16,7 @@ use leasehold_ledger::{
     time::LocalDate,
 };
 
-use super::{ApprovedPart, Prices, base_quantity};
+use super::{ApprovedPart, Asked, Prices, base_quantity};
 use crate::rules::Refusal;
 
 /// Longest term in months: what nobody can foresee is not quoted.
@@ -53,13 +53,12 @@ struct Days {
 ///
 /// Everything that is wrong is told at once. The quotation's month is at the prices of the first
 /// day still to come, its term the whole term.
-pub fn validate(
-    part: &ApprovedPart,
-    context: &RequestContext<'_>,
-) -> Result<Quotation, Vec<Refusal>> {
+pub fn validate(asked: &Asked, context: &RequestContext<'_>) -> Result<Quotation, Vec<Refusal>> {
+    let part = &asked.part;
     let mut refused = Vec::new();
     check_place(part, context, &mut refused);
-    let days = match check_term(part, context.today) {
+    let days = check_term(part, context.today);
+    let days = match days.and_then(|days| check_effective(asked, &days).map(|()| days)) {
         Ok(days) => days,
         Err(refusal) => {
             refused.push(refusal);
@@ -144,6 +143,24 @@ fn check_term(part: &ApprovedPart, today: LocalDate) -> Result<Days, Refusal> {
         through,
         start: from.max(today),
     })
+}
+
+/// The schema compares texts; that the day exists is known here.
+fn check_effective(asked: &Asked, days: &Days) -> Result<(), Refusal> {
+    let Some(day) = &asked.effective_from else {
+        return Ok(());
+    };
+    let Days { from, through, .. } = days;
+    let in_term = |day: &LocalDate| (from..=through).contains(&day);
+    match LocalDate::parse(day) {
+        Ok(day) if in_term(&day) => Ok(()),
+        _ => Err(Refusal::new(
+            "T06",
+            format!("effectiveFrom {day}"),
+            format!("a day of the calendar from {from} through {through}"),
+            "choose a day of the term or leave spec.effectiveFrom out",
+        )),
+    }
 }
 
 /// Checks the items one by one and against each other; gives their quantities in base units.

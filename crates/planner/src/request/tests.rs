@@ -426,6 +426,15 @@ fn place() -> Place {
 }
 
 fn check(place: &Place, part: &ApprovedPart, today: &str) -> Result<String, Vec<&'static str>> {
+    let asked = Asked {
+        part: part.clone(),
+        attempt: 0,
+        effective_from: None,
+    };
+    check_asked(place, &asked, today)
+}
+
+fn check_asked(place: &Place, asked: &Asked, today: &str) -> Result<String, Vec<&'static str>> {
     let context = RequestContext {
         today: LocalDate::parse(today).unwrap(),
         zone: &place.zone,
@@ -435,7 +444,7 @@ fn check(place: &Place, part: &ApprovedPart, today: &str) -> Result<String, Vec<
         policy: &place.policy,
         credit: &[],
     };
-    validate(part, &context)
+    validate(asked, &context)
         .map(|quotation| format!("{} {}", quotation.monthly, quotation.term))
         .map_err(|refused: Vec<Refusal>| refused.iter().map(|refusal| refusal.rule).collect())
 }
@@ -511,6 +520,28 @@ fn a_term_must_exist_end_in_the_future_and_not_be_endless() {
 }
 
 #[test]
+fn a_change_begins_on_a_day_that_exists_and_lies_in_the_term() {
+    let from = |day: &str| {
+        let wanted = Asked {
+            part: full(),
+            attempt: 0,
+            effective_from: Some(day.into()),
+        };
+        check_asked(&place(), &wanted, "2026-08-20").map(drop)
+    };
+    let Term {
+        from: first,
+        through,
+    } = full().term;
+    assert_eq!(from(&first), Ok(()));
+    assert_eq!(from(&through), Ok(()));
+    // the schema lets this through: as a text it lies between the two
+    assert_eq!(from("2027-02-30"), Err(vec!["T06"]));
+    assert_eq!(from("2026-08-31"), Err(vec!["T06"]));
+    assert_eq!(from("2027-09-01"), Err(vec!["T06"]));
+}
+
+#[test]
 fn an_item_without_a_price_on_the_first_day_names_a_day_that_has_one() {
     let mut place = place();
     let mut later = book();
@@ -529,7 +560,12 @@ fn an_item_without_a_price_on_the_first_day_names_a_day_that_has_one() {
         policy: &place.policy,
         credit: &[],
     };
-    let refused = validate(&full(), &context).unwrap_err();
+    let wanted = Asked {
+        part: full(),
+        attempt: 0,
+        effective_from: None,
+    };
+    let refused = validate(&wanted, &context).unwrap_err();
     assert!(
         refused[0].to_string().contains("such as 2026-10-01"),
         "{}",

@@ -109,7 +109,7 @@ fn a_lot_keeps_the_digests_of_the_proofs_that_finance_saw() {
 fn people_are_told_what_is_missing_and_what_is_wrong_with_what_is_there() {
     let assessment = Assessment {
         waits: vec![
-            "a receipt of the devices; the data centre writes it".to_owned(),
+            "a receipt of the devices (rule H06); the data centre writes it".to_owned(),
             "SerialContested: SN01 is also offered by another department".to_owned(),
         ],
         findings: vec![RuleFinding {
@@ -122,7 +122,7 @@ fn people_are_told_what_is_missing_and_what_is_wrong_with_what_is_there() {
     assert_eq!(
         waits(&assessment),
         [
-            "waits for a receipt of the devices; the data centre writes it",
+            "waits for a receipt of the devices (rule H06); the data centre writes it",
             "SerialContested: SN01 is also offered by another department",
             "rule H04: device SN01: appraisal a holds through 2026-07-30, today is 2026-08-20",
         ]

@@ -1,0 +1,269 @@
+//! What a refusal by a kind's own rule says: what was asked, what is allowed, what to do.
+//!
+//! The API server shows the value of a field that is refused, but not of an object or a list. So each rule that
+//! compares values has a message that is computed from them; the plain message of the rule stands in when that fails,
+//! and in the manual. `format` is used throughout: the API server cannot bound the cost of joining texts of computed
+//! length, and would refuse the definition.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+};
+
+/// Rules and the CEL expressions of their messages. Each begins as the rule's plain message does. Names are cut: the API
+/// server drops a message of more than 5,000 characters.
+const MESSAGES: &[(&str, &str)] = &[
+    (
+        "P01",
+        "'rule P01: there is one CloudPolicy and its name is default: asked %s, allowed default; change that one'.format([self.metadata.name.substring(0, size(self.metadata.name) < 64 ? size(self.metadata.name) : 64)])",
+    ),
+    (
+        "P02",
+        "'rule P02: the time zone cannot change: asked %s, allowed %s; leave spec.timeZone as it is, statements of two zones would not join'.format([self, oldSelf])",
+    ),
+    (
+        "P03",
+        "'rule P03: the billing period cannot change: asked kind %s, allowed the period as it is, of kind %s; start a new ledger for another one'.format([self.kind, oldSelf.kind])",
+    ),
+    (
+        "P04",
+        "'rule P04: rehearsalSeconds belongs to kind Rehearsal, and only to it: asked kind %s with rehearsalSeconds %s, allowed both or neither; set spec.period.rehearsalSeconds to 60 to 86400 or take it away'.format([self.kind, has(self.rehearsalSeconds) ? string(self.rehearsalSeconds) : 'missing'])",
+    ),
+    (
+        "P05",
+        "'rule P05: users and groups of the control plane (system:) cannot act for an agency: asked %s, allowed people and their groups; name the users of the agency'.format([(self.users + self.groups).filter(n, n.startsWith('system:'))])",
+    ),
+    (
+        "P10",
+        "'rule P10: this version carries tenancies on its own cluster only: asked %s, allowed self; name the cloudlet self'.format([self.metadata.name.substring(0, size(self.metadata.name) < 64 ? size(self.metadata.name) : 64)])",
+    ),
+    (
+        "P11",
+        "'rule P11: the provider cannot change: asked %s, allowed %s; leave spec.provider as it is, bills of two payees would mix'.format([self, oldSelf])",
+    ),
+    (
+        "P20",
+        "'rule P20: a zone cannot move to another network: asked %s, allowed %s; make a new zone and move the systems'.format([self, oldSelf])",
+    ),
+    (
+        "D01",
+        "\"rule D01: a department's code is a DNS label of at most 30 characters without two dashes in a row: asked %s, allowed a code such as gov-office; choose another code\".format([self.metadata.name.substring(0, size(self.metadata.name) < 64 ? size(self.metadata.name) : 64)])",
+    ),
+    (
+        "D02",
+        "'rule D02: users and groups of the control plane (system:) cannot administer a department: asked %s, allowed people and their groups; name users and groups of the department'.format([self.filter(a, a.name.startsWith('system:')).map(a, a.name)])",
+    ),
+    (
+        "S01",
+        "\"rule S01: a system's name has at most 40 characters: asked %s of %s characters, allowed 40; choose a shorter name\".format([self.metadata.name.substring(0, size(self.metadata.name) < 64 ? size(self.metadata.name) : 64), string(size(self.metadata.name))])",
+    ),
+    (
+        "S02",
+        "'rule S02: cost shares add up to 100: asked %s together, allowed 100; correct spec.costShares'.format([string(self.map(s, s.percent).sum())])",
+    ),
+    (
+        "T01",
+        "\"rule T01: a tenancy's name has at most 40 characters: asked %s of %s characters, allowed 40; choose a shorter name\".format([self.metadata.name.substring(0, size(self.metadata.name) < 64 ? size(self.metadata.name) : 64), string(size(self.metadata.name))])",
+    ),
+    (
+        "T03",
+        "'rule T03: this tenancy is being released: asked a change of %s, allowed none; wait until it is Released and lease anew'.format([self.metadata.name])",
+    ),
+    (
+        "T04",
+        "'rule T04: a namespace shares an item that the lease does not hold: asked %s, allowed %s; add it to spec.lease or take it out of the share'.format([self.namespaces.map(n, n.share.filter(k, !self.lease.exists(l, l.item == k))), [self.lease.map(l, l.item)]])",
+    ),
+    (
+        "T05",
+        "'rule T05: the term ends before it begins: asked %s through %s, allowed a last day on or after the first; correct spec.term'.format([self.term.from, self.term.through])",
+    ),
+    (
+        "T06",
+        "'rule T06: effectiveFrom lies outside the term: asked %s, allowed %s through %s; choose a day of the term'.format([self.effectiveFrom, self.term.from, self.term.through])",
+    ),
+    (
+        "T07",
+        "'rule T07: a tenancy keeps its system: asked %s, allowed %s; lease a new tenancy for another system'.format([self, oldSelf])",
+    ),
+    (
+        "T08",
+        "'rule T08: a tenancy keeps its zone: asked %s, allowed %s; lease a new tenancy in the other zone and move'.format([self, oldSelf])",
+    ),
+    (
+        "T09",
+        "'rule T09: a tenancy keeps its cloudlet: asked %s, allowed %s; lease a new tenancy on the other cloudlet and move'.format([self, oldSelf])",
+    ),
+    (
+        "T10",
+        "'rule T10: a member is either a user or a group: asked user %s and group %s, allowed exactly one of both; take one away or name one'.format([has(self.user) ? self.user : 'none', has(self.group) ? self.group : 'none'])",
+    ),
+    (
+        "T11",
+        "'rule T11: users and groups of the control plane (system:) cannot be members: asked user %s and group %s, allowed people and their groups; name users and groups of the department'.format([has(self.user) ? self.user : 'none', has(self.group) ? self.group : 'none'])",
+    ),
+    (
+        "H00",
+        "\"rule H00: a contribution's name has at most 40 characters: asked %s of %s characters, allowed 40; choose a shorter name\".format([self.metadata.name.substring(0, size(self.metadata.name) < 64 ? size(self.metadata.name) : 64), string(size(self.metadata.name))])",
+    ),
+    (
+        "H02",
+        "'rule H02: a device cannot be accepted before it was invoiced: asked acceptance on %s, allowed %s or later; correct the dates of the device'.format([self.acceptedOn, self.invoiceDate])",
+    ),
+    (
+        "H04",
+        "'rule H04: the appraisal ends before its base date: asked %s through %s, allowed a last day on or after the base date; correct spec.baseDate or spec.validThrough'.format([self.baseDate, self.validThrough])",
+    ),
+    (
+        "H05",
+        "'rule H05: two different persons sign an appraisal: asked %s, allowed every name once; let a second person sign'.format([self])",
+    ),
+    (
+        "B01",
+        "\"rule B01: a price book's name has at most 63 characters: asked %s of %s characters, allowed 63; choose a shorter name\".format([self.metadata.name.substring(0, size(self.metadata.name) < 64 ? size(self.metadata.name) : 64), string(size(self.metadata.name))])",
+    ),
+    (
+        "B02",
+        "'rule B02: the prices end before they begin: asked %s through %s, allowed a last day on or after the first; correct spec.validity'.format([self.validity.from, self.validity.through])",
+    ),
+    (
+        "B04",
+        "'rule B04: the last day of a price book can only move earlier: asked %s, allowed %s or earlier; load a new book for later days'.format([self.validity.through, oldSelf.validity.through])",
+    ),
+    (
+        "B05",
+        "'rule B05: prices include tax: asked included false, allowed true; write gross prices'",
+    ),
+    (
+        "B06",
+        "'rule B06: an item is either a resource or a storage class: asked %s and %s for %s, allowed one of both; take one away'.format([self.resource, self.storageClass, self.name])",
+    ),
+    (
+        "B07",
+        "'rule B07: storage is sold by the GiB (2^30 bytes): asked %s for %s, allowed GiB; set unit to GiB and convert the price'.format([self.unit, self.name])",
+    ),
+    (
+        "B08",
+        "'rule B08: a one-off item is priced per Once, and only such an item: asked basis %s per %s for %s, allowed OneOff with Once; set basis and per together'.format([self.basis, self.per, self.name])",
+    ),
+    (
+        "B09",
+        "'rule B09: a metered item names the resource or storage class that is metered: asked %s without either, allowed one of both; set resource or storageClass'.format([self.name])",
+    ),
+    (
+        "A03",
+        "'rule A03: a rejection gives its reason: asked Rejected without one, allowed with a reason; set spec.reason'",
+    ),
+    (
+        "A04",
+        "'rule A04: decidedBy is stamped by the API server when a decision is written: asked %s without a decision, allowed none; leave spec.decidedBy out'.format([self.decidedBy])",
+    ),
+    (
+        "C01",
+        "\"rule C01: finance's word to close a period cannot be taken back: asked close false for %s, allowed true; leave spec.close as it is\".format([self.metadata.name])",
+    ),
+    (
+        "C02",
+        "'rule C02: a final statement cannot change: asked a change of %s, allowed none; corrections come on a later one'.format([self.metadata.name])",
+    ),
+];
+
+/// Gives the rules of a schema, and of everything below it, their computed messages.
+pub(crate) fn compute(schema: &mut JSONSchemaProps) {
+    for rule in schema.x_kubernetes_validations.iter_mut().flatten() {
+        rule.message_expression = rule.message.as_deref().and_then(expression);
+    }
+    let properties = schema.properties.iter_mut();
+    properties
+        .flat_map(|map| map.values_mut())
+        .for_each(compute);
+    if let Some(JSONSchemaPropsOrArray::Schema(items)) = schema.items.as_mut() {
+        compute(items);
+    }
+    if let Some(JSONSchemaPropsOrBool::Schema(values)) = schema.additional_properties.as_mut() {
+        compute(values);
+    }
+}
+
+fn expression(message: &str) -> Option<String> {
+    let id = message.strip_prefix("rule ")?.get(..3)?;
+    let (_, expression) = MESSAGES.iter().find(|(known, _)| *known == id)?;
+    Some((*expression).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    /// Plain and computed message of every rule of the kinds, by id.
+    fn rules() -> BTreeMap<String, (String, Option<String>)> {
+        fn walk(value: &Value, found: &mut BTreeMap<String, (String, Option<String>)>) {
+            match value {
+                Value::Object(fields) => {
+                    if let Some(rules) = fields.get("x-kubernetes-validations") {
+                        for rule in rules.as_array().unwrap() {
+                            let text = |key: &str| rule[key].as_str().map(str::to_owned);
+                            let message = text("message").unwrap();
+                            let id = message["rule ".len()..][..3].to_owned();
+                            found.insert(id, (message, text("messageExpression")));
+                        }
+                    }
+                    fields.values().for_each(|value| walk(value, found));
+                }
+                Value::Array(items) => items.iter().for_each(|value| walk(value, found)),
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+            }
+        }
+        let mut found = BTreeMap::new();
+        let definitions = serde_json::to_value(crate::definitions()).unwrap();
+        walk(&definitions, &mut found);
+        found
+    }
+
+    #[test]
+    fn every_rule_says_what_to_do_and_those_that_compare_values_say_them() {
+        let rules = rules();
+        assert!(rules.len() > 40, "only {} rules", rules.len());
+        let mut plain = Vec::new();
+        for (id, (message, computed)) in &rules {
+            assert!(
+                message.contains("; "),
+                "{id} says not what to do: {message}"
+            );
+            let Some(computed) = computed else {
+                plain.push(id.as_str());
+                continue;
+            };
+            for part in [": asked ", ", allowed ", "; "] {
+                assert!(computed.contains(part), "{id} lacks {part:?}: {computed}");
+            }
+        }
+        // these refuse any change of what has been decided, offered or proven
+        let unchangeable = ["A01", "A02", "B03", "H13", "H21", "H22", "H23"];
+        assert_eq!(plain, unchangeable);
+        assert_eq!(rules.len(), MESSAGES.len() + unchangeable.len());
+    }
+
+    #[test]
+    fn a_computed_message_begins_as_the_plain_one_does() {
+        for (id, (message, computed)) in rules() {
+            let Some(computed) = computed else { continue };
+            let (computed, _) = computed[1..].split_once(": asked ").unwrap();
+            assert!(
+                message.starts_with(computed),
+                "{id}: {computed:?} and {message:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_place_in_a_message_is_filled() {
+        for (id, expression) in MESSAGES {
+            let places = expression.matches("%s").count();
+            let filled = expression.contains(".format([");
+            assert_eq!(places > 0, filled, "{id}: {expression}");
+        }
+    }
+}
