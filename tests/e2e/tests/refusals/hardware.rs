@@ -11,25 +11,38 @@ use serde_json::{Value, json};
 
 use crate::openings::{nobody_was_asked, open};
 
-const CREDIT: SubjectOfDecision = SubjectOfDecision::HardwareContribution;
+/// What finance decides on.
+pub const CREDIT: SubjectOfDecision = SubjectOfDecision::HardwareContribution;
 
 /// Appraises and receives one server, whose node joins today.
-async fn prove(office: &Office, name: &str, uid: &str, serial: &str) {
-    let stage = office.stage;
-    let node = format!("node-{}", serial.to_lowercase());
-    let admin = stage.user(User::Admin).await.unwrap();
-    admin
-        .create(&manifests::node(&node, serial, &format!("uuid-{serial}")))
-        .await
-        .unwrap();
+pub async fn prove(office: &Office, name: &str, uid: &str, serial: &str) {
+    let admin = office.stage.user(User::Admin).await.unwrap();
+    let machine = manifests::node(&node_of(serial), serial, &format!("uuid-{serial}"));
+    admin.create(&machine).await.unwrap();
+    hand_over(office, name, uid, serial).await;
+}
+
+/// The node that a server becomes.
+pub fn node_of(serial: &str) -> String {
+    format!("node-{}", serial.to_lowercase())
+}
+
+/// Appraises and receives one server, whose node is there.
+pub async fn hand_over(office: &Office, name: &str, uid: &str, serial: &str) {
     let of = Contributed {
         code: &office.code,
         name,
         uid,
     };
     appraise(office, of, serial).await;
-    let receipt = manifests::receipt(of, name, &[(serial, &node)]).unwrap();
-    stage
+    receive(office, of, name, (serial, &node_of(serial))).await;
+}
+
+/// Receives one server under a name for the receipt.
+pub async fn receive(office: &Office, of: Contributed<'_>, name: &str, server: (&str, &str)) {
+    let receipt = manifests::receipt(of, name, &[server]).unwrap();
+    office
+        .stage
         .user(User::DataCentre)
         .await
         .unwrap()
@@ -38,9 +51,15 @@ async fn prove(office: &Office, name: &str, uid: &str, serial: &str) {
         .unwrap();
 }
 
-async fn appraise(office: &Office, of: Contributed<'_>, serial: &str) {
+/// Values one server at 20000.00.
+pub async fn appraise(office: &Office, of: Contributed<'_>, serial: &str) {
     let name = format!("{}-1", of.name);
-    let appraisal = manifests::appraisal(of, &name, &[(serial, "20000.00")]).unwrap();
+    file(office, of, &name, (serial, "20000.00")).await;
+}
+
+/// Files an appraisal of one server under a name.
+pub async fn file(office: &Office, of: Contributed<'_>, name: &str, value: (&str, &str)) {
+    let appraisal = manifests::appraisal(of, name, &[value]).unwrap();
     office
         .stage
         .user(User::Appraiser)
@@ -51,14 +70,16 @@ async fn appraise(office: &Office, of: Contributed<'_>, serial: &str) {
         .unwrap();
 }
 
-fn is_credited(found: &HardwareContribution) -> bool {
+/// Whether the credit is granted.
+pub fn is_credited(found: &HardwareContribution) -> bool {
     found
         .status
         .as_ref()
         .is_some_and(|status| status.phase == ContributionPhase::Credited)
 }
 
-fn conditions(found: &HardwareContribution) -> String {
+/// What the conditions say.
+pub fn conditions(found: &HardwareContribution) -> String {
     let conditions = found.status.iter().flat_map(|status| &status.conditions);
     conditions
         .map(|condition| condition.message.clone())
@@ -67,7 +88,7 @@ fn conditions(found: &HardwareContribution) -> String {
 }
 
 /// A contribution whose first device has other values in some fields.
-fn offer_with(code: &str, name: &str, serial: &str, device: &Value) -> Value {
+pub fn offer_with(code: &str, name: &str, serial: &str, device: &Value) -> Value {
     let mut manifest = manifests::contribution(code, name, &[serial]);
     for (field, value) in device.as_object().unwrap() {
         manifest["spec"]["devices"][0][field] = value.clone();

@@ -1,0 +1,171 @@
+//! One request as a table writes it, and what comes of it.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// How an object is written.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum Verb {
+    /// Creates it.
+    Create,
+    /// Lays a JSON merge patch over it.
+    Merge,
+    /// Lays a strategic merge patch over it.
+    Strategic,
+    /// Carries out JSON patch operations.
+    Json,
+    /// Applies it on the server's side, taking over what others own.
+    Apply,
+    /// Reads it, lays `with` over it and puts it back.
+    Update,
+    /// Deletes it; without a name, all that are there.
+    Delete,
+}
+
+/// One request.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    /// Who asks.
+    #[serde(rename = "as")]
+    pub who: String,
+    /// How.
+    pub verb: Verb,
+    /// Where: a place, a name, a subresource.
+    pub at: String,
+    /// What is created, by its short name.
+    #[serde(default)]
+    pub object: Option<String>,
+    /// What is laid over it; null takes away.
+    #[serde(default)]
+    pub with: Value,
+    /// What is then put in, by JSON pointer.
+    #[serde(default)]
+    pub set: BTreeMap<String, Value>,
+    /// What the answer shows, by JSON pointer; null stands for nothing there.
+    #[serde(default)]
+    pub shows: BTreeMap<String, Value>,
+    /// The beginning of a refusal.
+    #[serde(default)]
+    pub says: Option<String>,
+    /// Whether it is asked first, and again until it comes out right.
+    #[serde(default)]
+    pub awaited: bool,
+}
+
+impl Request {
+    /// The object with everything laid over it.
+    pub fn whole(&self, base: &Value) -> Result<Value, String> {
+        let mut whole = base.clone();
+        if !self.with.is_null() {
+            merge(&mut whole, &self.with);
+        }
+        for (pointer, value) in &self.set {
+            put(&mut whole, pointer, value)
+                .ok_or_else(|| format!("there is no place for {pointer} in {whole}"))?;
+        }
+        Ok(whole)
+    }
+}
+
+/// Lays a JSON merge patch over a value.
+fn merge(target: &mut Value, patch: &Value) {
+    let Some(fields) = patch.as_object() else {
+        *target = patch.clone();
+        return;
+    };
+    if !target.is_object() {
+        *target = json!({});
+    }
+    let Some(target) = target.as_object_mut() else {
+        return;
+    };
+    for (key, value) in fields {
+        if value.is_null() {
+            target.remove(key);
+        } else {
+            merge(target.entry(key.clone()).or_insert(Value::Null), value);
+        }
+    }
+}
+
+/// Puts a value at a JSON pointer whose parent is an object.
+fn put(target: &mut Value, pointer: &str, value: &Value) -> Option<()> {
+    let (parent, key) = pointer.rsplit_once('/')?;
+    let key = key.replace("~1", "/").replace("~0", "~");
+    let fields = target.pointer_mut(parent)?.as_object_mut()?;
+    fields.insert(key, value.clone());
+    Some(())
+}
+
+/// What must come of a request.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// It goes through.
+    Accepted,
+    /// It goes through without a warning of these words.
+    Unwarned(String),
+    /// It goes through with a warning of these words.
+    Warned(String),
+    /// It is forbidden in these words.
+    Forbidden(String),
+    /// It is refused in these words, whatever the code.
+    Refused(String),
+}
+
+/// What the API server answered.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The HTTP code.
+    pub code: u16,
+    /// Its warnings.
+    pub warnings: Vec<String>,
+    /// What it sent: an object, a status, or plain text.
+    pub body: Value,
+}
+
+impl Answer {
+    /// Whether the request went through.
+    pub fn is_ok(&self) -> bool {
+        (200..300).contains(&self.code)
+    }
+
+    /// The words of a refusal.
+    fn message(&self) -> &str {
+        let said = self.body.get("message").or(Some(&self.body));
+        said.and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// Whether it is what must come of the request.
+    pub fn judge(&self, request: &Request, outcome: &Outcome) -> Result<(), String> {
+        let fits = match outcome {
+            Outcome::Accepted => self.is_ok(),
+            Outcome::Unwarned(words) => self.is_ok() && !self.warns(words),
+            Outcome::Warned(words) => self.is_ok() && self.warns(words),
+            Outcome::Forbidden(words) => self.code == 403 && self.message().contains(words),
+            Outcome::Refused(words) => !self.is_ok() && self.message().contains(words),
+        };
+        if !fits {
+            return Err(format!("expected {outcome:?}, came {}", self.brief()));
+        }
+        for (pointer, expected) in &request.shows {
+            let shown = self.body.pointer(pointer).unwrap_or(&Value::Null);
+            if shown != expected {
+                return Err(format!("{pointer} is {shown} and not {expected}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn warns(&self, words: &str) -> bool {
+        self.warnings.iter().any(|warning| warning.contains(words))
+    }
+
+    /// What people need to know of it.
+    fn brief(&self) -> String {
+        format!("{} {:?} {:?}", self.code, self.message(), self.warnings)
+    }
+}
