@@ -26,7 +26,7 @@ Examples:
 Exit codes:
   0  done
   1  failed; the reason and a remedy are on standard error
-  2  verified, and the ledger differs from what it should be";
+  2  recomputed by verify or explain, and it differs from what is written";
 
 /// Leases capacity of a government cloud to its departments, and accounts for it.
 ///
@@ -112,7 +112,12 @@ pub enum Command {
     /// Write the skeleton of an appraisal for a contribution of hardware.
     Appraise(AppraiseArgs),
     /// Export closed periods to other programs.
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_long_help = "\
+Example:
+  leasehold export focus --period 2026-09 -f focus-2026-09.csv"
+    )]
     Export(ExportCommand),
     /// Run the operator.
     Operator(OperatorArgs),
@@ -169,8 +174,8 @@ Examples:
   leasehold usage -n dept-gov-office
   leasehold usage --db ledger.db --department gov-office --tenancy oa --from 2026-09-01 --to 2026-09-10
 
-From the cluster: what is leased and requested now. From the ledger: every stretch of time with its quantity, billed
-or not; what is still open ends now.")]
+From the cluster: what is leased and requested now, of every tenancy that you may see; a department names its office
+namespace with -n. From the ledger: every stretch of time with its quantity, billed or not; what is still open ends now.")]
 pub struct UsageArgs {
     /// Code of the department.
     #[arg(long, value_name = "CODE")]
@@ -264,12 +269,15 @@ Examples:
   kubectl get tenancy oa -n dept-gov-office -o yaml | leasehold quote -f - --prices huangshi-2026.yaml
 
 Files may hold several documents; only tenancies, price books and the cloud policy are read. Credit is not foreseen
-here: it is in the tenancy's status once the request is applied.")]
+here: it is in the tenancy's status once the request is applied.
+
+Exit code 1 says that a tenancy cannot be leased like this: it breaks a rule, as T21 of an item that is not on sale or T28
+of a term above budget.ceiling. What has a price is printed all the same.")]
 pub struct QuoteArgs {
     /// File with tenancies; - is standard input.
     #[arg(short, long, value_name = "FILE")]
     pub file: PathBuf,
-    /// Files with price books.
+    /// File with price books; may be repeated.
     #[arg(long, value_name = "FILE", required = true)]
     pub prices: Vec<PathBuf>,
     /// Provider whose prices count; needed when the files hold books of several.
@@ -288,7 +296,8 @@ Examples:
   leasehold approve oa-2-office -n dept-gov-office --order-no 黄政办〔2026〕12号
   leasehold approve oa-2-office -n dept-gov-office --order-no 黄政办〔2026〕12号 --yes
 
-Shows what is asked for before it asks you. A decision is made once; who asked cannot decide.")]
+Shows what is asked for before it asks you; without a terminal, add --yes. A decision is made once; who asked cannot
+decide, and what was withdrawn or superseded is not decided.")]
 pub struct DecideArgs {
     /// Name of the Approval.
     pub name: String,
@@ -298,7 +307,7 @@ pub struct DecideArgs {
     /// Why.
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
-    /// Do not ask.
+    /// Do not ask. Needed where standard input is no terminal.
     #[arg(short, long)]
     pub yes: bool,
 }
@@ -309,7 +318,8 @@ pub struct DecideArgs {
 Example:
   leasehold reject oa-2-office -n dept-gov-office --reason 'no budget this year'
 
-The department asks again by raising spec.request.attempt or by changing what it asks for.")]
+Shows what is asked for before it asks you; without a terminal, add --yes. A decision is made once. The department asks
+again by raising spec.request.attempt or by changing what it asks for.")]
 pub struct RejectArgs {
     /// Name of the Approval.
     pub name: String,
@@ -319,7 +329,7 @@ pub struct RejectArgs {
     /// Number of the order or paper on which the decision rests.
     #[arg(long, value_name = "TEXT")]
     pub order_no: Option<String>,
-    /// Do not ask.
+    /// Do not ask. Needed where standard input is no terminal.
     #[arg(short, long)]
     pub yes: bool,
 }
@@ -330,15 +340,16 @@ pub struct RejectArgs {
 Example:
   leasehold release oa -n dept-gov-office --reason 'system retired'
 
-Workloads stop growing and compute stops being billed at once. Namespaces and volumes go after the grace period and
-an approval; volumes are billed until they are gone. A release cannot be taken back.")]
+Nothing new starts. Compute is billed until nothing runs any more: at once, if your workloads are gone. Namespaces and
+volumes go after the grace period and an approval; volumes are billed until they are gone. A release cannot be taken back;
+it asks you first, and without a terminal needs --yes.")]
 pub struct ReleaseArgs {
     /// Name of the tenancy.
     pub name: String,
     /// Why.
     #[arg(long, value_name = "TEXT")]
     pub reason: String,
-    /// Do not ask.
+    /// Do not ask. Needed where standard input is no terminal.
     #[arg(short, long)]
     pub yes: bool,
 }
@@ -349,7 +360,10 @@ pub struct ReleaseArgs {
 Example:
   leasehold appraise servers-2024 -n dept-gov-office > appraisal.yaml
 
-Fill in what is empty, then apply the file as a user of the accredited agency.")]
+Fill in what is empty; then, as a user of the accredited agency:
+  kubectl create -f appraisal.yaml
+
+It cannot change once it is created, so `kubectl apply` cannot mend it: a better appraisal is a new object.")]
 pub struct AppraiseArgs {
     /// Name of the contribution of hardware.
     pub name: String,

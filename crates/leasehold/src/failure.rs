@@ -59,10 +59,7 @@ fn remedy(error: &anyhow::Error) -> Option<&'static str> {
         .is_some_and(|message| message.contains("rule "));
     match refused.reason() {
         "Forbidden" if by_rule => None,
-        "Forbidden" => Some(
-            "departments name their office namespace with -n dept-CODE; for the whole cloud ask the platform for the \
-             role (leasehold-office, leasehold-finance, leasehold-auditor)",
-        ),
+        "Forbidden" => Some(missing_right(refused.op, &refused.kind)),
         "Unauthorized" => Some("log in again, or name another user with --kubeconfig or --context"),
         "NotFound" => {
             Some("check the name and the namespace (-n); is leasehold installed in this cluster?")
@@ -74,6 +71,25 @@ fn remedy(error: &anyhow::Error) -> Option<&'static str> {
     }
 }
 
+/// Which role has the right that is missing. Whoever may not read often has named no namespace, or another's.
+fn missing_right(op: &str, kind: &str) -> &'static str {
+    match (op, kind) {
+        ("get" | "get metadata of" | "list", _) => {
+            "departments name their office namespace with -n dept-CODE; for the whole cloud ask the platform for the \
+             role (leasehold-office, leasehold-finance, leasehold-auditor)"
+        }
+        (_, "Approval") => {
+            "your roles lack the right to decide; leasehold-office has it for what the office decides, \
+             leasehold-finance for what finance decides: ask somebody who holds that role"
+        }
+        (_, "Tenancy") => {
+            "your roles lack the right to change a tenancy; leasehold-department has it, which a department's \
+             administrators hold in their office namespace: ask one of them"
+        }
+        _ => "your roles lack the right to write this; ask the platform who holds it",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use anyhow::Context;
@@ -82,11 +98,11 @@ mod tests {
 
     use super::*;
 
-    fn refused(code: u16, reason: &str, message: &str) -> anyhow::Error {
-        let status = Status::failure(message, reason).with_code(code);
+    fn forbidden(op: &'static str, kind: &str, message: &str) -> anyhow::Error {
+        let status = Status::failure(message, "Forbidden").with_code(403);
         anyhow::Error::new(KitError {
-            op: "patch",
-            kind: "Approval".to_owned(),
+            op,
+            kind: kind.to_owned(),
             name: "dept-a/oa-2-office".to_owned(),
             source: Failure::Refused(status.boxed()),
         })
@@ -115,20 +131,37 @@ mod tests {
 
     #[test]
     fn a_missing_right_comes_with_a_remedy_and_a_broken_rule_speaks_for_itself() {
-        let right = told(&refused(403, "Forbidden", "user cannot list statements"));
+        let right = told(&forbidden(
+            "list",
+            "Statement",
+            "user cannot list statements",
+        ));
         assert!(
             right.contains("remedy: departments name their office namespace"),
             "{right}"
         );
-        let rule = told(&refused(
-            403,
-            "Forbidden",
-            "rule A06: wang asked for this and cannot decide it",
-        ));
+        let rule = "rule A06: wang asked for this and cannot decide it";
+        let rule = told(&forbidden("patch", "Approval", rule));
         assert!(
             rule.contains("rule A06") && !rule.contains("remedy:"),
             "{rule}"
         );
+    }
+
+    #[test]
+    fn who_may_not_write_reads_which_role_may() {
+        let cases = [
+            ("Approval", "leasehold-finance"),
+            ("Tenancy", "leasehold-department"),
+            ("Department", "the platform"),
+        ];
+        for (kind, role) in cases {
+            let told = told(&forbidden("patch", kind, "user cannot patch this"));
+            assert!(told.contains("remedy: your roles lack the right"), "{told}");
+            assert!(told.contains(role) && !told.contains("-n dept"), "{told}");
+        }
+        let context = forbidden("patch", "Approval", "user cannot patch this").context("failed");
+        assert!(told(&context).contains("leasehold-office"));
     }
 
     #[test]

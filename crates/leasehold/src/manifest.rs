@@ -19,10 +19,10 @@ pub struct Manifest<S> {
     pub spec: S,
 }
 
-/// The documents of a file; `-` is standard input. Lists, as `kubectl get -o yaml` writes them, are taken apart.
-pub fn read(path: &Path) -> Result<Vec<Value>> {
+/// The manifests of a kind in a file; `-` is standard input. What cannot be read is told with the file and the field.
+pub fn read<S: DeserializeOwned>(path: &Path, kind: &str) -> Result<Vec<Manifest<S>>> {
     let mut text = String::new();
-    if path.as_os_str() == "-" {
+    if is_stdin(path) {
         io::stdin()
             .read_to_string(&mut text)
             .context("failed to read standard input")?;
@@ -30,10 +30,25 @@ pub fn read(path: &Path) -> Result<Vec<Value>> {
         text = fs::read_to_string(path)
             .with_context(|| format!("failed to read {}; check the path", path.display()))?;
     }
-    documents(&text).with_context(|| format!("failed to read {} as YAML", path.display()))
+    let documents =
+        documents(&text).with_context(|| format!("failed to read {} as YAML", named(path)))?;
+    of_kind(&documents, kind).with_context(|| format!("failed to read {}", named(path)))
 }
 
-/// The documents of a text.
+/// What people call the file.
+pub fn named(path: &Path) -> String {
+    if is_stdin(path) {
+        "standard input".to_owned()
+    } else {
+        path.display().to_string()
+    }
+}
+
+fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+/// The documents of a text. Lists, as `kubectl get -o yaml` writes them, are taken apart.
 pub fn documents(text: &str) -> Result<Vec<Value>> {
     let found: Vec<Value> =
         serde_saphyr::from_multiple(text).map_err(|error| anyhow!("{error}"))?;
@@ -67,9 +82,15 @@ fn manifest<S: DeserializeOwned>(document: &Value, kind: &str) -> Result<Manifes
     let Some(name) = document.pointer("/metadata/name").and_then(Value::as_str) else {
         bail!("failed to read a {kind}: it has no metadata.name; give it one");
     };
-    let spec = document.get("spec").cloned().unwrap_or_default();
-    let spec = serde_json::from_value(spec).with_context(|| {
-        format!("failed to read the spec of {kind} {name}; `kubectl explain {kind}.spec` shows its fields")
+    let asked = document.get("spec").cloned().unwrap_or_default();
+    let spec = serde_path_to_error::deserialize(asked).map_err(|error| {
+        let field = match error.path().to_string().as_str() {
+            "." => "spec".to_owned(),
+            path => format!("spec.{path}"),
+        };
+        anyhow!(error.into_inner()).context(format!(
+            "failed to read {field} of {kind} {name}; `kubectl explain {kind}.spec` shows its fields"
+        ))
     })?;
     Ok(Manifest {
         name: name.to_owned(),
@@ -100,12 +121,27 @@ kind: TenancyList\nitems:\n- {kind: Tenancy, metadata: {name: mail}, spec: {zone
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_the_name_of_the_object() {
+    fn what_is_wrong_is_told_with_the_name_of_the_object_and_the_field() {
         let of = |text: &str| of_kind::<Spec>(&documents(text).unwrap(), "Tenancy").unwrap_err();
         let nameless = of("kind: Tenancy\nspec: {}\n").to_string();
         assert!(nameless.contains("metadata.name"), "{nameless}");
         let wrong = of("kind: Tenancy\nmetadata: {name: oa}\nspec: {zone: [1]}\n").to_string();
-        assert!(wrong.contains("Tenancy oa"), "{wrong}");
+        assert!(wrong.contains("spec.zone of Tenancy oa"), "{wrong}");
         assert!(documents("a: [").is_err());
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("tenancy.yaml");
+        for wrong in ["a: [", "kind: Tenancy\nmetadata: {name: oa}\nspec: 7\n"] {
+            fs::write(&file, wrong).unwrap();
+            let told = read::<Spec>(&file, "Tenancy").unwrap_err().to_string();
+            assert!(told.contains("tenancy.yaml"), "{told}");
+        }
+        fs::remove_file(&file).unwrap();
+        let told = read::<Spec>(&file, "Tenancy").unwrap_err().to_string();
+        assert!(told.contains("tenancy.yaml; check the path"), "{told}");
+        assert_eq!(named(Path::new("-")), "standard input");
     }
 }

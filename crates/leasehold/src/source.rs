@@ -9,7 +9,7 @@ use leasehold_api::{
     names,
 };
 use leasehold_controllers::period::reckon;
-use leasehold_kit::Kit;
+use leasehold_kit::{Kit, Readable};
 use leasehold_ledger::{
     document::{PeriodCloseDoc, PeriodOpenDoc},
     statement::Statement,
@@ -54,7 +54,7 @@ pub fn statements(
             let now = session.now();
             session.wait(Box::pin(of_ledger(&store, wanted, now)))?
         }
-        None => of_cluster(session, &session.kit()?, wanted)?,
+        None => of_cluster(session, wanted)?,
     };
     found.sort_by(|a, b| (a.period.start, &a.number).cmp(&(b.period.start, &b.number)));
     if found.is_empty() {
@@ -96,15 +96,12 @@ pub fn document(spec: &StatementSpec) -> Result<Statement> {
     Ok(document)
 }
 
-fn of_cluster(session: &Session, kit: &Kit, wanted: Wanted<'_>) -> Result<Vec<Statement>> {
-    let office = wanted.department.map(names::office_namespace);
-    let namespace = session.common.namespace.clone().or(office);
-    let objects: Vec<StatementObject> = match &namespace {
-        Some(namespace) => session.wait(kit.list(Some(namespace), None))?,
-        None => everywhere_or_at_home(session, kit)?,
-    };
+fn of_cluster(session: &Session, wanted: Wanted<'_>) -> Result<Vec<Statement>> {
+    let place = place(session.common.namespace.as_deref(), wanted.department)?;
+    let kit = session.kit()?;
+    let found: Vec<StatementObject> = objects(session, &kit, place.as_deref(), "statements")?;
     let mut documents = Vec::new();
-    for object in &objects {
+    for object in &found {
         let period = &object.spec.period.name;
         if wanted.period_fits(period) && wanted.department_fits(&object.spec.department.name) {
             documents.push(document(&object.spec)?);
@@ -113,8 +110,31 @@ fn of_cluster(session: &Session, kit: &Kit, wanted: Wanted<'_>) -> Result<Vec<St
     Ok(documents)
 }
 
-/// All statements of the cloud; for somebody who may not list them, those of the kubeconfig's own namespace.
-fn everywhere_or_at_home(session: &Session, kit: &Kit) -> Result<Vec<StatementObject>> {
+/// The namespace that is meant: the one that was named, or the department's office. Both must be the same.
+pub fn place(namespace: Option<&str>, department: Option<&str>) -> Result<Option<String>> {
+    let office = department.map(names::office_namespace);
+    match (namespace, office) {
+        (Some(named), Some(office)) if named != office => bail!(
+            "failed to choose between namespace {named} and department {}, whose office is {office}; leave out -n or \
+             --department",
+            department.unwrap_or_default()
+        ),
+        (Some(named), _) => Ok(Some(named.to_owned())),
+        (None, office) => Ok(office),
+    }
+}
+
+/// The objects of a namespace; without one all of the cloud, and for somebody who may not list them, those of the
+/// kubeconfig's own namespace. `what` is what people call them.
+pub fn objects<K: Readable>(
+    session: &Session,
+    kit: &Kit,
+    namespace: Option<&str>,
+    what: &str,
+) -> Result<Vec<K>> {
+    if namespace.is_some() {
+        return Ok(session.wait(kit.list(namespace, None))?);
+    }
     let refused = match session.wait(kit.list(None, None)) {
         Err(error) if error.is_forbidden() => error,
         answer => return Ok(answer?),
@@ -123,7 +143,7 @@ fn everywhere_or_at_home(session: &Session, kit: &Kit) -> Result<Vec<StatementOb
     match session.wait(kit.list(Some(&home), None)) {
         Ok(objects) => {
             output::remark(&format!(
-                "only statements in namespace {home} are read: no right to list all"
+                "only {what} in namespace {home} are read: no right to list all"
             ));
             Ok(objects)
         }
@@ -241,6 +261,19 @@ pub mod tests {
     fn an_object_gives_the_document_that_it_was_made_of() {
         let statement = statement("2026-09", "gov-office");
         assert_eq!(document(&object(&statement)).unwrap(), statement);
+    }
+
+    #[test]
+    fn a_namespace_and_a_department_must_not_contradict_each_other() {
+        let office = Some("dept-a".to_owned());
+        assert_eq!(place(None, None).unwrap(), None);
+        assert_eq!(place(Some("dept-a"), None).unwrap(), office);
+        assert_eq!(place(None, Some("a")).unwrap(), office);
+        assert_eq!(place(Some("dept-a"), Some("a")).unwrap(), office);
+        let error = place(Some("dept-a"), Some("b")).unwrap_err().to_string();
+        for part in ["namespace dept-a", "department b", "dept-b", "leave out -n"] {
+            assert!(error.contains(part), "{part} is missing in {error}");
+        }
     }
 
     #[test]

@@ -57,9 +57,10 @@ impl WriterLock {
     }
 }
 
-/// `ledger.db` → `ledger.db.lock`, beside the database.
+/// `ledger.db` → `ledger.db.lock`, beside the database, whatever links lead there: two names of one file are one ledger.
 fn lock_path(database: &Path) -> PathBuf {
-    let mut name = database.as_os_str().to_owned();
+    let real = std::fs::canonicalize(database).unwrap_or_else(|_| database.to_owned());
+    let mut name = real.into_os_string();
     name.push(".lock");
     PathBuf::from(name)
 }
@@ -79,6 +80,23 @@ fn own_name() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_a_ledger_is_the_same_ledger() {
+        let folder = tempfile::tempdir().unwrap();
+        let (ledger, link) = (
+            folder.path().join("ledger.db"),
+            folder.path().join("link.db"),
+        );
+        std::fs::write(&ledger, "").unwrap();
+        std::os::unix::fs::symlink(&ledger, &link).unwrap();
+        let _held = WriterLock::take(&ledger).unwrap();
+        assert!(matches!(
+            WriterLock::take(&link),
+            Err(StoreError::Locked { .. })
+        ));
+    }
 
     #[test]
     fn the_second_taker_is_told_which_process_holds_the_lock() {

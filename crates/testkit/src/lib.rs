@@ -27,7 +27,7 @@ mod wait;
 pub use audit::Write;
 pub use command::Ran;
 pub use failure::Failure;
-pub use operator::{OperatorOptions, OperatorProcess};
+pub use operator::{LogFormat, OperatorOptions, OperatorProcess};
 pub use rig::{NAMESPACE, Rig, SERVICE_ACCOUNT, repository};
 pub use session::Session;
 pub use user::User;

@@ -26,14 +26,36 @@ pub struct OperatorOptions {
     pub db: PathBuf,
     /// What is logged, in the notation of `RUST_LOG`.
     pub log: String,
+    /// How it is logged.
+    pub format: LogFormat,
 }
 
 impl OperatorOptions {
-    /// With a ledger at `db`, logging what matters in a test.
+    /// With a ledger at `db`, logging what matters in a test, for people.
     pub fn with_ledger(db: PathBuf) -> Self {
         Self {
             db,
             log: "info,leasehold=debug".to_owned(),
+            format: LogFormat::Text,
+        }
+    }
+}
+
+/// How the operator writes its log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people, who read its end in the failure of a test.
+    Text,
+    /// One JSON object a line, as in a cluster.
+    Json,
+}
+
+impl LogFormat {
+    /// The value of the operator's `--log-format`.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
         }
     }
 }
@@ -67,7 +89,7 @@ impl OperatorProcess {
             log,
             address,
         };
-        operator.await_ready().await?;
+        operator.ready().await?;
         Ok(operator)
     }
 
@@ -84,6 +106,13 @@ impl OperatorProcess {
     /// Starts it again on the same ledger, after [`OperatorProcess::kill`] or
     /// [`OperatorProcess::terminate`], and waits until it is ready.
     pub async fn restart(&mut self) -> Result<(), Failure> {
+        self.respawn()?;
+        self.ready().await
+    }
+
+    /// Starts it again as [`OperatorProcess::restart`] does and waits for nothing, so that whatever
+    /// comes next may find it on its way up. [`OperatorProcess::ready`] waits for it.
+    pub fn respawn(&mut self) -> Result<(), Failure> {
         self.terminate();
         self.address = free_address()?;
         self.process = spawn(
@@ -94,12 +123,45 @@ impl OperatorProcess {
             &self.log,
             self.address,
         )?;
-        self.await_ready().await
+        Ok(())
+    }
+
+    /// Waits until it is ready.
+    pub async fn ready(&mut self) -> Result<(), Failure> {
+        let (address, log) = (self.address, self.log.clone());
+        let process = &mut self.process;
+        let mut ended = false;
+        let ready = eventually("a ready operator", LONG, async || {
+            ended = process.ended().is_some();
+            if ended {
+                return Ok(());
+            }
+            match fetch(address, "/readyz").await {
+                Ok(_) => Ok(()),
+                Err(state) => Err(format!("{state}\n{}", processes::tail(&log))),
+            }
+        })
+        .await;
+        if ended {
+            Err(Failure::OperatorEnded(self.tail()))
+        } else {
+            ready
+        }
+    }
+
+    /// Whether its process runs: nobody has ended it, and it has not ended by itself.
+    pub fn is_running(&mut self) -> bool {
+        self.process.ended().is_none()
     }
 
     /// The number of its process.
     pub fn id(&self) -> u32 {
         self.process.id()
+    }
+
+    /// The kubeconfig that it acts with: a token of the chart's `ServiceAccount`.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
     }
 
     /// Its log.
@@ -134,28 +196,6 @@ impl OperatorProcess {
     /// Sum of a counter of `/metrics` over the series whose labels contain `labels`.
     pub async fn counted(&self, metric: &str, labels: &str) -> Result<u64, String> {
         Ok(sum(&self.fetch("/metrics").await?, metric, labels))
-    }
-
-    async fn await_ready(&mut self) -> Result<(), Failure> {
-        let (address, log) = (self.address, self.log.clone());
-        let process = &mut self.process;
-        let mut ended = false;
-        let ready = eventually("a ready operator", LONG, async || {
-            ended = process.ended().is_some();
-            if ended {
-                return Ok(());
-            }
-            match fetch(address, "/readyz").await {
-                Ok(_) => Ok(()),
-                Err(state) => Err(format!("{state}\n{}", processes::tail(&log))),
-            }
-        })
-        .await;
-        if ended {
-            Err(Failure::OperatorEnded(self.tail()))
-        } else {
-            ready
-        }
     }
 
     fn signal(&self, signal: &str) -> Result<(), Failure> {
@@ -198,7 +238,7 @@ fn spawn(
         "--listen".to_owned(),
         address.to_string(),
         "--log-format".to_owned(),
-        "text".to_owned(),
+        options.format.as_str().to_owned(),
         "--log".to_owned(),
         options.log.clone(),
     ];

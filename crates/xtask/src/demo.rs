@@ -7,6 +7,7 @@
 
 mod city;
 mod proof;
+mod refused;
 mod scene;
 mod site;
 mod story;
@@ -17,17 +18,18 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
+use crate::focus;
 use crate::out::Out;
 use crate::steps::duration;
 use crate::workspace::{cargo, root, stream};
 use scene::Scene;
 use site::Site;
 
-/// Shows the whole system on a control plane of its own, in about two and a half minutes.
+/// Shows the whole system on a control plane of its own, in about three and a half minutes.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Play on the fresh cluster of this kubeconfig, as of `cargo xtask cluster up`, instead of starting one; people
-    /// are impersonated there.
+    /// Play on the fresh cluster of this kubeconfig, as of `cargo xtask cluster up`, instead of starting one. It should
+    /// be one to throw away: the demo makes nodes and a storage class there. People are impersonated.
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
     /// Leave everything running at the end, until Enter is pressed.
@@ -38,6 +40,8 @@ pub struct Args {
 /// Runs the demo.
 pub fn run(args: &Args) -> Result<()> {
     let mut out = Out::stdout();
+    // needed late, and missed early
+    let validators = focus::ensure(&mut out)?;
     out.line("building leasehold")?;
     stream(&mut cargo(["build", "--locked", "--package", "leasehold"])?)?;
     let program = std::env::current_exe()
@@ -47,7 +51,7 @@ pub fn run(args: &Args) -> Result<()> {
     let folder = root()?.join("target").join("demo");
     let site = Site::open(args.kubeconfig.as_deref(), &folder, program, &mut out)?;
     let mut scene = Scene::new(site, out);
-    let played = story::play(&mut scene);
+    let played = story::play(&mut scene, &validators);
     if played.is_err() {
         scene.say(format_args!(
             "\nthe operator's last lines:\n{}",

@@ -2,8 +2,8 @@
 
 use leasehold_api::charging::{Approval, SubjectOfDecision};
 use leasehold_api::conditions::types;
-use leasehold_api::tenancy::{HardwareContribution, Phase, Tenancy};
-use leasehold_testkit::manifests::{self, Share};
+use leasehold_api::tenancy::{ContributionPhase, HardwareContribution, Phase, Tenancy};
+use leasehold_testkit::manifests::{self, Contributed, Share};
 use leasehold_testkit::{Failure, LONG, Session, User};
 use serde_json::Value;
 
@@ -175,8 +175,9 @@ impl Office {
         Ok(messages(&found, rule))
     }
 
-    /// Offers hardware and gives the uid of the contribution.
+    /// Registers the system `oa`, offers hardware and gives the uid of the contribution.
     pub async fn offer(&self, manifest: &Value) -> Result<String, Failure> {
+        self.system().await?;
         self.staff.create(manifest).await?;
         let name = manifest
             .pointer("/metadata/name")
@@ -186,6 +187,62 @@ impl Office {
             .contribution(name, "the contribution", |_| true)
             .await?;
         Ok(found.metadata.uid.unwrap_or_default())
+    }
+
+    /// Has the accredited agency value one device of a contribution, in yuan.
+    pub async fn appraised(
+        &self,
+        of: Contributed<'_>,
+        serial: &str,
+        value: &str,
+    ) -> Result<(), Failure> {
+        let name = format!("{}-1", of.name);
+        let appraisal = manifests::appraisal(of, &name, &[(serial, value)])?;
+        let agency = self.stage.user(User::Appraiser).await?;
+        agency.create(&appraisal).await?;
+        Ok(())
+    }
+
+    /// Has a server of a contribution join as a node of today, and the data centre sign for it.
+    pub async fn received(&self, of: Contributed<'_>, serial: &str) -> Result<(), Failure> {
+        let node = format!("node-{}", serial.to_lowercase());
+        let machine = manifests::node(&node, serial, &format!("uuid-{serial}"));
+        self.stage.user(User::Admin).await?.create(&machine).await?;
+        let receipt = manifests::receipt(of, of.name, &[(serial, node.as_str())])?;
+        let datacentre = self.stage.user(User::DataCentre).await?;
+        datacentre.apply(&receipt).await?;
+        Ok(())
+    }
+
+    /// Has finance approve the credit of a contribution, and waits until it is granted.
+    pub async fn credited(&self, name: &str) -> Result<HardwareContribution, Failure> {
+        let kind = SubjectOfDecision::HardwareContribution;
+        self.stage
+            .decide(User::SUN, kind, name, &self.place)
+            .await?;
+        self.contribution(name, "the credit", |found| {
+            let status = found.status.as_ref();
+            status.is_some_and(|status| status.phase == ContributionPhase::Credited)
+        })
+        .await
+    }
+
+    /// Gives a tenancy back: the department asks, the office approves, and in the end nothing is left of it.
+    pub async fn give_back(&self, name: &str) -> Result<Tenancy, Failure> {
+        let words = [
+            "release",
+            name,
+            "-n",
+            &self.place,
+            "--reason",
+            "系统下线",
+            "--yes",
+        ];
+        self.staff.leasehold(&words).await?.ok()?;
+        let (kind, place) = (SubjectOfDecision::Release, Some(self.place.as_str()));
+        let approval = self.stage.inbox(kind, name, 0, place).await?;
+        self.stage.approve(User::Office, &approval).await?;
+        self.phase(name, Phase::Released).await
     }
 }
 

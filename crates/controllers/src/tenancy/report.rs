@@ -60,14 +60,19 @@ pub struct Report {
 }
 
 impl Report {
-    /// A report that starts where the last one ended.
+    /// A report that starts where the last one ended. A month that is played in minutes is looked at once in it at least,
+    /// for the figures.
     pub fn new(state: &State) -> Self {
-        let refresh = match state.policy.period {
-            PeriodKind::Rehearsal { seconds } => i64::from(seconds),
-            PeriodKind::Month | PeriodKind::Day => FIGURES_AGE,
+        let (refresh, again) = match state.policy.period {
+            PeriodKind::Rehearsal { seconds } => {
+                let played = Duration::from_secs(seconds.into());
+                (i64::from(seconds), Some(played))
+            }
+            PeriodKind::Month | PeriodKind::Day => (FIGURES_AGE, None),
         };
         Self {
             refresh: refresh.min(FIGURES_AGE),
+            again,
             ..Self::default()
         }
     }
@@ -306,10 +311,18 @@ async fn tell(tenancy: &Tenancy, old: &TenancyStatus, new: &TenancyStatus, conte
             continue;
         };
         if said(old, type_) != Some(note) {
-            kit.event(tenancy, EventType::Warning, type_, "Reconcile", note)
+            kit.event(tenancy, EventType::Warning, type_, rule_of(note), note)
                 .await;
         }
     }
+}
+
+/// The rule that a sentence names: events of one reason and one action are counted as one, with the first one's words.
+fn rule_of(sentence: &str) -> &str {
+    let named = sentence
+        .strip_prefix("rule ")
+        .and_then(|rest| rest.split_once(':'));
+    named.map_or("Reconcile", |(id, _)| id)
 }
 
 /// The message of a condition, where there is one.

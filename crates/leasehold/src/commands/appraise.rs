@@ -38,7 +38,7 @@ pub fn run(arguments: &AppraiseArgs, session: &Session, out: &mut dyn Write) -> 
     Ok(Outcome::Done)
 }
 
-/// An appraisal is one object to be filled in and applied; nothing reads it from rows.
+/// An appraisal is one object to be filled in and created; nothing reads it from rows.
 fn refuse_rows(format: Format) -> Result<()> {
     match format {
         Format::Table | Format::Json => Ok(()),
@@ -66,7 +66,7 @@ struct Identity<'a> {
     uid: &'a str,
 }
 
-/// What is left empty breaks a rule of the kind, so that a skeleton that was not filled in cannot be applied.
+/// What is left empty breaks a rule of the kind, so that a skeleton that was not filled in cannot be created.
 fn write_skeleton(
     identity: &Identity<'_>,
     spec: &HardwareContributionSpec,

@@ -3,9 +3,13 @@
 use std::fmt::{self, Write as _};
 use std::io::Write;
 
-use anyhow::{Context, Result, bail};
-use leasehold_api::charging::{Approval, ApprovalSpec, DecisionSpec};
+use anyhow::{Context, Error, Result, bail};
+use leasehold_api::{
+    charging::{Approval, ApprovalSpec, ApprovalStatus, DecisionSpec},
+    conditions::types,
+};
 use leasehold_export::sheet::Sheet;
+use leasehold_kit::KitError;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -15,6 +19,9 @@ use crate::{
     output,
     session::Session,
 };
+
+/// The reason with which an approval is refused whose request was withdrawn or superseded.
+const MOOT: &str = "Moot";
 
 /// What a person decides.
 struct Decision<'a> {
@@ -58,6 +65,7 @@ fn decide(decision: &Decision<'_>, session: &Session, out: &mut dyn Write) -> Re
         format!("failed to find approval {name} in namespace {namespace}; `kubectl get approvals -A` lists them, -n names the namespace")
     })?;
     refuse_decided(name, &approval.spec)?;
+    refuse_moot(name, &namespace, approval.status.as_ref())?;
     let format = session.common.output;
     let asked = shown(name, &approval.spec)?;
     super::before_asking(&asked, format, decision.yes, out)?;
@@ -69,8 +77,11 @@ fn decide(decision: &Decision<'_>, session: &Session, out: &mut dyn Write) -> Re
         &format!("{verb} {name}? A decision is made once."),
         decision.yes,
     )?;
-    let patch = patch(decision);
-    let decided: Approval = session.wait(kit.merge_patch(Some(&namespace), name, &patch))?;
+    let uid = approval.metadata.uid.as_deref().unwrap_or_default();
+    let patch = patch(decision, uid);
+    let decided: Approval = session
+        .wait(kit.merge_patch(Some(&namespace), name, &patch))
+        .map_err(|error| undecided(name, error))?;
     let by = decided.spec.decided_by.as_deref().unwrap_or("you");
     let sentence = format!("{name}: {:?} by {by}", decision.verdict);
     let done = Decided::new(name, &namespace, &decided.spec);
@@ -136,6 +147,34 @@ fn refuse_decided(name: &str, spec: &ApprovalSpec) -> Result<()> {
     )
 }
 
+/// Nothing comes of a decision on a question that nobody asks any more.
+fn refuse_moot(name: &str, namespace: &str, status: Option<&ApprovalStatus>) -> Result<()> {
+    let mut conditions = status.into_iter().flat_map(|status| &status.conditions);
+    let moot = conditions.find(|condition| {
+        condition.type_ == types::REFUSED && condition.status == "True" && condition.reason == MOOT
+    });
+    match moot {
+        None => Ok(()),
+        Some(condition) => bail!(
+            "failed to decide {name}: nobody waits for it any more ({}); `kubectl get apv -n {namespace}` shows what \
+             waits",
+            condition.message
+        ),
+    }
+}
+
+/// Why a decision was not written. Without the right to it, reading the question again does not help.
+fn undecided(name: &str, error: KitError) -> Error {
+    let forbidden = error.is_forbidden();
+    let error = Error::from(error);
+    if forbidden {
+        return error;
+    }
+    error.context(format!(
+        "failed to decide {name} as it was shown; if it was asked anew meanwhile, read it and decide again"
+    ))
+}
+
 /// What a person must read before deciding.
 fn shown(name: &str, spec: &ApprovalSpec) -> Result<String, fmt::Error> {
     let mut out = String::new();
@@ -190,7 +229,8 @@ fn visible(text: &str) -> String {
         .collect()
 }
 
-fn patch(decision: &Decision<'_>) -> Value {
+/// The answer to the question with this uid: one that took its place since it was shown asks something else.
+fn patch(decision: &Decision<'_>, uid: &str) -> Value {
     let mut spec = Map::new();
     spec.insert("decision".to_owned(), json!(decision.verdict));
     if let Some(order_no) = decision.order_no {
@@ -199,7 +239,7 @@ fn patch(decision: &Decision<'_>) -> Value {
     if let Some(reason) = decision.reason {
         spec.insert("reason".to_owned(), json!(reason));
     }
-    json!({ "spec": spec })
+    json!({ "metadata": { "uid": uid }, "spec": spec })
 }
 
 #[cfg(test)]
@@ -241,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_was_said_is_written() {
+    fn only_what_was_said_is_written_and_only_on_the_paper_that_was_shown() {
         let decision = Decision {
             name: "oa-2-office",
             verdict: DecisionSpec::Rejected,
@@ -249,16 +289,21 @@ mod tests {
             reason: Some("no budget"),
             yes: true,
         };
-        let expected = json!({"spec": {"decision": "Rejected", "reason": "no budget"}});
-        assert_eq!(patch(&decision), expected);
+        let expected = json!({
+            "metadata": {"uid": "u-1"}, "spec": {"decision": "Rejected", "reason": "no budget"},
+        });
+        assert_eq!(patch(&decision, "u-1"), expected);
         let approved = Decision {
             verdict: DecisionSpec::Approved,
             order_no: Some("黄政办〔2026〕12号"),
             reason: None,
             ..decision
         };
-        let expected = json!({"spec": {"decision": "Approved", "orderNo": "黄政办〔2026〕12号"}});
-        assert_eq!(patch(&approved), expected);
+        let expected = json!({
+            "metadata": {"uid": "u-1"},
+            "spec": {"decision": "Approved", "orderNo": "黄政办〔2026〕12号"},
+        });
+        assert_eq!(patch(&approved, "u-1"), expected);
     }
 
     fn told(format: Format) -> String {
@@ -283,6 +328,30 @@ mod tests {
             "\u{feff}审批 name,命名空间 namespace,决定 decision,决定人 decidedBy,文号 orderNo,理由 reason\n\
              oa-2-office,dept-gov-office,Approved,wang@office,黄政办〔2026〕12号,\n"
         );
+    }
+
+    #[test]
+    fn what_was_withdrawn_or_superseded_is_not_decided() {
+        let status = |status: &str, reason: &str| -> ApprovalStatus {
+            serde_json::from_value(json!({"conditions": [{
+                "type": "Refused", "status": status, "reason": reason,
+                "message": "superseded by request 3",
+                "lastTransitionTime": "2026-09-01T00:00:00Z",
+            }]}))
+            .unwrap()
+        };
+        let refused =
+            |status: Option<&ApprovalStatus>| refuse_moot("oa-2-office", "dept-gov-office", status);
+        assert!(refused(None).is_ok());
+        assert!(refused(Some(&ApprovalStatus::default())).is_ok());
+        assert!(refused(Some(&status("False", "Moot"))).is_ok());
+        assert!(refused(Some(&status("True", "RuleBroken"))).is_ok());
+        let error = refused(Some(&status("True", "Moot")))
+            .unwrap_err()
+            .to_string();
+        for part in ["oa-2-office", "superseded by request 3", "kubectl get apv"] {
+            assert!(error.contains(part), "{part} is missing in {error}");
+        }
     }
 
     #[test]

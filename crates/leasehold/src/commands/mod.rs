@@ -81,10 +81,10 @@ fn before_asking(text: &str, format: Format, yes: bool, out: &mut dyn Write) -> 
     Ok(())
 }
 
-/// Asks the person at the terminal, unless told not to. Where nobody can answer, nobody is asked.
+/// Asks the person at the terminal, unless told not to.
 fn confirm(question: &str, yes: bool) -> Result<()> {
     let stdin = io::stdin();
-    if yes || !stdin.is_terminal() {
+    if !must_ask(yes, stdin.is_terminal())? {
         return Ok(());
     }
     output::remark(&format!("{question} Type yes to go on:"));
@@ -94,6 +94,17 @@ fn confirm(question: &str, yes: bool) -> Result<()> {
         return Ok(());
     }
     bail!("failed to go on: you did not type yes; nothing was changed")
+}
+
+/// Whether somebody must say yes first. Where nobody can, what cannot be taken back is not done.
+fn must_ask(yes: bool, terminal: bool) -> Result<bool> {
+    if !yes && !terminal {
+        bail!(
+            "failed to ask you: standard input is no terminal; nothing was changed, add --yes to go on without a \
+             question"
+        );
+    }
+    Ok(!yes)
 }
 
 #[cfg(test)]
@@ -113,6 +124,16 @@ mod tests {
             assert!(out.is_empty(), "{format:?}");
             assert_eq!(place(format, false), Place::Beside);
             assert_eq!(place(format, true), Place::Nowhere);
+        }
+    }
+
+    #[test]
+    fn without_a_terminal_only_yes_goes_on() {
+        assert!(must_ask(false, true).unwrap());
+        assert!(!must_ask(true, true).unwrap() && !must_ask(true, false).unwrap());
+        let error = must_ask(false, false).unwrap_err().to_string();
+        for part in ["no terminal", "nothing was changed", "--yes"] {
+            assert!(error.contains(part), "{part} is missing in {error}");
         }
     }
 

@@ -6,9 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, anyhow, bail};
 use leasehold_api::{charging::PriceBookSpec, platform::CloudPolicySpec, tenancy::TenancySpec};
-use leasehold_export::sheet;
+use leasehold_export::sheet::{self, Sheet};
 use leasehold_ledger::{
     book::{Book, Catalogue},
     money::Money,
@@ -27,6 +27,7 @@ use serde_json::{Map, Value};
 use crate::{
     Outcome,
     cli::{Format, QuoteArgs},
+    failure,
     manifest::{self, Manifest},
     output,
     session::Session,
@@ -38,24 +39,30 @@ use crate::{
 struct Quoted {
     tenancy: String,
     provider: String,
+    /// First day of the term.
+    #[serde(skip)]
+    from: LocalDate,
+    /// Last day of the term.
+    #[serde(skip)]
+    through: LocalDate,
     /// Why the request would be refused although it has a price.
     #[serde(skip_serializing_if = "Option::is_none")]
     refused: Option<String>,
     quotation: Quotation,
 }
 
-/// Quotes every tenancy of the file.
+/// Quotes every tenancy of the file. What has no price, or would be refused, is an error once all others are printed.
 pub fn run(arguments: &QuoteArgs, session: &Session, out: &mut dyn Write) -> Result<Outcome> {
     let policy = policy(arguments.policy.as_deref())?;
     let books = books(&arguments.prices)?;
     let provider = provider(&books, arguments.provider.as_deref())?;
     let catalogue = Catalogue::new(books, policy.time_zone.clone())?;
-    let documents = manifest::read(&arguments.file)?;
-    let tenancies = manifest::of_kind::<TenancySpec>(&documents, "Tenancy")?;
+    let file = &arguments.file;
+    let tenancies = manifest::read::<TenancySpec>(file, "Tenancy")?;
     if tenancies.is_empty() {
         bail!(
             "failed to find a Tenancy in {}; give a file that holds one",
-            arguments.file.display()
+            manifest::named(file)
         );
     }
     let cloud = Cloud {
@@ -63,12 +70,22 @@ pub fn run(arguments: &QuoteArgs, session: &Session, out: &mut dyn Write) -> Res
         provider,
         catalogue,
     };
-    let quoted = tenancies
-        .iter()
-        .map(|tenancy| quoted(tenancy, &cloud))
-        .collect::<Result<Vec<Quoted>>>()?;
-    print(&quoted, session.common.output, out)?;
-    Ok(Outcome::Done)
+    let mut found = Vec::new();
+    let mut failures = Vec::new();
+    for tenancy in &tenancies {
+        match quoted(tenancy, file, &cloud) {
+            Ok(one) => {
+                failures.extend(refusal(&one));
+                found.push(one);
+            }
+            Err(error) => failures.push(error),
+        }
+    }
+    if !found.is_empty() {
+        print(&found, session.common.output, out)?;
+        out.flush()?;
+    }
+    outcome(&failures)
 }
 
 /// What prices and terms are taken from.
@@ -78,14 +95,30 @@ struct Cloud {
     catalogue: Catalogue,
 }
 
+fn refusal(quoted: &Quoted) -> Option<Error> {
+    let why = quoted.refused.as_ref()?;
+    Some(anyhow!(
+        "failed to accept tenancy {}: {why}",
+        quoted.tenancy
+    ))
+}
+
+/// The end of the command: one error that tells all of them.
+fn outcome(failures: &[Error]) -> Result<Outcome> {
+    if failures.is_empty() {
+        return Ok(Outcome::Done);
+    }
+    let told: Vec<String> = failures.iter().map(failure::text).collect();
+    bail!("{}", told.join("; "))
+}
+
+/// People get a table for each tenancy; programs get one document or sheet, however many there are.
 fn print(quoted: &[Quoted], format: Format, out: &mut dyn Write) -> Result<()> {
-    if format == Format::Json {
-        return output::json(quoted, out);
+    if format != Format::Table {
+        return output::show(quoted, &rows(quoted), format, out);
     }
     for one in quoted {
-        if format == Format::Table {
-            writeln!(out, "tenancy {}, provider {}", one.tenancy, one.provider)?;
-        }
+        writeln!(out, "tenancy {}, provider {}", one.tenancy, one.provider)?;
         let mut sheet = sheet::quotation(&one.quotation);
         sheet.notes.extend(one.refused.clone());
         output::show(&one.quotation, &sheet, format, out)?;
@@ -93,37 +126,66 @@ fn print(quoted: &[Quoted], format: Format, out: &mut dyn Write) -> Result<()> {
     Ok(())
 }
 
+/// The items of all quotations, each with the tenancy that it is of.
+fn rows(quoted: &[Quoted]) -> Sheet {
+    let mut columns = vec![
+        output::text("tenancy", "租约"),
+        output::text("provider", "云服务方"),
+        output::text("from", "起"),
+        output::text("through", "止"),
+    ];
+    let mut rows = Vec::new();
+    for (nth, one) in quoted.iter().enumerate() {
+        let sheet = sheet::quotation(&one.quotation);
+        if nth == 0 {
+            columns.extend(sheet.columns);
+        }
+        for items in sheet.rows {
+            let mut row = vec![
+                one.tenancy.clone(),
+                one.provider.clone(),
+                one.from.to_string(),
+                one.through.to_string(),
+            ];
+            row.extend(items);
+            rows.push(row);
+        }
+    }
+    output::plain(columns, rows)
+}
+
 /// The policy of the file; without one the policy that holds when its object says nothing.
 fn policy(file: Option<&Path>) -> Result<Policy> {
-    let spec: CloudPolicySpec = match file {
-        Some(file) => {
-            let documents = manifest::read(file)?;
-            let mut found = manifest::of_kind::<CloudPolicySpec>(&documents, "CloudPolicy")?;
-            found
-                .pop()
-                .map(|policy| policy.spec)
-                .with_context(|| format!("failed to find a CloudPolicy in {}", file.display()))?
-        }
-        None => serde_json::from_value(Value::Object(Map::new()))
-            .context("failed to make the default policy")?,
+    let Some(file) = file else {
+        let spec: CloudPolicySpec = serde_json::from_value(Value::Object(Map::new()))
+            .context("failed to make the default policy")?;
+        return Ok(convert::ledger_policy(&spec)?);
     };
-    Ok(convert::ledger_policy(&spec)?)
+    let name = manifest::named(file);
+    let mut found = manifest::read::<CloudPolicySpec>(file, "CloudPolicy")?;
+    let policy = found.pop().with_context(|| {
+        format!("failed to find a CloudPolicy in {name}; give a file that holds one")
+    })?;
+    convert::ledger_policy(&policy.spec).with_context(|| format!("failed to read {name}"))
 }
 
 fn books(files: &[PathBuf]) -> Result<Vec<Book>> {
     let mut books = Vec::new();
     for file in files {
-        let documents = manifest::read(file)?;
-        for Manifest { name, spec } in manifest::of_kind::<PriceBookSpec>(&documents, "PriceBook")?
-        {
-            let book = convert::ledger_book(&name, &spec)?;
+        for Manifest { name, spec } in manifest::read::<PriceBookSpec>(file, "PriceBook")? {
+            let book = convert::ledger_book(&name, &spec)
+                .with_context(|| format!("failed to read {}", manifest::named(file)))?;
             let faults: Vec<String> = book
                 .validate()
                 .iter()
                 .map(|fault| format!("{}: {}", fault.field, fault.message))
                 .collect();
             if !faults.is_empty() {
-                bail!("failed to accept price book {name}: {}", faults.join("; "));
+                bail!(
+                    "failed to accept price book {name} in {}: {}",
+                    manifest::named(file),
+                    faults.join("; ")
+                );
             }
             books.push(book);
         }
@@ -151,12 +213,15 @@ fn provider(books: &[Book], named: Option<&str>) -> Result<String> {
     }
 }
 
-fn quoted(tenancy: &Manifest<TenancySpec>, cloud: &Cloud) -> Result<Quoted> {
+fn quoted(tenancy: &Manifest<TenancySpec>, file: &Path, cloud: &Cloud) -> Result<Quoted> {
     let name = &tenancy.name;
-    let of = |what: &str| format!("failed to read the {what} of tenancy {name}");
+    let of = |field: &str| {
+        let file = manifest::named(file);
+        format!("failed to read {file}: failed to read spec.{field} of Tenancy {name}")
+    };
     let part = ApprovedPart::of(&tenancy.spec);
-    let from = LocalDate::parse(&part.term.from).with_context(|| of("first day"))?;
-    let through = LocalDate::parse(&part.term.through).with_context(|| of("last day"))?;
+    let from = LocalDate::parse(&part.term.from).with_context(|| of("term.from"))?;
+    let through = LocalDate::parse(&part.term.through).with_context(|| of("term.through"))?;
     let first = cloud.policy.time_zone.local_midnight(from);
     let prices = Prices {
         catalogue: &cloud.catalogue,
@@ -166,7 +231,7 @@ fn quoted(tenancy: &Manifest<TenancySpec>, cloud: &Cloud) -> Result<Quoted> {
     };
     let items = quantities(&part, &prices).map_err(|refusals| {
         let reasons: Vec<String> = refusals.iter().map(ToString::to_string).collect();
-        anyhow::anyhow!("failed to quote tenancy {name}: {}", reasons.join("; "))
+        anyhow!("failed to quote tenancy {name}: {}", reasons.join("; "))
     })?;
     let wish = Wish {
         provider: &cloud.provider,
@@ -178,7 +243,7 @@ fn quoted(tenancy: &Manifest<TenancySpec>, cloud: &Cloud) -> Result<Quoted> {
     let quotation = quote(&wish, &cloud.catalogue, &cloud.policy)
         .with_context(|| format!("failed to quote tenancy {name}"))?;
     let ceiling = part.budget.ceiling.as_deref().map(Money::parse).transpose();
-    let ceiling = ceiling.with_context(|| of("budget's ceiling"))?;
+    let ceiling = ceiling.with_context(|| of("budget.ceiling"))?;
     let refused = ceiling
         .filter(|ceiling| quotation.term > *ceiling)
         .map(|ceiling| {
@@ -189,6 +254,8 @@ fn quoted(tenancy: &Manifest<TenancySpec>, cloud: &Cloud) -> Result<Quoted> {
     Ok(Quoted {
         tenancy: name.clone(),
         provider: cloud.provider.clone(),
+        from,
+        through,
         refused,
         quotation,
     })
@@ -262,18 +329,20 @@ spec:
   - {name: block-ssd, displayName: SSD云硬盘, category: storage, storageClass: ssd, unit: GiB, per: Month, price: "0.70"}
 "#;
 
-    fn quote_files(tenancy: &str, prices: &str, output: Format) -> Result<String> {
-        let dir = tempfile::tempdir()?;
+    /// What is printed, and how the command ends.
+    fn quote_files(tenancy: &str, prices: &str, output: Format) -> (String, Result<Outcome>) {
+        let dir = tempfile::tempdir().unwrap();
         let (file, book) = (
             dir.path().join("tenancy.yaml"),
             dir.path().join("book.yaml"),
         );
-        fs::write(&file, tenancy)?;
-        fs::write(&book, prices)?;
+        fs::write(&file, tenancy).unwrap();
+        fs::write(&book, prices).unwrap();
         let session = Session::new(Common {
             output,
             ..Common::default()
-        })?;
+        })
+        .unwrap();
         let arguments = QuoteArgs {
             file,
             prices: vec![book],
@@ -281,13 +350,30 @@ spec:
             policy: None,
         };
         let mut out = Vec::new();
-        run(&arguments, &session, &mut out)?;
-        Ok(String::from_utf8(out)?)
+        let outcome = run(&arguments, &session, &mut out);
+        (String::from_utf8(out).unwrap(), outcome)
+    }
+
+    /// Why a command fails that prints nothing.
+    fn refusal_of(tenancy: &str, prices: &str) -> String {
+        let (text, outcome) = quote_files(tenancy, prices, Format::Table);
+        assert_eq!(text, "");
+        failure::text(&outcome.unwrap_err())
+    }
+
+    /// The tenancy with room in its budget, and after it `mail`, which leases `item` in place of memory.
+    fn with_mail(item: &str) -> String {
+        let oa = TENANCY.replace("9000.00", "9459.20");
+        let head = "kind: Tenancy\nmetadata: {name: ";
+        let mail = oa
+            .replace(&format!("{head}oa"), &format!("{head}mail"))
+            .replace("item: memory", &format!("item: {item}"));
+        format!("{oa}---{mail}")
     }
 
     #[test]
     fn two_files_give_the_price_of_a_month_and_of_the_term() {
-        let text = quote_files(TENANCY, PRICES, Format::Json).unwrap();
+        let (text, outcome) = quote_files(TENANCY, PRICES, Format::Json);
         let quoted: Value = serde_json::from_str(&text).unwrap();
         let one = &quoted[0];
         // 48 × 46.00 + 64 × 17.00 + 2048 × 0.70 = 2208.00 + 1088.00 + 1433.60, for two months
@@ -297,17 +383,23 @@ spec:
             (&one["tenancy"], &one["provider"]),
             (&"oa".into(), &"hs-bigdata".into())
         );
-        // 9459.20 is above 9000.00
+        // 9459.20 is above 9000.00: the price is printed, and the command fails all the same
         assert!(
             one["refused"].as_str().unwrap().starts_with("rule T28:"),
             "{text}"
+        );
+        let told = outcome.unwrap_err().to_string();
+        assert!(
+            told.starts_with("failed to accept tenancy oa: rule T28: asked 9459.20"),
+            "{told}"
         );
     }
 
     #[test]
     fn people_get_a_table_with_the_tenancy_above_it() {
         let enough = TENANCY.replace("9000.00", "9459.20");
-        let text = quote_files(&enough, PRICES, Format::Table).unwrap();
+        let (text, outcome) = quote_files(&enough, PRICES, Format::Table);
+        assert_eq!(outcome.unwrap(), Outcome::Done);
         assert!(
             text.starts_with("tenancy oa, provider hs-bigdata\n"),
             "{text}"
@@ -320,20 +412,72 @@ spec:
     }
 
     #[test]
+    fn several_tenancies_are_one_sheet_and_one_document() {
+        let (text, outcome) = quote_files(&with_mail("memory"), PRICES, Format::Csv);
+        assert_eq!(outcome.unwrap(), Outcome::Done);
+        let head = "\u{feff}租约 tenancy,云服务方 provider,起 from,止 through,目录项 item,服务 itemName,数量 quantity,\
+             单位 unit,单价 unitPrice,每月 monthly\n";
+        let rows = ["oa", "mail"].map(|name| {
+            let begin = format!("{name},hs-bigdata,2026-09-01,2026-10-31");
+            format!(
+                "{begin},block-ssd,SSD云硬盘,2048.0,GiB·Month,0.70,1433.60\n\
+                 {begin},memory,内存,64.0,GiB·Month,17.00,1088.00\n\
+                 {begin},vcpu-x86,云主机CPU,48.0,Core·Month,46.00,2208.00\n"
+            )
+        });
+        assert_eq!(text, format!("{head}{}", rows.concat()));
+        let (text, _) = quote_files(&with_mail("memory"), PRICES, Format::Json);
+        let quoted: Vec<Value> = serde_json::from_str(&text).unwrap();
+        let names: Vec<&str> = quoted
+            .iter()
+            .map(|one| one["tenancy"].as_str().unwrap())
+            .collect();
+        assert_eq!(names, ["oa", "mail"]);
+    }
+
+    #[test]
+    fn what_has_a_price_is_printed_before_the_command_fails() {
+        for format in [Format::Table, Format::Csv, Format::Json] {
+            let (text, outcome) = quote_files(&with_mail("gpu"), PRICES, format);
+            assert!(
+                text.contains("4729.60") || text.contains("2208.00"),
+                "{text}"
+            );
+            assert!(!text.contains("mail"), "{text}");
+            let told = outcome.unwrap_err().to_string();
+            assert!(
+                told.starts_with("failed to quote tenancy mail: rule T21:"),
+                "{told}"
+            );
+        }
+    }
+
+    #[test]
     fn what_cannot_be_leased_is_refused_by_its_rule() {
         let unknown = TENANCY.replace("item: memory", "item: gpu");
-        let error = quote_files(&unknown, PRICES, Format::Table)
-            .unwrap_err()
-            .to_string();
+        let error = refusal_of(&unknown, PRICES);
         assert!(
             error.contains("T21") && error.contains("block-ssd, memory, vcpu-x86"),
             "{error}"
         );
-        let fine = TENANCY.replace("64Gi", "100m");
-        let error = quote_files(&fine, PRICES, Format::Table)
-            .unwrap_err()
-            .to_string();
+        let error = refusal_of(&TENANCY.replace("64Gi", "100m"), PRICES);
         assert!(error.contains("T22"), "{error}");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named_with_its_file_and_field() {
+        let error = refusal_of(&TENANCY.replace("64Gi", "[64]"), PRICES);
+        for part in ["tenancy.yaml", "spec.lease[1].quantity of Tenancy oa"] {
+            assert!(error.contains(part), "{part} is missing in {error}");
+        }
+        let error = refusal_of(&TENANCY.replace("2026-10-31", "2026-10-32"), PRICES);
+        for part in ["tenancy.yaml", "spec.term.through", "2026-10-32"] {
+            assert!(error.contains(part), "{part} is missing in {error}");
+        }
+        let error = refusal_of(TENANCY, &PRICES.replace("2026-12-31", "2026-12-32"));
+        for part in ["book.yaml", "spec.validity.through", "huangshi-2026"] {
+            assert!(error.contains(part), "{part} is missing in {error}");
+        }
     }
 
     #[test]
@@ -341,10 +485,7 @@ spec:
         let other = PRICES
             .replace("hs-bigdata", "other")
             .replace("huangshi-2026", "other-2026");
-        let both = format!("{PRICES}---{other}");
-        let error = quote_files(TENANCY, &both, Format::Table)
-            .unwrap_err()
-            .to_string();
+        let error = refusal_of(TENANCY, &format!("{PRICES}---{other}"));
         assert!(
             error.contains("hs-bigdata, other") && error.contains("--provider"),
             "{error}"
@@ -353,13 +494,9 @@ spec:
 
     #[test]
     fn a_file_without_a_tenancy_or_prices_says_what_is_missing() {
-        let error = quote_files(PRICES, PRICES, Format::Table)
-            .unwrap_err()
-            .to_string();
+        let error = refusal_of(PRICES, PRICES);
         assert!(error.contains("Tenancy"), "{error}");
-        let error = quote_files(TENANCY, TENANCY, Format::Table)
-            .unwrap_err()
-            .to_string();
+        let error = refusal_of(TENANCY, TENANCY);
         assert!(error.contains("--prices"), "{error}");
     }
 }

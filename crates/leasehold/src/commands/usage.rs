@@ -1,12 +1,16 @@
 //! `leasehold usage`.
 
-use std::{collections::BTreeMap, io::Write, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::Write,
+    path::Path,
+};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use leasehold_api::{names, tenancy::Tenancy};
 use leasehold_export::sheet::{self, Sheet};
 use leasehold_ledger::{
-    document::{BookDoc, PolicyDoc},
+    document::{BookDoc, DepartmentDoc, PolicyDoc},
     fact::{Interval, intervals},
     money::Unit,
     time::{LocalDate, Second, Span, Zone},
@@ -14,7 +18,7 @@ use leasehold_ledger::{
 use leasehold_store::{FactFilter, Store};
 use serde::Serialize;
 
-use crate::{Outcome, cli::UsageArgs, ledger, output, session::Session};
+use crate::{Outcome, cli::UsageArgs, ledger, output, session::Session, source};
 
 /// Shows what was leased and used.
 pub fn run(arguments: &UsageArgs, session: &Session, out: &mut dyn Write) -> Result<Outcome> {
@@ -38,20 +42,42 @@ struct Now {
 }
 
 fn of_cluster(arguments: &UsageArgs, session: &Session, out: &mut dyn Write) -> Result<()> {
+    let (common, department) = (&session.common, arguments.department.as_deref());
+    let place = source::place(common.namespace.as_deref(), department)?;
     let kit = session.kit()?;
-    let office = arguments.department.as_deref().map(names::office_namespace);
-    let namespace = session.common.namespace.clone().or(office);
-    let tenancies: Vec<Tenancy> = session.wait(kit.list(namespace.as_deref(), None))?;
-    let wanted = arguments.tenancy.as_deref();
-    let mut rows: Vec<Now> = tenancies
-        .iter()
-        .filter(|tenancy| wanted.is_none() || tenancy.metadata.name.as_deref() == wanted)
-        .flat_map(items)
-        .collect();
+    let found: Vec<Tenancy> = source::objects(session, &kit, place.as_deref(), "tenancies")?;
+    let meant = meant(&found, arguments.tenancy.as_deref(), place.as_deref())?;
+    let mut rows: Vec<Now> = meant.into_iter().flat_map(items).collect();
     rows.sort_by(|a, b| {
         (&a.department, &a.tenancy, &a.item).cmp(&(&b.department, &b.tenancy, &b.item))
     });
-    output::show(&rows, &now_sheet(&rows), session.common.output, out)
+    output::show(&rows, &now_sheet(&rows), common.output, out)
+}
+
+/// The tenancies that are meant. None at all is an error that says what to do.
+fn meant<'a>(
+    found: &'a [Tenancy],
+    name: Option<&str>,
+    place: Option<&str>,
+) -> Result<Vec<&'a Tenancy>> {
+    let meant: Vec<&Tenancy> = found
+        .iter()
+        .filter(|tenancy| name.is_none() || tenancy.metadata.name.as_deref() == name)
+        .collect();
+    if meant.is_empty() {
+        let what = name.map_or_else(|| "a tenancy".to_owned(), |name| format!("tenancy {name}"));
+        match place {
+            Some(place) => bail!(
+                "failed to find {what} in namespace {place}; `kubectl get tenancies -n {place}` lists what there is, -n \
+                 names another department's namespace dept-CODE"
+            ),
+            None => bail!(
+                "failed to find {what}; `kubectl get tenancies -A` lists what there is, departments name their \
+                 namespace with -n dept-CODE"
+            ),
+        }
+    }
+    Ok(meant)
 }
 
 fn items(tenancy: &Tenancy) -> Vec<Now> {
@@ -112,6 +138,14 @@ fn of_ledger(
         ..FactFilter::default()
     };
     let facts = session.wait(store.facts(&filter))?;
+    if facts.is_empty() {
+        let known = session.wait(store.documents::<DepartmentDoc>(None, None))?;
+        let codes: BTreeSet<&str> = known
+            .iter()
+            .map(|recorded| recorded.value.code.as_str())
+            .collect();
+        refuse_unknown(&filter, &codes)?;
+    }
     let facts: Vec<_> = facts.into_iter().map(|recorded| recorded.value).collect();
     let window = window(arguments.from, arguments.to, &zone, now);
     let mut found = within(intervals(&facts, now)?, window);
@@ -130,6 +164,25 @@ fn of_ledger(
         session.common.output,
         out,
     )
+}
+
+/// Refuses what the ledger has never heard of. A department may be known and have leased nothing yet.
+fn refuse_unknown(filter: &FactFilter, departments: &BTreeSet<&str>) -> Result<()> {
+    if let Some(code) = &filter.department
+        && !departments.contains(code.as_str())
+    {
+        let known: Vec<&str> = departments.iter().copied().collect();
+        bail!(
+            "failed to find department {code} in the ledger; the departments there are: {}",
+            known.join(", ")
+        );
+    }
+    match &filter.tenancy {
+        None => Ok(()),
+        Some(name) => bail!(
+            "failed to find use of tenancy {name} in the ledger; leave out --tenancy to see what there is"
+        ),
+    }
 }
 
 /// The office's time zone, and the units in which catalogue items are counted.
@@ -174,6 +227,7 @@ fn within(intervals: Vec<Interval>, window: Span) -> Vec<Interval> {
 #[cfg(test)]
 mod tests {
     use leasehold_ledger::fact::{Meter, Subject};
+    use serde_json::json;
 
     use super::*;
 
@@ -207,6 +261,68 @@ mod tests {
             opened_by: "a".to_owned(),
             closed_by: None,
         }
+    }
+
+    fn tenancy(name: &str) -> Tenancy {
+        serde_json::from_value(json!({
+            "apiVersion": "tenancy.leasehold.dev/v1alpha1", "kind": "Tenancy",
+            "metadata": {"name": name, "namespace": "dept-gov-office"},
+            "spec": {
+                "system": "oa", "zone": "gov-extranet",
+                "term": {"from": "2026-09-01", "through": "2027-08-31"},
+                "contract": "C", "budget": {"code": "B"},
+                "lease": [{"item": "memory", "quantity": "64Gi"}],
+                "namespaces": [{"name": "prod"}],
+            },
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_tenancy_that_is_not_there_is_an_error_and_one_without_use_is_none() {
+        let all = [tenancy("oa"), tenancy("mail")];
+        let place = Some("dept-gov-office");
+        let names = |name| -> Vec<&str> {
+            let meant = meant(&all, name, place).unwrap().into_iter();
+            meant
+                .map(|tenancy| tenancy.metadata.name.as_deref().unwrap())
+                .collect()
+        };
+        assert_eq!(names(None), ["oa", "mail"]);
+        assert_eq!(names(Some("mail")), ["mail"]);
+        let unknown = meant(&all, Some("post"), place).unwrap_err().to_string();
+        assert!(
+            unknown.contains("tenancy post in namespace dept-gov-office"),
+            "{unknown}"
+        );
+        let empty = meant(&[], None, None).unwrap_err().to_string();
+        assert!(
+            empty.contains("kubectl get tenancies -A") && empty.contains("-n dept-CODE"),
+            "{empty}"
+        );
+    }
+
+    #[test]
+    fn the_ledger_refuses_names_that_it_does_not_know() {
+        let filter = |department: Option<&str>, tenancy: Option<&str>| FactFilter {
+            department: department.map(str::to_owned),
+            tenancy: tenancy.map(str::to_owned),
+            ..FactFilter::default()
+        };
+        let known = BTreeSet::from(["gov-office", "police"]);
+        assert!(refuse_unknown(&filter(None, None), &known).is_ok());
+        assert!(refuse_unknown(&filter(Some("police"), None), &known).is_ok());
+        let told = |asked: FactFilter| refuse_unknown(&asked, &known).unwrap_err().to_string();
+        let department = told(filter(Some("polite"), Some("oa")));
+        assert!(
+            department.contains("department polite") && department.contains("gov-office, police"),
+            "{department}"
+        );
+        let tenancy = told(filter(Some("police"), Some("post")));
+        assert!(
+            tenancy.contains("tenancy post") && tenancy.contains("--tenancy"),
+            "{tenancy}"
+        );
     }
 
     #[test]

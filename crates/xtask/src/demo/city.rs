@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::scene::{Scene, text};
 use super::site::{OFFICE, Person};
-use crate::workspace::{capture, files, read, root};
+use crate::workspace::{capture, read, root};
 
 /// The folder of the city in `examples`.
 pub const CITY: &str = "huangshi";
@@ -81,45 +81,6 @@ pub fn decide_all(
         "   {} decisions, {count} {resource} {wanted}",
         decided.len()
     ))
-}
-
-/// Tries what the rules forbid, each as the person whom the file names.
-pub fn refusals(scene: &mut Scene) -> Result<()> {
-    let folder = root()?.join("examples").join("refused");
-    let mut tried = 0_usize;
-    for path in files(&folder, "yaml")? {
-        let content = read(&path)?;
-        let Some(expected) = header(&content, "expect") else {
-            continue;
-        };
-        let name = path.strip_prefix(root()?)?.display().to_string();
-        let in_header = |key| {
-            header(&content, key).with_context(|| format!("failed to find `# {key}:` in {name}"))
-        };
-        let (rule, user) = (in_header("rule")?, in_header("as")?);
-        let create = ["create", "-f", &name];
-        let output = scene.site().kubectl_as(user, &create)?.output()?;
-        ensure!(
-            !output.status.success(),
-            "failed: {name} should be refused by rule {rule} and was not"
-        );
-        let words = String::from_utf8_lossy(&output.stderr);
-        let said = words.lines().find(|line| line.contains(expected));
-        let said = said.with_context(|| {
-            format!("failed: {name} was refused with other words than `{expected}`: {words}")
-        })?;
-        scene.say(format_args!(
-            "   {rule:<5} {name} ({user})\n         {}",
-            said.trim()
-        ))?;
-        tried = tried.saturating_add(1);
-    }
-    ensure!(
-        tried > 0,
-        "failed to find files to try in {}",
-        folder.display()
-    );
-    scene.say(format_args!("   {tried} tried, {tried} refused"))
 }
 
 /// The staff member who writes for a department.
@@ -265,14 +226,6 @@ fn by_department(yamls: &[&str]) -> Result<BTreeMap<String, Vec<String>>> {
     Ok(batches)
 }
 
-/// The value of a header line, as `T05` of `# rule: T05`.
-fn header<'a>(content: &'a str, key: &str) -> Option<&'a str> {
-    content.lines().find_map(|line| {
-        let (name, value) = line.strip_prefix("# ")?.split_once(": ")?;
-        (name == key).then_some(value.trim())
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -294,13 +247,5 @@ mod tests {
     fn documents_of_a_kind_are_counted_and_remarks_are_not() {
         assert_eq!(of_kind(TWO, "Tenancy"), 2);
         assert_eq!(of_kind(TWO, "Ten"), 0);
-    }
-
-    #[test]
-    fn headers_are_read_up_to_the_end_of_the_line() {
-        let content = "# rule: T05\n# expect: rule T05: the term ends\nkind: Tenancy\n";
-        assert_eq!(header(content, "rule"), Some("T05"));
-        assert_eq!(header(content, "expect"), Some("rule T05: the term ends"));
-        assert_eq!(header(content, "condition"), None);
     }
 }

@@ -10,14 +10,14 @@ use serde_json::Value;
 use super::scene::{Scene, text};
 use super::site::{AUDITOR, DEPARTMENT, SUN};
 use super::story::PLACE;
-use crate::focus;
+use crate::focus::Focus;
 use crate::workspace::capture;
 
 /// The item whose line on the statement is followed.
 pub const ITEM: &str = "vcpu-x86";
 
 /// Finance exports; the validators of the FOCUS project check the file.
-pub fn export(scene: &mut Scene, statement: &Value) -> Result<()> {
+pub fn export(scene: &mut Scene, statement: &Value, validators: &Focus) -> Result<()> {
     scene.act("finance exports the month as FOCUS, and independent validators check the file")?;
     let period = text(statement, "/spec/period/name");
     let (focus, page) = (file(scene, "focus.csv"), file(scene, "statement.html"));
@@ -25,19 +25,11 @@ pub fn export(scene: &mut Scene, statement: &Value) -> Result<()> {
     let html = ["statement", "-n", PLACE, "--period", period, "-o", "html"];
     let html = capture(&mut scene.site().leasehold(DEPARTMENT, &html)?)?;
     fs::write(&page, html).with_context(|| format!("failed to write {page}"))?;
-    match focus::ensure(scene.out()) {
-        Ok(environment) => {
-            scene.say("   validating, about 30 seconds")?;
-            let mut gate = Command::new(&environment.python);
-            let told = capture(gate.arg(&environment.gate).arg(&focus))?;
-            for line in told.lines().filter(|line| line.starts_with("ok")) {
-                scene.say(format_args!("      {line}"))?;
-            }
-        }
-        Err(error) => scene.say(format_args!(
-            "   not validated: the validators' Python environment is missing; going on without. \
-             {error:#}"
-        ))?,
+    scene.say("   validating, about 30 seconds")?;
+    let mut gate = Command::new(&validators.python);
+    let told = capture(gate.arg(&validators.gate).arg(&focus))?;
+    for line in told.lines().filter(|line| line.starts_with("ok")) {
+        scene.say(format_args!("      {line}"))?;
     }
     scene.say(format_args!("   FOCUS file  {focus}"))?;
     scene.say(format_args!("   statement   {page}"))

@@ -48,11 +48,6 @@ impl Scene {
         &mut self.site
     }
 
-    /// The terminal.
-    pub fn out(&mut self) -> &mut Out {
-        &mut self.out
-    }
-
     /// Stops everything.
     pub fn end(self) {
         self.site.close();

@@ -23,6 +23,10 @@ const TOKEN: &str = "--duration=2h";
 const GRACE: Duration = Duration::from_secs(25);
 /// How long it may take to answer whether it is ready.
 const ANSWER: Duration = Duration::from_secs(2);
+/// One of the chart's kinds: where it is, leasehold is installed.
+const KIND: &str = "customresourcedefinition/tenancies.tenancy.leasehold.dev";
+/// The nodes of `examples/00-cluster.yaml`, as kubectl names them.
+const NODES: [&str; 2] = ["node/dc1-r01-n01", "node/dc1-r07-n03"];
 
 /// Somebody in the demo: a name and the groups that come with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +40,8 @@ const fn person(name: &'static str, groups: &'static [&'static str]) -> Person {
     Person { name, groups }
 }
 
+/// The cluster's administrator, as `examples/refused` calls them.
+pub const ADMINISTRATOR: &str = "leasehold:admin";
 /// The cluster's administrator.
 pub const ADMIN: Person = person("admin", &[]);
 /// The e-government office.
@@ -70,7 +76,7 @@ struct Operator {
 }
 
 impl Site {
-    /// Starts a control plane, or uses the cluster of a kubeconfig, which must be fresh.
+    /// Starts a control plane, or uses the cluster of a kubeconfig, which must be fresh: nothing is changed on another.
     pub fn open(
         kubeconfig: Option<&Path>,
         folder: &Path,
@@ -113,23 +119,33 @@ impl Site {
             folder,
             program,
         };
-        let used = capture(&mut site.kubectl(
-            ADMIN,
-            &[
-                "get",
-                "namespace",
-                NAMESPACE,
-                "--ignore-not-found",
-                "-o",
-                "name",
-            ],
-        )?)?;
-        ensure!(
-            used.trim().is_empty(),
-            "failed to play on this cluster: leasehold is installed there; take it down and up again \
-             (cargo xtask cluster down, cargo xtask cluster up)"
-        );
+        site.fresh()?;
         Ok(site)
+    }
+
+    /// Refuses a cluster that somebody uses: the demo makes nodes and a storage class, and leaves what it leased.
+    fn fresh(&self) -> Result<()> {
+        let asked = |what: &[&str]| -> Result<String> {
+            let mut get = vec!["get", "--ignore-not-found", "-o", "name"];
+            get.extend_from_slice(what);
+            capture(&mut self.kubectl(ADMIN, &get)?)
+        };
+        let installed = [asked(&[KIND])?, asked(&["namespace", NAMESPACE])?];
+        ensure!(
+            installed.concat().trim().is_empty(),
+            "failed to play on this cluster: leasehold is installed there. The demo wants a fresh cluster that may be \
+             thrown away: take it down and up again (cargo xtask cluster down, cargo xtask cluster up)"
+        );
+        let nodes = asked(&["nodes"])?;
+        let foreign: Vec<&str> = nodes.lines().filter(|node| !NODES.contains(node)).collect();
+        ensure!(
+            foreign.is_empty(),
+            "failed to play on this cluster: it has nodes that the demo did not make ({}). The demo makes nodes and a \
+             storage class of its own and leaves them there: give it a fresh cluster that may be thrown away (cargo \
+             xtask cluster up)",
+            foreign.join(", ")
+        );
+        Ok(())
     }
 
     /// The folder for what the demo writes.
@@ -181,8 +197,8 @@ impl Site {
     /// (zhang@CODE) are in its group of administrators.
     pub fn kubectl_as(&self, user: &str, arguments: &[&str]) -> Result<Command> {
         let mut command = self.kubectl(ADMIN, arguments)?;
-        // the name of the administrator, whose kubeconfig this is, in examples/refused
-        if user != "leasehold:admin" {
+        // whose kubeconfig this is
+        if user != ADMINISTRATOR {
             command.args(["--as", user]);
         }
         if let Some(code) = user.strip_prefix("zhang@") {
@@ -323,4 +339,20 @@ fn ready(address: SocketAddr) -> Result<bool> {
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     Ok(answer.split_whitespace().nth(1) == Some("200"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nodes_that_the_demo_knows_are_those_of_the_examples() {
+        let file = root().unwrap().join("examples").join("00-cluster.yaml");
+        let cluster = fs::read_to_string(file).unwrap();
+        assert_eq!(cluster.matches("kind: Node\n").count(), NODES.len());
+        for node in NODES {
+            let name = node.strip_prefix("node/").unwrap();
+            assert!(cluster.contains(name), "{name}");
+        }
+    }
 }

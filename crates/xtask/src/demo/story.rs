@@ -7,11 +7,12 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::city::{self, CITY, items};
-use super::proof;
 use super::scene::{Scene, text};
 use super::site::{
     ADMIN, APPRAISER, AUDITOR, DATA_CENTRE, DEPARTMENT, NAMESPACE, OFFICE, Person, QIAN, SUN,
 };
+use super::{proof, refused};
+use crate::focus::Focus;
 use crate::workspace::capture;
 
 /// The department's office namespace.
@@ -21,15 +22,16 @@ const SOON: Duration = Duration::from_mins(1);
 /// Two periods of 60 seconds (the rest of one and the whole of the next), and its closing.
 const PERIODS: Duration = Duration::from_secs(150);
 /// The day in the examples on which the hardware arrives.
-const ARRIVAL: &str = "2026-11-24";
+pub const ARRIVAL: &str = "2026-11-24";
 /// The department whose hardware is too old.
 const OTHER: &str = "urban-management";
-const UID: &str = "CONTRIBUTION-UID";
+/// What stands for the uid of a contribution in the examples.
+pub const UID: &str = "CONTRIBUTION-UID";
 const OFFICE_ORDER: &str = "黄政办〔2026〕12号";
 const FINANCE_ORDER: &str = "黄财资〔2026〕44号";
 
 /// Plays it from the beginning to the end.
-pub fn play(scene: &mut Scene) -> Result<()> {
+pub fn play(scene: &mut Scene, validators: &Focus) -> Result<()> {
     install(scene)?;
     platform(scene)?;
     prices(scene)?;
@@ -39,7 +41,7 @@ pub fn play(scene: &mut Scene) -> Result<()> {
     hardware(scene)?;
     let statement = months(scene)?;
     bill(scene, &statement)?;
-    proof::export(scene, &statement)?;
+    proof::export(scene, &statement, validators)?;
     proof::audit(scene, &statement)?;
     next(scene)
 }
@@ -149,6 +151,10 @@ fn lease(scene: &mut Scene) -> Result<()> {
         (asked, "Active"),
     )?;
     scene.kubectl(OFFICE, &["get", "tcy", "-A"])?;
+    let whose = "leasehold.dev/department=gov-office";
+    let columns = "leasehold.dev/namespace-role,leasehold.dev/tenancy";
+    let namespaces = ["get", "namespaces", "-l", whose, "-L", columns];
+    scene.kubectl(AUDITOR, &namespaces)?;
     for namespace in ["gov-office--prod", "gov-office--test"] {
         let objects = "resourcequotas,limitranges,networkpolicies,rolebindings,pvc";
         scene.kubectl(DEPARTMENT, &["get", objects, "-n", namespace, "-o", "name"])?;
@@ -204,7 +210,7 @@ fn greedy(namespace: &str) -> Value {
 
 fn refusals(scene: &mut Scene) -> Result<()> {
     scene.act("what the rules forbid is refused, with the rule and what to do")?;
-    city::refusals(scene)
+    refused::try_all(scene)
 }
 
 fn hardware(scene: &mut Scene) -> Result<()> {
@@ -376,7 +382,7 @@ fn phase(scene: &mut Scene, person: Person, target: &[&str], wanted: &str) -> Re
 }
 
 /// Today in the office's time zone, which is eight hours ahead all year (POSIX writes that `-8`).
-fn today() -> Result<String> {
+pub fn today() -> Result<String> {
     let text = capture(Command::new("date").arg("+%Y-%m-%d").env("TZ", "CST-8"))?;
     Ok(text.trim().to_owned())
 }

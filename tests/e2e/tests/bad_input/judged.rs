@@ -35,6 +35,9 @@ fn waits(name: &'static str, says: &'static str, spec: Value) -> Wish {
     }
 }
 
+/// What a lease of the good manifest costs in its year: 4 × 46.00 + 8 × 17.00 + 20 × 0.70 = 334.00 a month, twelve times.
+const TERM_PRICE: &str = "4008.00 CNY for the term";
+
 /// A lease of one item of which nothing is shared out.
 fn one(item: &str, quantity: &str) -> Value {
     json!({"lease": [{"item": item, "quantity": quantity}], "namespaces": [{"name": "prod"}]})
@@ -146,8 +149,8 @@ fn days_and_money() -> Vec<Wish> {
             "-02-30",
             json!({"effectiveFrom": no_day()}),
         ),
-        refused("poor", "T28", "0.01", ceiling("0.01")),
-        refused("debt", "T28", "-1.00", ceiling("-1.00")),
+        refused("poor", "T28", TERM_PRICE, ceiling("0.01")),
+        refused("debt", "T28", TERM_PRICE, ceiling("-1.00")),
     ]
 }
 

@@ -141,7 +141,8 @@ fn a_term_above_its_ceiling_is_quoted_and_fails_with_what_is_t28() {
     let told: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(told[0]["quotation"]["term"], "436.94");
     let told = String::from_utf8(output.stderr).unwrap();
-    let words = "error: failed to accept tenancy oa: rule T28: asked 436.94 for the term, allowed 436.93; ";
+    let words =
+        "error: failed to accept tenancy oa: rule T28: asked 436.94 for the term, allowed 436.93; ";
     assert!(told.starts_with(words), "{told}");
 }
 

@@ -108,6 +108,34 @@ async fn a_class_that_the_policy_gives_no_credit_for_is_refused_and_its_neighbou
 }
 
 #[tokio::test]
+async fn storage_is_proven_by_a_test_report_and_a_second_signature_h26() {
+    let office = open("disks", "体育局").await;
+    let serial = "SN-H26-0001";
+    let disks = offer_with("disks", "disks", serial, &json!({"class": "Storage"}));
+    let uid = office.offer(&disks).await.unwrap();
+    let of = Contributed {
+        code: &office.code,
+        name: "disks",
+        uid: &uid,
+    };
+    appraise(&office, of, serial).await;
+    let datacentre = office.stage.user(User::DataCentre).await.unwrap();
+    // by nodes nobody can tell what stands behind a disk
+    let mut receipt = manifests::receipt(of, "first", &[(serial, "no-such-node")]).unwrap();
+    let report = json!({"uri": "https://archive.hs.example/h26", "sha256": format!("sha256:{}", "3e".repeat(32))});
+    receipt["spec"]["devices"][0]["testReport"] = report;
+    datacentre.create(&receipt).await.unwrap();
+    let message = office.finding("disks", "H26").await.unwrap();
+    assert!(message.contains("no second signature"), "{message}");
+    nobody_was_asked(&office).await;
+
+    receipt["metadata"]["name"] = json!("second");
+    receipt["spec"]["devices"][0]["secondSignature"] = json!("值班长");
+    datacentre.create(&receipt).await.unwrap();
+    credited(&office, "disks").await;
+}
+
+#[tokio::test]
 async fn a_server_is_not_proven_by_a_node_that_was_there_before_it_arrived_h24() {
     let office = open("old-nodes", "统计局").await;
     let (stage, serial) = (office.stage, "SN-H24-0002");
@@ -160,6 +188,7 @@ async fn who_offers_hardware_does_not_decide_on_its_credit_not_even_as_finance_a
         done.map_err(|failure| format!("{failure:?}"))
     });
     offered.await.unwrap();
+    office.system().await.unwrap();
     let offer = office.contribution("servers", "the offer", |_| true).await;
     let uid = offer.unwrap().metadata.uid.unwrap();
     prove(&office, "servers", &uid, "SN-A06-0001").await;
