@@ -1,5 +1,7 @@
 //! `cargo xtask test`: every test there is.
 
+mod together;
+
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
@@ -87,7 +89,7 @@ fn steps(environment: &RefCell<Option<Focus>>) -> Vec<Step<'_>> {
                 if environment.borrow().is_none() {
                     *environment.borrow_mut() = Some(focus::ensure(out)?);
                 }
-                tests(environment.borrow().as_ref())
+                tests(environment.borrow().as_ref(), out)
             },
         ),
     ]
@@ -98,13 +100,22 @@ fn doc(_: &mut Out) -> Result<()> {
     stream(command.env("RUSTDOCFLAGS", "-D warnings"))
 }
 
-fn tests(environment: Option<&Focus>) -> Result<()> {
+/// Unit tests first, then every test program, two at a time.
+fn tests(environment: Option<&Focus>, out: &mut Out) -> Result<()> {
     // the end-to-end tests run the program itself, which `cargo test` does not build for them
     stream(&mut cargo(["build", "--locked", "--package", "leasehold"])?)?;
-    let mut command = cargo(["test", "--workspace", "--locked"])?;
-    if let Some(focus) = environment {
-        command.env("LEASEHOLD_FOCUS_PYTHON", &focus.python);
-        command.env("LEASEHOLD_FOCUS_GATE", &focus.gate);
+    stream(&mut cargo(["test", "--workspace", "--locked", "--no-run"])?)?;
+    for unit in [&["--lib", "--bins"][..], &["--doc"][..]] {
+        let mut command = cargo(["test", "--workspace", "--locked"])?;
+        stream(command.args(unit))?;
     }
-    stream(&mut command)
+    let command = |name: &str| {
+        let mut command = together::one(name)?;
+        if let Some(focus) = environment {
+            command.env("LEASEHOLD_FOCUS_PYTHON", &focus.python);
+            command.env("LEASEHOLD_FOCUS_GATE", &focus.gate);
+        }
+        Ok(command)
+    };
+    together::run(together::programs()?, command, out)
 }

@@ -30,6 +30,7 @@ async fn a_month_closes_on_finances_word_after_the_one_before_and_anybody_can_re
     both_months_close_in_order(&story).await;
     statements_are_final(&story).await;
     the_running_month_goes_on(&story).await;
+    a_newcomer_has_a_draft_before_the_hour_is_over(&story).await;
     finance_exports(&story).await;
     an_auditor_verifies(&story).await;
     the_department_understands(&story).await;
@@ -189,6 +190,16 @@ async fn the_running_month_goes_on(story: &Story) {
     let state = StatementState::Draft;
     story.statement(&story.water, running, state).await;
     story.statement(&story.sports, running, state).await;
+}
+
+/// Drafts of a month are drawn up once an hour, but nobody waits an hour for the first one.
+async fn a_newcomer_has_a_draft_before_the_hour_is_over(story: &Story) {
+    let newcomer = story.stage.office("newcomer", "医保局").await.unwrap();
+    let running = &story.months.running;
+    let state = StatementState::Draft;
+    let draft = story.statement(&newcomer, running, state).await;
+    assert_eq!(draft.number, format!("HS-{}-newcomer", running.name));
+    assert!(draft.lines.is_empty(), "{:?}", draft.lines);
 }
 
 /// From the objects with finance's own rights, and from a copy of the ledger: the same bytes, whose
