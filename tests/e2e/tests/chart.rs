@@ -191,7 +191,7 @@ mod chart {
         assert_eq!(
             container["resources"],
             json!({
-                "requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "512Mi"},
+                "requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "2Gi"},
             })
         );
         assert!(container["envFrom"].is_null());
