@@ -13,6 +13,7 @@ use tokio::sync::OnceCell;
 
 use crate::audit::{self, Write};
 use crate::command::{Ran, run};
+use crate::manifests::{self, Contributed};
 use crate::{Failure, LONG, Session, User, eventually};
 
 /// The namespace of the chart's release.
@@ -135,6 +136,7 @@ impl Rig {
             })
             .await?;
         }
+        self.await_parameters(admin).await?;
         eventually("stamps on new objects", LONG, async || {
             let ran = admin
                 .dry_create(&price_book())
@@ -144,6 +146,32 @@ impl Rig {
                 Ok(())
             } else {
                 Err(format!("{ran:?}"))
+            }
+        })
+        .await
+    }
+
+    /// A policy whose parameters are of a new kind refuses everything until the API server has discovered that kind, which
+    /// it does anew every half minute.
+    async fn await_parameters(&self, admin: &Session) -> Result<(), Failure> {
+        let nothing = Contributed {
+            code: "nobody",
+            name: "nothing",
+            uid: "nothing",
+        };
+        let mut appraisal = manifests::appraisal(nothing, "probe", &[("SN-PROBE", "1.00")])?;
+        if let Some(metadata) = appraisal.get_mut("metadata") {
+            *metadata = json!({"name": "probe", "namespace": "default"});
+        }
+        eventually("parameters of the policies", LONG, async || {
+            let ran = admin
+                .dry_create(&appraisal)
+                .await
+                .map_err(|f| format!("{f:?}"))?;
+            if ran.stderr.contains("failed to configure policy") {
+                Err(format!("{ran:?}"))
+            } else {
+                Ok(())
             }
         })
         .await
