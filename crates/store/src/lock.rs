@@ -59,7 +59,14 @@ impl WriterLock {
 
 /// `ledger.db` → `ledger.db.lock`, beside the database, whatever links lead there: two names of one file are one ledger.
 fn lock_path(database: &Path) -> PathBuf {
-    let real = std::fs::canonicalize(database).unwrap_or_else(|_| database.to_owned());
+    // a link may lead to a ledger that is yet to be made
+    let aimed = std::fs::read_link(database).map(|to| match database.parent() {
+        Some(folder) => folder.join(to),
+        None => to,
+    });
+    let real = std::fs::canonicalize(database)
+        .or(aimed)
+        .unwrap_or_else(|_| database.to_owned());
     let mut name = real.into_os_string();
     name.push(".lock");
     PathBuf::from(name)
@@ -89,7 +96,6 @@ mod tests {
             folder.path().join("ledger.db"),
             folder.path().join("link.db"),
         );
-        std::fs::write(&ledger, "").unwrap();
         std::os::unix::fs::symlink(&ledger, &link).unwrap();
         let _held = WriterLock::take(&ledger).unwrap();
         assert!(matches!(

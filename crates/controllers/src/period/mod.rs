@@ -11,6 +11,7 @@ pub mod late;
 pub mod reckon;
 pub mod statements;
 pub mod status;
+mod timing;
 pub mod trouble;
 
 use std::{
@@ -40,6 +41,7 @@ use calendar::{Calendar, Known, Verdict};
 use late::Late;
 use reckon::Outcome;
 use status::{Closed, View};
+use timing::{RETRY, next_wait, refresh_age};
 
 /// Between two rounds when a month is played in minutes.
 const TICK_IN_REHEARSAL: Duration = Duration::from_secs(1);
@@ -47,12 +49,8 @@ const TICK_IN_REHEARSAL: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_secs(10);
 /// Changes are answered this late, so that many of them make one round.
 const DEBOUNCE: Duration = Duration::from_millis(200);
-/// Drafts and figures are written anew this seldom, in seconds.
-const REFRESH: i64 = 3600;
 /// Objects that somebody removed are written anew after this many seconds.
 const REPAIR: i64 = 600;
-/// What failed is tried again after this many seconds.
-const RETRY: i64 = 30;
 /// What failed is tried again after this many seconds when a month is played in minutes.
 const RETRY_IN_REHEARSAL: i64 = 5;
 
@@ -113,6 +111,8 @@ struct Keeper {
     drafted: Option<(String, Second)>,
     /// When drafts are drawn up before they are old: one could not be written, or there is trouble that may be over.
     redraft: Option<Second>,
+    /// Seconds from one such drafting to the next; longer each time it was for nothing.
+    redraft_wait: i64,
     published: BTreeMap<String, Published>,
     late: Late,
     tick: Duration,
@@ -132,6 +132,7 @@ impl Keeper {
             retry: None,
             drafted: None,
             redraft: None,
+            redraft_wait: RETRY,
             published: BTreeMap::new(),
             late: Late::default(),
             tick: TICK,
@@ -363,7 +364,7 @@ impl Keeper {
             stands && world.statements.get(Some(&office), period).is_none()
         });
         if missing && self.redraft.is_none() {
-            self.redraft = Some(now.max(drafted.plus(RETRY)));
+            self.redraft = Some(now.max(drafted.plus(self.redraft_wait)));
         }
     }
 
@@ -434,8 +435,12 @@ impl Keeper {
         }
         self.drafted = Some((running.period.name.clone(), now));
         let again = !all || !self.troubles.is_empty();
-        self.redraft = again.then(|| now.plus(RETRY));
-        Ok(true)
+        // counted from after the work, which takes long on a large ledger
+        let after = self.context.now();
+        self.redraft = again.then(|| after.plus(self.redraft_wait));
+        self.redraft_wait = next_wait(self.redraft_wait, again);
+        // what was drawn up for a draft that is missing does not refresh the status of every period
+        Ok(closed || old)
     }
 
     /// Writes the statements of closed periods that are not there.
@@ -487,7 +492,7 @@ impl Keeper {
     ) -> Result<(), Error> {
         let name = &open.period.name;
         let closed = calendar.closed.get(name);
-        let Some(object) = self.object(name, closed.is_some()).await? else {
+        let Some(object) = self.object(name).await? else {
             return Ok(());
         };
         let closed = closed
@@ -521,12 +526,13 @@ impl Keeper {
         Ok(())
     }
 
-    /// The period's object; made anew from the ledger when it is missing. None while the cache lags behind.
-    async fn object(&self, name: &str, closed: bool) -> Result<Option<BillingPeriod>, Error> {
+    /// The period's object; made anew from the ledger when it is missing. None while the cache lags behind. Finance's word is
+    /// never written for finance: after a restore of an older ledger it would close a period that nobody asked for.
+    async fn object(&self, name: &str) -> Result<Option<BillingPeriod>, Error> {
         if let Some(object) = self.context.world.periods.get(None, name) {
             return Ok(Some(object));
         }
-        let object = BillingPeriod::new(name, BillingPeriodSpec { close: closed });
+        let object = BillingPeriod::new(name, BillingPeriodSpec { close: false });
         match self.context.kit.create(&object).await {
             Ok(created) => Ok(Some(created)),
             Err(error) if error.is_already_exists() => Ok(None),
@@ -556,14 +562,6 @@ fn credit_left(records: &Records, now: Second) -> Option<BTreeMap<String, Money>
     }
 }
 
-/// Seconds after which drafts and figures are written anew.
-fn refresh_age(kind: PeriodKind) -> i64 {
-    match kind {
-        PeriodKind::Rehearsal { seconds } => REFRESH.min(i64::from(seconds / 4)),
-        PeriodKind::Month | PeriodKind::Day => REFRESH,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -581,12 +579,5 @@ mod tests {
         assert_eq!(asked(&object).as_deref(), Some("sun@finance"));
         object.spec.close = false;
         assert_eq!(asked(&object), None);
-    }
-
-    #[test]
-    fn drafts_are_refreshed_hourly_and_four_times_in_a_rehearsals_period() {
-        assert_eq!(refresh_age(PeriodKind::Month), 3600);
-        assert_eq!(refresh_age(PeriodKind::Rehearsal { seconds: 60 }), 15);
-        assert_eq!(refresh_age(PeriodKind::Rehearsal { seconds: 86_400 }), 3600);
     }
 }
