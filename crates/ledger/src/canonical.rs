@@ -6,7 +6,7 @@
 use std::{fmt, str::FromStr};
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Number, Value};
 use sha2::{Digest as _, Sha256};
 
 /// Prefix of every digest: the name of the hash function.
@@ -53,6 +53,25 @@ impl Digest {
     /// The 64 hexadecimal digits without the prefix.
     pub fn hex(&self) -> &str {
         self.0.strip_prefix(PREFIX).unwrap_or(&self.0)
+    }
+
+    /// The digest that these bytes are.
+    pub(crate) fn of_bytes(bytes: &[u8]) -> Self {
+        let digits = bytes
+            .iter()
+            .flat_map(|byte| [hex_digit(byte / 16), hex_digit(byte % 16)])
+            .flatten();
+        Self(PREFIX.chars().chain(digits).collect())
+    }
+
+    /// The digest in half the room, for whoever holds very many.
+    pub(crate) fn bytes(&self) -> [u8; 32] {
+        let mut digits = self.hex().chars().filter_map(|c| c.to_digit(16));
+        std::array::from_fn(|_| {
+            let high = digits.next().unwrap_or_default();
+            let low = digits.next().unwrap_or_default();
+            u8::try_from((high << 4) | low).unwrap_or_default()
+        })
     }
 }
 
@@ -108,12 +127,7 @@ pub fn digest_of<T: Serialize>(value: &T) -> Result<Digest, CanonicalError> {
 
 /// The digest of bytes as they are.
 pub fn digest_bytes(bytes: &[u8]) -> Digest {
-    let hex: String = Sha256::digest(bytes)
-        .iter()
-        .flat_map(|byte| [hex_digit(byte / 16), hex_digit(byte % 16)])
-        .flatten()
-        .collect();
-    Digest(format!("{PREFIX}{hex}"))
+    Digest::of_bytes(&Sha256::digest(bytes))
 }
 
 fn hex_digit(nibble: u8) -> Option<char> {
@@ -125,16 +139,7 @@ fn write_value(value: &Value, text: &mut String) -> Result<(), CanonicalError> {
         Value::Null => text.push_str("null"),
         Value::Bool(true) => text.push_str("true"),
         Value::Bool(false) => text.push_str("false"),
-        Value::Number(number) => {
-            let integer = number
-                .as_i64()
-                .map(|n| n.to_string())
-                .or_else(|| number.as_u64().map(|n| n.to_string()))
-                .ok_or_else(|| CanonicalError::Number {
-                    number: number.to_string(),
-                })?;
-            text.push_str(&integer);
-        }
+        Value::Number(number) => write_integer(number, text)?,
         Value::String(string) => write_string(string, text)?,
         Value::Array(items) => {
             text.push('[');
@@ -146,25 +151,54 @@ fn write_value(value: &Value, text: &mut String) -> Result<(), CanonicalError> {
             }
             text.push(']');
         }
+        // nearly always: serde_json sorts by itself unless told otherwise
+        Value::Object(fields) if fields.keys().is_sorted() => write_fields(fields, text)?,
         Value::Object(fields) => {
             let mut sorted: Vec<(&String, &Value)> = fields.iter().collect();
             sorted.sort_unstable_by(|a, b| a.0.as_bytes().cmp(b.0.as_bytes()));
-            text.push('{');
-            for (i, (key, field)) in sorted.into_iter().enumerate() {
-                if i > 0 {
-                    text.push(',');
-                }
-                write_string(key, text)?;
-                text.push(':');
-                write_value(field, text)?;
-            }
-            text.push('}');
+            write_fields(sorted, text)?;
         }
     }
     Ok(())
 }
 
+fn write_integer(number: &Number, text: &mut String) -> Result<(), CanonicalError> {
+    let integer = number
+        .as_i64()
+        .map(|n| n.to_string())
+        .or_else(|| number.as_u64().map(|n| n.to_string()))
+        .ok_or_else(|| CanonicalError::Number {
+            number: number.to_string(),
+        })?;
+    text.push_str(&integer);
+    Ok(())
+}
+
+fn write_fields<'a>(
+    fields: impl IntoIterator<Item = (&'a String, &'a Value)>,
+    text: &mut String,
+) -> Result<(), CanonicalError> {
+    text.push('{');
+    for (i, (key, field)) in fields.into_iter().enumerate() {
+        if i > 0 {
+            text.push(',');
+        }
+        write_string(key, text)?;
+        text.push(':');
+        write_value(field, text)?;
+    }
+    text.push('}');
+    Ok(())
+}
+
 fn write_string(string: &str, text: &mut String) -> Result<(), CanonicalError> {
+    let plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
+    if string.bytes().all(plain) {
+        text.push('"');
+        text.push_str(string);
+        text.push('"');
+        return Ok(());
+    }
     text.push_str(&serde_json::to_string(string).map_err(CanonicalError::Serialize)?);
     Ok(())
 }
@@ -208,6 +242,17 @@ mod tests {
     }
 
     #[test]
+    fn strings_are_escaped_as_json_asks_and_no_more() {
+        for (string, expected) in [
+            ("市政府办 é/~\u{7f}", "\"市政府办 é/~\u{7f}\""),
+            ("a\"b\\c", r#""a\"b\\c""#),
+            ("\u{1}\n\t\u{1f}", r#""\u0001\n\t\u001f""#),
+        ] {
+            assert_eq!(canonical_json(&string).unwrap(), expected);
+        }
+    }
+
+    #[test]
     fn floats_are_refused_and_both_ends_of_64_bits_are_kept() {
         let error = canonical_json(&json!({"price": 0.5})).unwrap_err();
         assert!(error.to_string().contains("0.5"), "{error}");
@@ -229,6 +274,13 @@ mod tests {
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         );
         assert_eq!(digest_of(&json!({})).unwrap(), digest_bytes(b"{}"));
+    }
+
+    #[test]
+    fn a_digest_as_bytes_is_what_the_hash_function_gave() {
+        let given: [u8; 32] = Sha256::digest(b"abc").into();
+        assert_eq!(digest_bytes(b"abc").bytes(), given);
+        assert_eq!(Digest::of_bytes(&given), digest_bytes(b"abc"));
     }
 
     #[test]

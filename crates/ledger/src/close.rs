@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::book::{Book, Catalogue, Category};
 use crate::canonical::{CanonicalError, Digest};
-use crate::fact::{Fact, FactError, FactKind, Interval, trace_all};
+use crate::fact::{FactError, Facts, Meter, Order, Stretch};
 use crate::journal::{
     Entry, EntryKind, JournalError, Posting, balances, credit_account, receivable_account,
 };
@@ -24,7 +24,7 @@ use crate::statement::{
 };
 use crate::time::{Period, Second};
 
-/// Everything that a close takes into account.
+/// Everything that a close takes into account beside the facts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CloseInput {
     /// The period, with the bounds that were fixed when it was opened.
@@ -33,8 +33,8 @@ pub struct CloseInput {
     pub policy: Policy,
     /// Digest of that policy.
     pub policy_digest: Digest,
-    /// All facts up to the last one that counts, of this and earlier periods.
-    pub facts: Vec<Fact>,
+    /// The ledger's row with the last fact that counts.
+    pub through: u64,
     /// All published books, one of each name.
     pub books: Vec<Book>,
     /// All lots with their rest before this close.
@@ -115,14 +115,14 @@ pub enum CloseError {
     Money(#[from] MoneyError),
 }
 
-/// Closes a period, or draws up its drafts.
+/// Closes a period, or draws up its drafts, from the facts of this and earlier periods.
 ///
 /// Departments go in code order. A final close also expires what is left of the lots that end with
 /// the period (or ended before it), after they have paid for it; a draft posts nothing.
-pub fn close(input: &CloseInput, state: State) -> Result<Closing, CloseError> {
+pub fn close(input: &CloseInput, facts: &Facts, state: State) -> Result<Closing, CloseError> {
     check_currency(input)?;
     let horizon = horizon(input, state);
-    let (mut by_department, contradictions) = rated(input, horizon)?;
+    let (mut by_department, contradictions) = rated(input, facts, horizon)?;
     let mut codes: BTreeSet<String> = input.departments.keys().cloned().collect();
     codes.extend(by_department.keys().cloned());
     let mut statements = Vec::with_capacity(codes.len());
@@ -206,42 +206,38 @@ fn horizon(input: &CloseInput, state: State) -> Second {
 type Lines = BTreeMap<String, Vec<RatedLine>>;
 
 /// The lines of every department that has any, and the facts that do not fit.
-fn rated(input: &CloseInput, horizon: Second) -> Result<(Lines, Vec<FactError>), CloseError> {
-    let mut facts = input.facts.clone();
-    facts.sort_by_cached_key(order);
+fn rated(
+    input: &CloseInput,
+    facts: &Facts,
+    horizon: Second,
+) -> Result<(Lines, Vec<FactError>), CloseError> {
     let mut books = input.books.clone();
     books.sort_by(|a, b| a.name.cmp(&b.name));
     let catalogue = Catalogue::new(books, input.period.time_zone.clone())?;
-    let mut by_department: BTreeMap<String, Vec<Interval>> = BTreeMap::new();
-    let traced = trace_all(&facts, horizon)?;
-    for interval in traced.intervals {
-        by_department
-            .entry(interval.subject.department.clone())
-            .or_default()
-            .push(interval);
-    }
+    let mut by_department: BTreeMap<&str, Vec<Stretch<'_>>> = BTreeMap::new();
+    let contradictions = facts.trace(input.through, horizon, Order::ByVersion, |part| {
+        let stretch = part.stretch;
+        if counts(&stretch, &input.period) {
+            by_department
+                .entry(&stretch.subject.department)
+                .or_default()
+                .push(stretch);
+        }
+    })?;
     let mut lines = BTreeMap::new();
-    for (code, intervals) in by_department {
-        let rated = rate_department(&input.period, &intervals, &catalogue)?;
+    for (code, stretches) in by_department {
+        let rated = rate_department(&input.period, &stretches, &catalogue)?;
         if !rated.is_empty() {
-            lines.insert(code, rated);
+            lines.insert(code.to_owned(), rated);
         }
     }
-    Ok((lines, traced.contradictions))
+    Ok((lines, contradictions))
 }
 
-/// An order of facts that does not depend on how they came: by the version of the object (a
-/// resource version or a request's number), kind, instant and key. Instants must not come first: a
-/// true end may lie before the estimated one that it replaces.
-fn order(fact: &Fact) -> (u64, FactKind, Second, String) {
-    let number = fact
-        .source
-        .version
-        .rsplit('-')
-        .next()
-        .and_then(|digits| digits.parse().ok());
-    // what has no number, such as a release, comes after everything that was numbered
-    (number.unwrap_or(u64::MAX), fact.kind, fact.at, fact.key())
+/// Whether a stretch can show in a period's lines: use that lies in it, and every lease, because an
+/// increase is told from what stood before.
+fn counts(stretch: &Stretch<'_>, period: &Period) -> bool {
+    matches!(stretch.meter, Meter::Lease { .. }) || stretch.span.intersect(&period.span).is_some()
 }
 
 fn burns(input: &CloseInput, code: &str, lines: &[RatedLine]) -> Result<Vec<Burn>, LotError> {

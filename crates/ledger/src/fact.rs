@@ -3,11 +3,17 @@
 //! A fact is an observation and never changes. What was estimated and is known better later is
 //! superseded by another fact, not overwritten. Intervals are derived, again and again, from facts.
 
-use std::{collections::BTreeMap, fmt, str::FromStr};
+mod kept;
+mod trace;
+
+use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
 use crate::time::{Second, Span};
+
+pub use kept::Facts;
+pub(crate) use trace::Order;
 
 /// What can go wrong with facts.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -251,6 +257,34 @@ pub struct Interval {
     pub closed_by: Option<String>,
 }
 
+/// What a stretch of use costs depends on: an [`Interval`] without its story, as a close holds them
+/// by the million.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stretch<'a> {
+    /// When; up to the horizon if it is open there.
+    pub span: Span,
+    /// How much, in base units of the meter.
+    pub quantity: i64,
+    /// What is counted.
+    pub meter: &'a Meter,
+    /// To whom it counts; [`Subject::object`] may be missing.
+    pub subject: &'a Subject,
+    /// Whether its start or its end is an estimate.
+    pub estimated: bool,
+}
+
+impl<'a> From<&'a Interval> for Stretch<'a> {
+    fn from(interval: &'a Interval) -> Self {
+        Self {
+            span: interval.span,
+            quantity: interval.quantity,
+            meter: &interval.meter,
+            subject: &interval.subject,
+            estimated: interval.estimated,
+        }
+    }
+}
+
 /// What the facts tell of, and where they contradict each other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Traced {
@@ -281,230 +315,15 @@ pub fn intervals(facts: &[Fact], horizon: Second) -> Result<Vec<Interval>, FactE
 ///
 /// It fails only when two facts have one key and different bodies, which no ledger takes.
 pub fn trace_all(facts: &[Fact], horizon: Second) -> Result<Traced, FactError> {
-    let mut traced = Traced::default();
-    for facts in by_object(facts)?.into_values() {
-        let mut life = Life::default();
-        life.trace(settle(&facts), horizon);
-        traced.intervals.extend(life.intervals);
-        traced.contradictions.extend(life.contradictions);
-    }
-    Ok(traced)
-}
-
-/// Cluster, etcd incarnation, uid and meter.
-type ObjectKey<'a> = (&'a str, u32, &'a str, &'a Meter);
-
-/// The facts of each object and meter in the order given, each once.
-fn by_object(facts: &[Fact]) -> Result<BTreeMap<ObjectKey<'_>, Vec<&Fact>>, FactError> {
-    let mut known: BTreeMap<String, &Fact> = BTreeMap::new();
-    let mut objects: BTreeMap<ObjectKey<'_>, Vec<&Fact>> = BTreeMap::new();
-    for fact in facts {
-        let key = fact.key();
-        match known.get(&key) {
-            Some(same) if *same == fact => continue,
-            Some(_) => return Err(FactError::Conflict { key }),
-            None => {}
-        }
-        known.insert(key, fact);
-        let Source {
-            cluster, etcd, uid, ..
-        } = &fact.source;
-        let object = (cluster.as_str(), *etcd, uid.as_str(), &fact.meter);
-        objects.entry(object).or_default().push(fact);
-    }
-    Ok(objects)
-}
-
-/// A fact at its place in the life of an object, after true ends have replaced estimated ones.
-struct Step<'a> {
-    /// When it holds; for a replaced end the true one.
-    at: Second,
-    /// When it was observed, or estimated, at first.
-    observed: Second,
-    /// Place among the object's facts in the order given.
-    place: usize,
-    /// Opened, Changed or Closed; Superseded only if it is refused.
-    kind: FactKind,
-    /// The fact that holds, for an end maybe the superseding one.
-    fact: &'a Fact,
-    /// Whether it was observed as an estimated end.
-    estimated_end: bool,
-    /// Whether a true end has replaced it.
-    replaced: bool,
-    /// Why it cannot count, whatever stands before it.
-    refused: Option<FactError>,
-}
-
-impl<'a> Step<'a> {
-    fn new(place: usize, fact: &'a Fact) -> Self {
-        let below_zero =
-            matches!(fact.kind, FactKind::Opened | FactKind::Changed) && fact.quantity < 0;
-        Self {
-            at: fact.at,
-            observed: fact.at,
-            place,
-            kind: fact.kind,
-            fact,
-            estimated_end: fact.kind == FactKind::Closed && fact.estimated,
-            replaced: false,
-            refused: below_zero.then(|| FactError::Negative {
-                key: fact.key(),
-                quantity: fact.quantity,
-            }),
-        }
-    }
-}
-
-/// Puts true ends in the place of estimated ones and orders by time.
-fn settle<'a>(facts: &[&'a Fact]) -> Vec<Step<'a>> {
-    let mut steps: Vec<Step<'a>> = Vec::with_capacity(facts.len());
-    // A true end belongs to the last estimated end before it. It may have been handed in first.
-    let mut early: Vec<(usize, &'a Fact)> = Vec::new();
-    for (place, &fact) in facts.iter().enumerate() {
-        match fact.kind {
-            FactKind::Opened | FactKind::Changed | FactKind::Closed => {
-                steps.push(Step::new(place, fact));
-            }
-            FactKind::Superseded => {
-                if !replace_end(&mut steps, fact) {
-                    early.push((place, fact));
-                }
-            }
-        }
-    }
-    for (place, fact) in early {
-        if !replace_end(&mut steps, fact) {
-            let mut step = Step::new(place, fact);
-            step.refused = Some(FactError::NothingToSupersede { key: fact.key() });
-            steps.push(step);
-        }
-    }
-    steps.sort_by_key(|step| step.at);
-    steps
-}
-
-/// Lets the last estimated end be where `fact` says, but not before the object's beginning: the
-/// clocks that time a beginning and an end may differ by a little. Tells whether there was one.
-fn replace_end<'a>(steps: &mut [Step<'a>], fact: &'a Fact) -> bool {
-    let Some(estimate) = steps.iter().rev().find(|step| step.estimated_end) else {
-        return false;
-    };
-    let estimated = estimate.observed;
-    let opening = steps
-        .iter()
-        .filter(|step| step.kind == FactKind::Opened && step.at <= estimated)
-        .map(|step| step.at)
-        .max();
-    if let Some(end) = steps.iter_mut().rev().find(|step| step.estimated_end) {
-        end.at = opening.map_or(fact.at, |opening| opening.max(fact.at));
-        end.fact = fact;
-        end.replaced = true;
-    }
-    true
-}
-
-/// The life of one object, as far as it was walked through.
-#[derive(Default)]
-struct Life<'a> {
-    intervals: Vec<Interval>,
-    contradictions: Vec<FactError>,
-    /// What is open.
-    current: Option<Step<'a>>,
-    /// Whether something contradicts what is open.
-    doubted: bool,
-    /// Whether what was seen last is between a true end and the later, estimated one: it came from
-    /// a stale view.
-    cut_short: bool,
-    /// Places of ends that ended nothing.
-    stray_ends: Vec<usize>,
-}
-
-impl<'a> Life<'a> {
-    /// Walks through the steps up to the horizon.
-    fn trace(&mut self, steps: Vec<Step<'a>>, horizon: Second) {
-        for mut step in steps {
-            if step.at > horizon {
-                break;
-            }
-            match step.refused.take() {
-                Some(error) => self.contradict(error),
-                None => self.step(step),
-            }
-        }
-        if let Some(open) = self.current.take() {
-            self.push(&open, horizon, None);
-        }
-    }
-
-    fn step(&mut self, step: Step<'a>) {
-        match (step.kind, self.current.take()) {
-            (FactKind::Opened, None) => self.open(step),
-            (FactKind::Opened, Some(open)) => {
-                self.current = Some(open);
-                self.contradict(FactError::OpenedTwice {
-                    key: step.fact.key(),
-                });
-            }
-            (FactKind::Changed, Some(open)) => {
-                self.push(&open, step.at, Some(&step));
-                self.current = Some(step);
-            }
-            (FactKind::Changed, None) if self.cut_short => {}
-            (FactKind::Closed | FactKind::Superseded, Some(open)) => {
-                self.push(&open, step.at, Some(&step));
-                self.cut_short = step.replaced;
-            }
-            (FactKind::Changed | FactKind::Closed | FactKind::Superseded, None) => {
-                if step.kind == FactKind::Closed {
-                    self.stray_ends.push(step.place);
-                }
-                self.contradict(FactError::NotOpen {
-                    key: step.fact.key(),
-                });
-            }
-        }
-    }
-
-    /// Opens, unless the end of this beginning stood before it.
-    fn open(&mut self, step: Step<'a>) {
-        let ended = self.stray_ends.iter().position(|place| *place > step.place);
-        self.cut_short = ended.is_some();
-        match ended {
-            Some(end) => {
-                self.stray_ends.remove(end);
-            }
-            None => self.current = Some(step),
-        }
-    }
-
-    /// Notes a fact that does not fit and marks the interval that it touches.
-    fn contradict(&mut self, error: FactError) {
-        self.contradictions.push(error);
-        if self.current.is_some() {
-            self.doubted = true;
-        } else if let Some(last) = self.intervals.last_mut() {
-            last.estimated = true;
-        }
-    }
-
-    /// Adds the interval between two steps unless it is empty.
-    fn push(&mut self, from: &Step<'a>, to: Second, end: Option<&Step<'a>>) {
-        let doubted = std::mem::take(&mut self.doubted);
-        let span = Span { from: from.at, to };
-        if span.is_empty() {
-            return;
-        }
-        self.intervals.push(Interval {
-            span,
-            open: end.is_none(),
-            quantity: from.fact.quantity,
-            meter: from.fact.meter.clone(),
-            subject: from.fact.subject.clone(),
-            estimated: doubted || from.fact.estimated || end.is_some_and(|end| end.fact.estimated),
-            opened_by: from.fact.key(),
-            closed_by: end.map(|end| end.fact.key()),
-        });
-    }
+    let kept: Facts = facts.iter().collect();
+    let mut intervals = Vec::new();
+    let contradictions = kept.trace(u64::MAX, horizon, Order::AsGiven, |part| {
+        intervals.push(part.interval());
+    })?;
+    Ok(Traced {
+        intervals,
+        contradictions,
+    })
 }
 
 #[cfg(test)]

@@ -4,16 +4,20 @@
 //! per month divide by the seconds of the calendar month around each piece, so a full month costs
 //! exactly the price whatever its length; in a rehearsal the period stands for the month.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod measure;
 
-use num_bigint::BigInt;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::book::{Basis, Catalogue, Category, Item, Per, Rate};
 use crate::canonical::Digest;
-use crate::fact::{Interval, Meter, Subject};
+use crate::fact::{Meter, Stretch, Subject};
 use crate::money::{Exact, Money, MoneyError, Price, Unit};
-use crate::time::{Period, Second, Span, Zone, month_span};
+use crate::time::{Period, Second, Span};
+
+pub(crate) use measure::{by_month, ratio, units};
 
 /// Seconds of an hour; the divisor of hourly prices, in rehearsals too.
 pub(crate) const HOUR: i64 = 3600;
@@ -128,26 +132,33 @@ struct LineKey {
 struct Piece<'a> {
     segment: Segment,
     subject: &'a Subject,
-    display_name: String,
-    rate: Digest,
+    display_name: Rc<str>,
 }
 
-/// Rates all intervals of one department in a period.
+/// What a line is made of.
+#[derive(Default)]
+struct Pieces<'a> {
+    pieces: Vec<Piece<'a>>,
+    rates: BTreeSet<Digest>,
+}
+
+/// Rates all stretches of one department in a period.
 ///
-/// `intervals` are whole, not cut to the period: an increase can only be told from what stood
+/// Those of leases are whole, not cut to the period: an increase can only be told from what stood
 /// before it. Reserved items bill what was leased; metered items bill what pods or claims of the
 /// tenancy used while it leased the item; one-off items bill each increase in the period that it
 /// happened in. Other meters cost nothing. Lines come sorted by id.
 pub fn rate_department(
     period: &Period,
-    intervals: &[Interval],
+    stretches: &[Stretch<'_>],
     catalogue: &Catalogue,
 ) -> Result<Vec<RatedLine>, RatingError> {
-    one_department(intervals)?;
-    let uses = uses(period, intervals);
-    let mut by_line: BTreeMap<LineKey, Vec<Piece<'_>>> = BTreeMap::new();
-    for lease in intervals.iter().filter(|i| i.quantity > 0) {
-        let Meter::Lease { item } = &lease.meter else {
+    one_department(stretches)?;
+    let uses = uses(period, stretches);
+    let leases: Vec<&Stretch<'_>> = stretches.iter().filter(|s| is_lease(s)).collect();
+    let mut by_line: BTreeMap<LineKey, Pieces<'_>> = BTreeMap::new();
+    for &lease in leases.iter().filter(|lease| lease.quantity > 0) {
+        let Meter::Lease { item } = lease.meter else {
             continue;
         };
         let Some(held) = lease.span.intersect(&period.span) else {
@@ -159,8 +170,8 @@ pub fn rate_department(
                 once_only(lease, item, span, catalogue)?;
                 continue;
             };
-            let used: Vec<(&Interval, Segment)> = match (rate.per, rate.basis) {
-                (Per::Once, _) => increase(lease, span, intervals).into_iter().collect(),
+            let used: Vec<(&Stretch<'_>, Segment)> = match (rate.per, rate.basis) {
+                (Per::Once, _) => increase(lease, span, &leases).into_iter().collect(),
                 (_, Basis::Metered) => {
                     let named = catalogue.item(provider, item, span.from);
                     usage(lease, span, named, &uses)
@@ -169,36 +180,42 @@ pub fn rate_department(
                     vec![(lease, segment(lease, span, lease.quantity))]
                 }
             };
-            for (source, segment) in used {
-                let key = line_key(lease, item, &rate);
-                by_line.entry(key).or_default().push(Piece {
-                    segment,
-                    subject: &source.subject,
-                    display_name: rate.display_name.clone(),
-                    rate: rate.digest.clone(),
-                });
+            if used.is_empty() {
+                continue;
             }
+            let line = by_line.entry(line_key(lease, item, &rate)).or_default();
+            let display_name: Rc<str> = rate.display_name.into();
+            line.rates.insert(rate.digest);
+            line.pieces
+                .extend(used.into_iter().map(|(source, segment)| Piece {
+                    segment,
+                    subject: source.subject,
+                    display_name: Rc::clone(&display_name),
+                }));
         }
     }
     number(by_line, period)
 }
 
-fn one_department(intervals: &[Interval]) -> Result<(), RatingError> {
-    let codes: BTreeSet<&str> = intervals
-        .iter()
-        .map(|i| i.subject.department.as_str())
-        .collect();
-    let mut codes = codes.into_iter();
-    match (codes.next(), codes.next()) {
-        (Some(first), Some(second)) => Err(RatingError::Mixed {
-            first: first.to_owned(),
-            second: second.to_owned(),
+fn one_department(stretches: &[Stretch<'_>]) -> Result<(), RatingError> {
+    let mut codes = stretches.iter().map(|s| s.subject.department.as_str());
+    let Some(first) = codes.next() else {
+        return Ok(());
+    };
+    match codes.find(|code| *code != first) {
+        None => Ok(()),
+        Some(other) => Err(RatingError::Mixed {
+            first: first.min(other).to_owned(),
+            second: first.max(other).to_owned(),
         }),
-        _ => Ok(()),
     }
 }
 
-fn line_key(lease: &Interval, item: &str, rate: &Rate) -> LineKey {
+fn is_lease(stretch: &Stretch<'_>) -> bool {
+    matches!(stretch.meter, Meter::Lease { .. })
+}
+
+fn line_key(lease: &Stretch<'_>, item: &str, rate: &Rate) -> LineKey {
     LineKey {
         tenancy: lease.subject.tenancy.clone(),
         incarnation: lease.subject.incarnation,
@@ -214,7 +231,7 @@ fn line_key(lease: &Interval, item: &str, rate: &Rate) -> LineKey {
 
 /// A stretch without a price is an error, unless the item was paid once when its lease began.
 fn once_only(
-    lease: &Interval,
+    lease: &Stretch<'_>,
     item: &str,
     span: Span,
     catalogue: &Catalogue,
@@ -232,7 +249,7 @@ fn once_only(
     })
 }
 
-fn segment(of: &Interval, span: Span, quantity: i64) -> Segment {
+fn segment(of: &Stretch<'_>, span: Span, quantity: i64) -> Segment {
     Segment {
         span,
         quantity,
@@ -247,18 +264,18 @@ fn same_tenancy(a: &Subject, b: &Subject) -> bool {
 
 /// What a one-off item is charged for: by how much the lease grew at the start of the stretch.
 fn increase<'a>(
-    lease: &'a Interval,
+    lease: &'a Stretch<'a>,
     span: Span,
-    intervals: &[Interval],
-) -> Option<(&'a Interval, Segment)> {
+    leases: &[&Stretch<'_>],
+) -> Option<(&'a Stretch<'a>, Segment)> {
     if span.from != lease.span.from {
         return None;
     }
-    let before = intervals
+    let before = leases
         .iter()
-        .filter(|i| i.meter == lease.meter && same_tenancy(&i.subject, &lease.subject))
-        .filter(|i| i.span.to == lease.span.from)
-        .map(|i| i.quantity)
+        .filter(|other| other.span.to == lease.span.from && other.meter == lease.meter)
+        .filter(|other| same_tenancy(other.subject, lease.subject))
+        .map(|other| other.quantity)
         .max()
         .unwrap_or(0);
     let more = lease
@@ -270,20 +287,17 @@ fn increase<'a>(
 
 /// What pods and claims used in the period, by tenancy, incarnation and meter. A cloud has many
 /// more pods than leases, so they are looked through once and not for every lease.
-type Uses<'a> = BTreeMap<(&'a str, u32, &'a Meter), Vec<(Span, &'a Interval)>>;
+type Uses<'a> = BTreeMap<(&'a str, u32, &'a Meter), Vec<(Span, &'a Stretch<'a>)>>;
 
-/// The part of every pod's and claim's interval that lies in the period.
-fn uses<'a>(period: &Period, intervals: &'a [Interval]) -> Uses<'a> {
+/// The part of every pod's and claim's stretch that lies in the period.
+fn uses<'a>(period: &Period, stretches: &'a [Stretch<'a>]) -> Uses<'a> {
     let mut uses = Uses::new();
-    for used in intervals.iter().filter(|i| i.quantity > 0) {
-        if matches!(used.meter, Meter::Lease { .. }) {
-            continue;
-        }
+    for used in stretches.iter().filter(|s| s.quantity > 0 && !is_lease(s)) {
         let Some(part) = used.span.intersect(&period.span) else {
             continue;
         };
-        let subject = &used.subject;
-        uses.entry((subject.tenancy.as_str(), subject.incarnation, &used.meter))
+        let subject = used.subject;
+        uses.entry((subject.tenancy.as_str(), subject.incarnation, used.meter))
             .or_default()
             .push((part, used));
     }
@@ -293,11 +307,11 @@ fn uses<'a>(period: &Period, intervals: &'a [Interval]) -> Uses<'a> {
 /// What the pods or claims of the tenancy used within a stretch of the lease, which lies in the
 /// period.
 fn usage<'a>(
-    lease: &Interval,
+    lease: &Stretch<'_>,
     span: Span,
     item: Option<&Item>,
     uses: &Uses<'a>,
-) -> Vec<(&'a Interval, Segment)> {
+) -> Vec<(&'a Stretch<'a>, Segment)> {
     let pods = item
         .and_then(|i| i.resource.clone())
         .map(|resource| Meter::Pod { resource });
@@ -308,7 +322,7 @@ fn usage<'a>(
         tenancy,
         incarnation,
         ..
-    } = &lease.subject;
+    } = lease.subject;
     pods.iter()
         .chain(&claims)
         .filter_map(|meter| uses.get(&(tenancy.as_str(), *incarnation, meter)))
@@ -319,23 +333,20 @@ fn usage<'a>(
 
 /// Turns groups of pieces into lines, numbered by first use.
 fn number(
-    by_line: BTreeMap<LineKey, Vec<Piece<'_>>>,
+    by_line: BTreeMap<LineKey, Pieces<'_>>,
     period: &Period,
 ) -> Result<Vec<RatedLine>, RatingError> {
-    let mut groups: Vec<(Option<Second>, LineKey, Vec<Piece<'_>>)> = by_line
+    let mut groups: Vec<(Option<Second>, LineKey, Pieces<'_>)> = by_line
         .into_iter()
-        .map(|(key, pieces)| {
-            (
-                pieces.iter().map(|p| p.segment.span.from).min(),
-                key,
-                pieces,
-            )
+        .map(|(key, of)| {
+            let first = of.pieces.iter().map(|p| p.segment.span.from).min();
+            (first, key, of)
         })
         .collect();
     groups.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.cmp(&b.1)));
     let mut numbers: BTreeMap<String, u32> = BTreeMap::new();
     let mut lines = Vec::with_capacity(groups.len());
-    for (_, key, pieces) in groups {
+    for (_, key, of) in groups {
         let mut stem = key.tenancy.clone();
         if key.incarnation > 1 {
             stem = format!("{stem}.{}", key.incarnation);
@@ -343,7 +354,7 @@ fn number(
         let stem = format!("{stem}/{}", key.item);
         let n = numbers.entry(stem.clone()).or_insert(0);
         *n = n.saturating_add(1);
-        lines.push(line(format!("{stem}/{n}"), key, &pieces, period)?);
+        lines.push(line(format!("{stem}/{n}"), key, of, period)?);
     }
     lines.sort_by(|a, b| a.id.cmp(&b.id));
     Ok(lines)
@@ -352,13 +363,15 @@ fn number(
 fn line(
     id: String,
     key: LineKey,
-    pieces: &[Piece<'_>],
+    of: Pieces<'_>,
     period: &Period,
 ) -> Result<RatedLine, RatingError> {
-    let mut quantity = Exact::zero();
-    for piece in pieces {
-        quantity = quantity.add(&measure(&piece.segment, key.unit, key.per, period)?);
+    let Pieces { pieces, rates } = of;
+    let mut sum = measure::Sum::new(key.unit, key.per, period);
+    for piece in &pieces {
+        sum.add(&piece.segment)?;
     }
+    let quantity = sum.quantity()?;
     let exact = quantity.mul(&key.price.as_exact());
     let last = pieces.iter().max_by_key(|p| {
         let s = p.subject;
@@ -372,7 +385,6 @@ fn line(
         )
     });
     let text = |of: fn(&Subject) -> &String| last.map(|p| of(p.subject).clone());
-    let rates: BTreeSet<Digest> = pieces.iter().map(|p| p.rate.clone()).collect();
     Ok(RatedLine {
         id,
         tenancy: key.tenancy,
@@ -382,7 +394,9 @@ fn line(
         budget: text(|s| &s.budget).unwrap_or_default(),
         provider: key.provider,
         item: key.item,
-        display_name: last.map(|p| p.display_name.clone()).unwrap_or_default(),
+        display_name: last
+            .map(|p| p.display_name.as_ref().to_owned())
+            .unwrap_or_default(),
         category: key.category,
         basis: key.basis,
         unit: key.unit,
@@ -393,7 +407,7 @@ fn line(
         quantity,
         exact,
         estimated: pieces.iter().any(|p| p.segment.estimated),
-        segments: merged(pieces, key.per),
+        segments: merged(&pieces, key.per),
     })
 }
 
@@ -417,53 +431,6 @@ fn merged(pieces: &[Piece<'_>], per: Per) -> Vec<Segment> {
         }
     }
     merged
-}
-
-/// Units times time of one segment.
-fn measure(segment: &Segment, unit: Unit, per: Per, period: &Period) -> Result<Exact, MoneyError> {
-    let units = units(segment.quantity, unit)?;
-    let time = match per {
-        Per::Once => Exact::from_integer(1),
-        Per::Hour => ratio(segment.span.seconds(), HOUR)?,
-        Per::Month if period.rehearsal() => ratio(segment.span.seconds(), period.span.seconds())?,
-        Per::Month => months(segment.span, &period.time_zone)?,
-    };
-    Ok(units.mul(&time))
-}
-
-/// A quantity in its unit.
-pub(crate) fn units(base: i64, unit: Unit) -> Result<Exact, MoneyError> {
-    ratio(base, unit.scale())
-}
-
-/// A quotient of two integers.
-pub(crate) fn ratio(numerator: i64, denominator: i64) -> Result<Exact, MoneyError> {
-    Exact::from_ratio(BigInt::from(numerator), BigInt::from(denominator))
-}
-
-/// A span cut at the edges of calendar months, each part with its whole month.
-pub(crate) fn by_month(span: Span, zone: &Zone) -> Vec<(Span, Span)> {
-    let mut parts = Vec::new();
-    let mut from = span.from;
-    while from < span.to {
-        let month = month_span(zone, from);
-        let to = month.to.min(span.to);
-        if to <= from {
-            break;
-        }
-        parts.push((Span { from, to }, month));
-        from = to;
-    }
-    parts
-}
-
-/// Length of a span in months: its share of each calendar month that it touches.
-pub(crate) fn months(span: Span, zone: &Zone) -> Result<Exact, MoneyError> {
-    let mut sum = Exact::zero();
-    for (part, month) in by_month(span, zone) {
-        sum = sum.add(&ratio(part.seconds(), month.seconds())?);
-    }
-    Ok(sum)
 }
 
 #[cfg(test)]

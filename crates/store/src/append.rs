@@ -1,19 +1,32 @@
 //! The one way in: a batch, written in one transaction.
+//!
+//! The database runs in a thread of its own, and the round trip of a query costs more than its
+//! work. So the keys of a batch are looked up together, and facts, of which there are many, are
+//! written in groups.
+
+mod insert;
+mod known;
 
 use leasehold_ledger::canonical::{Digest, canonical_json};
 use leasehold_ledger::document::{Document, PeriodOpenDoc};
-use leasehold_ledger::fact::Fact;
-use leasehold_ledger::journal::{ChainRow, Entry, genesis};
+use leasehold_ledger::journal::{ChainRow, genesis};
 use leasehold_ledger::time::Second;
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqlitePool;
 
-use crate::codec::{ChainBody, column, seq_of, to_integer, to_word};
+use self::insert::{Waiting, insert_chain, insert_document, insert_entry};
+use self::known::Known;
+use crate::codec::{ChainBody, column, seq_of};
 use crate::error::failed;
+use crate::record::{ExpectedHead, under};
 use crate::{Batch, Committed, Cursor, Record, StoreError};
 
 /// The name in `meta` of whether the ledger's periods are rehearsals.
 pub(crate) const REHEARSAL: &str = "rehearsal";
+
+/// Answered from the index of kinds and subjects alone, which holds the row numbers as well.
+const LATEST_UNDER: &str = "SELECT MAX(seq) AS seq FROM document \
+     WHERE kind = $1 AND subject >= $2 AND subject < $3";
 
 /// A record with what the chain will hold of it, computed before the transaction begins.
 #[derive(Debug)]
@@ -41,28 +54,26 @@ pub(crate) async fn append(
         .await
         .map_err(failed("begin"))?;
     let (mut head_seq, mut head) = head(&mut tx).await?;
-    if let Some(expected) = batch.expect_head
-        && expected != head_seq
-    {
-        return Err(StoreError::Conflict {
-            expected,
-            found: head_seq,
-        });
+    if let Some(expected) = &batch.expect_head {
+        refuse_over_news(&mut tx, expected, head_seq).await?;
     }
+    let mut known = Known::among(&mut tx, &prepared).await?;
+    let mut waiting = Waiting::default();
     let mut appended = Vec::new();
     let mut unchanged = 0_usize;
-    for item in prepared {
-        if is_known(&mut tx, &item).await? {
+    for item in &prepared {
+        if known.holds(item)? {
             unchanged += 1;
             continue;
         }
         let last = (head_seq > 0).then_some((head_seq, &head));
-        let row = ChainRow::after(last, item.chain.kind, &item.chain.key, item.digest);
-        insert_chain(&mut tx, &row, now).await?;
-        insert_body(&mut tx, row.seq, item.record).await?;
+        let row = ChainRow::after(last, item.chain.kind, &item.chain.key, item.digest.clone());
+        known.add(item, row.seq);
         appended.push(row.seq);
-        (head_seq, head) = (row.seq, row.hash);
+        (head_seq, head) = (row.seq, row.hash.clone());
+        write(&mut tx, &mut waiting, row, item.record, now).await?;
     }
+    waiting.flush(&mut tx, now).await?;
     for cursor in &batch.cursors {
         move_cursor(&mut tx, cursor).await?;
     }
@@ -73,6 +84,53 @@ pub(crate) async fn append(
         head_seq,
         head,
     })
+}
+
+/// Refuses a batch when what it was computed from has grown since.
+async fn refuse_over_news(
+    connection: &mut SqliteConnection,
+    expected: &ExpectedHead,
+    head: u64,
+) -> Result<(), StoreError> {
+    match expected {
+        ExpectedHead::Ledger(seq) if *seq == head => Ok(()),
+        ExpectedHead::Ledger(seq) => Err(StoreError::Conflict {
+            expected: *seq,
+            found: head,
+        }),
+        ExpectedHead::Under { kind, path, seq } => {
+            let found = latest_under(connection, kind, path).await?;
+            if found == *seq {
+                return Ok(());
+            }
+            Err(StoreError::Overtaken {
+                kind: (*kind).to_owned(),
+                path: path.clone(),
+                expected: *seq,
+                found,
+            })
+        }
+    }
+}
+
+/// The row of the latest document of a kind under a path; 0 when there is none.
+async fn latest_under(
+    connection: &mut SqliteConnection,
+    kind: &str,
+    path: &str,
+) -> Result<u64, StoreError> {
+    let [from, to] = under(path);
+    let row = sqlx::query(LATEST_UNDER)
+        .bind(kind)
+        .bind(from)
+        .bind(to)
+        .fetch_one(connection)
+        .await
+        .map_err(failed("look for later documents"))?;
+    match column::<Option<i64>>(&row, "seq")? {
+        Some(_) => seq_of(&row),
+        None => Ok(0),
+    }
 }
 
 /// The last row's sequence and hash; 0 and the genesis in an empty ledger.
@@ -134,176 +192,35 @@ fn prepare(record: &Record) -> Result<Prepared<'_>, StoreError> {
     })
 }
 
-/// Whether the ledger holds the record already; an error when its key holds something else.
-async fn is_known(
+/// Writes a row and its body behind all that waits, or lets it wait there itself.
+async fn write<'a>(
     connection: &mut SqliteConnection,
-    item: &Prepared<'_>,
-) -> Result<bool, StoreError> {
-    let row = sqlx::query("SELECT seq, digest FROM chain WHERE kind = $1 AND key = $2")
-        .bind(item.chain.kind)
-        .bind(item.chain.key.as_str())
-        .fetch_optional(connection)
-        .await
-        .map_err(failed("look up a key"))?;
-    let Some(row) = row else {
-        return Ok(false);
-    };
-    let seq = seq_of(&row)?;
-    let stored = digest_in(seq, &column::<String>(&row, "digest")?)?;
-    if stored == item.digest {
-        return Ok(true);
-    }
-    Err(StoreError::KeyConflict {
-        kind: item.chain.kind.to_owned(),
-        key: item.chain.key.clone(),
-        seq,
-        stored,
-        offered: item.digest.clone(),
-    })
-}
-
-async fn insert_chain(
-    connection: &mut SqliteConnection,
-    row: &ChainRow,
+    waiting: &mut Waiting<'a>,
+    row: ChainRow,
+    record: &'a Record,
     now: Second,
 ) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO chain (seq, kind, key, digest, prev, hash, inserted_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
-    )
-    .bind(to_integer("sequence number", row.seq)?)
-    .bind(row.kind.as_str())
-    .bind(row.key.as_str())
-    .bind(row.digest.as_str())
-    .bind(row.prev.as_str())
-    .bind(row.hash.as_str())
-    .bind(now.get())
-    .execute(connection)
-    .await
-    .map_err(failed("append a row to the chain"))?;
-    Ok(())
-}
-
-async fn insert_body(
-    connection: &mut SqliteConnection,
-    seq: u64,
-    record: &Record,
-) -> Result<(), StoreError> {
-    let seq = to_integer("sequence number", seq)?;
     match record {
-        Record::Fact(fact) => insert_fact(connection, seq, fact).await,
+        Record::Fact(fact) => waiting.push(connection, row, fact, now).await,
         Record::Document {
             kind,
             key,
             subject,
             body,
         } => {
+            waiting.flush(connection, now).await?;
+            insert_chain(connection, &row, now).await?;
             if kind == PeriodOpenDoc::KIND {
                 open_period(connection, key, body).await?;
             }
-            insert_document(connection, seq, [kind, key, subject, body]).await
+            insert_document(connection, row.seq, [kind, key, subject, body]).await
         }
-        Record::Entry(entry) => insert_entry(connection, seq, entry).await,
+        Record::Entry(entry) => {
+            waiting.flush(connection, now).await?;
+            insert_chain(connection, &row, now).await?;
+            insert_entry(connection, row.seq, entry).await
+        }
     }
-}
-
-async fn insert_fact(
-    connection: &mut SqliteConnection,
-    seq: i64,
-    fact: &Fact,
-) -> Result<(), StoreError> {
-    let Fact {
-        source,
-        meter,
-        kind,
-        at,
-        quantity,
-        subject,
-        estimated,
-        bounds,
-        evidence,
-    } = fact;
-    sqlx::query(
-        "INSERT INTO fact (seq, cluster, etcd, uid, version, meter, kind, at, quantity, \
-         department, tenancy, incarnation, system, provider, contract, budget, request, object, \
-         estimated, lower_at, upper_at, evidence) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
-         $19, $20, $21, $22)",
-    )
-    .bind(seq)
-    .bind(source.cluster.as_str())
-    .bind(source.etcd)
-    .bind(source.uid.as_str())
-    .bind(source.version.as_str())
-    .bind(meter.to_string())
-    .bind(to_word("fact", kind)?)
-    .bind(at.get())
-    .bind(*quantity)
-    .bind(subject.department.as_str())
-    .bind(subject.tenancy.as_str())
-    .bind(subject.incarnation)
-    .bind(subject.system.as_str())
-    .bind(subject.provider.as_str())
-    .bind(subject.contract.as_str())
-    .bind(subject.budget.as_str())
-    .bind(subject.request)
-    .bind(subject.object.as_str())
-    .bind(i64::from(*estimated))
-    .bind(bounds.as_ref().map(|bounds| bounds.lower.get()))
-    .bind(bounds.as_ref().map(|bounds| bounds.upper.get()))
-    .bind(evidence.as_str())
-    .execute(connection)
-    .await
-    .map_err(failed("append a fact"))?;
-    Ok(())
-}
-
-async fn insert_document(
-    connection: &mut SqliteConnection,
-    seq: i64,
-    [kind, key, subject, body]: [&str; 4],
-) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO document (seq, kind, key, subject, body) VALUES ($1, $2, $3, $4, $5)")
-        .bind(seq)
-        .bind(kind)
-        .bind(key)
-        .bind(subject)
-        .bind(body)
-        .execute(connection)
-        .await
-        .map_err(failed("append a document"))?;
-    Ok(())
-}
-
-async fn insert_entry(
-    connection: &mut SqliteConnection,
-    seq: i64,
-    entry: &Entry,
-) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO entry (seq, id, kind, at, department, period) \
-         VALUES ($1, $2, $3, $4, $5, $6)",
-    )
-    .bind(seq)
-    .bind(entry.id.as_str())
-    .bind(to_word("entry", &entry.kind)?)
-    .bind(entry.at.get())
-    .bind(entry.department.as_str())
-    .bind(entry.period.as_deref())
-    .execute(&mut *connection)
-    .await
-    .map_err(failed("append an entry"))?;
-    for (n, posting) in (1_i64..).zip(&entry.postings) {
-        sqlx::query("INSERT INTO posting (entry, n, account, amount) VALUES ($1, $2, $3, $4)")
-            .bind(seq)
-            .bind(n)
-            .bind(posting.account.as_str())
-            .bind(posting.amount.minor())
-            .execute(&mut *connection)
-            .await
-            .map_err(failed("append a posting"))?;
-    }
-    Ok(())
 }
 
 /// The first period makes the ledger a rehearsal or a real one, for ever; rehearsed money must

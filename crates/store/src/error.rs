@@ -93,6 +93,22 @@ pub enum StoreError {
         /// The head that the ledger has.
         found: u64,
     },
+    /// Somebody appended to the part of the ledger that the batch was computed from.
+    #[error(
+        "failed to append: the batch was computed from row {expected} as the latest document of \
+         kind {kind} under {path}, the ledger has row {found} there; read them again and compute \
+         the batch anew"
+    )]
+    Overtaken {
+        /// The kind of the documents.
+        kind: String,
+        /// What their subjects begin with.
+        path: String,
+        /// The latest row that the batch was computed from.
+        expected: u64,
+        /// The latest row that the ledger has.
+        found: u64,
+    },
     /// A rehearsal and real billing never share a ledger.
     #[error(
         "failed to open period {period}: this ledger {}; use another database for it",

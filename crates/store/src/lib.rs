@@ -6,7 +6,7 @@
 //! writes; any number read beside it.
 //!
 //! The statements are plain SQL with `$1` placeholders, without arithmetic on quantities, times or
-//! amounts; only the migrations and the opening know that the database is SQLite.
+//! amounts; only the migrations, the opening and the appending know that the database is SQLite.
 
 mod append;
 mod codec;

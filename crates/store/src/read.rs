@@ -16,6 +16,7 @@ use crate::codec::{
     entry_columns, fact_columns, fact_of, gather_entries, recorded, seq_of, to_integer, to_word,
 };
 use crate::error::failed;
+use crate::record::under;
 use crate::{Cursor, FactFilter, RawDocument, Recorded, Store, StoreError};
 
 /// Facts that are in memory as the database gives them, at a time.
@@ -85,6 +86,15 @@ const DOCUMENTS_OF: &str = concat!(
     "WHERE d.kind = $1 AND d.seq <= $2 AND d.subject = $3 ORDER BY d.seq"
 );
 
+const DOCUMENTS_UNDER: &str = concat!(
+    "SELECT ",
+    chain_columns!(),
+    ", ",
+    document_columns!(),
+    " FROM document d JOIN chain c ON c.seq = d.seq ",
+    "WHERE d.kind = $1 AND d.subject >= $2 AND d.subject < $3 ORDER BY d.seq"
+);
+
 const DOCUMENTS_BETWEEN: &str = concat!(
     "SELECT ",
     chain_columns!(),
@@ -114,18 +124,35 @@ impl Store {
             Some(until) => until,
             None => self.head().await?.0,
         };
-        let span = bound(Some(until));
+        let bounded = FactFilter {
+            until_seq: Some(until),
+            ..filter.clone()
+        };
         let mut facts = Vec::new();
         let mut after = 0;
         loop {
-            let page = self.within("read facts", self.facts_between(filter, (after, span)));
-            let page = trusted_facts(&page.await?)?;
+            let page = self.facts_after(&bounded, after).await?;
             let Some(last) = page.last() else {
                 return Ok(facts);
             };
-            after = to_integer("sequence number", last.seq)?;
+            after = last.seq;
             facts.extend(page);
         }
+    }
+
+    /// The next facts after row `after_seq` that pass the filter, in row order, for whoever cannot
+    /// hold all of them; none are left when the page is empty.
+    pub async fn facts_after(
+        &self,
+        filter: &FactFilter,
+        after_seq: u64,
+    ) -> Result<Vec<Recorded<Fact>>, StoreError> {
+        let span = (
+            to_integer("sequence number", after_seq)?,
+            bound(filter.until_seq),
+        );
+        let page = self.within("read facts", self.facts_between(filter, span));
+        trusted_facts(&page.await?)
     }
 
     /// A page of the facts after a row and up to another.
@@ -201,6 +228,32 @@ impl Store {
     ) -> Result<Vec<Recorded<D>>, StoreError> {
         let raw = self.raw_documents(D::KIND, subject, until_seq).await?;
         raw.into_iter().map(decoded).collect()
+    }
+
+    /// The documents of a kind whose subject begins with the path and a slash, in row order: all of
+    /// a department's, without reading those of others. The path is given without the slash, for
+    /// instance `gov-office`.
+    ///
+    /// The row of the last one is what [`Batch::expecting_latest`](crate::Batch::expecting_latest)
+    /// takes.
+    pub async fn documents_under<D: Document>(
+        &self,
+        path: &str,
+    ) -> Result<Vec<Recorded<D>>, StoreError> {
+        let [from, to] = under(path);
+        let reading = async {
+            sqlx::query(DOCUMENTS_UNDER)
+                .bind(D::KIND)
+                .bind(from)
+                .bind(to)
+                .fetch_all(self.reader())
+                .await
+                .map_err(failed("read documents"))
+        };
+        let rows = self.within("read documents", reading).await?;
+        rows.iter()
+            .map(|row| decoded(trusted_document(row)?))
+            .collect()
     }
 
     /// The document of this kind and key as it is stored.

@@ -73,6 +73,22 @@ pub struct Cursor {
     pub observed_at: Second,
 }
 
+/// The row that a batch was computed from: the head of the ledger or of a part of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExpectedHead {
+    /// The ledger's last row; 0 for an empty ledger.
+    Ledger(u64),
+    /// The latest document of a kind under a path, as `documents_under` of the store finds it.
+    Under {
+        /// The kind of the documents.
+        kind: &'static str,
+        /// What their subjects begin with, without the slash behind it.
+        path: String,
+        /// The row of the latest; 0 for none.
+        seq: u64,
+    },
+}
+
 /// What is written together or not at all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
@@ -80,9 +96,9 @@ pub struct Batch {
     pub records: Vec<Record>,
     /// The cursors to move.
     pub cursors: Vec<Cursor>,
-    /// Refuse the batch when the ledger's last row is not this one: what was computed from the
+    /// Refuse the batch when what it was computed from has grown since: what was computed from the
     /// ledger must not be written over news. `None` appends whatever the head is.
-    pub expect_head: Option<u64>,
+    pub expect_head: Option<ExpectedHead>,
 }
 
 impl Batch {
@@ -99,7 +115,24 @@ impl Batch {
     #[must_use]
     pub fn expecting(self, head: u64) -> Self {
         Self {
-            expect_head: Some(head),
+            expect_head: Some(ExpectedHead::Ledger(head)),
+            ..self
+        }
+    }
+
+    /// The same batch, refused unless row `seq` is the latest document of this kind under the path,
+    /// 0 when there was none. What else the ledger learned meanwhile does not matter.
+    ///
+    /// The row must come from reading the documents that the batch was computed from, not from a
+    /// second reading: what came between the two would be taken for known.
+    #[must_use]
+    pub fn expecting_latest<D: Document>(self, path: &str, seq: u64) -> Self {
+        Self {
+            expect_head: Some(ExpectedHead::Under {
+                kind: D::KIND,
+                path: path.to_owned(),
+                seq,
+            }),
             ..self
         }
     }
@@ -169,4 +202,15 @@ pub struct Integrity {
     pub rows: u64,
     /// The hash at the end.
     pub head: Digest,
+}
+
+/// The bounds of the subjects under a path: from the first up to but without the second.
+///
+/// The path is a folder. The slash behind it keeps apart codes of which one begins with the other,
+/// and since the database compares texts byte by byte and 0 follows the slash in ASCII, whatever
+/// begins with the path and a slash is below the path and a 0.
+pub(crate) fn under(path: &str) -> [String; 2] {
+    // A slash too many must not make an empty range: nothing would ever be news in it.
+    let folder = path.trim_end_matches('/');
+    [format!("{folder}/"), format!("{folder}0")]
 }

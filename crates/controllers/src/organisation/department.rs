@@ -11,10 +11,7 @@ use leasehold_api::{
     tenancy::{Department, DepartmentStatus},
 };
 use leasehold_kit::{EventType, Shutdown, cache::Changed};
-use leasehold_ledger::{
-    document::{DecisionDoc, DepartmentDoc},
-    money::Money,
-};
+use leasehold_ledger::document::DepartmentDoc;
 
 use super::{detached, office};
 use crate::{
@@ -81,13 +78,13 @@ async fn reconcile(object: Arc<Department>, context: Context) -> Result<Action, 
     let stands = office::establish(&object, &context, &mut verdict).await?;
     note_parent(&object, &context, &mut verdict);
     let lost = detached::find(&code, &context).await?;
-    let standing = standing(&code, &context).await?;
+    let standing = context.books.standing(&code).await?;
 
     let old = object.status.clone().unwrap_or_default();
     let mut new = DepartmentStatus {
         observed_generation: object.metadata.generation,
         office_namespace: stands.then(|| names::office_namespace(&code)),
-        auto_approved_monthly: Some(standing.to_string()),
+        auto_approved_monthly: Some(standing.monthly.to_string()),
         detached: lost.iter().take(DETACHED).cloned().collect(),
         conditions: old.conditions.clone(),
     };
@@ -165,65 +162,4 @@ fn tell_detached(
         message: &message,
     };
     conditions::set(&mut status.conditions, &condition, generation, now);
-}
-
-/// What was approved without a person for the department and still stands, a month.
-async fn standing(code: &str, context: &Context) -> Result<Money, Error> {
-    let mut sum = Money::ZERO;
-    for decision in context.books.automatic(code).await? {
-        let Some((tenancy, incarnation)) = subject_of(&decision) else {
-            continue;
-        };
-        let view = context.books.view(code, tenancy).await?;
-        let stands = !view.released()
-            && view
-                .incarnation
-                .as_ref()
-                .is_some_and(|doc| doc.incarnation == incarnation);
-        if let (true, Some(amount)) = (stands, decision.amount_monthly) {
-            sum = sum
-                .checked_add(amount)
-                .map_err(|error| Error::understand("the automatic approvals", error))?;
-        }
-    }
-    Ok(sum)
-}
-
-/// Tenancy and incarnation that a decision speaks of.
-fn subject_of(decision: &DecisionDoc) -> Option<(&str, u32)> {
-    let mut parts = decision.subject.split('/').skip(1);
-    let tenancy = parts.next()?;
-    let incarnation = parts.next()?.parse().ok()?;
-    Some((tenancy, incarnation))
-}
-
-#[cfg(test)]
-mod tests {
-    use leasehold_ledger::{document::Decision, time::Second};
-
-    use super::*;
-
-    fn decision(subject: &str) -> DecisionDoc {
-        DecisionDoc {
-            subject_kind: "Tenancy".to_owned(),
-            subject: subject.to_owned(),
-            role: "office".to_owned(),
-            approval_uid: None,
-            decision: Decision::Approved,
-            decided_by: "CloudPolicy default".to_owned(),
-            order_no: String::new(),
-            reason: String::new(),
-            auto: true,
-            amount_monthly: None,
-            department: Some("gov-office".to_owned()),
-            at: Second::new(0),
-        }
-    }
-
-    #[test]
-    fn a_decision_names_its_tenancy_and_which_life_of_it() {
-        assert_eq!(subject_of(&decision("gov-office/oa/2/7")), Some(("oa", 2)));
-        assert_eq!(subject_of(&decision("gov-office/oa")), None);
-        assert_eq!(subject_of(&decision("gov-office/oa/x/7")), None);
-    }
 }

@@ -17,13 +17,11 @@ pub async fn find(code: &str, context: &Context) -> Result<Vec<String>, Error> {
     let known = context
         .books
         .store()
-        .documents::<IncarnationDoc>(None, None)
+        .documents_under::<IncarnationDoc>(code)
         .await?;
     let absent: BTreeSet<String> = known
         .into_iter()
-        .map(|recorded| recorded.value)
-        .filter(|document| document.department == code)
-        .map(|document| document.tenancy)
+        .map(|recorded| recorded.value.tenancy)
         .filter(|tenancy| {
             context
                 .world

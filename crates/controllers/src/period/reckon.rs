@@ -4,6 +4,7 @@ use leasehold_ledger::{
     canonical::Digest,
     close::{Closing, close},
     document::{BookDoc, DepartmentDoc, LotDoc, PeriodCloseDoc, PeriodOpenDoc, PolicyDoc},
+    fact::Facts,
     statement::State,
     time::Second,
     verify::{Records, close_input},
@@ -34,14 +35,23 @@ pub async fn records(store: &Store, through: u64) -> Result<Records, Error> {
         until_seq: until,
         ..FactFilter::default()
     };
-    let facts = store.facts(&filter).await?;
+    let mut facts = Facts::default();
+    let mut after = 0;
+    loop {
+        let page = store.facts_after(&filter, after).await?;
+        let Some(last) = page.last() else { break };
+        after = last.seq;
+        for fact in &page {
+            facts.push(fact.seq, &fact.value);
+        }
+    }
     let books = store.documents::<BookDoc>(None, until).await?;
     let lots = store.documents::<LotDoc>(None, until).await?;
     let entries = store.entries(until).await?;
     let departments = store.documents::<DepartmentDoc>(None, until).await?;
     let policies = store.documents::<PolicyDoc>(None, until).await?;
     Ok(Records {
-        facts: facts.into_iter().map(|r| (r.seq, r.value)).collect(),
+        facts,
         books: books.into_iter().map(|r| (r.seq, r.value.book)).collect(),
         lots: lots.into_iter().map(|r| (r.seq, r.value.lot)).collect(),
         entries: entries.into_iter().map(|r| (r.seq, r.value)).collect(),
@@ -65,7 +75,8 @@ pub fn reckon(
     } else {
         State::Final
     };
-    close(&input, state).map_err(|error| trouble::of_close(&error, &open.period.time_zone))
+    close(&input, &records.facts, state)
+        .map_err(|error| trouble::of_close(&error, &open.period.time_zone))
 }
 
 /// Closes a period: what the ledger holds now is what counts, and nothing may come in between.
@@ -106,7 +117,7 @@ pub async fn close_period(
 }
 
 /// The close, its statements and its entries, in the order in which a verifier expects them.
-fn batch(
+pub fn batch(
     open: &PeriodOpenDoc,
     closing: &Closing,
     (through, head): (u64, Digest),

@@ -18,7 +18,7 @@ use leasehold_planner::{
     request::{self, ApprovedPart, Asked, AutoReason, Change, RequestContext, RequestStep},
     rules::Refusal,
 };
-use leasehold_store::{Batch, Record, StoreError};
+use leasehold_store::Record;
 
 use super::{observe::State, report::Report};
 use crate::{
@@ -26,7 +26,7 @@ use crate::{
     books::{OFFICE, request_subject},
 };
 
-/// Attempts to decide by policy while others write.
+/// Attempts to decide by policy while other requests of the department are decided.
 const ATTEMPTS: usize = 16;
 /// Steps that one round may take: withdraw, open, decide.
 const STEPS: usize = 4;
@@ -233,8 +233,9 @@ async fn open(
     Ok(true)
 }
 
-/// Commits a request, with the policy's decision where it needs no person. What still stands of the department's ceiling
-/// is read at the head on which the decision is written; whoever writes in between makes us read again.
+/// Commits a request, with the policy's decision where it needs no person. The decision holds for what stood of the
+/// department's ceiling when it was read. Only a decision on a tenancy of the department can raise that, a release only
+/// lowers it: so a decision that comes in between makes us read again, and nothing else does.
 async fn commit_request(
     state: &State,
     context: &Context,
@@ -242,27 +243,22 @@ async fn commit_request(
     part: &ApprovedPart,
     records: Vec<Record>,
 ) -> Result<Option<DecisionDoc>, Error> {
-    let store = context.books.store();
+    let books = &context.books;
     for _ in 0..ATTEMPTS {
-        let (head, _) = store.head().await?;
-        let Some(decision) = automatic(state, context, request, part).await? else {
-            store.commit(&Batch::of(records), state.now).await?;
+        let standing = books.standing(&state.department).await?;
+        let Some(decision) = automatic(state, request, part, standing.monthly)? else {
+            books.commit(records, state.now).await?;
             return Ok(None);
         };
         let mut all = records.clone();
         all.push(Record::document(&decision)?);
-        match store
-            .commit(&Batch::of(all).expecting(head), state.now)
-            .await
-        {
-            Ok(_) => return Ok(Some(decision)),
-            Err(StoreError::Conflict { .. }) => {}
-            Err(error) => return Err(error.into()),
+        if books.commit_on(&standing, all, state.now).await? {
+            return Ok(Some(decision));
         }
     }
     Err(Error::understand(
         "the department's ceiling",
-        "the ledger is too busy; tried again",
+        "another request of the department was decided at every attempt; it is tried again",
     ))
 }
 
@@ -289,12 +285,12 @@ fn validate(
     Ok(quotation)
 }
 
-/// The policy's own approval: of a decrease, or below the department's cumulative ceiling.
-async fn automatic(
+/// The policy's own approval: of a decrease, or of what stays with all that stands below the department's ceiling.
+fn automatic(
     state: &State,
-    context: &Context,
     request: &RequestDoc,
     part: &ApprovedPart,
+    standing: Money,
 ) -> Result<Option<DecisionDoc>, Error> {
     let old = approved_part(state)?;
     let changes = changes(state, old.as_ref(), part)?;
@@ -302,7 +298,6 @@ async fn automatic(
     let increase = request::monthly_increase(&changes);
     let ceiling = Money::parse(&state.policy_object.spec.auto_approval.ceiling_monthly)
         .map_err(|error| Error::understand("autoApproval.ceilingMonthly", error))?;
-    let standing = standing(state, context).await?;
     let Some(reason) = request::auto_approval(ceiling, standing, increase, direction) else {
         return Ok(None);
     };
@@ -330,29 +325,6 @@ async fn automatic(
         department: Some(state.department.clone()),
         at: state.now,
     }))
-}
-
-/// What was ever approved without a person for the department and still stands.
-async fn standing(state: &State, context: &Context) -> Result<Money, Error> {
-    let mut sum = Money::ZERO;
-    for decision in context.books.automatic(&state.department).await? {
-        let mut parts = decision.subject.split('/').skip(1);
-        let (Some(tenancy), Some(incarnation)) = (parts.next(), parts.next()) else {
-            continue;
-        };
-        let view = context.books.view(&state.department, tenancy).await?;
-        let stands = !view.released()
-            && view
-                .incarnation
-                .as_ref()
-                .is_some_and(|doc| doc.incarnation.to_string() == incarnation);
-        if let (true, Some(amount)) = (stands, decision.amount_monthly) {
-            sum = sum
-                .checked_add(amount)
-                .map_err(|error| Error::understand("automatic approvals", error))?;
-        }
-    }
-    Ok(sum)
 }
 
 fn changes(

@@ -3,7 +3,7 @@
 use crate::book::{Basis, Book, Catalogue, Category, Item, Per};
 use crate::close::{CloseInput, Closing, close};
 use crate::document::{DepartmentDoc, PeriodOpenDoc};
-use crate::fact::{Fact, FactKind, Meter, Source, Subject, intervals};
+use crate::fact::{Fact, FactKind, Meter, Source, Stretch, Subject, intervals};
 use crate::lot::{Lot, LotState};
 use crate::money::{Money, Price, Unit};
 use crate::policy::{DecreaseEffective, EstimateBound, Policy};
@@ -185,7 +185,7 @@ pub(crate) fn input() -> CloseInput {
         period: september(),
         policy: policy(),
         policy_digest: policy().digest().unwrap(),
-        facts: facts(),
+        through: u64::MAX,
         books: vec![book()],
         lots: lots(),
         departments: [("gov-office".to_owned(), "市政府办".to_owned())].into(),
@@ -194,12 +194,13 @@ pub(crate) fn input() -> CloseInput {
 }
 
 pub(crate) fn closing() -> Closing {
-    close(&input(), State::Final).unwrap()
+    close(&input(), &facts().iter().collect(), State::Final).unwrap()
 }
 
 /// The rated lines of the example.
 pub(crate) fn rated() -> Vec<RatedLine> {
     let period = september();
     let intervals = intervals(&facts(), period.span.to).unwrap();
-    rate_department(&period, &intervals, &catalogue(vec![book()])).unwrap()
+    let stretches: Vec<Stretch<'_>> = intervals.iter().map(Stretch::from).collect();
+    rate_department(&period, &stretches, &catalogue(vec![book()])).unwrap()
 }

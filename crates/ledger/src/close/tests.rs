@@ -3,7 +3,17 @@ use proptest::prelude::*;
 use super::fixture::{ELEVENTH, OCTOBER, book, closing, facts, input, lots, money};
 use super::*;
 use crate::canonical::canonical_json;
+use crate::fact::Fact;
 use crate::journal::BREAKAGE;
+
+/// Closes with the facts of the example.
+fn close_example(input: &CloseInput) -> Result<Closing, CloseError> {
+    close_with(input, &facts())
+}
+
+fn close_with(input: &CloseInput, facts: &[Fact]) -> Result<Closing, CloseError> {
+    close(input, &facts.iter().collect(), State::Final)
+}
 
 fn line<'a>(statement: &'a Statement, id: &str) -> &'a crate::statement::Line {
     statement.lines.iter().find(|l| l.id == id).unwrap()
@@ -93,7 +103,7 @@ fn a_department_that_used_nothing_gets_a_statement_of_zero_and_no_entry() {
     input
         .departments
         .insert("archives".to_owned(), "市档案馆".to_owned());
-    let both = close(&input, State::Final).unwrap();
+    let both = close_example(&input).unwrap();
     let codes: Vec<&str> = both
         .statements
         .iter()
@@ -114,7 +124,7 @@ fn a_department_that_used_nothing_gets_a_statement_of_zero_and_no_entry() {
 fn a_department_that_nobody_registered_is_charged_under_its_code() {
     let mut input = input();
     input.departments.clear();
-    let closing = close(&input, State::Final).unwrap();
+    let closing = close_example(&input).unwrap();
     assert_eq!(closing.statements[0].department.display_name, "gov-office");
     assert_eq!(closing.totals.gross, money("4484.27"));
 }
@@ -123,13 +133,13 @@ fn a_department_that_nobody_registered_is_charged_under_its_code() {
 fn a_draft_counts_up_to_its_instant_and_posts_nothing() {
     let mut input = input();
     input.as_of = Some(Second::new(ELEVENTH));
-    let draft = close(&input, State::Draft).unwrap();
+    let draft = close(&input, &facts().iter().collect(), State::Draft).unwrap();
     let s = &draft.statements[0];
     // ten of thirty days: 490.67 + 362.67 + 477.87
     assert_eq!(s.totals.gross, money("1331.21"));
     assert_eq!(s.as_of.as_deref(), Some("2026-09-11T00:00:00+08:00"));
     assert!(draft.entries.is_empty());
-    let closed = close(&input, State::Final).unwrap();
+    let closed = close_example(&input).unwrap();
     assert_eq!(closed, closing(), "a final close counts the whole period");
 }
 
@@ -137,7 +147,7 @@ fn a_draft_counts_up_to_its_instant_and_posts_nothing() {
 fn a_draft_at_the_end_has_the_digest_of_the_final_statement() {
     let mut input = input();
     input.as_of = Some(Second::new(OCTOBER));
-    let draft = close(&input, State::Draft).unwrap();
+    let draft = close(&input, &facts().iter().collect(), State::Draft).unwrap();
     assert_eq!(draft.statements[0].state, State::Draft);
     assert_eq!(draft.statements[0].digest, closing().statements[0].digest);
 }
@@ -147,7 +157,7 @@ fn a_lot_that_ends_with_the_period_pays_for_it_before_its_rest_expires() {
     let mut input = input();
     input.lots[0].lot.span.to = Second::new(OCTOBER);
     input.lots[0].remaining = money("3000.00");
-    let closing = close(&input, State::Final).unwrap();
+    let closing = close_example(&input).unwrap();
     assert_eq!(closing.statements[0].credits[0].applied, money("2242.13"));
     assert_eq!(closing.entries.len(), 2);
     let expiry = &closing.entries[1];
@@ -165,7 +175,7 @@ fn a_lot_that_ends_with_the_period_pays_for_it_before_its_rest_expires() {
 fn credit_of_one_department_never_pays_for_another() {
     let mut input = input();
     input.lots[0].lot.department = "archives".to_owned();
-    let closing = close(&input, State::Final).unwrap();
+    let closing = close_example(&input).unwrap();
     assert_eq!(closing.totals.offset, Money::ZERO);
     assert!(closing.statements[0].credits.is_empty());
 }
@@ -179,12 +189,12 @@ fn an_estimated_end_and_its_correction_come_out_the_same_in_any_order() {
     let again = fixture::fact("lease/memory", Opened, OCTOBER - 5, 1 << 30, 3);
     let mut late = fixture::fact("lease/memory", Closed, OCTOBER - 1, 0, 4);
     late.estimated = true;
-    let mut forth = input();
-    forth.facts.extend([estimate, truth, again, late]);
+    let mut forth = facts();
+    forth.extend([estimate, truth, again, late]);
     let mut back = forth.clone();
-    back.facts.reverse();
-    let closed = close(&forth, State::Final).unwrap();
-    assert_eq!(closed, close(&back, State::Final).unwrap());
+    back.reverse();
+    let closed = close_with(&input(), &forth).unwrap();
+    assert_eq!(closed, close_with(&input(), &back).unwrap());
     let memory = line(&closed.statements[0], "oa/memory/1");
     assert_eq!(memory.segments[0].to, "2026-09-11T00:00:00+08:00");
 }
@@ -195,12 +205,12 @@ fn a_fact_that_does_not_fit_stops_nobodys_close_and_marks_the_line_that_it_touch
     let twice = fixture::fact("lease/memory", Opened, ELEVENTH, 1, 9);
     let mut stray = fixture::fact("pod/cpu", Closed, ELEVENTH, 0, 9);
     stray.source.uid = "pod-1".to_owned();
-    let mut forth = input();
-    forth.facts.extend([twice.clone(), stray.clone()]);
+    let mut forth = facts();
+    forth.extend([twice.clone(), stray.clone()]);
     let mut back = forth.clone();
-    back.facts.reverse();
-    let closed = close(&forth, State::Final).unwrap();
-    assert_eq!(closed, close(&back, State::Final).unwrap());
+    back.reverse();
+    let closed = close_with(&input(), &forth).unwrap();
+    assert_eq!(closed, close_with(&input(), &back).unwrap());
     assert_eq!(
         closed.contradictions,
         [
@@ -217,7 +227,7 @@ fn a_fact_that_does_not_fit_stops_nobodys_close_and_marks_the_line_that_it_touch
 fn a_book_in_another_currency_is_refused_by_name() {
     let mut input = input();
     input.books[0].currency = "USD".to_owned();
-    let error = close(&input, State::Final).unwrap_err().to_string();
+    let error = close_example(&input).unwrap_err().to_string();
     assert!(
         error.contains("hs-2026") && error.contains("USD"),
         "{error}"
@@ -241,13 +251,6 @@ fn the_rest_of_a_lot_follows_from_the_journal() {
 /// The example with a second department, three lots and a second provider's book.
 fn crowded() -> CloseInput {
     let mut input = input();
-    for f in facts() {
-        let mut other = f.clone();
-        other.source.uid = "tenancy-mail".to_owned();
-        other.subject.department = "archives".to_owned();
-        other.subject.tenancy = "mail".to_owned();
-        input.facts.push(other);
-    }
     for (id, class, priority) in [
         ("disks", Category::Storage, 5),
         ("old", Category::Compute, 5),
@@ -271,16 +274,28 @@ fn crowded() -> CloseInput {
     input
 }
 
+/// The facts of both departments.
+fn crowded_facts() -> Vec<Fact> {
+    let mut both = facts();
+    for mut other in facts() {
+        other.source.uid = "tenancy-mail".to_owned();
+        other.subject.department = "archives".to_owned();
+        other.subject.tenancy = "mail".to_owned();
+        both.push(other);
+    }
+    both
+}
+
 proptest! {
     #[test]
     fn permuted_facts_lots_and_books_give_the_same_bytes(
-        facts in Just(crowded().facts).prop_shuffle(),
+        facts in Just(crowded_facts()).prop_shuffle(),
         lots in Just(crowded().lots).prop_shuffle(),
         books in Just(crowded().books).prop_shuffle(),
     ) {
-        let expected = close(&crowded(), State::Final).unwrap();
-        let shuffled = CloseInput { facts, books, lots, ..crowded() };
-        let found = close(&shuffled, State::Final).unwrap();
+        let expected = close_with(&crowded(), &crowded_facts()).unwrap();
+        let shuffled = CloseInput { books, lots, ..crowded() };
+        let found = close_with(&shuffled, &facts).unwrap();
         prop_assert_eq!(
             canonical_json(&found.statements).unwrap(),
             canonical_json(&expected.statements).unwrap()
@@ -293,12 +308,12 @@ proptest! {
 
     #[test]
     fn facts_delivered_twice_change_nothing(again in prop::collection::vec(0_usize..8, 0..8)) {
-        let mut doubled = crowded();
-        let copies: Vec<Fact> = again.iter().map(|i| doubled.facts[*i].clone()).collect();
-        doubled.facts.extend(copies);
+        let mut doubled = crowded_facts();
+        let copies: Vec<Fact> = again.iter().map(|i| doubled[*i].clone()).collect();
+        doubled.extend(copies);
         prop_assert_eq!(
-            close(&doubled, State::Final).unwrap(),
-            close(&crowded(), State::Final).unwrap()
+            close_with(&crowded(), &doubled).unwrap(),
+            close_with(&crowded(), &crowded_facts()).unwrap()
         );
     }
 }

@@ -6,7 +6,7 @@ use crate::book::Book;
 use crate::canonical::{CanonicalError, digest_of};
 use crate::close::{CloseError, CloseInput, lot_states};
 use crate::document::{DepartmentDoc, PeriodOpenDoc};
-use crate::fact::Fact;
+use crate::fact::Facts;
 use crate::journal::Entry;
 use crate::lot::Lot;
 use crate::policy::Policy;
@@ -15,7 +15,7 @@ use crate::policy::Policy;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Records {
     /// All facts.
-    pub facts: Vec<(u64, Fact)>,
+    pub facts: Facts,
     /// All published books; of one name the latest counts.
     pub books: Vec<(u64, Book)>,
     /// All lots.
@@ -47,7 +47,8 @@ pub enum ReplayError {
     Lots(#[source] Box<CloseError>),
 }
 
-/// The input of a period's close, from everything with a sequence up to `through` (inclusive).
+/// The input of a period's close, from everything with a sequence up to `through` (inclusive). The
+/// facts are the records' own; they are many, and a close can leave out later ones itself.
 pub fn close_input(
     open: &PeriodOpenDoc,
     records: &Records,
@@ -63,7 +64,7 @@ pub fn close_input(
         period: open.period.clone(),
         policy: policy(open, records)?,
         policy_digest: open.policy.clone(),
-        facts: known(&records.facts, through).cloned().collect(),
+        through,
         books: latest(&records.books, through, |b| &b.name)
             .cloned()
             .collect(),
@@ -110,14 +111,15 @@ fn latest<'a, T>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::close::fixture;
+    use crate::close::{close, fixture};
+    use crate::statement::State;
     use crate::time::Second;
 
     fn records() -> Records {
         let input = fixture::input();
         let lot = input.lots[0].lot.clone();
         Records {
-            facts: (10..).zip(input.facts).collect(),
+            facts: fixture::facts().iter().collect(),
             books: (2..).zip(input.books).collect(),
             entries: vec![(4, Entry::grant(&lot, Second::new(0)).unwrap())],
             lots: vec![(3, lot)],
@@ -128,15 +130,29 @@ mod tests {
 
     #[test]
     fn the_fixture_comes_back_from_its_records() {
-        let built = close_input(&fixture::open(), &records(), 99).unwrap();
+        let built = close_input(&fixture::open(), &records(), u64::MAX).unwrap();
         assert_eq!(built, fixture::input());
     }
 
     #[test]
     fn rows_after_the_last_sequence_do_not_count() {
-        let all = records();
+        let mut all = records();
+        all.facts = Facts::default();
+        for (seq, fact) in (10..).zip(fixture::facts()) {
+            all.facts.push(seq, &fact);
+        }
         let built = close_input(&fixture::open(), &all, 10).unwrap();
-        assert_eq!(built.facts.len(), 1);
+        let closed = close(&built, &all.facts, State::Final).unwrap();
+        let items: Vec<&str> = closed.statements[0]
+            .lines
+            .iter()
+            .map(|l| l.item.as_str())
+            .collect();
+        assert_eq!(
+            items,
+            ["vcpu-x86"],
+            "of the four facts only the first counts"
+        );
         let nothing = close_input(&fixture::open(), &all, 0).unwrap();
         assert!(nothing.departments.is_empty() && nothing.books.is_empty());
         assert!(nothing.lots.is_empty());

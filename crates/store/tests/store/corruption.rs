@@ -56,6 +56,10 @@ async fn a_changed_body_is_seen_when_the_document_is_read() {
         &store.document::<EffectiveDoc>("gov-office/oa/1/3").await,
         2,
     );
+    expect_corrupt(
+        &store.documents_under::<EffectiveDoc>("gov-office").await,
+        2,
+    );
     expect_corrupt(&store.integrity().await, 2);
 }
 
@@ -88,6 +92,10 @@ async fn a_changed_subject_is_seen_when_documents_are_listed_by_it() {
         &store
             .documents::<EffectiveDoc>(Some("edu-bureau/web"), None)
             .await,
+        2,
+    );
+    expect_corrupt(
+        &store.documents_under::<EffectiveDoc>("edu-bureau").await,
         2,
     );
 }

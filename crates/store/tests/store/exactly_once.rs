@@ -12,6 +12,30 @@ use sqlx::Executor;
 
 use crate::fixtures::{Home, at, effective, entry, fact, facts};
 
+/// A request of a department's office automation that became effective.
+fn effective_of(department: &str, request: u32) -> Record {
+    let document = EffectiveDoc {
+        department: department.to_owned(),
+        ..effective("oa", request)
+    };
+    Record::document(&document).unwrap()
+}
+
+/// Expects a refusal because the latest document is row `found` instead of row `expected`.
+fn expect_overtaken(refused: StoreError, expected: u64, found: u64) {
+    let StoreError::Overtaken {
+        kind,
+        path,
+        expected: computed_from,
+        found: latest,
+    } = refused
+    else {
+        panic!("expected Overtaken, got {refused}");
+    };
+    assert_eq!((kind.as_str(), path.as_str()), ("effective", "gov"));
+    assert_eq!((computed_from, latest), (expected, found));
+}
+
 fn cursor(version: &str) -> Cursor {
     Cursor {
         source: "pods".to_owned(),
@@ -187,6 +211,75 @@ async fn of_two_closes_computed_from_one_head_only_one_is_written() {
     let (a, b) = tokio::join!(store.commit(&first, at(0)), store.commit(&second, at(0)));
     assert!(a.is_ok() != b.is_ok(), "{a:?} {b:?}");
     assert_eq!(store.entries(None).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_batch_computed_before_a_later_document_under_its_path_is_refused_and_writes_nothing() {
+    let store = Store::in_memory().await.unwrap();
+    let first = Batch::of(vec![effective_of("gov", 1)]).expecting_latest::<EffectiveDoc>("gov", 0);
+    let before = store.commit(&first, at(0)).await.unwrap();
+
+    let late = Batch::of(vec![Record::from(fact("web-1", 7)), effective_of("gov", 2)])
+        .with_cursor(cursor("7"))
+        .expecting_latest::<EffectiveDoc>("gov", 0);
+    expect_overtaken(store.commit(&late, at(1)).await.unwrap_err(), 0, 1);
+
+    assert_eq!(store.head().await.unwrap(), (1, before.head));
+    assert!(all_facts(&store).await.is_empty());
+    assert!(store.cursors().await.unwrap().is_empty());
+    let anew = late.expecting_latest::<EffectiveDoc>("gov", 1);
+    let committed = store.commit(&anew, at(2)).await.unwrap();
+    assert_eq!(committed.appended, [2, 3]);
+    // The latest of two counts.
+    let stale = Batch::of(vec![effective_of("gov", 3)]).expecting_latest::<EffectiveDoc>("gov", 1);
+    expect_overtaken(store.commit(&stale, at(3)).await.unwrap_err(), 1, 3);
+}
+
+#[tokio::test]
+async fn what_is_not_of_the_kind_and_under_the_path_refuses_no_batch() {
+    let store = Store::in_memory().await.unwrap();
+    let note = |subject: &str| Record::Document {
+        kind: "note".to_owned(),
+        key: subject.to_owned(),
+        subject: subject.to_owned(),
+        body: r#"{"a":1}"#.to_owned(),
+    };
+    let others = Batch::of(vec![
+        effective_of("gov", 1),
+        effective_of("gov-office", 1),
+        effective_of("gov.office", 1),
+        effective_of("gov0", 1),
+        effective_of("govern", 1),
+        effective_of("a", 1),
+        note("gov/oa"),
+        Record::from(fact("web-1", 7)),
+        Record::from(entry("2026-08")),
+    ]);
+    store.commit(&others, at(0)).await.unwrap();
+
+    let next = Batch::of(vec![effective_of("gov", 2)]);
+    let late = next.clone().expecting_latest::<EffectiveDoc>("gov", 0);
+    expect_overtaken(store.commit(&late, at(1)).await.unwrap_err(), 0, 1);
+    let current = next.expecting_latest::<EffectiveDoc>("gov", 1);
+    let committed = store.commit(&current, at(2)).await.unwrap();
+    assert_eq!(committed.appended, [10]);
+    // A row that is not the latest of the range was never read there.
+    let wrong = Batch::of(vec![effective_of("gov", 3)]).expecting_latest::<EffectiveDoc>("gov", 11);
+    expect_overtaken(store.commit(&wrong, at(3)).await.unwrap_err(), 11, 10);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_batches_computed_from_one_document_only_one_is_written() {
+    let home = Home::new();
+    let store = home.open().await;
+    let one = |request: u32| {
+        Batch::of(vec![effective_of("gov", request)]).expecting_latest::<EffectiveDoc>("gov", 0)
+    };
+    let (first, second) = (one(1), one(2));
+    let (a, b) = tokio::join!(store.commit(&first, at(0)), store.commit(&second, at(0)));
+    assert!(a.is_ok() != b.is_ok(), "{a:?} {b:?}");
+    let written = store.documents_under::<EffectiveDoc>("gov").await.unwrap();
+    assert_eq!(written.len(), 1);
 }
 
 #[tokio::test]

@@ -243,6 +243,49 @@ async fn documents_are_found_by_key_by_subject_and_up_to_a_row() {
 }
 
 #[tokio::test]
+async fn documents_under_a_path_are_a_departments_own_in_row_order() {
+    let store = Store::in_memory().await.unwrap();
+    let of = |department: &str, tenancy: &str| EffectiveDoc {
+        department: department.to_owned(),
+        ..effective(tenancy, 1)
+    };
+    // Next to the slash in ASCII are the full stop and the 0.
+    let documents = [
+        of("gov", "web"),
+        of("gov-office", "oa"),
+        of("gov.office", "oa"),
+        of("gov", "oa"),
+        of("gov0", "oa"),
+        of("govern", "oa"),
+        of("go", "oa"),
+        of("gov", "市政府办"),
+    ];
+    let mut records: Vec<Record> = documents
+        .iter()
+        .map(|document| Record::document(document).unwrap())
+        .collect();
+    // Of another kind, and of the path itself.
+    records.extend(["note", "effective"].map(|kind| Record::Document {
+        kind: kind.to_owned(),
+        key: "1".to_owned(),
+        subject: if kind == "note" { "gov/oa" } else { "gov" }.to_owned(),
+        body: r#"{"a":1}"#.to_owned(),
+    }));
+    store.commit(&Batch::of(records), at(100)).await.unwrap();
+    let under = async |path: &'static str| store.documents_under::<EffectiveDoc>(path).await;
+
+    let own = under("gov").await.unwrap();
+    let rows: Vec<u64> = own.iter().map(|recorded| recorded.seq).collect();
+    assert_eq!(rows, [1, 4, 8]);
+    let [web, office, _, oa, _, _, _, chinese] = documents;
+    assert_eq!(values(own), [web.clone(), oa.clone(), chinese.clone()]);
+    assert_eq!(values(under("gov/").await.unwrap()), [web, oa, chinese]);
+    assert_eq!(values(under("gov-office").await.unwrap()), [office]);
+    assert!(under("gov-").await.unwrap().is_empty());
+    assert!(under("gov/o").await.unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn the_journal_comes_back_with_all_postings_and_up_to_a_row() {
     let store = Store::in_memory().await.unwrap();
     let nothing_owed = Entry::new(

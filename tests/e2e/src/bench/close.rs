@@ -3,18 +3,17 @@
 mod invented;
 mod outcome;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process;
 use std::time::{Duration, Instant};
 
-use leasehold_controllers::period::reckon::{reckon, records};
-use leasehold_ledger::canonical::{CanonicalError, Digest};
-use leasehold_ledger::close::Closing;
-use leasehold_ledger::document::{PeriodCloseDoc, PeriodOpenDoc};
+use leasehold_controllers::period::reckon::{batch, reckon, records};
+use leasehold_ledger::canonical::CanonicalError;
+use leasehold_ledger::document::PeriodOpenDoc;
 use leasehold_ledger::money::MoneyError;
-use leasehold_ledger::time::{Second, TimeError};
+use leasehold_ledger::time::TimeError;
 use leasehold_ledger::verify::{Report, Row, verify};
 use leasehold_store::{Batch, Record, Store, StoreError};
 use tokio::runtime::Handle;
@@ -54,10 +53,10 @@ pub enum CloseFailure {
     /// The ledger could not be written or read.
     #[error("failed to use the ledger")]
     Store(#[from] StoreError),
-    /// What a close depends on could not be read.
-    #[error("failed to read what the close depends on")]
+    /// What a close depends on could not be read, or the close not be written down.
+    #[error("failed to read what the close depends on, or to write down what it gives")]
     Records(#[from] leasehold_controllers::Error),
-    /// A document has no canonical form.
+    /// An invented document has no canonical form.
     #[error("failed to make a document's canonical form")]
     Canonical(#[from] CanonicalError),
     /// The invented ledger has an impossible date.
@@ -181,7 +180,7 @@ async fn close(store: &Store, open: &PeriodOpenDoc) -> Result<Closed, CloseFailu
     let rate = started.elapsed();
 
     let started = Instant::now();
-    let batch = batch(open, &closing, (through, head), now)?;
+    let batch = batch(open, &closing, (through, head), "li", now)?;
     store.commit(&batch, now).await?;
     let commit = started.elapsed();
     Ok(Closed {
@@ -191,35 +190,6 @@ async fn close(store: &Store, open: &PeriodOpenDoc) -> Result<Closed, CloseFailu
         rate,
         commit,
     })
-}
-
-/// The close, its statements and its entries, as the operator writes them; verification shows that
-/// they are what it expects.
-fn batch(
-    open: &PeriodOpenDoc,
-    closing: &Closing,
-    (through, head): (u64, Digest),
-    now: Second,
-) -> Result<Batch, CloseFailure> {
-    let mut document = PeriodCloseDoc {
-        name: open.period.name.clone(),
-        fact_seq: through,
-        closed_by: "li".to_owned(),
-        totals: closing.totals,
-        statements: BTreeMap::new(),
-        chain: head,
-        at: now,
-    };
-    for statement in &closing.statements {
-        let code = statement.department.name.clone();
-        document.statements.insert(code, statement.digest()?);
-    }
-    let mut records = vec![Record::document(&document)?];
-    for statement in &closing.statements {
-        records.push(Record::document(statement)?);
-    }
-    records.extend(closing.entries.iter().cloned().map(Record::from));
-    Ok(Batch::of(records).expecting(through))
 }
 
 /// What verifying the whole ledger gives; its rows are read page by page.
