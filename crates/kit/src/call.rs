@@ -107,10 +107,12 @@ impl Kit {
         let client = self.client();
         let mut failures = 0_u32;
         loop {
+            let place = self.place().await;
             let failure = match client.request::<T>(request.clone()).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => Failure::from(error),
             };
+            drop(place);
             if repeat == Repeat::Never || failures >= REPETITIONS || !failure.is_passing() {
                 return Err(failure);
             }
@@ -156,6 +158,23 @@ mod tests {
         assert_eq!(error.reason(), "Timeout");
         assert!(error.is_transient());
         assert_eq!(error.to_string(), "failed to get ConfigMap office/settings");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_beyond_the_places_wait_for_one_within_their_deadline() {
+        let fake = Fake::new(|_| Reply::Silence);
+        let kit = fake.kit();
+        let calls = (0..100).map(|_| kit.get::<ConfigMap>(Some("office"), "settings"));
+        let mut calls = Box::pin(futures::future::join_all(calls));
+        let pause = tokio::time::sleep(Duration::from_secs(1));
+        tokio::select! {
+            biased;
+            _ = &mut calls => panic!("a silent server answered"),
+            () = pause => {}
+        }
+        assert_eq!(fake.count(&Method::GET), 64);
+        let ended = calls.await;
+        assert!(ended.into_iter().all(|call| call.is_err()));
     }
 
     #[tokio::test(start_paused = true)]

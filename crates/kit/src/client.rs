@@ -9,6 +9,7 @@ use kube::{
     config::{InferConfigError, KubeConfigOptions, Kubeconfig, KubeconfigError},
     runtime::events::{Recorder, Reporter},
 };
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::{
     backoff::Jitter,
@@ -23,6 +24,9 @@ pub const FIELD_MANAGER: &str = "leasehold";
 
 /// No call takes longer, its repetitions included.
 const DEADLINE: Duration = Duration::from_secs(15);
+/// Calls that are under way at the same time; more wait, within their deadlines. The API server serves a client's calls
+/// fairly up to a share of its seats, and more would only wait there.
+const CALLS: usize = 64;
 /// No connection takes longer to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -98,6 +102,7 @@ struct Inner {
     recorder: Recorder,
     metrics: Metrics,
     deadline: Duration,
+    calls: Arc<Semaphore>,
     field_manager: String,
     jitter: Jitter,
 }
@@ -186,6 +191,7 @@ impl Kit {
             recorder,
             metrics: Metrics::new(),
             deadline: DEADLINE,
+            calls: Arc::new(Semaphore::new(CALLS)),
             field_manager: FIELD_MANAGER.to_owned(),
             jitter: Jitter::seeded(0),
         }))
@@ -208,6 +214,11 @@ impl Kit {
         let mut inner = Inner::clone(&self.0);
         change(&mut inner);
         Self(Arc::new(inner))
+    }
+
+    /// A place among the calls that are under way. `None` only if places were closed, which nobody does.
+    pub(crate) async fn place(&self) -> Option<SemaphorePermit<'_>> {
+        self.0.calls.acquire().await.ok()
     }
 
     /// The client, for controllers and watches. Calls through it alone have no deadline; writes must not use it.

@@ -19,14 +19,17 @@ use kube::{
         watcher,
     },
 };
-use tokio::sync::{oneshot, watch};
+use tokio::{
+    sync::{oneshot, watch},
+    task::JoinSet,
+};
 
 use crate::{
     backoff::Backoff, client::Kit, error, events::EventType, read::Readable, shutdown::Shutdown,
 };
 
-/// Reconciles of one controller at the same time.
-const CONCURRENCY: u16 = 8;
+/// Reconciles of one controller at the same time. What they send at the same time is bounded by the [`Kit`].
+const CONCURRENCY: u16 = 32;
 /// Changes that arrive within this time cause one reconcile.
 const DEBOUNCE: Duration = Duration::from_millis(200);
 /// A reconcile that takes longer is given up. Shorter than a pod's grace period at shutdown may be.
@@ -165,7 +168,7 @@ where
         .run(
             move |object: Arc<DeserializeGuard<K>>, running: Arc<Running>| {
                 let reconcile = Arc::clone(&reconcile);
-                async move { running.reconcile(&object, &*reconcile).await }
+                aside(async move { running.reconcile(&object, &*reconcile).await })
             },
             |object: Arc<DeserializeGuard<K>>, failed: &Failed, running: Arc<Running>| {
                 running.after_failure(&key(object.meta()), failed)
@@ -327,6 +330,19 @@ impl Running {
     fn forget(&self, object: &str) {
         lock(&self.failures).remove(object);
         lock(&self.reported).remove(object);
+    }
+}
+
+/// Runs work in a task of its own. A controller polls all its reconciles in one task, and would use one core for all of
+/// them. The work ends with whoever waits for it.
+async fn aside<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(work);
+    match tasks.join_next().await {
+        Some(Ok(done)) => done,
+        Some(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        // cancelled: the runtime ends, and nobody waits for an answer
+        Some(Err(_)) | None => std::future::pending().await,
     }
 }
 
