@@ -258,10 +258,7 @@ pub const RULES: &[Rule] = &[
         "T12",
         "a tenancy that holds anything is released, not deleted",
     ),
-    policy(
-        "T13",
-        "warning: this change opens a request that a person must approve",
-    ),
+    policy("T13", "warning: this change opens a new request"),
     operator(
         "T20",
         "what is shared out adds up to no more than the lease",

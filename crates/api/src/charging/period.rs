@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "camelCase")]
 pub struct BillingPeriodSpec {
-    /// Finance's word: close the period as soon as usage is complete. Cannot be taken back.
+    /// Finance's word: close the period as soon as usage is complete. It accepts the gaps of the period, those that come after it too, and cannot be taken back.
     #[serde(default)]
     pub close: bool,
 }

@@ -320,7 +320,7 @@ pub enum EstimateBound {
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Closing {
-    /// Days after the end of a period when it closes without finance's word. Without it, finance decides. Rehearsals always close by themselves.
+    /// Days after the end of a period when it closes without finance's word, unless a gap touches it. Without it, finance decides. Rehearsals always close by themselves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 90))]
     pub auto_after_days: Option<u32>,

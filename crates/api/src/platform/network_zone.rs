@@ -42,7 +42,7 @@ pub struct NetworkZoneSpec {
     /// Protection level of the zone, 1 to 4. Systems of a higher level are refused.
     #[schemars(range(min = 1, max = 4))]
     pub protection_level: u8,
-    /// Labels of the nodes that carry the zone, with values as Kubernetes takes them.
+    /// Labels of the nodes meant to carry the zone, with values as Kubernetes takes them. Recorded only: this version does not hold pods to these nodes.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 8, "additionalProperties" = {
         "type": "string", "maxLength": 63, "pattern": "^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$"
@@ -52,7 +52,7 @@ pub struct NetworkZoneSpec {
     #[serde(default)]
     #[schemars(length(max = 32))]
     pub storage_classes: Vec<ObjectName>,
-    /// Ingress classes that tenancies of the zone may use.
+    /// Ingress classes meant for tenancies of the zone. Recorded only: this version does not enforce it.
     #[serde(default)]
     #[schemars(length(max = 16))]
     pub ingress_classes: Vec<ObjectName>,

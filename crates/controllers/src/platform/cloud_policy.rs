@@ -30,7 +30,7 @@ async fn reconcile(object: Arc<CloudPolicy>, context: Context) -> Result<Action,
     let now = context.now();
     let mut verdict = Verdict::fine(
         "InForce",
-        "checked and recorded; it governs every period that begins from now on",
+        "checked and recorded; a period closes by the policy of its first instant, everything else goes by this one",
     );
     let old = object.status.clone().unwrap_or_default();
     let mut new = old.clone();

@@ -270,7 +270,7 @@ async fn rejected_by_finance(
     let namespace = &context.settings.namespace;
     finance::mark_recorded(namespace, &name, uid, decision.at, context).await?;
     let sentence = format!(
-        "{} said no: {}. Delete this book and load another one",
+        "{} said no: {}. Load another book under another name",
         decision.decided_by, decision.reason
     );
     Ok(Found::rejected(Some(digest), vec![sentence]).asked_by(&name))
