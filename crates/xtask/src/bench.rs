@@ -1,10 +1,11 @@
 //! `cargo xtask bench NAME`.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Result, ensure};
 
-use crate::workspace::{cargo, files, root, stream};
+use crate::workspace::{cargo, files, root, stream, target};
 
 /// Measures one thing, in a release build.
 #[derive(clap::Args)]
@@ -26,20 +27,21 @@ pub fn run(args: &Args) -> Result<()> {
         args.name,
         known.join(", ")
     );
-    // the benchmark looks for the operator beside itself; `cargo run` would not build it
+    // The benchmark looks for the operator beside itself. Both are built at once, and the program is started without
+    // cargo: each selection of packages has features of its own, and would have everything built anew.
     stream(&mut cargo([
         "build",
         "--release",
         "--locked",
         "--package",
         "leasehold",
+        "--package",
+        "leasehold-e2e",
+        "--bins",
     ])?)?;
-    let program = format!("bench-{}", args.name);
-    let mut command = cargo(["run", "--release", "--quiet", "--locked"])?;
-    command
-        .args(["--package", "leasehold-e2e", "--bin", &program, "--"])
-        .args(&args.rest);
-    stream(&mut command)
+    let program = format!("bench-{}{}", args.name, std::env::consts::EXE_SUFFIX);
+    let path = target()?.join("release").join(program);
+    stream(Command::new(path).args(&args.rest).current_dir(root()?))
 }
 
 /// The benchmarks among the sources of programs.

@@ -78,15 +78,25 @@ pub struct Member {
     pub dependencies: Vec<Dependency>,
 }
 
-/// All packages of the workspace, by name.
-pub fn members() -> Result<Vec<Member>> {
+/// What cargo knows of the workspace.
+fn metadata() -> Result<Value> {
     let text = capture(&mut cargo([
         "metadata",
         "--format-version=1",
         "--no-deps",
         "--locked",
     ])?)?;
-    let metadata: Value = serde_json::from_str(&text)?;
+    Ok(serde_json::from_str(&text)?)
+}
+
+/// Where cargo puts what it builds.
+pub fn target() -> Result<PathBuf> {
+    Ok(PathBuf::from(text(&metadata()?, "target_directory")?))
+}
+
+/// All packages of the workspace, by name.
+pub fn members() -> Result<Vec<Member>> {
+    let metadata = metadata()?;
     let mut members = list(&metadata, "packages")
         .map(member)
         .collect::<Result<Vec<_>>>()?;

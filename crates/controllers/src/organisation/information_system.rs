@@ -1,11 +1,11 @@
 //! Information systems: an entry of the register is ready when whom it names exists.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
-use futures::stream::BoxStream;
+use futures::{Stream, StreamExt, future, stream::BoxStream};
 use kube::{ResourceExt, runtime::controller::Action};
 use leasehold_api::{names, tenancy::InformationSystem};
-use leasehold_kit::Shutdown;
+use leasehold_kit::{Shutdown, cache::Changed};
 
 use crate::{
     Context, Error, World,
@@ -19,7 +19,44 @@ pub async fn run(context: Context, shutdown: Shutdown) {
 }
 
 fn triggers(world: &World) -> BoxStream<'static, Ref<InformationSystem>> {
-    wake::every(&world.systems, world.departments.changes(), |_| true)
+    let systems = world.systems.clone();
+    let concerned = move |department: &Changed| -> Vec<Ref<InformationSystem>> {
+        let found = systems.select(|system| depends_on(system, &department.name));
+        found.iter().map(wake::reference).collect()
+    };
+    let departments = comings_and_goings(world.departments.changes());
+    wake::named(&world.systems, departments, concerned)
+}
+
+/// Those changes with which an object comes or goes: whether a department exists is all that a verdict asks of it, and
+/// what is written into its status or spec is none of it. An object that comes back after it went comes anew.
+fn comings_and_goings(
+    changes: impl Stream<Item = Option<Arc<Changed>>> + Send + 'static,
+) -> impl Stream<Item = Option<Arc<Changed>>> + Send + 'static {
+    let mut there: BTreeSet<String> = BTreeSet::new();
+    changes.filter(move |changed| {
+        let passes = match changed {
+            Some(changed) if changed.gone => {
+                there.remove(&changed.name);
+                true
+            }
+            Some(changed) => there.insert(changed.name.clone()),
+            None => {
+                // something was missed, and what went meanwhile may come back
+                there.clear();
+                true
+            }
+        };
+        future::ready(passes)
+    })
+}
+
+/// Whether the verdict on the system asks for this department.
+fn depends_on(object: &InformationSystem, department: &str) -> bool {
+    let namespace = object.namespace().unwrap_or_default();
+    let mut shares = object.spec.cost_shares.iter();
+    names::department_of_office(&namespace) == Some(department)
+        || shares.any(|share| share.department.as_str() == department)
 }
 
 async fn reconcile(object: Arc<InformationSystem>, context: Context) -> Result<Action, Error> {
@@ -67,6 +104,9 @@ fn judge(object: &InformationSystem, exists: impl Fn(&str) -> bool) -> Verdict {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use futures::stream;
     use serde_json::json;
 
     use super::*;
@@ -107,5 +147,49 @@ mod tests {
     fn a_system_outside_an_office_namespace_is_refused() {
         let verdict = judge(&system("default", &[]), |_| true);
         assert!(verdict.refused[0].starts_with("rule T02: "), "{verdict:?}");
+    }
+
+    fn changed(name: &str, generation: i64, gone: bool) -> Arc<Changed> {
+        Arc::new(Changed {
+            namespace: None,
+            name: name.to_owned(),
+            labels: BTreeMap::new(),
+            generation: Some(generation),
+            gone,
+        })
+    }
+
+    #[tokio::test]
+    async fn a_department_is_news_when_it_comes_and_when_it_goes() {
+        let events = vec![
+            Some(changed("edu", 1, false)),
+            // its status, then its spec
+            Some(changed("edu", 1, false)),
+            Some(changed("edu", 2, false)),
+            Some(changed("edu", 2, true)),
+            // made anew, and its status again
+            Some(changed("edu", 2, false)),
+            Some(changed("edu", 2, false)),
+            // much at once: it may have gone
+            None,
+            Some(changed("edu", 2, false)),
+            Some(changed("edu", 2, false)),
+        ];
+        let passed: Vec<_> = comings_and_goings(stream::iter(events)).collect().await;
+        let gone: Vec<_> = passed
+            .iter()
+            .map(|changed| changed.as_ref().map(|changed| changed.gone))
+            .collect();
+        assert_eq!(
+            gone,
+            [Some(false), Some(true), Some(false), None, Some(false)]
+        );
+    }
+
+    #[test]
+    fn a_verdict_asks_for_the_department_of_the_office_and_those_that_share_the_cost() {
+        let found = system("dept-gov-office", &[("finance", 40)]);
+        let asked = ["gov-office", "finance", "edu"].map(|code| depends_on(&found, code));
+        assert_eq!(asked, [true, true, false]);
     }
 }

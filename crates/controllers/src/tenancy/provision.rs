@@ -2,15 +2,19 @@
 
 mod billing;
 pub mod contents;
+#[cfg(test)]
+mod fixture;
 pub mod namespaces;
 mod quotas;
+#[cfg(test)]
+mod rounds;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
-use futures::future::try_join_all;
+use futures::future::{join, join_all, try_join_all};
 use kube::ResourceExt;
 use leasehold_api::{
     names,
@@ -29,6 +33,7 @@ use leasehold_planner::{
     rules::Refusal,
 };
 
+use contents::Found;
 pub use namespaces::record_gone;
 pub use quotas::{observed as observed_quota, step_quotas};
 
@@ -117,34 +122,33 @@ async fn provision(
     due: &Due,
 ) -> Result<Progress, Error> {
     let identity = identity(state, &due.items);
-    let known = namespaces::alive(state, context).await?;
-    let (lease, mut desired) = match divide(state, due, &known) {
+    let standing = namespaces::standing(state, context).await?;
+    let (lease, mut desired) = match divide(state, due, &standing.short) {
         Ok(found) => found,
         Err(refusals) => {
-            // the department's own split is in the way: nothing of ours is late
-            context.leases.settled(&state.department, &state.name);
-            let told: Vec<String> = refusals.iter().map(ToString::to_string).collect();
-            report.wait(format!(
-                "the split among namespaces stays as it is until it fits the approved lease: {}",
-                told.join("; ")
-            ));
-            keep(state, context, report, &identity, &known).await?;
+            unsplit(state, context, report, &refusals);
+            keep(state, context, report, &identity, &standing.short).await?;
             return Ok(Progress::Blocked);
         }
     };
-    let plans: Vec<NamespacePlan> = desired
+    let mut plans: Vec<NamespacePlan> = desired
         .iter()
         .map(|(short, hard)| NamespacePlan::new(identity.clone(), short, hard.clone()))
         .collect();
-    let mut ready = namespaces::ensure(state, context, report, &plans).await?;
+    let mut ready = namespaces::ensure(state, context, report, &standing, &plans).await?;
+    // nothing is put into a namespace that is not ours
     desired.retain(|short, _| report.has_namespace(&state.department, short));
-    let abandoned: Vec<String> = known
-        .iter()
-        .filter(|short| !desired.contains_key(*short))
-        .cloned()
-        .collect();
+    plans.retain(|plan| desired.contains_key(&plan.short));
+    let mut abandoned = standing.short;
+    abandoned.retain(|short| !desired.contains_key(short));
     keep(state, context, report, &identity, &abandoned).await?;
-    let step = step_quotas(context, &identity, &lease, &desired, &abandoned, false).await?;
+    // both run to their end: what the quotas grant is billed below, whatever becomes of a policy
+    let (step, furnished) = join(
+        step_quotas(context, &identity, &lease, &desired, &abandoned, false),
+        furnish(state, context, &plans),
+    )
+    .await;
+    let step = step?;
     ready &= step.settled;
     let blocked = !step.refused.is_empty() || report.namespace_refused();
     report.refuse(&step.refused);
@@ -155,16 +159,7 @@ async fn provision(
     if blocked {
         context.leases.settled(&state.department, &state.name);
     }
-    // namespaces are filled side by side: there are at most 32 of them
-    let ours = plans
-        .iter()
-        .filter(|plan| desired.contains_key(&plan.short));
-    let state: &State = state;
-    let filled = try_join_all(
-        ours.map(|plan| contents::ensure(state, context, plan, &due.items, step.settled)),
-    )
-    .await?;
-    for found in filled {
+    for found in admit(state, context, due, &plans, furnished?, step.settled).await? {
         ready &= found.is_complete();
         report.refuse(&found.refused);
         found
@@ -177,6 +172,46 @@ async fn provision(
         (_, true) => Progress::Blocked,
         (false, false) => Progress::Underway,
     })
+}
+
+/// The department's own split is in the way: nothing of ours is late.
+fn unsplit(state: &State, context: &Context, report: &mut Report, refusals: &[Refusal]) {
+    context.leases.settled(&state.department, &state.name);
+    let told: Vec<String> = refusals.iter().map(ToString::to_string).collect();
+    report.wait(format!(
+        "the split among namespaces stays as it is until it fits the approved lease: {}",
+        told.join("; ")
+    ));
+}
+
+/// Furnishes the namespaces side by side: there are at most 32 of them. All are waited for, each gets as far as it can.
+async fn furnish(
+    state: &State,
+    context: &Context,
+    plans: &[NamespacePlan],
+) -> Result<Vec<Found>, Error> {
+    let each = plans
+        .iter()
+        .map(|plan| contents::furnish(state, context, plan));
+    join_all(each).await.into_iter().collect()
+}
+
+/// Lets people into the namespaces that are furnished, side by side, and gives what was found in all of them.
+async fn admit(
+    state: &State,
+    context: &Context,
+    due: &Due,
+    plans: &[NamespacePlan],
+    furnished: Vec<Found>,
+    settled: bool,
+) -> Result<Vec<Found>, Error> {
+    let each = plans
+        .iter()
+        .zip(&furnished)
+        .filter(|(_, found)| found.is_complete())
+        .map(|(plan, _)| contents::admit(state, context, plan, &due.items, settled));
+    let admitted = try_join_all(each).await?;
+    Ok(furnished.into_iter().chain(admitted).collect())
 }
 
 /// Namespaces that the manifest no longer names keep what is in them, get nothing more, and stay fenced.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::future::join;
 use jiff::Timestamp;
 use kube::{Resource, ResourceExt};
 use leasehold_api::{
@@ -159,11 +160,15 @@ impl Report {
         if new == old {
             return Ok(());
         }
-        tell(tenancy, &old, &new, context).await;
-        context
-            .kit
-            .patch_status(tenancy, tenancy.status.as_ref(), &new)
-            .await?;
+        // neither waits for the other: an event is best effort, and the status does not depend on it
+        let ((), written) = join(
+            tell(tenancy, &old, &new, context),
+            context
+                .kit
+                .patch_status(tenancy, tenancy.status.as_ref(), &new),
+        )
+        .await;
+        written?;
         Ok(())
     }
 

@@ -1,6 +1,6 @@
-//! What goes into a namespace: limit range, network policies, volumes; rights last, when the quota stands.
+//! What goes into a namespace: limit range and network policies at any time; rights and volumes when the quota stands.
 
-use futures::future::try_join_all;
+use futures::future::{join, try_join_all};
 use k8s_openapi::api::{
     core::v1::PersistentVolumeClaim, networking::v1::NetworkPolicy, rbac::v1::RoleBinding,
 };
@@ -47,43 +47,64 @@ impl Found {
     }
 }
 
-/// Puts everything into place that belongs into the namespace.
-pub async fn ensure(
+/// Puts into place what may be there before the quota stands: the limit range and the network policies, which bound
+/// what others may do and give nobody anything.
+pub async fn furnish(
+    state: &State,
+    context: &Context,
+    plan: &NamespacePlan,
+) -> Result<Found, Error> {
+    let defaults = &state.policy_object.spec.container_defaults;
+    let range = match objects::limit_range(plan, defaults, &plan.hard) {
+        Ok(range) => range,
+        Err(refusal) => return Ok(Found::refused(refusal)),
+    };
+    let ranges = &context.world.limit_ranges;
+    let current = ranges.get(Some(&plan.name), &range.name_any());
+    let (bounded, shielded) = join(
+        context.kit.apply_if_changed(&range, current.as_ref()),
+        shield(state, context, plan),
+    )
+    .await;
+    bounded?;
+    shielded?;
+    Ok(Found::default())
+}
+
+/// Lets people in: rights and volumes, which are first given when the quota stands. Only for a namespace that is
+/// furnished.
+pub async fn admit(
     state: &State,
     context: &Context,
     plan: &NamespacePlan,
     items: &Items,
     settled: bool,
 ) -> Result<Found, Error> {
-    let world = &context.world;
-    if world.namespaces.get(None, &plan.name).is_none() {
+    // just made: nothing is in it that could be looked after, and nothing may come yet
+    if !settled && context.world.namespaces.get(None, &plan.name).is_none() {
         return Ok(Found::waits(format!(
             "namespace {} is being set up",
             plan.name
         )));
     }
-    let defaults = &state.policy_object.spec.container_defaults;
-    let range = match objects::limit_range(plan, defaults, &plan.hard) {
-        Ok(range) => range,
-        Err(refusal) => return Ok(Found::refused(refusal)),
-    };
-    let current = world.limit_ranges.get(Some(&plan.name), &range.name_any());
-    context
-        .kit
-        .apply_if_changed(&range, current.as_ref())
-        .await?;
-    fence(state, context, plan, settled).await?;
+    rights(state, context, plan, settled).await?;
     volumes(state, context, plan, items, settled).await
 }
 
 /// Network policies and rights: what a namespace must have as long as it exists, also when the manifest no longer
-/// names it. Rights are first given when the quota stands, and taken away at any time.
+/// names it.
 pub async fn fence(
     state: &State,
     context: &Context,
     plan: &NamespacePlan,
     settled: bool,
 ) -> Result<(), Error> {
+    shield(state, context, plan).await?;
+    rights(state, context, plan, settled).await
+}
+
+/// Network policies: those of the zone, and no others of ours.
+async fn shield(state: &State, context: &Context, plan: &NamespacePlan) -> Result<(), Error> {
     let place = Some(plan.name.as_str());
     let world = &context.world;
     let policies = objects::network_policies(plan, &state.zone.spec);
@@ -102,6 +123,18 @@ pub async fn fence(
                 .await?;
         }
     }
+    Ok(())
+}
+
+/// Rights: first given when the quota stands, and taken away at any time.
+async fn rights(
+    state: &State,
+    context: &Context,
+    plan: &NamespacePlan,
+    settled: bool,
+) -> Result<(), Error> {
+    let place = Some(plan.name.as_str());
+    let world = &context.world;
     let bindings = objects::role_bindings(plan, &state.tenancy.spec.members);
     for binding in &bindings {
         let current = world.role_bindings.get(place, &binding.name_any());

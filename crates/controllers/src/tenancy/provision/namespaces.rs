@@ -1,14 +1,18 @@
 //! Namespaces: made by us or refused, never taken.
 
-use futures::future::try_join_all;
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::future::{join_all, try_join_all};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt;
 use leasehold_api::{
     names::{self, DEPARTMENT_LABEL, INCARNATION_LABEL, MANAGED_LABEL, TENANCY_LABEL},
     tenancy::NamespaceStatus,
 };
-use leasehold_ledger::document::{NamespaceDoc, NamespaceGoneDoc};
+use leasehold_kit::Kit;
+use leasehold_ledger::document::{Document, NamespaceDoc, NamespaceGoneDoc};
 use leasehold_planner::objects::{self, NamespacePlan};
+use leasehold_store::Record;
 
 use super::super::{observe::State, report::Report};
 use crate::{Context, Error};
@@ -21,15 +25,42 @@ const OWNERSHIP: [&str; 4] = [
     INCARNATION_LABEL,
 ];
 
+/// What is there of a tenancy's namespaces when a round begins.
+#[derive(Default)]
+pub struct Standing {
+    /// Short names of those that exist.
+    pub short: Vec<String>,
+    /// Uids that the ledger knows.
+    recorded: BTreeSet<String>,
+    /// What was just read because the ledger knows it and the cache does not, by name.
+    read: BTreeMap<String, Namespace>,
+}
+
 /// Every planned namespace exists, is ours and carries its labels.
+///
+/// They are made side by side and recorded in one commit before anything is put into them. The operator may die in
+/// between: what it made carries the labels of ownership from the first moment, and its next life finds it by them in
+/// [`standing`], which records it before anything else happens.
 pub async fn ensure(
     state: &State,
     context: &Context,
     report: &mut Report,
+    standing: &Standing,
     plans: &[NamespacePlan],
 ) -> Result<bool, Error> {
+    // all are waited for: what one of them made must be recorded although another failed
+    let each = plans
+        .iter()
+        .map(|plan| ensure_one(state, context, standing, plan));
+    let outcomes = join_all(each).await;
+    let usable = plans.iter().zip(&outcomes).filter_map(|(plan, outcome)| {
+        let uid = outcome.as_ref().ok()?.as_ref().ok()?;
+        Some((uid.clone(), plan.name.clone()))
+    });
+    let there: Vec<(String, String)> = usable.collect();
+    record(state, context, &standing.recorded, &there).await?;
+    let outcomes = outcomes.into_iter().collect::<Result<Vec<_>, _>>()?;
     let mut all = true;
-    let outcomes = try_join_all(plans.iter().map(|plan| ensure_one(state, context, plan))).await?;
     for (plan, outcome) in plans.iter().zip(outcomes) {
         all &= outcome.is_ok();
         let name = plan.name.clone();
@@ -55,9 +86,14 @@ pub async fn ensure(
     Ok(all)
 }
 
-/// Short names of the tenancy's namespaces that exist. What was made and not yet recorded, because the operator died in
-/// between, is recorded; what is gone, or has become another's, is recorded as gone.
+/// Short names of the tenancy's namespaces that exist; see [`standing`].
 pub async fn alive(state: &State, context: &Context) -> Result<Vec<String>, Error> {
+    Ok(standing(state, context).await?.short)
+}
+
+/// The tenancy's namespaces that exist. What was made and not yet recorded, because the operator died in between, is
+/// recorded; what is gone, or has become another's, is recorded as gone.
+pub async fn standing(state: &State, context: &Context) -> Result<Standing, Error> {
     let prefix = names::tenancy_namespace(&state.department, "");
     let incarnation = state.incarnation().to_string();
     let ours = context.world.namespaces.select(|found| {
@@ -70,44 +106,87 @@ pub async fn alive(state: &State, context: &Context) -> Result<Vec<String>, Erro
         .books
         .namespaces(&state.department, &state.name, state.incarnation())
         .await?;
-    for found in &ours {
-        let uid = found.metadata.uid.clone().unwrap_or_default();
-        if !known.contains_key(&uid) {
-            record(state, context, &found.name_any(), &uid).await?;
-        }
-    }
-    for (uid, document) in &known {
-        let cached = ours
-            .iter()
-            .any(|found| found.metadata.uid.as_deref() == Some(uid));
-        if cached {
-            continue;
-        }
-        let live = context.kit.get::<Namespace>(None, &document.name).await?;
-        if live.and_then(|found| found.metadata.uid).as_deref() != Some(uid) {
-            record_gone(state, context, uid).await?;
-        }
-    }
+    let mut recorded: BTreeSet<String> = known.keys().cloned().collect();
+    let cached: Vec<(String, String)> = ours
+        .iter()
+        .map(|found| (found.uid().unwrap_or_default(), found.name_any()))
+        .collect();
+    record(state, context, &recorded, &cached).await?;
+    recorded.extend(cached.iter().map(|(uid, _)| uid.clone()));
+    let unseen: Vec<&NamespaceDoc> = known
+        .values()
+        .filter(|document| !cached.iter().any(|(uid, _)| *uid == document.uid))
+        .collect();
+    let read = unseen_now(state, context, &unseen).await?;
     let mut short: Vec<String> = ours
         .iter()
         .filter(|found| found.metadata.deletion_timestamp.is_none())
         .filter_map(|found| found.name_any().strip_prefix(&prefix).map(str::to_owned))
         .collect();
     short.sort();
-    Ok(short)
+    Ok(Standing {
+        short,
+        recorded,
+        read,
+    })
 }
 
-async fn record(state: &State, context: &Context, name: &str, uid: &str) -> Result<(), Error> {
-    let document = NamespaceDoc {
-        cluster: context.books.cluster().uid.clone(),
-        uid: uid.to_owned(),
-        name: name.to_owned(),
-        department: state.department.clone(),
-        tenancy: state.name.clone(),
-        incarnation: state.incarnation(),
-        at: state.now,
-    };
-    context.books.ensure(&document, state.now).await?;
+/// How those stand that the ledger knows and the cache does not, by name. Those that are gone are recorded as gone.
+async fn unseen_now(
+    state: &State,
+    context: &Context,
+    unseen: &[&NamespaceDoc],
+) -> Result<BTreeMap<String, Namespace>, Error> {
+    let live = try_join_all(unseen.iter().map(async |document| {
+        let kit = &context.kit;
+        kit.get::<Namespace>(None, &document.name).await
+    }))
+    .await?;
+    let mut read = BTreeMap::new();
+    for (document, live) in unseen.iter().zip(live) {
+        let uid = live.as_ref().and_then(|found| found.metadata.uid.as_ref());
+        if uid != Some(&document.uid) {
+            record_gone(state, context, &document.uid).await?;
+        }
+        if let Some(live) = live {
+            read.insert(document.name.clone(), live);
+        }
+    }
+    Ok(read)
+}
+
+/// Records in one commit those that the ledger does not know yet, given by uid and name.
+async fn record(
+    state: &State,
+    context: &Context,
+    recorded: &BTreeSet<String>,
+    there: &[(String, String)],
+) -> Result<(), Error> {
+    let unrecorded: Vec<NamespaceDoc> = there
+        .iter()
+        .filter(|(uid, _)| !recorded.contains(uid))
+        .map(|(uid, name)| NamespaceDoc {
+            cluster: context.books.cluster().uid.clone(),
+            uid: uid.clone(),
+            name: name.clone(),
+            department: state.department.clone(),
+            tenancy: state.name.clone(),
+            incarnation: state.incarnation(),
+            at: state.now,
+        })
+        .collect();
+    let mut records = Vec::new();
+    for document in &unrecorded {
+        // a cache that lags shows some that are recorded as gone: a second document of theirs would be a contradiction
+        let store = context.books.store();
+        let known = store.document::<NamespaceDoc>(&document.key()).await?;
+        if known.is_none() {
+            records.push(Record::document(document)?);
+        }
+    }
+    if !records.is_empty() {
+        context.books.commit(records, state.now).await?;
+    }
     Ok(())
 }
 
@@ -115,25 +194,23 @@ async fn record(state: &State, context: &Context, name: &str, uid: &str) -> Resu
 async fn ensure_one(
     state: &State,
     context: &Context,
+    standing: &Standing,
     plan: &NamespacePlan,
 ) -> Result<Result<String, String>, Error> {
     let desired = objects::namespace(plan);
     let name = &plan.name;
-    let found = match context.world.namespaces.get(None, name) {
-        Some(found) => Some(found),
-        None => context.kit.get::<Namespace>(None, name).await?,
+    let seen = match standing.read.get(name) {
+        Some(read) => Some(read.clone()),
+        None => context.world.namespaces.get(None, name),
     };
-    let found = match found {
-        Some(found) => found,
-        None => match context.kit.create(&desired).await {
-            Ok(created) => created,
-            Err(error) if error.is_already_exists() => {
-                return Ok(Err(format!(
-                    "namespace {name} is being created; looked at again"
-                )));
-            }
-            Err(error) => return Err(error.into()),
-        },
+    let found = match seen {
+        Some(found) => Some(found),
+        None => found_or_made(&context.kit, &desired, was_in_the_way(state, name)).await?,
+    };
+    let Some(found) = found else {
+        return Ok(Err(format!(
+            "namespace {name} was there and is gone; looked at again"
+        )));
     };
     if found.metadata.deletion_timestamp.is_some() {
         return Ok(Err(format!(
@@ -146,9 +223,35 @@ async fn ensure_one(
         )));
     }
     context.kit.apply_if_changed(&desired, Some(&found)).await?;
-    let uid = found.metadata.uid.clone().unwrap_or_default();
-    record(state, context, name, &uid).await?;
-    Ok(Ok(uid))
+    Ok(Ok(found.metadata.uid.unwrap_or_default()))
+}
+
+/// The namespace of this name, made if there is none. None if it went while it was looked at.
+///
+/// A name that nothing is known of is most likely free, so it is made at once; what the API server then says is there
+/// already is read like any other, and is no more ours for it.
+async fn found_or_made(
+    kit: &Kit,
+    desired: &Namespace,
+    look_first: bool,
+) -> Result<Option<Namespace>, Error> {
+    let name = desired.name_any();
+    if look_first && let Some(found) = kit.get::<Namespace>(None, &name).await? {
+        return Ok(Some(found));
+    }
+    match kit.create(desired).await {
+        Ok(made) => Ok(Some(made)),
+        Err(error) if error.is_already_exists() => Ok(kit.get::<Namespace>(None, &name).await?),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether the last round could not use the namespace of this name. Then it is looked for before it is made: a round
+/// that finds everything as it was sends no write.
+fn was_in_the_way(state: &State, name: &str) -> bool {
+    let status = state.tenancy.status.iter();
+    let mut told = status.flat_map(|status| &status.namespaces);
+    told.any(|namespace| namespace.name == name && !namespace.ready)
 }
 
 fn is_ours(found: &Namespace, desired: &Namespace) -> bool {

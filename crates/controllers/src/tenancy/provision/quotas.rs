@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use futures::future::{join_all, try_join_all};
 use k8s_openapi::api::core::v1::ResourceQuota;
 use leasehold_api::names;
 use leasehold_ledger::book::Item;
@@ -39,23 +40,64 @@ pub async fn step_quotas(
         return Ok(step);
     }
     // a cache may lag and show less than what stands: room is reckoned from fresh objects only
-    let mut fresh = BTreeMap::new();
-    for short in all {
+    let found = try_join_all(all.iter().map(async |short| {
         let namespace = names::tenancy_namespace(&identity.department, short);
-        let found = context
-            .kit
-            .get::<ResourceQuota>(Some(&namespace), names::QUOTA_NAME)
-            .await?;
-        if let Some(found) = found {
-            fresh.insert(short.clone(), observed(&found));
-        }
-    }
+        let kit = &context.kit;
+        kit.get::<ResourceQuota>(Some(&namespace), names::QUOTA_NAME)
+            .await
+    }))
+    .await?;
+    let fresh: BTreeMap<String, ObservedQuota> = all
+        .into_iter()
+        .zip(found)
+        .filter_map(|(short, found)| Some((short.clone(), observed(&found?))))
+        .collect();
     let step = quota::quota_step(lease, desired, &fresh, force_zero);
-    for (short, hard) in &step.writes {
-        let plan = NamespacePlan::new(identity.clone(), short, hard.clone());
-        context.kit.apply(&objects::quota(&plan, hard)).await?;
-    }
+    write(context, identity, &fresh, &step.writes).await?;
     Ok(step)
+}
+
+/// Writes one step. What gives something up is written first and one by one: when that fails, nothing has grown.
+///
+/// The rest goes side by side. The planner lets a step grow only into what was free when the quotas were read, so the
+/// sum stays within the lease in whatever order these writes arrive. All of them are waited for, whatever becomes of
+/// the first: one that was given up on its way could arrive after the next round has read, and take room twice.
+async fn write(
+    context: &Context,
+    identity: &NamespaceIdentity,
+    standing: &BTreeMap<String, ObservedQuota>,
+    writes: &[(String, Hard)],
+) -> Result<(), Error> {
+    let (donors, receivers): (Vec<_>, Vec<_>) = writes
+        .iter()
+        .partition(|(short, hard)| gives(standing.get(short), hard));
+    for (short, hard) in donors {
+        write_one(context, identity, short, hard).await?;
+    }
+    let grown = receivers
+        .into_iter()
+        .map(|(short, hard)| write_one(context, identity, short, hard));
+    join_all(grown).await.into_iter().collect()
+}
+
+async fn write_one(
+    context: &Context,
+    identity: &NamespaceIdentity,
+    short: &str,
+    hard: &Hard,
+) -> Result<(), Error> {
+    let plan = NamespacePlan::new(identity.clone(), short, hard.clone());
+    context.kit.apply(&objects::quota(&plan, hard)).await?;
+    Ok(())
+}
+
+/// Whether a write takes away anything that is leased.
+fn gives(standing: Option<&ObservedQuota>, hard: &Hard) -> bool {
+    standing.is_some_and(|standing| {
+        standing.spec_hard.iter().any(|(key, amount)| {
+            quota::is_leased(key) && hard.get(key).is_none_or(|next| next < amount)
+        })
+    })
 }
 
 /// A quota as it stands.
@@ -82,5 +124,28 @@ pub fn usage_key(item: &Item) -> Option<String> {
         )),
         (None, Some(resource)) => Some(format!("requests.{resource}")),
         (None, None) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hard(cpu: i64, pods: i64) -> Hard {
+        Hard::from([("requests.cpu".to_owned(), cpu), ("pods".to_owned(), pods)])
+    }
+
+    #[test]
+    fn only_less_of_what_is_leased_is_given_up() {
+        let standing = ObservedQuota {
+            spec_hard: hard(4000, 32),
+            ..ObservedQuota::default()
+        };
+        let standing = Some(&standing);
+        assert!(gives(standing, &hard(3999, 32)));
+        assert!(gives(standing, &Hard::new()), "what is not named is gone");
+        assert!(!gives(standing, &hard(4000, 8)), "counts are not leased");
+        assert!(!gives(standing, &hard(4001, 32)));
+        assert!(!gives(None, &hard(0, 0)), "what is made takes nothing away");
     }
 }

@@ -1,0 +1,234 @@
+//! Rounds before an API server: what is written in which order, and what is left when a write fails.
+
+use leasehold_ledger::document::{EffectiveDoc, NamespaceDoc};
+use leasehold_planner::objects;
+use serde_json::{Value, json};
+
+use super::{
+    fixture::{Call, Fake, Reply, context, due, list, made, plans, refusal, state},
+    namespaces::Standing,
+    *,
+};
+
+/// Namespaces of a tenancy that stands, and their quotas, which count.
+fn standing(shares: &[(&str, &str)]) -> (Vec<Value>, Vec<Value>) {
+    let state = state(shares);
+    plans(&state, &due(&state))
+        .iter()
+        .map(|plan| {
+            let mut quota = made(&json!(objects::quota(plan, &plan.hard)));
+            let hard = quota["spec"]["hard"].clone();
+            quota["status"] = json!({"hard": hard});
+            (made(&json!(objects::namespace(plan))), quota)
+        })
+        .unzip()
+}
+
+fn is(call: &Call, method: &str, path: &str) -> bool {
+    call.method == method && call.path == path
+}
+
+/// Namespaces that the ledger knows, by name.
+async fn recorded(context: &Context) -> Vec<String> {
+    let store = context.books.store();
+    let all = store.documents::<NamespaceDoc>(None, None).await.unwrap();
+    all.into_iter()
+        .map(|document| document.value.name)
+        .collect()
+}
+
+/// A round of a tenancy whose namespace and quota stand. `None` where policies may be written.
+async fn round(policies: Option<Reply>) -> (Result<Progress, Error>, usize, Vec<String>) {
+    let (namespaces, quotas) = standing(&[("prod", "10")]);
+    let fake = Fake::start(move |call| match call.path.as_str() {
+        "/api/v1/namespaces" => Some(list(&namespaces)),
+        "/api/v1/resourcequotas" => Some(list(&quotas)),
+        path if path.contains("/networkpolicies/") => policies.clone(),
+        _ => None,
+    })
+    .await;
+    let (context, _tasks) = context(&fake).await;
+    let mut state = state(&[("prod", "10")]);
+    let (due, mut report) = (due(&state), Report::new(&state));
+    let progress = provision(&mut state, &context, &mut report, &due).await;
+    let store = context.books.store();
+    let effective = store.documents::<EffectiveDoc>(None, None).await.unwrap();
+    (progress, effective.len(), fake.calls())
+}
+
+fn gave_rights(calls: &[String]) -> bool {
+    calls.iter().any(|call| call.contains("/rolebindings/"))
+}
+
+#[tokio::test]
+async fn what_stands_is_billed_and_nobody_let_in_when_a_policy_fails() {
+    let (progress, effective, calls) = round(Some(refusal(403, "Forbidden"))).await;
+    let error = progress.unwrap_err();
+    assert!(
+        matches!(&error, Error::Kit(error) if error.is_forbidden()),
+        "{error:?}"
+    );
+    assert_eq!(effective, 1, "the quota stands and is billed");
+    let range = "PATCH /api/v1/namespaces/edu--prod/limitranges/leasehold".to_owned();
+    assert!(calls.contains(&range), "{calls:?}");
+    assert!(!gave_rights(&calls), "{calls:?}");
+}
+
+#[tokio::test]
+async fn people_are_let_in_when_everything_stands() {
+    let (progress, effective, calls) = round(None).await;
+    assert_eq!((progress.unwrap(), effective), (Progress::Ready, 1));
+    assert!(gave_rights(&calls), "{calls:?}");
+    let quota = calls.iter().any(|call| call.contains("/resourcequotas/"));
+    assert!(!quota, "one that stands is not even read: {calls:?}");
+}
+
+#[tokio::test]
+async fn the_first_round_makes_namespace_quota_limits_and_policies_and_lets_nobody_in() {
+    let fake = Fake::start(|_| None).await;
+    let (context, _tasks) = context(&fake).await;
+    let mut state = state(&[("prod", "10")]);
+    let (due, mut report) = (due(&state), Report::new(&state));
+    let progress = provision(&mut state, &context, &mut report, &due).await;
+    assert_eq!(progress.unwrap(), Progress::Underway);
+    let calls = fake.calls();
+    assert_eq!(calls[0], "POST /api/v1/namespaces", "{calls:?}");
+    for kind in ["resourcequotas", "limitranges", "networkpolicies"] {
+        let place = format!("/namespaces/edu--prod/{kind}/");
+        let mut writes = calls.iter().filter(|call| call.starts_with("PATCH "));
+        assert!(
+            writes.any(|call| call.contains(&place)),
+            "{kind}: {calls:?}"
+        );
+    }
+    assert!(!gave_rights(&calls), "{calls:?}");
+    assert_eq!(recorded(&context).await, ["edu--prod"]);
+}
+
+#[tokio::test]
+async fn a_strangers_namespace_is_read_and_refused_whether_or_not_it_was_known() {
+    let stranger = json!({"apiVersion": "v1", "kind": "Namespace",
+        "metadata": {"name": "edu--prod", "uid": "uid-of-a-stranger"}});
+    let fake = Fake::start(move |call| {
+        if is(call, "POST", "/api/v1/namespaces") {
+            Some(refusal(409, "AlreadyExists"))
+        } else if is(call, "GET", "/api/v1/namespaces/edu--prod") {
+            Some((200, stranger.clone()))
+        } else {
+            None
+        }
+    })
+    .await;
+    let (context, _tasks) = context(&fake).await;
+    let mut state = state(&[("prod", "10")]);
+    let plans = plans(&state, &due(&state));
+    let mut seen = 0;
+    // the second round knows of it by the status that the first one wrote, and does not try to make it again
+    for expected in [["POST ", "GET "].as_slice(), &["GET "]] {
+        let (mut report, nothing) = (Report::new(&state), Standing::default());
+        let all = namespaces::ensure(&state, &context, &mut report, &nothing, &plans).await;
+        assert!(!all.unwrap());
+        assert!(report.namespace_refused());
+        assert!(!report.has_namespace("edu", "prod"));
+        let calls = fake.calls().split_off(seen);
+        seen += calls.len();
+        assert_eq!(calls.len(), expected.len(), "{calls:?}");
+        for (call, verb) in calls.iter().zip(expected) {
+            assert!(call.starts_with(verb), "{calls:?}");
+        }
+        let status = state.tenancy.status.get_or_insert_default();
+        status.namespaces = report.namespaces;
+    }
+    assert!(recorded(&context).await.is_empty());
+}
+
+#[tokio::test]
+async fn what_was_made_is_recorded_although_another_failed() {
+    let fake = Fake::start(|call| {
+        let fails = call.body["metadata"]["name"] == "edu--prod";
+        (call.method == "POST" && fails).then(|| refusal(500, "InternalError"))
+    })
+    .await;
+    let (context, _tasks) = context(&fake).await;
+    let state = state(&[("prod", "5"), ("test", "5")]);
+    let plans = plans(&state, &due(&state));
+    let (mut report, nothing) = (Report::new(&state), Standing::default());
+    let all = namespaces::ensure(&state, &context, &mut report, &nothing, &plans).await;
+    assert!(all.is_err());
+    assert_eq!(recorded(&context).await, ["edu--test"]);
+}
+
+#[tokio::test]
+async fn what_was_made_before_a_crash_is_recorded_before_anything_else() {
+    let (namespaces, _) = standing(&[("prod", "10")]);
+    let fake =
+        Fake::start(move |call| is(call, "GET", "/api/v1/namespaces").then(|| list(&namespaces)))
+            .await;
+    let (context, _tasks) = context(&fake).await;
+    let state = state(&[("prod", "10")]);
+    let alive = namespaces::alive(&state, &context).await.unwrap();
+    assert_eq!(alive, ["prod"]);
+    assert_eq!(recorded(&context).await, ["edu--prod"]);
+    assert!(fake.calls().is_empty(), "{:?}", fake.calls());
+}
+
+#[tokio::test]
+async fn a_namespace_that_only_the_ledger_knows_is_read_once() {
+    let (namespaces, _) = standing(&[("prod", "10")]);
+    let fake = Fake::start(move |call| {
+        let there = is(call, "GET", "/api/v1/namespaces/edu--prod");
+        there.then(|| (200, namespaces[0].clone()))
+    })
+    .await;
+    let (context, _tasks) = context(&fake).await;
+    let state = state(&[("prod", "10")]);
+    let plans = plans(&state, &due(&state));
+    // made by an earlier round, whose caches have not seen it yet
+    let document = NamespaceDoc {
+        cluster: "cluster".to_owned(),
+        uid: "uid-of-edu--prod".to_owned(),
+        name: "edu--prod".to_owned(),
+        department: "edu".to_owned(),
+        tenancy: "oa".to_owned(),
+        incarnation: 1,
+        at: Second::new(0),
+    };
+    context.books.ensure(&document, state.now).await.unwrap();
+    let mut report = Report::new(&state);
+    let standing = namespaces::standing(&state, &context).await.unwrap();
+    let all = namespaces::ensure(&state, &context, &mut report, &standing, &plans).await;
+    assert!(all.unwrap());
+    assert_eq!(fake.calls(), ["GET /api/v1/namespaces/edu--prod"]);
+    assert_eq!(recorded(&context).await.len(), 1);
+}
+
+/// Two namespaces of which the last in the order of names gives what the first takes only in part: two cores are free.
+async fn moved(fails: bool) -> (bool, Vec<String>) {
+    let (_, quotas) = standing(&[("aa", "2"), ("zz", "6")]);
+    let fake = Fake::start(move |call| {
+        let names = ["aa", "zz"].map(|short| format!("/edu--{short}/"));
+        let at = names.iter().position(|name| call.path.contains(name))?;
+        match call.method.as_str() {
+            "GET" => Some((200, quotas[at].clone())),
+            _ => (fails && at == 1).then(|| refusal(403, "Forbidden")),
+        }
+    })
+    .await;
+    let (context, _tasks) = context(&fake).await;
+    let state = state(&[("aa", "4"), ("zz", "2")]);
+    let due = due(&state);
+    let (lease, desired) = divide(&state, &due, &[]).unwrap();
+    let identity = identity(&state, &due.items);
+    let step = step_quotas(&context, &identity, &lease, &desired, &[], false).await;
+    let mut writes = fake.calls();
+    writes.retain(|call| call.starts_with("PATCH "));
+    (step.is_ok(), writes)
+}
+
+#[tokio::test]
+async fn donors_are_written_first_and_nothing_grows_when_one_fails() {
+    let [aa, zz] = ["aa", "zz"]
+        .map(|short| format!("PATCH /api/v1/namespaces/edu--{short}/resourcequotas/leasehold"));
+    assert_eq!(moved(false).await, (true, vec![zz.clone(), aa]));
+    assert_eq!(moved(true).await, (false, vec![zz]));
+}
