@@ -1,6 +1,6 @@
 //! Whether an apply would change anything, judged from the object as last seen.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::quantity::billionths;
 
@@ -17,6 +17,9 @@ const QUANTITIES: [&str; 10] = [
     "maxLimitRequestRatio",
     "overhead",
 ];
+
+/// How the names of label selectors end. The API server knows them as one value each, which is wholly ours.
+const SELECTOR: &str = "elector";
 
 /// Whether every field described is there with the same value, and nothing that `manager` applied before is left out.
 pub(crate) fn is_settled(desired: &Value, current: &Value, manager: &str) -> bool {
@@ -39,6 +42,10 @@ fn is_there(desired: &Value, current: Option<&Value>) -> bool {
 fn covers(desired: &Value, current: Option<&Value>, own: &str, under: &str) -> bool {
     match (desired, current) {
         (Value::Null, _) => true,
+        // more in a selector selects less
+        (selector @ Value::Object(_), current) if own.ends_with(SELECTOR) => {
+            without_empty(selector) == current.map_or_else(|| json!({}), without_empty)
+        }
         (Value::Object(fields), current) => {
             current.is_none_or(Value::is_object)
                 && fields.iter().all(|(key, value)| {
@@ -64,6 +71,22 @@ fn covers(desired: &Value, current: Option<&Value>, own: &str, under: &str) -> b
             desired == there || (QUANTITIES.contains(&under) && is_same_amount(desired, there))
         }
     }
+}
+
+/// A selector as the API server keeps it: without lists and maps that are empty.
+fn without_empty(selector: &Value) -> Value {
+    let empty = |value: &Value| match value {
+        Value::Null => true,
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    };
+    let fields = selector.as_object().into_iter().flatten();
+    fields
+        .filter(|(_, value)| !empty(value))
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect::<Map<String, Value>>()
+        .into()
 }
 
 fn is_same_amount(one: &Value, other: &Value) -> bool {
@@ -165,6 +188,21 @@ mod tests {
         let desired = json!({"spec": {"ingress": [], "podSelector": {}, "note": null}});
         assert!(settled(&desired, &json!({"spec": {}})));
         assert!(settled(&desired, &json!({"spec": {"podSelector": {}}})));
+    }
+
+    #[test]
+    fn what_others_added_to_a_selector_or_an_empty_list_matters() {
+        let desired = json!({"spec": {"ingress": [], "podSelector": {}}});
+        for current in [
+            json!({"spec": {"ingress": [{}], "podSelector": {}}}),
+            json!({"spec": {"podSelector": {"matchLabels": {"app": "a"}}}}),
+        ] {
+            assert!(!settled(&desired, &current), "{current}");
+        }
+        let named =
+            json!({"spec": {"podSelector": {"matchLabels": {"app": "a"}, "matchExpressions": []}}});
+        let kept = json!({"spec": {"podSelector": {"matchLabels": {"app": "a"}}}});
+        assert!(settled(&named, &kept));
     }
 
     #[test]

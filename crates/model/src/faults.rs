@@ -2,6 +2,9 @@
 
 use crate::chance::Chance;
 
+/// How a server in trouble refuses a call: too many at once, a failure of its own, not there.
+pub(crate) const REFUSALS: [u16; 3] = [429, 500, 503];
+
 /// When the client's process dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
@@ -34,7 +37,7 @@ pub struct Faults {
     pub seed: u64,
     /// The client's process dies.
     pub crash: Option<Crash>,
-    /// A call is refused with 503 before anything is done.
+    /// A call is refused before anything is done, with 429, 500 or 503.
     pub refused: u16,
     /// The answer to a write that was carried out is a 504.
     pub unanswered: u16,
@@ -83,7 +86,8 @@ impl Faults {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Fate {
     pub(crate) delay_ms: u64,
-    pub(crate) refused: bool,
+    /// The code with which it is refused, if it is.
+    pub(crate) refused: Option<u16>,
     pub(crate) unanswered: bool,
     pub(crate) crash: Option<Moment>,
 }
@@ -135,7 +139,11 @@ impl Course {
         }
         Fate {
             delay_ms: up_to(&mut self.chance, faults.slow_ms),
-            refused: crash.is_none() && self.chance.happens(faults.refused),
+            refused: if crash.is_none() && self.chance.happens(faults.refused) {
+                self.chance.pick(&REFUSALS).copied()
+            } else {
+                None
+            },
             unanswered: crash.is_none() && is_write && self.chance.happens(faults.unanswered),
             crash,
         }
@@ -206,7 +214,7 @@ mod tests {
         };
         assert_eq!(run(5), run(5));
         assert_ne!(run(5), run(6));
-        assert!(run(5).iter().any(|fate| fate.refused));
+        assert!(run(5).iter().any(|fate| fate.refused.is_some()));
         assert!(run(5).iter().any(|fate| fate.unanswered));
     }
 }

@@ -14,6 +14,10 @@
 //! probe that the operator depends on ([`mod@admission`]), conversion, strategic merge patches, deletion in the
 //! foreground, pages of lists, scheduling and running pods.
 //!
+//! `tests/e2e/tests/conformance` sends the same calls to it and to the API server, random ones from seeds and sharp ones
+//! from a table, and compares answers, field owners, lists and events; of kinds of Kubernetes it does not try the defaults
+//! and the validation, which are not here either.
+//!
 //! Architecture invariant: nothing but tests depends on it, and it knows no controller.
 
 pub mod admission;

@@ -130,9 +130,22 @@ impl Refusal {
         )
     }
 
-    pub(crate) fn unavailable() -> Self {
-        let message = "the server is currently unable to handle the request".to_owned();
-        Self::new(503, "ServiceUnavailable", message)
+    /// A server in trouble: 429, 500, or 503 for anything else.
+    pub(crate) fn in_trouble(code: u16) -> Self {
+        match code {
+            429 => {
+                let message =
+                    "the server has received too many requests and has asked us to try again later";
+                Self::new(429, "TooManyRequests", message.to_owned())
+            }
+            500 => {
+                Self::internal("an error on the server has prevented the request from succeeding")
+            }
+            _ => {
+                let message = "the server is currently unable to handle the request";
+                Self::new(503, "ServiceUnavailable", message.to_owned())
+            }
+        }
     }
 
     pub(crate) fn unanswered() -> Self {

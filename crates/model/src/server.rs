@@ -18,8 +18,9 @@ use crate::{
     store::{Answer, Store},
 };
 
-/// A step of the cluster's controllers is looked for this often when nothing changes.
-const IDLE: Duration = Duration::from_secs(1);
+/// A step of the cluster's controllers is looked for this often when nothing changes: what could not be done may be by
+/// now. Everything else that is due follows from a change.
+const IDLE: Duration = Duration::from_secs(30);
 
 /// A clock that begins at a given time and runs with the time of the runtime, which a test may pause and advance.
 #[derive(Clone, Debug)]
@@ -252,23 +253,23 @@ impl Server {
     }
 
     fn under(&self, fate: Fate, call: &Call) -> Ending {
-        match fate.crash {
-            Some(Moment::BeforeCommit) => {
+        match (fate.crash, fate.refused) {
+            (Some(Moment::BeforeCommit), _) => {
                 self.die();
                 Ending::Silence
             }
-            Some(Moment::AfterCommit) => {
+            (Some(Moment::AfterCommit), _) => {
                 drop(self.commit(call));
                 self.die();
                 Ending::Silence
             }
-            Some(Moment::AfterAnswer) => {
+            (Some(Moment::AfterAnswer), _) => {
                 let answer = self.commit(call);
                 self.die();
                 Ending::Answered(answer)
             }
-            None if fate.refused => Ending::Answered(Err(Refusal::unavailable())),
-            None => {
+            (None, Some(code)) => Ending::Answered(Err(Refusal::in_trouble(code))),
+            (None, None) => {
                 let answer = self.commit(call);
                 if fate.unanswered && answer.is_ok() {
                     return Ending::Answered(Err(Refusal::unanswered()));

@@ -10,6 +10,7 @@
 
 mod append;
 mod codec;
+mod drill;
 mod error;
 mod integrity;
 mod lock;
@@ -18,6 +19,7 @@ mod record;
 mod schema;
 mod store;
 
+pub use drill::{Edge, Gate};
 pub use error::StoreError;
 pub use record::{Batch, Committed, Cursor, FactFilter, Integrity, RawDocument, Record, Recorded};
-pub use store::Store;
+pub use store::{APPEND, Store};

@@ -9,10 +9,15 @@ use sqlx::ConnectOptions;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
+use tokio::runtime::Handle;
 
+use crate::drill::{Drill, Gate};
 use crate::error::failed;
 use crate::lock::WriterLock;
 use crate::{Batch, Committed, StoreError, append, schema};
+
+/// What [`Store::commit`] is called where a gate is asked or an error is told.
+pub const APPEND: &str = "append to the ledger";
 
 /// What every call of the store may take.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -35,6 +40,7 @@ const READERS: u32 = 4;
 pub struct Store {
     shared: Arc<Shared>,
     deadline: Duration,
+    drill: Option<Drill>,
 }
 
 /// What the clones of a store share. Fields drop in this order: the lock goes last.
@@ -127,6 +133,7 @@ impl Store {
         Self {
             shared: Arc::new(shared),
             deadline: DEADLINE,
+            drill: None,
         }
     }
 
@@ -134,6 +141,18 @@ impl Store {
     #[must_use]
     pub fn with_deadline(self, deadline: Duration) -> Self {
         Self { deadline, ..self }
+    }
+
+    /// The same store for a test that plays time: each call is carried out within one poll, so that
+    /// the runtime that it is made on cannot move its time on meanwhile. The calls run on `runtime`,
+    /// which must be another one, driven by threads of its own, with time that runs. `gate` is asked
+    /// before and after each call.
+    #[must_use]
+    pub fn drilled(self, runtime: Handle, gate: Arc<Gate>) -> Self {
+        Self {
+            drill: Some(Drill::new(runtime, gate)),
+            ..self
+        }
     }
 
     /// The database file; `:memory:` for one in memory.
@@ -168,7 +187,7 @@ impl Store {
                 path: self.shared.path.clone(),
             });
         };
-        self.within("append to the ledger", append::append(writer, batch, now))
+        self.within(APPEND, append::append(writer, batch, now))
             .await
     }
 
@@ -183,7 +202,11 @@ impl Store {
         operation: &'static str,
         work: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        within(self.deadline, operation, work).await
+        let bounded = Box::pin(within(self.deadline, operation, work));
+        match &self.drill {
+            None => bounded.await,
+            Some(drill) => drill.carry_out(operation, bounded).await,
+        }
     }
 }
 

@@ -2,9 +2,10 @@
 //!
 //! Observe (`observe`) reads caches and the ledger; requests (`requests`) numbers what is asked for and records who
 //! decided; provisioning (`provision`) makes namespaces, quotas, policies, rights and volumes of what is approved;
-//! release (`release`) takes them back; report (`report`) writes the status. What is to be done is planned by pure
+//! release (`release`) takes them back; approvals are told (`answers`) what became of them; report (`report`) writes the status. What is to be done is planned by pure
 //! functions of `leasehold-planner`.
 
+mod answers;
 mod observe;
 mod provision;
 mod release;
@@ -163,9 +164,12 @@ async fn advance(state: &mut State, context: &Context, report: &mut Report) -> R
         report.phase = Phase::Released;
         return Ok(());
     }
-    if release {
-        return release::advance(state, context, report).await;
-    }
-    requests::advance(state, context, report).await?;
-    provision::advance(state, context, report).await
+    let provided = if release {
+        release::advance(state, context, report).await
+    } else {
+        requests::advance(state, context, report).await?;
+        provision::advance(state, context, report).await
+    };
+    answers::note(state, context).await?;
+    provided
 }

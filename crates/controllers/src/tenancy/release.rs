@@ -22,13 +22,14 @@ use leasehold_planner::{
 use leasehold_store::Record;
 
 use super::{
+    answers,
     observe::State,
     provision::{
         contents, identity, lease_context, namespaces, observed_quota, record_gone, seconds_until,
         step_quotas, usage,
     },
     report::Report,
-    requests::{create_once, decision_of, mark_recorded, part_of},
+    requests::{create_once, decision_of, part_of},
 };
 use crate::{
     Context, Error,
@@ -228,6 +229,7 @@ async fn approved(state: &State, context: &Context, report: &mut Report) -> Resu
     let life = lease_uid(&state.department, &state.name, state.incarnation());
     let subject = format!("{life}/{attempt}");
     if let Some(decision) = context.books.decision("Release", &subject, OFFICE).await? {
+        note(state, context, &decision).await?;
         if decision.decision == Decision::Approved {
             return Ok(true);
         }
@@ -282,13 +284,26 @@ async fn approved(state: &State, context: &Context, report: &mut Report) -> Resu
         ..decision
     };
     let decision = context.books.ensure(&decision, state.now).await?;
-    mark_recorded(context, &found, state.now).await?;
+    answers::recorded(context, &found, &decision).await?;
     report.happened(
         state,
         &decision.decided_by,
         &format!("release {:?}", decision.decision),
     );
     Ok(decision.decision == Decision::Approved)
+}
+
+/// Notes on the approval of the release that its decision is recorded, if the operator died before it did.
+async fn note(state: &State, context: &Context, decision: &DecisionDoc) -> Result<(), Error> {
+    let office = state.office();
+    let its = context.world.approvals.select(|found| {
+        found.metadata.namespace.as_ref() == Some(&office)
+            && found.metadata.uid == decision.approval_uid
+    });
+    for found in &its {
+        answers::recorded(context, found, decision).await?;
+    }
+    Ok(())
 }
 
 async fn delete_namespaces(

@@ -2,7 +2,6 @@
 
 use leasehold_api::{
     charging::{Approval, ApprovalSubject, DecisionSpec},
-    conditions::{self, NewCondition, types},
     tenancy::{
         InformationSystem, PendingChange, Phase, QuotationStatus, QuotedItem, RequestStatus,
     },
@@ -106,40 +105,12 @@ async fn withdraw(
     };
     let decision = withdrawn(state, request, "the approved values were applied again");
     context.books.ensure(&decision, state.now).await?;
-    let name = approval::request_approval_name(request);
-    moot(state, context, &name, "withdrawn by the department").await?;
     report.happened(
         state,
         &state.requested_by(),
         &format!("request {number} withdrawn"),
     );
     Ok(true)
-}
-
-/// Says on an undecided approval that nobody waits for it any more.
-async fn moot(state: &State, context: &Context, name: &str, why: &str) -> Result<(), Error> {
-    let Some(found) = context.world.approvals.get(Some(&state.office()), name) else {
-        return Ok(());
-    };
-    let mut status = found.status.clone().unwrap_or_default();
-    let condition = NewCondition {
-        type_: types::REFUSED,
-        holds: true,
-        reason: "Moot",
-        message: why,
-    };
-    let generation = found.metadata.generation;
-    conditions::set(
-        &mut status.conditions,
-        &condition,
-        generation,
-        state.now.timestamp(),
-    );
-    context
-        .kit
-        .patch_status(&found, found.status.as_ref(), &status)
-        .await?;
-    Ok(())
 }
 
 fn withdrawn(state: &State, request: &RequestDoc, reason: &str) -> DecisionDoc {
@@ -207,16 +178,6 @@ async fn open(
     }
     records.push(Record::document(&request)?);
     let auto = commit_request(state, context, &request, &opening.asked.part, records).await?;
-    if let Some(old) = superseded {
-        let name = approval::request_approval_name(old);
-        moot(
-            state,
-            context,
-            &name,
-            &format!("superseded by request {}", request.request),
-        )
-        .await?;
-    }
     let what = format!(
         "request {}: {}",
         request.request,
@@ -405,7 +366,6 @@ async fn decide(
         ..decision
     };
     let recorded = context.books.ensure(&recorded, state.now).await?;
-    mark_recorded(context, &found, state.now).await?;
     let verb = match recorded.decision {
         Decision::Approved => "approved",
         Decision::Rejected => "rejected",
@@ -453,23 +413,6 @@ pub fn decision_of(found: &Approval, asked: &ApprovalSubject) -> Option<Decision
         department: None,
         at: leasehold_ledger::time::Second::new(0),
     })
-}
-
-/// Notes on the approval that the ledger has it.
-pub async fn mark_recorded(
-    context: &Context,
-    found: &Approval,
-    now: leasehold_ledger::time::Second,
-) -> Result<(), Error> {
-    let mut status = found.status.clone().unwrap_or_default();
-    if status.recorded_at.is_none() {
-        status.recorded_at = Some(now.to_string());
-        context
-            .kit
-            .patch_status(found, found.status.as_ref(), &status)
-            .await?;
-    }
-    Ok(())
 }
 
 /// Puts the standing request, its price and what it changes into the report.

@@ -90,9 +90,10 @@ fn policy(
         spec: Some(NetworkPolicySpec {
             pod_selector: Some(LabelSelector::default()),
             policy_types: Some(types),
-            // an empty list is not stored by the API server and means the same as none
-            ingress: ingress.filter(|rules| !rules.is_empty()),
-            egress: egress.filter(|rules| !rules.is_empty()),
+            // An empty list means the same as none and is not stored, but it is ours: rules that somebody adds to it
+            // are taken away.
+            ingress,
+            egress,
         }),
     }
 }

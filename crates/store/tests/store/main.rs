@@ -7,6 +7,8 @@ mod batches;
 #[cfg(test)]
 mod corruption;
 #[cfg(test)]
+mod drilled;
+#[cfg(test)]
 mod exactly_once;
 #[cfg(test)]
 mod fixtures;

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{LimitRange, Namespace, ResourceQuota};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use leasehold_api::charging::{Approval, SubjectOfDecision};
 use leasehold_api::tenancy::{Phase, Tenancy};
 use leasehold_e2e::{Office, Stage};
@@ -493,6 +493,7 @@ async fn manifests_in_any_order_converge_and_say_what_they_wait_for() {
         })
         .await
         .unwrap();
+    fence_stays(&office, &operator).await;
     let more = ["-n", office.place.as_str()];
     let touched = json!({"metadata": {"annotations": {"example.dev/note": "x"}}});
     office
@@ -502,4 +503,37 @@ async fn manifests_in_any_order_converge_and_say_what_they_wait_for() {
         .unwrap()
         .ok()
         .unwrap();
+}
+
+/// A hole in the fence that shuts a namespace off is closed, also one that only adds something.
+async fn fence_stays(office: &Office, operator: &leasehold_testkit::Session) {
+    for hole in [
+        json!({"spec": {"ingress": [{}]}}),
+        json!({"spec": {"podSelector": {"matchLabels": {"app": "nothing"}}}}),
+    ] {
+        let hole = hole.to_string();
+        let patch = ["patch", "networkpolicy/default-deny", "-n", "order--prod"];
+        let patch: Vec<&str> = patch
+            .into_iter()
+            .chain(["--type=merge", "-p", &hole])
+            .collect();
+        operator.kubectl(&patch, "").await.unwrap().ok().unwrap();
+        office
+            .stage
+            .see("the fence repaired", LONG, async || {
+                let found = office
+                    .staff
+                    .get::<NetworkPolicy>(Some("order--prod"), "default-deny")
+                    .await?;
+                let spec = found.spec.unwrap_or_default();
+                let all = spec.pod_selector.clone().unwrap_or_default() == LabelSelector::default();
+                if all && spec.ingress.is_none_or(|rules| rules.is_empty()) {
+                    Ok(())
+                } else {
+                    Err(format!("{hole} is still there"))
+                }
+            })
+            .await
+            .unwrap();
+    }
 }

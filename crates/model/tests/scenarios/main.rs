@@ -1,0 +1,141 @@
+//! The operator on the model of the API server, by the thousand: what goes wrong on the way must not show in the end.
+//!
+//! A seed draws a script (`script`): departments, tenancies, and what people do with them. It is played (`play`) twice,
+//! undisturbed and through trouble: the operator is restarted, killed and crashes around its writes, watches lag, break,
+//! expire and lose events, calls are refused or go unanswered. Of each run must hold (`bounds`, `course`):
+//!
+//! - over the namespaces of a tenancy, every resource stays within what was approved, after every single change;
+//! - nothing is deleted that nobody let go, and no namespace before its release was approved and the grace was over;
+//! - no reconcile panics, and the ledger verifies.
+//!
+//! Of the run through trouble must hold besides that it ends as the undisturbed one did: the same objects, created and
+//! deleted as often, the same leases billed, the same documents recorded (`state`); and that nothing is written once
+//! everything has been done.
+//!
+//! Another test plays one tenancy's life again and again, and lets the operator die around every single write and every
+//! commit to the ledger: before it, between it and its answer, and after it.
+//!
+//! How it is that hours take a moment, though the ledger is a real database: see `ledger`.
+//!
+//! Environment:
+//!
+//! | variable | what it does |
+//! |---|---|
+//! | `LEASEHOLD_SEEDS=20000` | so many scripts instead of a few; in a release build |
+//! | `LEASEHOLD_SEED=17` | this script alone, as a failure prints it |
+//! | `LEASEHOLD_CRASHES=all` | every moment of every write, instead of one moment each in turn |
+
+#[cfg(test)]
+mod bounds;
+#[cfg(test)]
+mod cores;
+#[cfg(test)]
+mod course;
+#[cfg(test)]
+mod expect;
+#[cfg(test)]
+mod ledger;
+#[cfg(test)]
+mod operator;
+#[cfg(test)]
+mod people;
+#[cfg(test)]
+mod play;
+#[cfg(test)]
+mod script;
+#[cfg(test)]
+mod state;
+#[cfg(test)]
+mod teeth;
+#[cfg(test)]
+mod world;
+
+#[cfg(test)]
+mod scenarios {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use leasehold_model::{Crash, Moment};
+
+    use crate::{
+        cores::on_all_cores,
+        course::{Around, Course, Outcome, perform},
+        script::Script,
+    };
+
+    /// So many scripts, unless somebody wants more.
+    const SEEDS: u64 = 24;
+
+    fn number(variable: &str) -> Option<u64> {
+        let text = std::env::var(variable).ok()?;
+        Some(text.parse().unwrap_or_else(|_| {
+            panic!("{variable} is {text:?}, which is no whole number");
+        }))
+    }
+
+    /// Plays the script of a seed undisturbed and through trouble.
+    fn twice(seed: u64) -> Result<(), String> {
+        let script = Script::drawn(seed);
+        let known =
+            perform(&script, &Course::Undisturbed).map_err(|why| format!("undisturbed: {why}"))?;
+        perform(&script, &Course::Troubled(&known))?;
+        Ok(())
+    }
+
+    #[test]
+    fn through_whatever_trouble_everything_ends_as_if_there_had_been_none() {
+        let seeds: Vec<u64> = match number("LEASEHOLD_SEED") {
+            Some(seed) => vec![seed],
+            None => (0..number("LEASEHOLD_SEEDS").unwrap_or(SEEDS)).collect(),
+        };
+        let failures = on_all_cores(&seeds, |seed| {
+            twice(*seed).map_err(|why| {
+                format!(
+                    "LEASEHOLD_SEED={seed} cargo test -p leasehold-model --test scenarios through_whatever\n{why}"
+                )
+            })
+        });
+        assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+    }
+
+    /// Every point at which a life is cut.
+    fn cuts(known: &Outcome) -> Vec<(Around, Crash)> {
+        let all = std::env::var("LEASEHOLD_CRASHES").is_ok_and(|wish| wish == "all");
+        let mut cuts = Vec::new();
+        for (around, count) in [
+            (Around::Write, known.writes),
+            (Around::Commit, known.commits),
+        ] {
+            for write in 0..count {
+                for (turn, moment) in (0..).zip(Moment::ALL) {
+                    if all || write % 3 == turn {
+                        cuts.push((around, Crash { write, moment }));
+                    }
+                }
+            }
+        }
+        cuts
+    }
+
+    #[test]
+    fn a_life_ends_the_same_wherever_the_operator_dies_in_it() {
+        let script = Script::of_a_life();
+        let known = perform(&script, &Course::Undisturbed).unwrap();
+        let cuts = cuts(&known);
+        let missed = AtomicUsize::new(0);
+        let failures = on_all_cores(&cuts, |(around, crash)| {
+            let ended = perform(&script, &Course::Crashed(&known, *around, *crash))?;
+            if ended.deaths == 0 {
+                missed.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(())
+        });
+        assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+        // the order of writes is not the same to the last one in every run
+        let missed = missed.into_inner();
+        assert!(
+            missed * 10 < cuts.len(),
+            "{missed} of {} crashes were missed",
+            cuts.len()
+        );
+    }
+}

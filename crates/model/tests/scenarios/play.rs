@@ -1,0 +1,455 @@
+//! A script is played: people act, trouble comes and goes, and in the end everything is quiet.
+//!
+//! Whoever acts on a tenancy waits until what was done to it before has come about. So the end does not depend on how
+//! long anything takes, and a run through trouble must end as the undisturbed one did.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use leasehold_model::{Faults, Server, Store, Written};
+use leasehold_testkit::manifests;
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use crate::{
+    bounds::Bound,
+    course::{Course, Outcome},
+    expect::{
+        APPROVALS, Expected, TENANCIES, find, is_book_asked_for, is_furnished, managed, namespace,
+        release_approval, repairable,
+    },
+    ledger::Ledger,
+    operator::Operator,
+    people::{self, ADMIN, FINANCE, OFFICE, staff},
+    script::{Amounts, Deed, Ending, Lessee, Managed, Parts, Script, Step, Wish},
+    state,
+    world::{self, BOOK, NAMESPACE},
+};
+
+/// How often is looked whether something has come about.
+const LOOK: Duration = Duration::from_secs(1);
+/// Nothing takes longer than so many looks: a reconcile that fails pauses five minutes at the most.
+const PATIENCE: u32 = 1800;
+/// What was lost is never told again, but to whoever lists: after so many looks in vain the operator is started anew.
+const LOST: u32 = 120;
+/// After so many looks at which nothing had been done, everything has been done.
+const CALM: u32 = 20;
+/// The same where billing periods are kept: a draft that is missing is drawn up a minute later.
+const CALM_WITH_PERIODS: u32 = 100;
+/// The same where reconciles have failed: their pauses are over by then.
+const LONG_CALM: u32 = 330;
+/// By then every object was looked at again without a reason.
+const RESYNC: Duration = Duration::from_secs(660);
+/// By then an operator that was started anew has looked at everything.
+const FRESH: Duration = Duration::from_secs(40);
+
+/// What is waited for before the next deed on a tenancy.
+struct Waiting {
+    expected: Expected,
+    /// What the tenancy may have from then on, if that is less than before.
+    then: Option<Amounts>,
+}
+
+/// A script as it is played.
+pub struct Play<'play> {
+    script: &'play Script,
+    course: &'play Course<'play>,
+    server: &'play Server,
+    operator: &'play Operator,
+    ledger: &'play Ledger,
+    faults: Faults,
+    has_lost: bool,
+    waiting: Vec<Option<Waiting>>,
+    owns: BTreeSet<usize>,
+    /// What each tenancy may have.
+    pub bounds: Vec<Bound>,
+    /// Versions at which strangers deleted something.
+    pub by_strangers: BTreeSet<u64>,
+}
+
+impl<'play> Play<'play> {
+    /// A script before its first step.
+    pub fn new(
+        script: &'play Script,
+        course: &'play Course<'play>,
+        server: &'play Server,
+        operator: &'play Operator,
+        ledger: &'play Ledger,
+    ) -> Self {
+        Self {
+            script,
+            course,
+            server,
+            operator,
+            ledger,
+            faults: course.faults(),
+            has_lost: false,
+            waiting: script.lessees.iter().map(|_| None).collect(),
+            owns: BTreeSet::new(),
+            bounds: script.lessees.iter().map(Bound::new).collect(),
+            by_strangers: BTreeSet::new(),
+        }
+    }
+
+    /// Plays it to its end, and beyond, until nothing moves any more.
+    pub async fn finish(&mut self) -> Result<(), String> {
+        self.furnish().await?;
+        let script = self.script;
+        for step in &script.steps {
+            let done = self.step(step).await;
+            done.map_err(|why| format!("at the step {step:?}: {why}"))?;
+        }
+        self.end_trouble();
+        for number in 0..script.lessees.len() {
+            self.come_about(number).await?;
+        }
+        self.settle().await?;
+        self.rest().await
+    }
+
+    /// The platform, published prices, departments with their offices and systems.
+    async fn furnish(&self) -> Result<(), String> {
+        let codes = self.script.codes;
+        world::make(self.server, codes)?;
+        self.until("the question about prices", is_book_asked_for)
+            .await?;
+        let [_, publishes] = FINANCE;
+        let question = format!("pb-{BOOK}-finance");
+        let yes = json!({"spec": {"decision": "Approved", "orderNo": "黄财资〔2027〕1号"}});
+        people::patch(
+            self.server,
+            publishes,
+            [APPROVALS, NAMESPACE, &question],
+            &yes,
+        )?;
+        self.until("prices and offices", |store| is_furnished(store, codes))
+            .await?;
+        world::register(self.server, codes)
+    }
+
+    async fn step(&mut self, step: &Step) -> Result<(), String> {
+        let is_troubled = matches!(self.course, Course::Troubled(_));
+        match step {
+            Step::Do(number, deed) => {
+                self.come_about(*number).await?;
+                self.act(*number, deed)?;
+            }
+            Step::Restart(ending) if is_troubled => self.restart(*ending),
+            Step::Trouble(faults) if is_troubled => {
+                self.has_lost |= faults.lost > 0;
+                self.faults = faults.clone();
+                self.server.set_faults(faults.clone());
+            }
+            Step::Restart(_) | Step::Trouble(_) => {}
+        }
+        Ok(())
+    }
+
+    fn restart(&self, ending: Ending) {
+        match ending {
+            Ending::Asked => self.operator.stop(),
+            Ending::Killed => self.server.die(),
+            Ending::AtWrite(crash) => {
+                let faults = self.faults.clone().with_crash(crash);
+                self.server.set_faults(faults);
+            }
+            Ending::AtCommit(crash) => self.ledger.crash_soon(crash),
+        }
+    }
+
+    /// From now on nothing goes wrong any more.
+    fn end_trouble(&mut self) {
+        if !matches!(self.course, Course::Troubled(_)) {
+            return;
+        }
+        self.faults = Faults::default();
+        self.server.set_faults(Faults::default());
+        self.ledger.calm();
+        if self.has_lost {
+            self.server.die();
+        }
+    }
+
+    /// Waits until what was done to a tenancy last has come about.
+    async fn come_about(&mut self, number: usize) -> Result<(), String> {
+        let lessee = &self.script.lessees[number];
+        let Some(waiting) = self.waiting[number].take() else {
+            return Ok(());
+        };
+        let Waiting { expected, then } = waiting;
+        let what = format!("{} of {}: {expected:?}", lessee.name, lessee.code);
+        self.until(&what, |store| expected.is_met(store, lessee))
+            .await?;
+        if let Some(amounts) = then {
+            let version = self.version();
+            self.bounds[number].set(version, amounts);
+        }
+        if matches!(expected, Expected::Stands(_)) && self.owns.insert(number) {
+            self.keep_something(lessee)?;
+        }
+        Ok(())
+    }
+
+    /// The department puts something of its own into each namespace.
+    fn keep_something(&self, lessee: &Lessee) -> Result<(), String> {
+        for number in 0..lessee.shorts.len() {
+            for manifest in world::own(&namespace(lessee, number)) {
+                people::create(self.server, &staff(lessee.code), &manifest)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn act(&mut self, number: usize, deed: &Deed) -> Result<(), String> {
+        let script = self.script;
+        let lessee = &script.lessees[number];
+        let (expected, then) = match deed {
+            Deed::Ask(wish) => {
+                self.apply(lessee, wish)?;
+                (Expected::Asked, None)
+            }
+            Deed::Settle(wish) => {
+                self.apply(lessee, wish)?;
+                (Expected::Stands(wish.clone()), Some(wish.lease()))
+            }
+            Deed::TakeBack(wish) => {
+                self.apply(lessee, wish)?;
+                (Expected::Stands(wish.clone()), None)
+            }
+            Deed::Approve(wish) => {
+                let version = self.version();
+                self.bounds[number].set(version, wish.lease());
+                self.decide(lessee, &self.question(lessee), &yes())?;
+                (Expected::Stands(wish.clone()), None)
+            }
+            Deed::Reject => {
+                self.decide(lessee, &self.question(lessee), &no())?;
+                (Expected::Refused, None)
+            }
+            Deed::Delete(what, place) => (self.delete(lessee, *what, *place)?, None),
+            Deed::Edit(what, place) => (self.edit(lessee, *what, *place)?, None),
+            Deed::Release => {
+                let patch = json!({"spec": {"release": {"reason": "系统下线"}}});
+                self.change(lessee, &patch)?;
+                (Expected::Leaves, None)
+            }
+            Deed::LetGo => {
+                self.decide(lessee, &release_approval(lessee), &yes())?;
+                (Expected::Gone, Some([0; 3]))
+            }
+        };
+        self.waiting[number] = Some(Waiting { expected, then });
+        Ok(())
+    }
+
+    /// The department applies its manifest.
+    fn apply(&self, lessee: &Lessee, wish: &Wish) -> Result<(), String> {
+        if self.tenancy(lessee).is_some() {
+            return self.change(lessee, &world::change(lessee, wish));
+        }
+        let manifest = world::tenancy(lessee, wish);
+        people::create(self.server, &staff(lessee.code), &manifest)
+    }
+
+    fn change(&self, lessee: &Lessee, patch: &Value) -> Result<(), String> {
+        let office = manifests::office(lessee.code);
+        let place = [TENANCIES, &office, &lessee.name];
+        people::patch(self.server, &staff(lessee.code), place, patch)
+    }
+
+    fn decide(&self, lessee: &Lessee, question: &str, answer: &Value) -> Result<(), String> {
+        let office = manifests::office(lessee.code);
+        let place = [APPROVALS, &office, question];
+        people::patch(self.server, OFFICE, place, answer)
+    }
+
+    /// The approval that the tenancy waits for.
+    fn question(&self, lessee: &Lessee) -> String {
+        let tenancy = self.tenancy(lessee).unwrap_or_default();
+        let name = tenancy.pointer("/status/request/approval");
+        name.and_then(Value::as_str).unwrap_or_default().to_owned()
+    }
+
+    fn tenancy(&self, lessee: &Lessee) -> Option<Value> {
+        let office = manifests::office(lessee.code);
+        let place = [TENANCIES, &office, &lessee.name];
+        self.server
+            .with_store(|store, _| find(store, place).cloned())
+    }
+
+    fn delete(
+        &mut self,
+        lessee: &Lessee,
+        what: Managed,
+        number: usize,
+    ) -> Result<Expected, String> {
+        let (place, before) = self.standing(lessee, what, number)?;
+        let [resource, namespace, name] = &place;
+        let version = people::delete(self.server, ADMIN, [resource, namespace, name])?;
+        self.by_strangers.insert(version);
+        Ok(Expected::Repaired(place, before))
+    }
+
+    fn edit(&self, lessee: &Lessee, what: Managed, number: usize) -> Result<Expected, String> {
+        let (place, before) = self.standing(lessee, what, number)?;
+        let [resource, namespace, name] = &place;
+        people::patch(
+            self.server,
+            ADMIN,
+            [resource, namespace, name],
+            &meddled(what),
+        )?;
+        Ok(Expected::Repaired(place, before))
+    }
+
+    /// Where a managed object is, and how it stands.
+    fn standing(
+        &self,
+        lessee: &Lessee,
+        what: Managed,
+        number: usize,
+    ) -> Result<([String; 3], Box<Value>), String> {
+        let place = managed(what, &namespace(lessee, number));
+        let [resource, namespace, name] = &place;
+        let found = self.server.with_store(|store, _| {
+            let found = find(store, [resource, namespace, name]);
+            found.map(repairable)
+        });
+        let before = found.ok_or_else(|| format!("there is no {place:?}"))?;
+        Ok((place, Box::new(before)))
+    }
+
+    fn version(&self) -> u64 {
+        self.server.with_store(|store, _| store.version())
+    }
+
+    async fn until(
+        &self,
+        what: &str,
+        holds: impl Fn(&Store) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let (mut looked, mut missing) = (None, String::new());
+        for look in 1..=PATIENCE {
+            let version = self.version();
+            if looked.replace(version) != Some(version) {
+                match self.server.with_store(|store, _| holds(store)) {
+                    Ok(()) => return Ok(()),
+                    Err(why) => missing = why,
+                }
+            }
+            if self.has_lost && look.is_multiple_of(LOST) {
+                self.server.die();
+            }
+            sleep(LOOK).await;
+        }
+        Err(self.in_vain(what, &missing))
+    }
+
+    fn in_vain(&self, what: &str, missing: &str) -> String {
+        let done = self.done();
+        let last = done.len().saturating_sub(5);
+        format!(
+            "waited in vain for {what}: {missing}; the operator could not start: {:?}; its last writes: {:?}",
+            self.operator.unready(),
+            &done[last..],
+        )
+    }
+
+    /// What the operator has written, its heartbeat aside.
+    fn done(&self) -> Vec<Written> {
+        let mut done = self.server.written();
+        done.retain(|written| !written.resource.starts_with("leases."));
+        done
+    }
+
+    /// Waits until everything has been done; in the end all is as it was in the undisturbed run.
+    async fn settle(&self) -> Result<(), String> {
+        let (mut calm, mut before) = (0_u32, self.done().len());
+        let mut differs = String::new();
+        let least = match self.script.parts {
+            Parts::Reconcilers => CALM,
+            Parts::Everything => CALM_WITH_PERIODS,
+        };
+        for _ in 0..PATIENCE {
+            sleep(LOOK).await;
+            let done = self.done().len();
+            let is_due = self
+                .server
+                .with_store(|store, _| !store.chores().is_empty());
+            calm = if done == before && !is_due {
+                calm + 1
+            } else {
+                0
+            };
+            before = done;
+            if calm < least || !calm.is_multiple_of(CALM) {
+                continue;
+            }
+            match self.course.reference().map(|known| self.difference(known)) {
+                None | Some(None) => return Ok(()),
+                Some(Some(difference)) => differs = difference,
+            }
+            if calm > LONG_CALM {
+                return Err(format!("it ends in another way: {differs}"));
+            }
+        }
+        Err(format!("it never comes to rest; {differs}"))
+    }
+
+    /// The first difference to the end of the undisturbed run.
+    fn difference(&self, known: &Outcome) -> Option<String> {
+        let (state, lives) = self
+            .server
+            .with_store(|store, _| (state::of(store), state::lives(store)));
+        state::difference(&known.state, &state, state::differs_at).or_else(|| {
+            state::difference(&known.lives, &lives, |expected, found| {
+                format!("came and went as {found:?} instead of {expected:?}")
+            })
+        })
+    }
+
+    /// Once everything has been done, nothing is written any more: not when everything is looked at again, and not by
+    /// an operator that was started anew.
+    async fn rest(&self) -> Result<(), String> {
+        let (before, commits) = (self.done().len(), self.ledger.commits());
+        if self.script.waits_for_resync {
+            sleep(RESYNC).await;
+        }
+        if matches!(self.course, Course::Troubled(_)) {
+            self.server.die();
+            sleep(FRESH).await;
+        }
+        let done = self.done();
+        if done.len() > before {
+            return Err(format!("it is not quiet: {:?}", &done[before..]));
+        }
+        // meters note how far they have come
+        let is_quiet = self.ledger.commits() == commits || self.script.parts == Parts::Everything;
+        if is_quiet {
+            Ok(())
+        } else {
+            Err("the ledger was written although nothing happened".to_owned())
+        }
+    }
+}
+
+fn yes() -> Value {
+    json!({"spec": {"decision": "Approved", "orderNo": "黄政办〔2027〕12号"}})
+}
+
+fn no() -> Value {
+    json!({"spec": {"decision": "Rejected", "reason": "预算不足"}})
+}
+
+/// What a stranger makes of a managed object: less of it, never more.
+fn meddled(what: Managed) -> Value {
+    match what {
+        Managed::Quota => json!({"spec": {"hard": {"requests.cpu": "0"}}}),
+        Managed::Limits => {
+            json!({"spec": {"limits": [{"type": "Container", "default": {"cpu": "1m"}}]}})
+        }
+        Managed::Policy => json!({"spec": {"policyTypes": ["Egress"]}}),
+        Managed::Rights => json!({"subjects": [{
+            "apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "wu@elsewhere",
+        }]}),
+    }
+}

@@ -1,0 +1,461 @@
+//! What people do, drawn by chance: a script per seed.
+
+use leasehold_model::{Chance, Crash, Faults, Moment};
+
+/// Cores, GiB of memory, GiB of storage: the items of every lease here, in this order.
+pub type Amounts = [i64; 3];
+
+/// Below this no share falls: every namespace keeps a claim of one GiB, and a quota does not go below what is used.
+const LEAST: Amounts = [1, 1, 2];
+/// A namespace begins with up to so much more.
+const MORE: [u64; 3] = [4, 8, 6];
+/// Codes of departments; as many of them take part as the script says.
+pub static CODES: [&str; 4] = ["edu", "health", "water", "gov-office"];
+
+/// What a manifest asks for: each namespace's share, and what is leased beyond them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wish {
+    /// The share of each namespace.
+    pub shares: Vec<Amounts>,
+    /// Leased and shared out to nobody.
+    pub spare: Amounts,
+}
+
+impl Wish {
+    /// The whole lease.
+    pub fn lease(&self) -> Amounts {
+        let mut sum = self.spare;
+        for share in &self.shares {
+            for (total, part) in sum.iter_mut().zip(share) {
+                *total += part;
+            }
+        }
+        sum
+    }
+
+    fn drawn(chance: &mut Chance, namespaces: usize) -> Self {
+        let share = |chance: &mut Chance| {
+            let mut share = LEAST;
+            for (amount, more) in share.iter_mut().zip(MORE) {
+                *amount += up_to(chance, more);
+            }
+            share
+        };
+        Self {
+            shares: (0..namespaces).map(|_| share(chance)).collect(),
+            spare: [2, 2, 2].map(|bound| up_to(chance, bound)),
+        }
+    }
+
+    /// More of one item or of two.
+    fn raised(&self, chance: &mut Chance) -> Self {
+        let mut more = self.clone();
+        for _ in 0..=chance.below(2) {
+            let item = index(chance, 3);
+            let amount = 1 + up_to(chance, 4);
+            let place = index(chance, more.shares.len() + 1);
+            match more.shares.get_mut(place) {
+                Some(share) => share[item] += amount,
+                None => more.spare[item] += amount,
+            }
+        }
+        more
+    }
+
+    /// Less of one item, if there is any to give back.
+    fn lowered(&self, chance: &mut Chance) -> Option<Self> {
+        let (place, item) = self.source(chance)?;
+        let mut less = self.clone();
+        *less.at(place, item) -= 1;
+        Some(less)
+    }
+
+    /// The same lease, split in another way.
+    fn shared(&self, chance: &mut Chance) -> Option<Self> {
+        let (from, item) = self.source(chance)?;
+        let step = 1 + index(chance, self.shares.len());
+        let to = (from + step) % (self.shares.len() + 1);
+        let mut moved = self.clone();
+        let room = *moved.at(from, item) - moved.least(from, item);
+        let amount = 1 + up_to(chance, u64::try_from(room).unwrap());
+        *moved.at(from, item) -= amount.min(room);
+        *moved.at(to, item) += amount.min(room);
+        Some(moved)
+    }
+
+    /// A place and an item of which something can be taken; the last place is what nobody has.
+    fn source(&self, chance: &mut Chance) -> Option<(usize, usize)> {
+        let mut found = Vec::new();
+        for place in 0..=self.shares.len() {
+            for item in 0..3 {
+                let held = self.shares.get(place).unwrap_or(&self.spare)[item];
+                if held > self.least(place, item) {
+                    found.push((place, item));
+                }
+            }
+        }
+        chance.pick(&found).copied()
+    }
+
+    fn least(&self, place: usize, item: usize) -> i64 {
+        if place < self.shares.len() {
+            LEAST[item]
+        } else {
+            0
+        }
+    }
+
+    fn at(&mut self, place: usize, item: usize) -> &mut i64 {
+        match self.shares.get_mut(place) {
+            Some(share) => &mut share[item],
+            None => &mut self.spare[item],
+        }
+    }
+}
+
+/// A tenancy of the script.
+#[derive(Clone, Debug)]
+pub struct Lessee {
+    /// Code of its department.
+    pub code: &'static str,
+    /// Its name.
+    pub name: String,
+    /// Short names of its namespaces.
+    pub shorts: Vec<String>,
+}
+
+/// A managed object that somebody meddles with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Managed {
+    /// The quota.
+    Quota,
+    /// The limit range.
+    Limits,
+    /// The network policy that denies everything.
+    Policy,
+    /// The rights of the administrators.
+    Rights,
+}
+
+const MANAGED: [Managed; 4] = [
+    Managed::Quota,
+    Managed::Limits,
+    Managed::Policy,
+    Managed::Rights,
+];
+
+/// What is done to one tenancy.
+#[derive(Clone, Debug)]
+pub enum Deed {
+    /// The department asks for what the office must decide.
+    Ask(Wish),
+    /// The department asks for less, which nobody must decide, or splits its lease anew.
+    Settle(Wish),
+    /// The department asks again for what it has: whatever waits is withdrawn.
+    TakeBack(Wish),
+    /// The office says yes.
+    Approve(Wish),
+    /// The office says no.
+    Reject,
+    /// A stranger deletes a managed object in the namespace with this number.
+    Delete(Managed, usize),
+    /// A stranger changes a managed object in the namespace with this number.
+    Edit(Managed, usize),
+    /// The department asks to end it.
+    Release,
+    /// The office lets it end, and the grace passes.
+    LetGo,
+}
+
+/// How the operator ends, to be started again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It is asked to.
+    Asked,
+    /// It is killed where it stands.
+    Killed,
+    /// It dies around the write to the API server that comes so many after this moment.
+    AtWrite(Crash),
+    /// It dies around the commit to the ledger that comes so many after this moment.
+    AtCommit(Crash),
+}
+
+/// One step of a script. What befalls the operator is left out when the script runs undisturbed.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// Something is done to the tenancy with this number.
+    Do(usize, Deed),
+    /// The operator ends and is started again.
+    Restart(Ending),
+    /// From now on other trouble, or none.
+    Trouble(Faults),
+}
+
+/// Which parts of the operator run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parts {
+    /// The reconcilers of policy, departments, prices and tenancies.
+    Reconcilers,
+    /// Everything that the program runs: hardware, meters and periods too, which take most of the time.
+    Everything,
+}
+
+/// What happens, and to whom.
+#[derive(Clone, Debug)]
+pub struct Script {
+    /// Which parts of the operator run.
+    pub parts: Parts,
+    /// Codes of the departments.
+    pub codes: &'static [&'static str],
+    /// The tenancies.
+    pub lessees: Vec<Lessee>,
+    /// What happens, in order.
+    pub steps: Vec<Step>,
+    /// Whether the last check waits until every object was looked at again without a reason.
+    pub waits_for_resync: bool,
+}
+
+/// Where a tenancy stands while its script is drawn.
+#[derive(Clone, Debug)]
+enum Stage {
+    Absent,
+    Asked { had: Option<Wish>, wish: Wish },
+    Refused { had: Option<Wish>, wish: Wish },
+    Stands(Wish),
+    Leaves,
+    Gone,
+}
+
+/// One in so many scripts runs every part of the operator, and waits at its end for a resync.
+const WHOLE: u64 = 8;
+
+impl Script {
+    /// The script of a seed.
+    pub fn drawn(seed: u64) -> Self {
+        let mut chance = Chance::new(seed).branch();
+        let departments = 1 + index(&mut chance, CODES.len());
+        let codes = &CODES[..departments];
+        let lessees: Vec<Lessee> = (0..=chance.below(4))
+            .map(|number| lessee(&mut chance, codes, number))
+            .collect();
+        let mut stages = vec![Stage::Absent; lessees.len()];
+        let mut steps = vec![Step::Trouble(Faults::rough(seed))];
+        // everybody asks, most are answered, and then anything may happen
+        for number in 0..lessees.len() {
+            next(&mut chance, number, &lessees, &mut stages, &mut steps);
+        }
+        for number in 0..lessees.len() {
+            if chance.happens(850) {
+                next(&mut chance, number, &lessees, &mut stages, &mut steps);
+            }
+        }
+        for _ in 0..3 + chance.below(6) {
+            match chance.below(20) {
+                0..=2 => steps.push(Step::Restart(ending(&mut chance))),
+                3..=5 => steps.push(Step::Trouble(trouble(&mut chance))),
+                _ => {
+                    let number = index(&mut chance, lessees.len());
+                    next(&mut chance, number, &lessees, &mut stages, &mut steps);
+                }
+            }
+        }
+        let is_whole = seed.is_multiple_of(WHOLE);
+        Self {
+            parts: if is_whole {
+                Parts::Everything
+            } else {
+                Parts::Reconcilers
+            },
+            codes,
+            lessees,
+            steps,
+            waits_for_resync: is_whole,
+        }
+    }
+
+    /// The life of one tenancy of two namespaces from its first request to its end, with every kind of deed and nothing
+    /// else: what a crash may meet.
+    pub fn of_a_life() -> Self {
+        let first = Wish {
+            shares: vec![[2, 4, 4], [1, 2, 2]],
+            spare: [0, 0, 0],
+        };
+        let moved = Wish {
+            shares: vec![[1, 2, 4], [2, 4, 2]],
+            spare: [0, 0, 0],
+        };
+        let more = Wish {
+            shares: vec![[1, 2, 4], [4, 8, 2]],
+            spare: [0, 0, 1],
+        };
+        let less = Wish {
+            shares: vec![[1, 2, 3], [3, 8, 2]],
+            spare: [0, 0, 0],
+        };
+        let deeds = [
+            Deed::Ask(first.clone()),
+            Deed::Approve(first),
+            Deed::Settle(moved),
+            Deed::Ask(more.clone()),
+            Deed::Approve(more),
+            Deed::Settle(less),
+            Deed::Release,
+            Deed::LetGo,
+        ];
+        Self {
+            parts: Parts::Reconcilers,
+            codes: &CODES[..1],
+            lessees: vec![Lessee {
+                code: CODES[0],
+                name: "oa".to_owned(),
+                shorts: vec!["prod".to_owned(), "test".to_owned()],
+            }],
+            steps: deeds.into_iter().map(|deed| Step::Do(0, deed)).collect(),
+            waits_for_resync: false,
+        }
+    }
+}
+
+fn lessee(chance: &mut Chance, codes: &'static [&'static str], number: u64) -> Lessee {
+    let namespaces = 1 + chance.below(3);
+    Lessee {
+        code: chance.pick(codes).copied().unwrap(),
+        name: format!("oa-{number}"),
+        shorts: (0..namespaces)
+            .map(|place| format!("n{number}-{place}"))
+            .collect(),
+    }
+}
+
+/// Draws what happens next to a tenancy; nothing, when it is gone.
+fn next(
+    chance: &mut Chance,
+    number: usize,
+    lessees: &[Lessee],
+    stages: &mut [Stage],
+    steps: &mut Vec<Step>,
+) {
+    let namespaces = lessees[number].shorts.len();
+    if let Some((deed, stage)) = deed(chance, &stages[number], namespaces) {
+        stages[number] = stage;
+        steps.push(Step::Do(number, deed));
+    }
+}
+
+fn deed(chance: &mut Chance, stage: &Stage, namespaces: usize) -> Option<(Deed, Stage)> {
+    let ask = |had: Option<Wish>, wish: Wish| {
+        let stage = Stage::Asked {
+            had,
+            wish: wish.clone(),
+        };
+        Some((Deed::Ask(wish), stage))
+    };
+    match stage {
+        Stage::Absent => ask(None, Wish::drawn(chance, namespaces)),
+        Stage::Asked { had, wish } => Some(match (chance.below(20), had) {
+            (0..=2, _) => {
+                let (had, wish) = (had.clone(), wish.clone());
+                (Deed::Reject, Stage::Refused { had, wish })
+            }
+            (3..=4, Some(had)) => (Deed::TakeBack(had.clone()), Stage::Stands(had.clone())),
+            _ => (Deed::Approve(wish.clone()), Stage::Stands(wish.clone())),
+        }),
+        Stage::Refused { had, wish } => match had {
+            Some(had) if chance.happens(500) => {
+                Some((Deed::TakeBack(had.clone()), Stage::Stands(had.clone())))
+            }
+            _ => ask(had.clone(), wish.raised(chance)),
+        },
+        Stage::Stands(wish) => standing_deed(chance, wish, namespaces),
+        Stage::Leaves => Some((Deed::LetGo, Stage::Gone)),
+        Stage::Gone => None,
+    }
+}
+
+fn standing_deed(chance: &mut Chance, wish: &Wish, namespaces: usize) -> Option<(Deed, Stage)> {
+    let settle = |wish: Wish| (Deed::Settle(wish.clone()), Stage::Stands(wish));
+    match chance.below(20) {
+        0..=4 => {
+            let more = wish.raised(chance);
+            let stage = Stage::Asked {
+                had: Some(wish.clone()),
+                wish: more.clone(),
+            };
+            Some((Deed::Ask(more), stage))
+        }
+        5..=8 => wish.lowered(chance).map(settle),
+        9..=12 => wish.shared(chance).map(settle),
+        13..=14 => {
+            let what = chance.pick(&MANAGED).copied()?;
+            let place = index(chance, namespaces);
+            Some((Deed::Delete(what, place), Stage::Stands(wish.clone())))
+        }
+        15..=16 => {
+            let what = chance.pick(&MANAGED).copied()?;
+            let place = index(chance, namespaces);
+            Some((Deed::Edit(what, place), Stage::Stands(wish.clone())))
+        }
+        _ => Some((Deed::Release, Stage::Leaves)),
+    }
+}
+
+fn ending(chance: &mut Chance) -> Ending {
+    let crash = |chance: &mut Chance, within: u64| Crash {
+        write: chance.below(within),
+        moment: chance.pick(&Moment::ALL).copied().unwrap(),
+    };
+    match chance.below(6) {
+        0 => Ending::Asked,
+        1 => Ending::Killed,
+        2..=3 => Ending::AtWrite(crash(chance, 8)),
+        _ => Ending::AtCommit(crash(chance, 4)),
+    }
+}
+
+/// Trouble of one kind, or none.
+fn trouble(chance: &mut Chance) -> Faults {
+    let seed = chance.draw();
+    let calm = Faults {
+        seed,
+        ..Faults::default()
+    };
+    match chance.below(7) {
+        // caches that are seconds behind
+        0 => Faults {
+            late_ms: 3_000 + chance.below(7_000),
+            slow_ms: 100,
+            ..calm
+        },
+        // watches that break, and whose versions are gone
+        1 => Faults {
+            cut: 300,
+            expired: 150,
+            ..calm
+        },
+        // events that never arrive
+        2 => Faults { lost: 150, ..calm },
+        // a server that refuses, and that does not say what it did
+        3 => Faults {
+            refused: 250,
+            unanswered: 150,
+            ..calm
+        },
+        // the cluster's own controllers are slow, and kinds overtake each other
+        4 => Faults {
+            housekeeping_ms: 3_000,
+            late_ms: 1_500,
+            ..calm
+        },
+        5 => calm,
+        _ => Faults::rough(seed),
+    }
+}
+
+/// A number from 0 up to, and with, the bound.
+fn up_to(chance: &mut Chance, bound: u64) -> i64 {
+    i64::try_from(chance.below(bound + 1)).unwrap()
+}
+
+fn index(chance: &mut Chance, length: usize) -> usize {
+    usize::try_from(chance.below(u64::try_from(length).unwrap())).unwrap()
+}
