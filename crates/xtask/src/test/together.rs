@@ -17,7 +17,14 @@ use crate::workspace::{capture, cargo};
 const AT_ONCE: usize = 2;
 
 /// Those that take longest, so that none of them begins when all others are done.
-const FIRST: [&str; 5] = ["refusals", "kills", "metering", "whole_way", "commands"];
+const FIRST: [&str; 6] = [
+    "refusals",
+    "kills",
+    "metering",
+    "whole_way",
+    "attacks",
+    "commands",
+];
 
 /// The names of the workspace's test programs (`tests/NAME.rs`, `tests/NAME/main.rs`), the longest first. Two packages may
 /// have one of the same name; they run one after the other.

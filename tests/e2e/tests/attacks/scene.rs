@@ -1,0 +1,264 @@
+//! How the scene is laid: two departments that lease the same, namespaces that are none of theirs,
+//! one that is on its way out, and what people and operator have written so far.
+
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, ServiceAccount};
+use leasehold_api::charging::{BillingPeriod, Statement, SubjectOfDecision};
+use leasehold_e2e::{Office, Stage};
+use leasehold_testkit::manifests::{self, Contributed, Share};
+use leasehold_testkit::{Failure, LONG, NAMESPACE, Session, User, eventually};
+use serde_json::{Value, json};
+
+use crate::cells::{CODE, OTHER, month};
+use crate::crowd::{Crowd, said};
+use crate::policies::{Piece, bindings};
+use crate::table::Ground;
+
+/// What a tenancy leases, and what each of its two namespaces gets.
+const LEASED: [(&str, &str); 3] = [
+    ("vcpu-x86", "8"),
+    ("memory", "16Gi"),
+    ("block-ssd", "100Gi"),
+];
+const HALF: [(&str, &str); 3] = [("vcpu-x86", "4"), ("memory", "8Gi"), ("block-ssd", "50Gi")];
+/// The label of what leasehold manages.
+const MANAGED: (&str, &str) = ("leasehold.dev/managed-by", "leasehold");
+/// A tenancy that nobody asked for by name, because nothing was stamped when it was made.
+const UNSTAMPED: &str = "unstamped";
+/// The bindings by which whoever asks for a tenancy is stamped.
+const STAMPS: [&str; 2] = [
+    "leasehold-n06-stamp-requested-by",
+    "leasehold-n06-requested-by",
+];
+
+/// Lays the scene, with the operator running.
+pub async fn lay(ground: &Ground) -> Result<(&'static Stage, Crowd), String> {
+    let stage = Stage::bare().await.map_err(|f| said(&f))?;
+    let peopled = Box::pin(people(stage, ground)).await;
+    peopled.map_err(|failure| said(&failure))?;
+    let crowd = Box::pin(Crowd::gather(stage.rig, ground)).await?;
+    Box::pin(unstamped(stage, &crowd)).await?;
+    Ok((stage, crowd))
+}
+
+async fn people(stage: &'static Stage, ground: &Ground) -> Result<(), Failure> {
+    let mut policy = Stage::policy()?;
+    // one period for the whole campaign, so that nothing moves by itself
+    if let Some(spec) = policy.get_mut("spec") {
+        spec["period"] = json!({"kind": "Month"});
+    }
+    stage.furnish(&policy).await?;
+    for (code, name) in [(CODE, "督查室"), (OTHER, "信访局")] {
+        let office = stage.office(code, name).await?;
+        Box::pin(lease(&office)).await?;
+        Box::pin(offer(&office)).await?;
+        workloads(&office, ground).await?;
+    }
+    next_prices(stage, ground).await?;
+    surroundings(stage, ground).await?;
+    documents(stage).await
+}
+
+/// A lease of two namespaces with a named volume and a reader, and another that nobody has decided.
+async fn lease(office: &Office) -> Result<(), Failure> {
+    let shares: [Share<'_>; 2] = [("prod", &HALF), ("test", &HALF)];
+    let mut manifest = office.manifest("oa", &LEASED, &shares)?;
+    if let Some(namespace) = manifest.pointer_mut("/spec/namespaces/0") {
+        namespace["volumes"] = json!([{"name": "files", "item": "block-ssd", "size": "10Gi"}]);
+    }
+    let members = manifest.pointer_mut("/spec/members");
+    if let Some(members) = members.and_then(Value::as_array_mut) {
+        members.push(json!({"role": "viewer", "user": format!("liu@{}", office.code)}));
+    }
+    office.lease(&manifest).await?;
+    let staff = &office.staff;
+    let place = format!("{}--prod", office.code);
+    let furnished = office.stage.see("the namespace furnished", LONG, async || {
+        let place = Some(place.as_str());
+        staff.get::<PersistentVolumeClaim>(place, "files").await?;
+        // pods are refused for the want of it before any rule is asked
+        staff.get::<ServiceAccount>(place, "default").await?;
+        Ok(())
+    });
+    furnished.await?;
+    let system = manifests::system(&office.code, "mail");
+    staff.apply(&system).await?;
+    let mut wanted = office.manifest("mail", &LEASED, &[("mail", &HALF)])?;
+    if let Some(spec) = wanted.get_mut("spec") {
+        spec["system"] = json!("mail");
+    }
+    staff.apply(&wanted).await?;
+    office.asked("mail", 1).await?;
+    Ok(())
+}
+
+/// A server with every proof, of which finance has not decided the credit.
+async fn offer(office: &Office) -> Result<(), Failure> {
+    let code = office.code.as_str();
+    let serial = format!("SN-{}-1", code.to_uppercase());
+    let offered = manifests::contribution(code, "servers", &[serial.as_str()]);
+    let uid = office.offer(&offered).await?;
+    let of = Contributed {
+        code,
+        name: "servers",
+        uid: &uid,
+    };
+    office.appraised(of, &serial, "27472.22").await?;
+    office.received(of, &serial).await?;
+    let (kind, place) = (
+        SubjectOfDecision::HardwareContribution,
+        Some(office.place.as_str()),
+    );
+    office.stage.inbox(kind, "servers", 1, place).await?;
+    Ok(())
+}
+
+/// What runs in a tenancy.
+async fn workloads(office: &Office, ground: &Ground) -> Result<(), Failure> {
+    let place = format!("{}--prod", office.code);
+    for (kind, name) in [("pod", "web"), ("service", "web"), ("claim", "scratch")] {
+        let manifest = object(ground, kind, json!({"name": name, "namespace": place}));
+        office.staff.create(&manifest).await?;
+    }
+    Ok(())
+}
+
+/// Prices that one person of finance loaded and no other has published.
+async fn next_prices(stage: &Stage, ground: &Ground) -> Result<(), Failure> {
+    let book = object(ground, "book", json!({"name": "next"}));
+    stage.user(User::SUN).await?.create(&book).await?;
+    let kind = SubjectOfDecision::PriceBook;
+    stage.inbox(kind, "next", 1, Some(NAMESPACE)).await?;
+    Ok(())
+}
+
+/// What is not a tenancy's: a namespace of others, marked objects in it, classes of the cluster, and
+/// a namespace that does not get away.
+async fn surroundings(stage: &Stage, ground: &Ground) -> Result<(), Failure> {
+    let admin = stage.user(User::Admin).await?;
+    let operator = stage.rig.service_account().await?;
+    let (plain, leaving) = ("unmanaged", "attacker--leaving");
+    let foreign = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": plain}});
+    admin.create(&foreign).await?;
+    let (label, value) = MANAGED;
+    let labels = json!({
+        (label): value, "leasehold.dev/department": CODE, "leasehold.dev/namespace-role": "none",
+    });
+    for kind in ["quota", "limits"] {
+        let metadata = json!({"name": "labelled", "namespace": plain, "labels": labels});
+        operator.create(&object(ground, kind, metadata)).await?;
+    }
+    let leased = json!({
+        "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": leaving, "labels": {
+            (label): value, "leasehold.dev/department": CODE,
+            "leasehold.dev/namespace-role": "tenancy",
+            "pod-security.kubernetes.io/enforce": "restricted",
+        }},
+    });
+    operator.create(&leased).await?;
+    let held = json!({"name": "held", "namespace": leaving, "finalizers": ["example.com/held"]});
+    admin.create(&object(ground, "config-map", held)).await?;
+    for manifest in classes() {
+        admin.create(&manifest).await?;
+    }
+    let gone = ["delete", "namespace", leaving, "--wait=false"];
+    operator.kubectl(&gone, "").await?.ok()?;
+    Ok(())
+}
+
+/// Classes of the cluster that a tenant could name.
+fn classes() -> [Value; 3] {
+    [
+        json!({
+            "apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass",
+            "metadata": {"name": "highest"}, "value": 1_000_000,
+        }),
+        json!({
+            "apiVersion": "networking.k8s.io/v1", "kind": "IngressClass",
+            "metadata": {"name": "foreign"}, "spec": {"controller": "example.com/foreign"},
+        }),
+        json!({
+            "apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass",
+            "metadata": {"name": "other"}, "handler": "other",
+        }),
+    ]
+}
+
+/// Waits for the month's period and for a statement of each department.
+async fn documents(stage: &Stage) -> Result<(), Failure> {
+    let auditor = stage.user(User::Auditor).await?;
+    let drafts = stage.see("a period and its drafts", LONG, async || {
+        let month = month()?;
+        auditor.get::<BillingPeriod>(None, &month).await?;
+        for code in [CODE, OTHER] {
+            let place = manifests::office(code);
+            auditor.get::<Statement>(Some(&place), &month).await?;
+        }
+        Ok(())
+    });
+    drafts.await
+}
+
+/// An object of the tables with its metadata.
+fn object(ground: &Ground, kind: &str, metadata: Value) -> Value {
+    let mut object = ground.objects.get(kind).cloned().unwrap_or_default();
+    object["metadata"] = metadata;
+    object
+}
+
+/// Takes the stamps away for a while and has a tenancy made meanwhile.
+async fn unstamped(stage: &Stage, crowd: &Crowd) -> Result<(), String> {
+    let all = bindings(crowd).await?;
+    let stamps = all
+        .into_iter()
+        .filter(|one| STAMPS.contains(&one.name.as_str()));
+    let stamps: Vec<Piece> = stamps.map(Piece::Binding).collect();
+    if stamps.len() != STAMPS.len() {
+        return Err(format!("only {} of {STAMPS:?} are there", stamps.len()));
+    }
+    for stamp in &stamps {
+        stamp.take(crowd).await?;
+    }
+    let staff = stage.user(User::Department(CODE)).await;
+    let staff = staff.map_err(|failure| said(&failure))?;
+    let made = eventually("a tenancy that nobody stamped", LONG, async || {
+        let manifest = manifests::tenancy(CODE, UNSTAMPED, &LEASED, &[("more", &HALF)]);
+        let manifest = manifest.map_err(|failure| said(&failure))?;
+        let show = ["create", "--dry-run=server", "-o", "json", "-f", "-"];
+        let asked = staff.kubectl(&show, &manifest.to_string()).await;
+        let asked = asked.map_err(|failure| said(&failure))?;
+        // both bindings must be out of force: one writes the stamp, the other asks for it
+        if !asked.is_ok() || asked.stdout.contains("requested-by") {
+            return Err(format!("{asked:?}"));
+        }
+        let made = staff.create(&manifest).await;
+        made.map(drop).map_err(|failure| said(&failure))
+    });
+    made.await.map_err(|failure| said(&failure))?;
+    for stamp in &stamps {
+        stamp.give_back(crowd).await?;
+    }
+    stamped_again(&staff)
+        .await
+        .map_err(|failure| said(&failure))
+}
+
+/// Waits until both stamps are in force again: the one that writes and the one that asks for it.
+async fn stamped_again(staff: &Session) -> Result<(), Failure> {
+    let manifest = manifests::tenancy(CODE, "stamped", &LEASED, &[("more", &HALF)])?;
+    let signed = json!({"metadata": {"annotations": {"leasehold.dev/requested-by": "nobody"}}});
+    let (target, place) = (format!("tcy/{UNSTAMPED}"), manifests::office(CODE));
+    eventually("stamps in force again", LONG, async || {
+        let show = ["create", "--dry-run=server", "-o", "json", "-f", "-"];
+        let asked = staff.kubectl(&show, &manifest.to_string()).await;
+        let asked = asked.map_err(|failure| said(&failure))?;
+        let dry = ["-n", place.as_str(), "--dry-run=server"];
+        let forged = staff.try_patch(&target, &dry, &signed).await;
+        let forged = forged.map_err(|failure| said(&failure))?;
+        if asked.stdout.contains("requested-by") && forged.stderr.contains("rule N06:") {
+            Ok(())
+        } else {
+            Err(format!("{asked:?}\n{forged:?}"))
+        }
+    })
+    .await
+}
