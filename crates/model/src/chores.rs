@@ -26,6 +26,8 @@ pub enum Chore {
     Furnish(String),
     /// An object in a namespace that ends.
     Empty(Key),
+    /// A namespace that ends does not say what is left in it.
+    Report(String),
     /// A namespace that ends is empty.
     Close(String),
     /// An object of which every owner is gone.
@@ -67,22 +69,28 @@ impl Store {
                 .into_iter()
                 .collect();
         }
-        let mut inside = self
-            .objects()
-            .filter(|(key, _)| key.namespace == name)
-            .peekable();
-        if inside.peek().is_none() {
-            let is_open = texts(namespace, &["spec", "finalizers"]).contains(&EMPTY_FIRST);
-            return is_open
-                .then(|| Chore::Close(name.to_owned()))
-                .into_iter()
-                .collect();
-        }
         // what waits for a finalizer is not deleted again
-        inside
-            .filter(|(_, object)| !is_ending(object))
+        let due: Vec<Chore> = self
+            .objects()
+            .filter(|(key, object)| key.namespace == name && !is_ending(object))
             .map(|(key, _)| Chore::Empty(key.clone()))
-            .collect()
+            .collect();
+        let is_open = texts(namespace, &["spec", "finalizers"]).contains(&EMPTY_FIRST);
+        if !due.is_empty() || !is_open {
+            return due;
+        }
+        // whether it is news does not depend on the time
+        let is_news = self
+            .reported(name, namespace, Timestamp::UNIX_EPOCH)
+            .is_some();
+        let is_empty = || self.objects().all(|(key, _)| key.namespace != name);
+        if is_news {
+            vec![Chore::Report(name.to_owned())]
+        } else if is_empty() {
+            vec![Chore::Close(name.to_owned())]
+        } else {
+            Vec::new()
+        }
     }
 
     fn has(&self, api_version: &str, kind: &str, namespace: &str, name: &str) -> bool {
@@ -134,6 +142,7 @@ impl Store {
                 }
             }
             Chore::Empty(key) | Chore::Collect(key) => self.sweep(key, now),
+            Chore::Report(name) => self.report_ending(name, now),
             Chore::Close(name) => self.close(name),
         }
     }
@@ -148,6 +157,18 @@ impl Store {
             .with_body(json!({"gracePeriodSeconds": 0}));
         // one that is gone already is fine
         drop(self.delete(&call, now));
+    }
+
+    /// Writes down what is left in a namespace that ends.
+    fn report_ending(&mut self, name: &str, now: Timestamp) {
+        let Some(live) = self.namespace(name).filter(|live| is_ending(live)) else {
+            return;
+        };
+        if let Some(reported) = self.reported(name, live, now)
+            && let Some(kind) = self.kinds.of("v1", "Namespace")
+        {
+            self.put(Key::new(&kind, "", name), reported);
+        }
     }
 
     /// Lets an empty namespace go.
@@ -170,7 +191,7 @@ impl Store {
         let is_free = rest.is_empty() && texts(&live, &["metadata", "finalizers"]).is_empty();
         set(&mut namespace, &["spec", "finalizers"], json!(rest));
         if is_free {
-            self.take(key, namespace);
+            drop(self.take(key));
         } else {
             self.put(key, namespace);
         }

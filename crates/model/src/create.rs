@@ -8,10 +8,11 @@ use crate::{
     call::Call,
     kinds::Kind,
     managed::{self, Writer},
-    object::{copy, meta, remove, set, text, without_nulls},
+    object::{copy, meta, remove, set, text},
     quota,
     refusal::Refusal,
     store::{Answer, Key, Store, is_ending},
+    wire,
 };
 
 /// The finalizer that keeps a namespace until it is empty.
@@ -145,8 +146,12 @@ pub(crate) fn in_place(call: &Call, object: &mut Value) -> Result<(), Refusal> {
 /// The object as the API server understands it: pruned, with defaults.
 pub(crate) fn decoded(kind: &Kind, object: &Value) -> Value {
     let mut object = match &kind.schema {
-        Some(schema) => schema.normal(object),
-        None => without_nulls(object),
+        Some(schema) => {
+            let mut object = schema.normal(object);
+            wire::write_metadata(&mut object);
+            object
+        }
+        None => wire::written(kind, object),
     };
     remove(&mut object, &["metadata", "selfLink"]);
     if kind.is_core("Namespace") {

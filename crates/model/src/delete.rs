@@ -47,8 +47,8 @@ impl Store {
         let grace = grace(kind, &live, &call.body);
         let is_held = grace > 0 || !texts(&live, &["metadata", "finalizers"]).is_empty();
         if !is_held {
-            self.take(key, object);
-            return Ok(Answer::ok(gone(kind, &live)));
+            let last = self.take(key).filter(|_| kind.is_given_back());
+            return Ok(Answer::ok(last.unwrap_or_else(|| gone(kind, &live))));
         }
         let known = at(&live, &["metadata", "deletionGracePeriodSeconds"]).and_then(Value::as_i64);
         if is_ending(&live) && known.unwrap_or(0) <= grace {

@@ -50,14 +50,24 @@ pub(crate) fn path(names: &[&str]) -> Path {
         .collect()
 }
 
-/// A path for people: `.spec.hard[{"name":"a"}]`.
+/// A path for people: `.spec.hard[name="a"]`.
 pub(crate) fn told(path: &[Step]) -> String {
     path.iter()
         .map(|step| match step {
             Step::Field(name) => format!(".{name}"),
-            Step::Keys(json) | Step::Item(json) => format!("[{json}]"),
+            Step::Keys(json) => format!("[{}]", told_keys(json)),
+            Step::Item(json) => format!("[={json}]"),
         })
         .collect()
+}
+
+fn told_keys(json: &str) -> String {
+    let keys: Map<String, Value> = serde_json::from_str(json).unwrap_or_default();
+    let told: Vec<String> = keys
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    told.join(",")
 }
 
 /// A set of fields.
@@ -218,6 +228,6 @@ mod tests {
             Step::Field("ports".to_owned()),
             Step::Keys("{\"name\":\"a\"}".to_owned()),
         ];
-        assert_eq!(told(&way), ".spec.ports[{\"name\":\"a\"}]");
+        assert_eq!(told(&way), ".spec.ports[name=\"a\"]");
     }
 }

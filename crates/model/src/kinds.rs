@@ -65,6 +65,25 @@ impl Kind {
     pub(crate) fn is_core(&self, kind: &str) -> bool {
         self.group.is_empty() && self.kind == kind
     }
+
+    /// Whether an update makes an object that is not there.
+    pub(crate) fn is_made_by_update(&self) -> bool {
+        let is_named = matches!(self.kind.as_str(), "LimitRange" | "Event" | "Lease");
+        !self.is_custom() && (self.group == RBAC || is_named)
+    }
+
+    /// Whether a delete that took effect at once answers with the object.
+    pub(crate) fn is_given_back(&self) -> bool {
+        self.group.is_empty()
+            && matches!(
+                self.kind.as_str(),
+                "Pod"
+                    | "PersistentVolume"
+                    | "PersistentVolumeClaim"
+                    | "ResourceQuota"
+                    | "ServiceAccount"
+            )
+    }
 }
 
 fn dotted(name: &str, group: &str) -> String {

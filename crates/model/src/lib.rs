@@ -28,6 +28,7 @@ mod chores;
 mod create;
 mod delete;
 mod door;
+mod ending;
 mod faults;
 mod fields;
 mod kinds;
@@ -44,6 +45,7 @@ mod shape;
 mod store;
 mod update;
 mod watch;
+mod wire;
 
 pub use crate::{
     call::{Call, PatchKind, Verb},

@@ -10,6 +10,7 @@ use crate::{
     object::{remove, set, text},
     refusal::Refusal,
     shape::Shape,
+    wire,
 };
 
 const MANAGED_FIELDS: [&str; 2] = ["metadata", "managedFields"];
@@ -175,6 +176,7 @@ pub(crate) fn unborn(kind: &Kind) -> Value {
         for part in ["metadata", "spec", "status"] {
             set(&mut object, &[part], json!({}));
         }
+        wire::fill(kind, &mut object);
     }
     object
 }
@@ -183,6 +185,10 @@ pub(crate) fn unborn(kind: &Kind) -> Value {
 pub(crate) fn update(live: &Value, new: &mut Value, kind: &Kind, writer: Writer<'_>) {
     let mut entries = read(live);
     remove(new, &MANAGED_FIELDS);
+    // of an object without books they are begun by an apply alone
+    if entries.is_empty() && live.pointer("/metadata/uid").is_some() {
+        return;
+    }
     let mut before = live.clone();
     remove(&mut before, &MANAGED_FIELDS);
     let changes = compare(&before, new, Shape::of(kind)).outside(&reset(kind, writer.subresource));

@@ -97,6 +97,11 @@ fn is_bare(value: Option<&Value>) -> bool {
     }
 }
 
+/// The value, if it is there and not null.
+fn given(value: Option<&Value>) -> Option<&Value> {
+    value.filter(|value| !value.is_null())
+}
+
 /// How two values are merged with each other; as wholes, if they are of two forms.
 fn form(left: Option<&Value>, right: Option<&Value>, shape: Shape<'_>) -> Form {
     let one = left.map(|value| shape.form(value));
@@ -115,7 +120,8 @@ fn walk(
     path: &mut Path,
     found: &mut Comparison,
 ) {
-    let form = form(left, right, shape);
+    // null is an object or a list with nothing in it, if the other is one
+    let form = form(given(left), given(right), shape);
     let is_leaf = form == Form::Leaf || (is_bare(left) && is_bare(right));
     match (left, right) {
         (None, Some(_)) => found.added.insert(path),
@@ -265,9 +271,9 @@ fn take_out(value: &Value, shape: Shape<'_>, path: &mut Path, out: &FieldSet) ->
     }
     let mut keep = |step: Step, value: &Value, shape: Shape<'_>| {
         path.push(step);
-        let kept = (!out.contains(path))
-            .then(|| take_out(value, shape, path, out))
-            .flatten();
+        // what is left of a part that is not taken out itself is null
+        let kept =
+            (!out.contains(path)).then(|| take_out(value, shape, path, out).unwrap_or(Value::Null));
         path.pop();
         kept
     };

@@ -4,6 +4,10 @@ use serde_json::{Map, Value};
 
 use crate::object::text;
 
+/// A step of a patch does not go with the object.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Inapplicable;
+
 /// Merges a patch into an object (RFC 7386).
 pub(crate) fn merge(target: &mut Value, patch: &Value) {
     let Value::Object(patch) = patch else {
@@ -27,7 +31,7 @@ pub(crate) fn merge(target: &mut Value, patch: &Value) {
 
 /// Carries out the operations of a patch (RFC 6902): `add`, `remove`, `replace` and `test`. A `test` for null of what is
 /// not there holds, as at the API server.
-pub(crate) fn json(target: &mut Value, patch: &Value) -> Result<(), String> {
+pub(crate) fn json(target: &mut Value, patch: &Value) -> Result<(), Inapplicable> {
     for step in patch.as_array().into_iter().flatten() {
         let place = text(step, &["path"]);
         let value = step.get("value").unwrap_or(&Value::Null);
@@ -35,17 +39,11 @@ pub(crate) fn json(target: &mut Value, patch: &Value) -> Result<(), String> {
             "test" => target.pointer(place).unwrap_or(&Value::Null) == value,
             "add" => add(target, place, value),
             "remove" => take(target, place),
-            "replace" => match target.pointer_mut(place) {
-                Some(there) => {
-                    value.clone_into(there);
-                    true
-                }
-                None => false,
-            },
+            "replace" => replace(target, place, value),
             _ => false,
         };
         if !done {
-            return Err(format!("the server rejected our request: {step}"));
+            return Err(Inapplicable);
         }
     }
     Ok(())
@@ -56,6 +54,21 @@ fn split<'value>(target: &'value mut Value, place: &str) -> Option<(&'value mut 
     let (parent, last) = place.rsplit_once('/')?;
     let last = last.replace("~1", "/").replace("~0", "~");
     Some((target.pointer_mut(parent)?, last))
+}
+
+/// What is not there in a map is put there, as at the API server and against RFC 6902.
+fn replace(target: &mut Value, place: &str, value: &Value) -> bool {
+    if let Some((Value::Object(fields), key)) = split(target, place) {
+        fields.insert(key, value.clone());
+        return true;
+    }
+    match target.pointer_mut(place) {
+        Some(there) => {
+            value.clone_into(there);
+            true
+        }
+        None => false,
+    }
 }
 
 fn add(target: &mut Value, place: &str, value: &Value) -> bool {

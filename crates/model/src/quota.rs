@@ -10,6 +10,7 @@ use crate::{
     object::{at, meta, set, text},
     refusal::Refusal,
     store::{Key, Store, is_ending, is_over},
+    wire::trim,
 };
 
 /// Amounts by the key under which a quota counts them.
@@ -303,7 +304,8 @@ pub(crate) fn recounted(store: &Store, key: &Key, quota: &Value) -> Option<Value
     }
     let mut quota = quota.clone();
     let wanted = at(&quota, &["spec", "hard"]).cloned();
-    let status = json!({"hard": wanted.unwrap_or_else(|| json!({})), "used": rendered(&used)});
+    let mut status = json!({"hard": wanted.unwrap_or_else(|| json!({})), "used": rendered(&used)});
+    trim(&mut status);
     set(&mut quota, &["status"], status);
     Some(quota)
 }

@@ -9,7 +9,7 @@ use crate::kinds::Kind;
 pub struct Refusal {
     /// The code of HTTP.
     pub code: u16,
-    /// The reason out of the fixed set of `meta/v1`.
+    /// The reason out of the fixed set of `meta/v1`; empty when there is none.
     pub reason: &'static str,
     /// What a person reads.
     pub message: String,
@@ -39,6 +39,17 @@ impl Refusal {
 
     pub(crate) fn internal(message: impl Into<String>) -> Self {
         Self::new(500, "InternalError", message.into())
+    }
+
+    /// An error that names no reason, as one out of the merging of fields.
+    pub(crate) fn untyped(message: impl Into<String>) -> Self {
+        Self::new(500, "", message.into())
+    }
+
+    /// A JSON patch that does not go with the object.
+    pub(crate) fn inapplicable() -> Self {
+        let message = "the server rejected our request due to an error in our request".to_owned();
+        Self::new(422, "Invalid", message)
     }
 
     pub(crate) fn not_found(kind: &Kind, name: &str) -> Self {

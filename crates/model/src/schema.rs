@@ -59,10 +59,12 @@ impl Schema {
         let mut check = Check {
             patterns: &self.patterns,
             found: Vec::new(),
+            is_blocked: false,
         };
         check.value(&self.value, object, "");
         let mut violations = check.found;
-        if violations.is_empty()
+        // rules are asked of what has the right form, even if it is not within its bounds
+        if !check.is_blocked
             && let Err(errors) = Validator::new().validate_compiled(&self.rules, object, old)
         {
             violations.extend(errors.into_iter().map(|error| {
@@ -159,6 +161,11 @@ fn default(schema: &Value, value: &mut Value) {
                     default(known, value);
                 }
             }
+            // null that may not be and gave way to no default is as good as nothing
+            fields.retain(|key, value| {
+                let known = property(schema, key);
+                !value.is_null() || known.is_none_or(|known| is_true(known, "nullable"))
+            });
         }
         Value::Array(items) => {
             if let Some(known) = schema.get("items") {
@@ -197,15 +204,6 @@ fn is_of(type_: &str, value: &Value) -> bool {
     }
 }
 
-/// Whether a size lies within `least` and `most` of the schema.
-fn is_within(schema: &Value, least: &str, most: &str, size: usize) -> bool {
-    let bound = |key: &str| {
-        let bound = schema.get(key).and_then(Value::as_u64)?;
-        usize::try_from(bound).ok()
-    };
-    bound(least).is_none_or(|least| size >= least) && bound(most).is_none_or(|most| size <= most)
-}
-
 fn below(path: &str, key: &str) -> String {
     if path.is_empty() {
         key.to_owned()
@@ -227,6 +225,8 @@ fn bound(schema: &Value, key: &str) -> Option<i64> {
 struct Check<'schema> {
     patterns: &'schema Patterns,
     found: Vec<Violation>,
+    /// Whether something is so wrong that rules cannot be asked.
+    is_blocked: bool,
 }
 
 impl Check<'_> {
@@ -234,14 +234,32 @@ impl Check<'_> {
         self.found.push((path.to_owned(), message.into()));
     }
 
-    fn value(&mut self, schema: &Value, value: &Value, path: &str) {
-        if value.is_null() && is_true(schema, "nullable") {
-            return;
+    fn block(&mut self, path: &str, message: impl Into<String>) {
+        self.is_blocked = true;
+        self.wrong(path, message);
+    }
+
+    /// Keeps a size within `least` and `most` of the schema. What is too large keeps rules from being asked.
+    fn size(&mut self, schema: &Value, [least, most]: [&str; 2], size: usize, path: &str) {
+        let bound = |key: &str| {
+            let bound = schema.get(key).and_then(Value::as_u64)?;
+            usize::try_from(bound).ok()
+        };
+        if bound(most).is_some_and(|most| size > most) {
+            self.block(path, format!("Too many or too long: {most}"));
         }
-        if let Some(type_) = schema.get("type").and_then(Value::as_str)
+        if bound(least).is_some_and(|least| size < least) {
+            self.wrong(path, format!("Invalid value: {least}"));
+        }
+    }
+
+    fn value(&mut self, schema: &Value, value: &Value, path: &str) {
+        let is_allowed_null = value.is_null() && is_true(schema, "nullable");
+        if !is_allowed_null
+            && let Some(type_) = schema.get("type").and_then(Value::as_str)
             && !is_of(type_, value)
         {
-            self.wrong(
+            self.block(
                 path,
                 format!("Invalid value: {value}: must be of type {type_}"),
             );
@@ -250,7 +268,8 @@ impl Check<'_> {
         if let Some(allowed) = schema.get("enum").and_then(Value::as_array)
             && !allowed.contains(value)
         {
-            self.wrong(path, format!("Unsupported value: {value}"));
+            // null must be one of the choices, too
+            self.block(path, format!("Unsupported value: {value}"));
         }
         match value {
             Value::String(text) => self.text(schema, text, path),
@@ -262,9 +281,8 @@ impl Check<'_> {
     }
 
     fn text(&mut self, schema: &Value, text: &str, path: &str) {
-        if !is_within(schema, "minLength", "maxLength", text.chars().count()) {
-            self.wrong(path, "Too long or too short");
-        }
+        let length = text.chars().count();
+        self.size(schema, ["minLength", "maxLength"], length, path);
         let Some(pattern) = schema.get("pattern").and_then(Value::as_str) else {
             return;
         };
@@ -285,9 +303,7 @@ impl Check<'_> {
     }
 
     fn list(&mut self, schema: &Value, items: &[Value], path: &str) {
-        if !is_within(schema, "minItems", "maxItems", items.len()) {
-            self.wrong(path, "Too many or too few items");
-        }
+        self.size(schema, ["minItems", "maxItems"], items.len(), path);
         if let Some(known) = schema.get("items") {
             for (index, item) in items.iter().enumerate() {
                 self.value(known, item, &format!("{path}[{index}]"));
@@ -315,13 +331,12 @@ impl Check<'_> {
     }
 
     fn fields(&mut self, schema: &Value, fields: &Map<String, Value>, path: &str) {
-        if !is_within(schema, "minProperties", "maxProperties", fields.len()) {
-            self.wrong(path, "Too many or too few fields");
-        }
+        let bounds = ["minProperties", "maxProperties"];
+        self.size(schema, bounds, fields.len(), path);
         let required = schema.get("required").and_then(Value::as_array);
         for key in required.into_iter().flatten().filter_map(Value::as_str) {
             if !fields.contains_key(key) {
-                self.wrong(&below(path, key), "Required value");
+                self.block(&below(path, key), "Required value");
             }
         }
         for (key, value) in fields {
@@ -394,6 +409,34 @@ mod tests {
         assert_eq!(fields(tax), ["spec.tax.percent"]);
         let twice = json!({"spec": {"name": "a", "items": [{"id": "1"}, {"id": "1"}]}});
         assert_eq!(fields(twice), ["spec.items[1]"]);
+    }
+
+    #[test]
+    fn null_goes_where_it_may_not_be_and_is_no_choice_where_it_may() {
+        let choice = Schema::new(json!({"type": "object", "properties": {
+            "a": {"type": "string", "nullable": true, "enum": ["x"]},
+            "b": {"type": "string"}, "c": {"type": "string", "nullable": true}}}));
+        let given = json!({"a": null, "b": null, "c": null});
+        let normal = choice.normal(&given);
+        assert_eq!(normal, json!({"a": null, "c": null}));
+        let found = choice.violations(&normal, None);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].0, "a");
+    }
+
+    #[test]
+    fn rules_are_asked_beside_bounds_and_not_beside_types() {
+        let old = json!({"spec": {"name": "a"}});
+        let fields = |object: Value| -> Vec<String> {
+            let found = schema().violations(&object, Some(&old));
+            found.into_iter().map(|(field, _)| field).collect()
+        };
+        let pattern = json!({"spec": {"name": "B"}});
+        assert_eq!(fields(pattern), ["spec.name", "spec"]);
+        let type_ = json!({"spec": {"name": 1}});
+        assert_eq!(fields(type_), ["spec.name"]);
+        let long = json!({"spec": {"name": "bbbb"}});
+        assert_eq!(fields(long), ["spec.name"]);
     }
 
     #[test]

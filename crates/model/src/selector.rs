@@ -16,6 +16,17 @@ enum Term {
 }
 
 impl Term {
+    /// Whether it speaks of a label and of values that a label may have.
+    fn is_of_label(&self) -> bool {
+        match self {
+            Self::Is(key, value) | Self::IsNot(key, value) => is_label(key) && is_value(value),
+            Self::In(key, values) | Self::NotIn(key, values) => {
+                is_label(key) && values.iter().all(|value| is_value(value))
+            }
+            Self::Has(key) | Self::HasNot(key) => is_label(key),
+        }
+    }
+
     fn holds(&self, value: impl Fn(&str) -> Option<String>) -> bool {
         match self {
             Self::Is(key, wanted) => value(key).as_ref() == Some(wanted),
@@ -42,8 +53,8 @@ impl Selector {
         let labels = call.parameter("labelSelector");
         let fields = call.parameter("fieldSelector");
         Ok(Self {
-            labels: terms(labels).ok_or_else(|| bad(labels))?,
-            fields: terms(fields).ok_or_else(|| bad(fields))?,
+            labels: terms(labels, label_term).ok_or_else(|| bad(labels))?,
+            fields: terms(fields, field_term).ok_or_else(|| bad(fields))?,
         })
     }
 
@@ -71,7 +82,7 @@ impl Selector {
 }
 
 /// The terms of a selector; `None` if it cannot be read.
-fn terms(text: &str) -> Option<Vec<Term>> {
+fn terms(text: &str, term_of: impl Fn(&str) -> Option<Term>) -> Option<Vec<Term>> {
     let mut terms = Vec::new();
     let mut rest = text.trim();
     while !rest.is_empty() {
@@ -95,6 +106,39 @@ fn end_of_term(text: &str) -> usize {
         }
     }
     text.len()
+}
+
+fn label_term(text: &str) -> Option<Term> {
+    term_of(text).filter(Term::is_of_label)
+}
+
+/// Fields are compared with one value: there are no sets of values and no questions whether they are there.
+fn field_term(text: &str) -> Option<Term> {
+    term_of(text).filter(|term| match term {
+        Term::Is(key, _) | Term::IsNot(key, _) => !key.is_empty(),
+        Term::In(..) | Term::NotIn(..) | Term::Has(_) | Term::HasNot(_) => false,
+    })
+}
+
+/// Whether a label may be called so: a name, behind a domain or not.
+fn is_label(key: &str) -> bool {
+    let (domain, name) = key.rsplit_once('/').unwrap_or(("a", key));
+    let is_letter = |letter: char| {
+        letter.is_ascii_lowercase() || letter.is_ascii_digit() || matches!(letter, '-' | '.')
+    };
+    !domain.is_empty() && domain.chars().all(is_letter) && !name.is_empty() && is_value(name)
+}
+
+/// Whether a label may have this value.
+fn is_value(value: &str) -> bool {
+    let is_letter =
+        |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.');
+    let is_outer =
+        |letter: Option<char>| letter.is_none_or(|letter| letter.is_ascii_alphanumeric());
+    value.len() <= 63
+        && value.chars().all(is_letter)
+        && is_outer(value.chars().next())
+        && is_outer(value.chars().next_back())
 }
 
 fn term_of(text: &str) -> Option<Term> {
@@ -131,8 +175,8 @@ mod tests {
 
     fn matches(labels: &str, fields: &str) -> bool {
         let selector = Selector {
-            labels: terms(labels).unwrap(),
-            fields: terms(fields).unwrap(),
+            labels: terms(labels, label_term).unwrap(),
+            fields: terms(fields, field_term).unwrap(),
         };
         selector.matches(&json!({
             "metadata": {"name": "a", "labels": {"leasehold.dev/tenancy": "oa", "tier": "web"}},
@@ -156,6 +200,16 @@ mod tests {
         }
         for no in ["tier=db", "tier!=web", "missing", "!tier", "tier in (db)"] {
             assert!(!matches(no, ""), "{no}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_no_selector() {
+        for text in ["sel in a", "sel (a)", "=a", "a=b c", "-a", "/a", "!"] {
+            assert_eq!(terms(text, label_term), None, "{text}");
+        }
+        for text in ["metadata.name", "=a", "!metadata.name", "a in (b)"] {
+            assert_eq!(terms(text, field_term), None, "{text}");
         }
     }
 

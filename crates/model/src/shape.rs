@@ -27,15 +27,26 @@ pub(crate) struct Facts {
     atomic: bool,
     /// A list whose items are told apart by these fields.
     keys: &'static [&'static str],
-    /// A list that is a set.
-    set: bool,
+    /// What the items of a list are.
+    items: Items,
+}
+
+/// What the items of a list are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Items {
+    /// Nothing in particular.
+    Plain,
+    /// Members of a set.
+    Members,
+    /// Replaced as wholes.
+    Wholes,
 }
 
 const PLAIN: Facts = Facts {
     entries: false,
     atomic: false,
     keys: &[],
-    set: false,
+    items: Items::Plain,
 };
 
 /// Objects whose field names are data.
@@ -56,7 +67,10 @@ fn facts(field: &str) -> Facts {
             ..PLAIN
         },
         "conditions" => keyed(&["type"]),
-        "ownerReferences" => keyed(&["uid"]),
+        "ownerReferences" => Facts {
+            items: Items::Wholes,
+            ..keyed(&["uid"])
+        },
         "containers"
         | "initContainers"
         | "ephemeralContainers"
@@ -111,7 +125,7 @@ impl<'kind> Shape<'kind> {
         match self {
             Self::Root(_) => false,
             Self::Schema(node) => text(node, "x-kubernetes-list-type") == "set",
-            Self::Known(facts) => facts.set,
+            Self::Known(facts) => facts.items == Items::Members,
         }
     }
 
@@ -176,7 +190,10 @@ impl<'kind> Shape<'kind> {
             }
             Self::Known(known) if known.entries => (Self::Known(ENTRIES), false),
             Self::Known(_) if name == "finalizers" => {
-                let set = Facts { set: true, ..PLAIN };
+                let set = Facts {
+                    items: Items::Members,
+                    ..PLAIN
+                };
                 (Self::Known(set), true)
             }
             Self::Root(None) | Self::Known(_) => (Self::Known(facts(name)), true),
@@ -187,7 +204,11 @@ impl<'kind> Shape<'kind> {
     pub(crate) fn item(self) -> Self {
         match self {
             Self::Schema(node) => node.get("items").map_or(Self::Known(ENTRIES), Self::Schema),
-            Self::Root(_) | Self::Known(_) => Self::Known(PLAIN),
+            Self::Known(facts) => Self::Known(Facts {
+                atomic: facts.items == Items::Wholes,
+                ..PLAIN
+            }),
+            Self::Root(_) => Self::Known(PLAIN),
         }
     }
 

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::{
     call::{Call, Verb},
     kinds::{Kind, Kinds},
-    object::{meta, set, text},
+    object::{copy, meta, set, text},
     refusal::Refusal,
     selector::Selector,
 };
@@ -60,7 +60,7 @@ pub struct Event {
     pub key: Key,
     /// The object as it was before; none when it appeared.
     pub before: Option<Arc<Value>>,
-    /// The object as it is after, or was last, with the version of the event.
+    /// The object as it is after, or was last in store, with the version of the event.
     pub object: Arc<Value>,
 }
 
@@ -172,12 +172,22 @@ impl Store {
             Verb::Create | Verb::Update | Verb::Patch(_) | Verb::Delete => {
                 if call.is_trial() {
                     // the cheapest way to change nothing is to change a copy
-                    let mut copy = self.clone();
-                    return copy.write(call, now);
+                    let mut trial = self.clone();
+                    let mut answer = trial.write(call, now)?;
+                    self.keep_version(call, &mut answer.body);
+                    return Ok(answer);
                 }
                 self.write(call, now)
             }
         }
+    }
+
+    /// Gives the answer to a trial the version that is stored: what is not stored has none.
+    fn keep_version(&self, call: &Call, body: &mut Value) {
+        let key = Key::new(&call.kind, &call.namespace, meta(body, "name"));
+        let nothing = Value::Null;
+        let live = self.objects.get(&key).map_or(&nothing, |live| &**live);
+        copy(body, live, &["metadata", "resourceVersion"]);
     }
 
     fn write(&mut self, call: &Call, now: Timestamp) -> Result<Answer, Refusal> {
@@ -260,20 +270,22 @@ impl Store {
         object
     }
 
-    /// Takes an object out; it went as it is given here.
-    pub(crate) fn take(&mut self, key: Key, mut last: Value) -> Value {
+    /// Takes an object out, and gives it back with the version at which it went. It went as it was stored: what took its
+    /// last finalizer off is not stored before.
+    pub(crate) fn take(&mut self, key: Key) -> Option<Value> {
+        let before = self.objects.remove(&key)?;
         let version = self.next();
+        let mut last = Value::clone(&before);
         let text = Value::String(version.to_string());
         set(&mut last, &["metadata", "resourceVersion"], text);
-        let before = self.objects.remove(&key);
         self.log.push_back(Event {
             version,
             kind: EventKind::Deleted,
             key,
-            before,
+            before: Some(before),
             object: Arc::new(last.clone()),
         });
-        last
+        Some(last)
     }
 
     fn next(&mut self) -> u64 {

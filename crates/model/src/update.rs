@@ -19,17 +19,17 @@ impl Store {
     /// Another object in the place of the old one.
     pub(crate) fn replace(&mut self, call: &Call, now: Timestamp) -> Result<Answer, Refusal> {
         let kind = &call.kind;
-        let live = self.find(&key(call), kind)?;
+        let live = match self.find(&key(call), kind) {
+            Err(_) if kind.is_made_by_update() => {
+                is_meant(call, &call.body, "")?;
+                return self.create(call, now);
+            }
+            found => found?,
+        };
         let mut object = call.body.clone();
         is_of_kind(kind, &object)?;
         in_place(call, &mut object)?;
-        let (given, uid) = (meta(&object, "uid"), meta(&live, "uid"));
-        if !given.is_empty() && given != uid {
-            let why = format!(
-                "Precondition failed: UID in precondition: {given}, UID in object meta: {uid}"
-            );
-            return Err(Refusal::conflict(kind, &call.name, &why));
-        }
+        is_meant(call, &object, meta(&live, "uid"))?;
         let mut object = decoded(kind, &object);
         managed::update(&live, &mut object, kind, writer(call, now));
         self.change(call, &live, object)
@@ -53,7 +53,7 @@ impl Store {
             patch::merge(&mut object, &call.body);
         } else {
             patch::json(&mut object, &call.body)
-                .map_err(|message| invalid(kind, &call.name, "patch", &message))?;
+                .map_err(|patch::Inapplicable| Refusal::inapplicable())?;
         }
         in_place(call, &mut object)?;
         let mut object = decoded(kind, &object);
@@ -77,12 +77,15 @@ impl Store {
         if at(&config, &["metadata", "managedFields"]).is_some() {
             return Err(Refusal::bad_request("metadata.managedFields must be nil"));
         }
+        if live.is_none() && !call.subresource.is_empty() {
+            return Err(Refusal::not_found(kind, &call.name));
+        }
         if let Some(field) = kind
             .schema
             .as_ref()
             .and_then(|known| known.stranger(&config))
         {
-            return Err(Refusal::internal(format!(
+            return Err(Refusal::untyped(format!(
                 "failed to create typed patch object: {field}: field not declared in schema"
             )));
         }
@@ -90,9 +93,6 @@ impl Store {
         let writer = writer(call, now);
         in_place(call, &mut config)?;
         let Some(live) = live else {
-            if !call.subresource.is_empty() {
-                return Err(Refusal::not_found(kind, &call.name));
-            }
             let uid = meta(&config, "uid");
             if !uid.is_empty() {
                 let why = format!(
@@ -161,10 +161,23 @@ impl Store {
         let charges = quota::admit(self, kind, &object, Some(live))?;
         quota::charge(self, charges);
         if is_released(kind, &object, live) {
-            return Ok(Answer::ok(self.take(key(call), object)));
+            // it goes without having been stored once more, and so the answer has no new version
+            drop(self.take(key(call)));
+            return Ok(Answer::ok(object));
         }
         Ok(Answer::ok(self.put(key(call), object)))
     }
+}
+
+/// Whether the object that is written names no other object than the one that is there.
+fn is_meant(call: &Call, object: &Value, uid: &str) -> Result<(), Refusal> {
+    let given = meta(object, "uid");
+    if given.is_empty() || given == uid {
+        return Ok(());
+    }
+    let why =
+        format!("Precondition failed: UID in precondition: {given}, UID in object meta: {uid}");
+    Err(Refusal::conflict(&call.kind, &call.name, &why))
 }
 
 fn key(call: &Call) -> Key {

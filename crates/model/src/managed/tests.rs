@@ -121,6 +121,19 @@ fn a_created_object_of_ours_is_owned_down_to_its_parts() {
 }
 
 #[test]
+fn a_reference_to_an_owner_is_owned_as_a_whole() {
+    let mut object = map(&json!({"x": "1"}));
+    let reference = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "o", "uid": "u"}]);
+    set(&mut object, &["metadata", "ownerReferences"], reference);
+    let kind = kind("ConfigMap");
+    update(&unborn(&kind), &mut object, &kind, writer("one"));
+    assert_eq!(
+        object["metadata"]["managedFields"][0]["fieldsV1"]["f:metadata"],
+        json!({"f:ownerReferences": {".": {}, "k:{\"uid\":\"u\"}": {}}})
+    );
+}
+
+#[test]
 fn a_status_is_owned_apart_from_the_object() {
     let kind = kind("ResourceQuota");
     let object = json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q"},

@@ -198,13 +198,27 @@ fn a_finalizer_keeps_an_object_until_it_is_taken_off() {
     let refusal = merge(&mut store, "ConfigMap", "default/a", more).unwrap_err();
     assert_eq!(refusal.code, 422);
     let none = json!({"metadata": {"finalizers": null}});
-    merge(&mut store, "ConfigMap", "default/a", none).unwrap();
+    let answer = merge(&mut store, "ConfigMap", "default/a", none).unwrap();
+    assert!(texts(&answer, &["metadata", "finalizers"]).is_empty());
+    // it goes without having been stored once more
+    assert_eq!(
+        meta(&answer, "resourceVersion"),
+        meta(&ending, "resourceVersion")
+    );
     assert_eq!(
         get(&mut store, "ConfigMap", "default/a").unwrap_err().code,
         404
     );
-    let last = store.events_after(1).unwrap().last().unwrap().kind;
-    assert_eq!(last, EventKind::Deleted);
+    let last = store.events_after(1).unwrap().last().unwrap();
+    assert_eq!(last.kind, EventKind::Deleted);
+    assert_eq!(
+        texts(&last.object, &["metadata", "finalizers"]),
+        ["leasehold.dev/a"]
+    );
+    assert_eq!(
+        meta(&last.object, "resourceVersion"),
+        last.version.to_string()
+    );
 }
 
 #[test]
@@ -244,7 +258,13 @@ fn a_namespace_ends_after_its_content_and_takes_nothing_in_meanwhile() {
     assert_eq!(refusal.code, 403);
     assert_eq!(refusal.causes[0].0, "NamespaceTerminating");
     store.settle(at_second(61));
-    assert!(get(&mut store, "Namespace", "a").is_ok(), "still held");
+    let held = get(&mut store, "Namespace", "a").unwrap();
+    let remaining = &held["status"]["conditions"][3];
+    assert_eq!(remaining["type"], "NamespaceContentRemaining");
+    assert_eq!(
+        remaining["message"],
+        "Some resources are remaining: configmaps. has 1 resource instances"
+    );
     let none = json!({"metadata": {"finalizers": null}});
     merge(&mut store, "ConfigMap", "a/held", none).unwrap();
     store.settle(at_second(62));
@@ -470,6 +490,105 @@ fn a_trial_stores_nothing_and_says_what_would_be() {
     body["kind"] = json!("ConfigMap");
     let answer = store.handle(&call.with_body(body), at_second(1)).unwrap();
     assert_eq!(answer.body["data"], json!({"x": "1"}));
+    assert_eq!(meta(&answer.body, "resourceVersion"), "");
     assert_eq!(store.version(), before);
     assert!(texts(&answer.body, &["metadata", "finalizers"]).is_empty());
+}
+
+#[test]
+fn what_is_empty_is_not_stored_but_owned_by_whoever_applied_it() {
+    let mut store = start();
+    let apply = call(
+        &store,
+        Verb::Patch(PatchKind::Apply),
+        "ConfigMap",
+        "default/a",
+    );
+    let body = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"labels": {}},
+        "data": {}});
+    let apply = apply.with("fieldManager", "one").with_body(body);
+    let made = store.handle(&apply, at_second(1)).unwrap().body;
+    assert!(made.get("data").is_none());
+    assert!(at(&made, &["metadata", "labels"]).is_none());
+    assert_eq!(
+        made["metadata"]["managedFields"][0]["fieldsV1"],
+        json!({"f:data": {}, "f:metadata": {"f:labels": {}}})
+    );
+
+    create(&mut store, "ConfigMap", "default", map("b")).unwrap();
+    let none = json!({"data": {"x": null}});
+    let bare = merge(&mut store, "ConfigMap", "default/b", none).unwrap();
+    assert!(bare.get("data").is_none());
+    assert!(at(&bare, &["metadata", "managedFields"]).is_none());
+    let limits = json!({"metadata": {"name": "l"}});
+    let limits = create(&mut store, "LimitRange", "default", limits).unwrap();
+    assert_eq!(limits["spec"], json!({"limits": null}));
+    assert!(at(&limits, &["metadata", "managedFields"]).is_none());
+}
+
+#[test]
+fn a_status_of_which_everything_is_taken_is_null() {
+    let mut store = start();
+    create(&mut store, "InformationSystem", "default", system()).unwrap();
+    let apply = |store: &mut Store, status: Value| {
+        let call = call(
+            store,
+            Verb::Patch(PatchKind::Apply),
+            "InformationSystem",
+            "default/oa",
+        );
+        let body = json!({"apiVersion": call.kind.api_version(), "kind": "InformationSystem",
+            "status": status});
+        let call = call
+            .of("status")
+            .with("fieldManager", "one")
+            .with_body(body);
+        store.handle(&call, at_second(1)).unwrap().body
+    };
+    let ready = json!({"conditions": [{"type": "Ready", "status": "True", "reason": "Ok",
+        "message": "ok", "lastTransitionTime": "2026-09-01T00:00:00Z"}]});
+    apply(&mut store, ready);
+    let nothing = apply(&mut store, json!({}));
+    assert_eq!(nothing.get("status"), Some(&Value::Null));
+}
+
+#[test]
+fn an_update_makes_objects_of_a_few_kinds() {
+    let mut store = start();
+    let mut update = |kind: &str, group: &str| {
+        let call = call(&store, Verb::Update, kind, "default/a");
+        let body = json!({"apiVersion": group, "kind": kind, "metadata": {"name": "a"}});
+        store.handle(&call.with_body(body), at_second(1))
+    };
+    assert_eq!(update("LimitRange", "v1").unwrap().code, 201);
+    assert_eq!(update("LimitRange", "v1").unwrap().code, 200);
+    assert_eq!(update("ConfigMap", "v1").unwrap_err().code, 404);
+}
+
+#[test]
+fn a_quota_that_is_deleted_is_given_back() {
+    let mut store = start();
+    let quota = json!({"metadata": {"name": "q"}, "spec": {"hard": {"pods": "3"}}});
+    let made = create(&mut store, "ResourceQuota", "default", quota).unwrap();
+    let last = delete(&mut store, "ResourceQuota", "default/q", json!({})).unwrap();
+    assert_eq!(meta(&last, "uid"), meta(&made, "uid"));
+    assert_eq!(meta(&last, "resourceVersion"), store.version().to_string());
+}
+
+#[test]
+fn a_json_patch_that_does_not_go_with_the_object_names_no_cause() {
+    let mut store = start();
+    create(&mut store, "ConfigMap", "default", map("a")).unwrap();
+    let call = call(
+        &store,
+        Verb::Patch(PatchKind::Json),
+        "ConfigMap",
+        "default/a",
+    );
+    let patch = json!([{"op": "remove", "path": "/data/y"}]);
+    let refusal = store
+        .handle(&call.with_body(patch), at_second(1))
+        .unwrap_err();
+    assert_eq!((refusal.code, refusal.reason), (422, "Invalid"));
+    assert!(refusal.causes.is_empty());
 }
