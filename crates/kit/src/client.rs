@@ -210,6 +210,12 @@ impl Kit {
         self.with(|inner| inner.recorder = recorder(&inner.client, Some(instance.to_owned())))
     }
 
+    /// The same with places of its own among the calls under way.
+    pub(crate) fn apart(&self) -> Self {
+        self.clone()
+            .with(|inner| inner.calls = Arc::new(Semaphore::new(1)))
+    }
+
     fn with(self, change: impl FnOnce(&mut Inner)) -> Self {
         let mut inner = Inner::clone(&self.0);
         change(&mut inner);

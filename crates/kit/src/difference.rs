@@ -18,6 +18,9 @@ const QUANTITIES: [&str; 10] = [
     "overhead",
 ];
 
+/// Lists of a network policy's rules. The API server knows each as one value, which is wholly ours.
+const RULES: [&str; 2] = ["ingress", "egress"];
+
 /// How the names of label selectors end. The API server knows them as one value each, which is wholly ours.
 const SELECTOR: &str = "elector";
 
@@ -57,6 +60,10 @@ fn covers(desired: &Value, current: Option<&Value>, own: &str, under: &str) -> b
                     )
                 })
         }
+        // another field in a rule lets more through
+        (rules @ Value::Array(_), Some(there @ Value::Array(_))) if RULES.contains(&own) => {
+            without_nothing(rules) == without_nothing(there)
+        }
         (Value::Array(items), Some(Value::Array(there))) => {
             items.len() == there.len()
                 && items
@@ -87,6 +94,20 @@ fn without_empty(selector: &Value) -> Value {
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect::<Map<String, Value>>()
         .into()
+}
+
+/// A value without nulls and empty lists, at any depth. An empty map may mean everything, and stays.
+fn without_nothing(value: &Value) -> Value {
+    match value {
+        Value::Array(items) => items.iter().map(without_nothing).collect(),
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(key, value)| (key.clone(), without_nothing(value)))
+            .filter(|(_, value)| !value.is_null() && *value != json!([]))
+            .collect::<Map<String, Value>>()
+            .into(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
+    }
 }
 
 fn is_same_amount(one: &Value, other: &Value) -> bool {
@@ -188,6 +209,20 @@ mod tests {
         let desired = json!({"spec": {"ingress": [], "podSelector": {}, "note": null}});
         assert!(settled(&desired, &json!({"spec": {}})));
         assert!(settled(&desired, &json!({"spec": {"podSelector": {}}})));
+    }
+
+    #[test]
+    fn what_others_added_to_a_rule_of_a_network_policy_matters() {
+        let rules = |port: Value| json!({"spec": {"egress": [{"to": [{"podSelector": {}}], "ports": [port]}]}});
+        let ours = json!({"protocol": "UDP", "port": 53, "endPort": null});
+        let kept = json!({"protocol": "UDP", "port": 53});
+        assert!(settled(&rules(ours.clone()), &rules(kept)));
+        let wider = json!({"protocol": "UDP", "port": 53, "endPort": 65535});
+        assert!(!settled(&rules(ours), &rules(wider)));
+        let all =
+            json!({"spec": {"egress": [{"to": [{"podSelector": {}, "namespaceSelector": {}}]}]}});
+        let within = json!({"spec": {"egress": [{"to": [{"podSelector": {}}]}]}});
+        assert!(!settled(&within, &all));
     }
 
     #[test]

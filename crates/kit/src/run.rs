@@ -23,6 +23,7 @@ use tokio::{
     sync::{oneshot, watch},
     task::JoinSet,
 };
+use tracing::Instrument;
 
 use crate::{
     backoff::Backoff, client::Kit, error, events::EventType, read::Readable, shutdown::Shutdown,
@@ -337,7 +338,8 @@ impl Running {
 /// them. The work ends with whoever waits for it.
 async fn aside<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
     let mut tasks = JoinSet::new();
-    tasks.spawn(work);
+    // what it logs names the object that the controller works on
+    tasks.spawn(work.in_current_span());
     match tasks.join_next().await {
         Some(Ok(done)) => done,
         Some(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),

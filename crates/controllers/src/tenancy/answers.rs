@@ -29,6 +29,8 @@ pub async fn note(state: &State, context: &Context) -> Result<(), Error> {
         };
         match what {
             Became::Recorded(decision) => recorded(context, &found, decision).await?,
+            // what a person has decided meanwhile is never called a question that nobody asks
+            Became::Moot(_) if found.spec.decision.is_some() => {}
             Became::Moot(why) => moot(state, context, &found, why).await?,
         }
     }

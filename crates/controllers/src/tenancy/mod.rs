@@ -162,7 +162,7 @@ async fn advance(state: &mut State, context: &Context, report: &mut Report) -> R
     let release = state.tenancy.spec.release.is_some();
     if state.gone() || (release && state.view.incarnation.is_none()) {
         report.phase = Phase::Released;
-        return Ok(());
+        return answers::note(state, context).await;
     }
     let provided = if release {
         release::advance(state, context, report).await

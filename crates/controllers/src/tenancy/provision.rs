@@ -135,7 +135,7 @@ async fn provision(
         .iter()
         .map(|(short, hard)| NamespacePlan::new(identity.clone(), short, hard.clone()))
         .collect();
-    let mut ready = namespaces::ensure(state, context, report, &standing, &plans).await?;
+    let all = namespaces::ensure(state, context, report, &standing, &plans).await?;
     // nothing is put into a namespace that is not ours
     desired.retain(|short, _| report.has_namespace(&state.department, short));
     plans.retain(|plan| desired.contains_key(&plan.short));
@@ -149,13 +149,13 @@ async fn provision(
     )
     .await;
     let step = step?;
-    ready &= step.settled;
+    let mut ready = all && step.settled;
     let blocked = !step.refused.is_empty() || report.namespace_refused();
     report.refuse(&step.refused);
     step.waiting
         .into_iter()
         .for_each(|sentence| report.wait(sentence));
-    billing::record(state, context, report, due, step.settled && !blocked).await?;
+    billing::record(state, context, report, due, ready && !blocked).await?;
     if blocked {
         context.leases.settled(&state.department, &state.name);
     }

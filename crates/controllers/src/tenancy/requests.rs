@@ -25,8 +25,9 @@ use crate::{
     books::{OFFICE, request_subject},
 };
 
-/// Attempts to decide by policy while other requests of the department are decided.
-const ATTEMPTS: usize = 16;
+/// Attempts to decide by policy while other requests of the department are decided. Each time one of them succeeds, and
+/// there are as many at once as reconciles run.
+const ATTEMPTS: usize = 64;
 /// Steps that one round may take: withdraw, open, decide.
 const STEPS: usize = 4;
 

@@ -84,6 +84,26 @@ async fn people_are_let_in_when_everything_stands() {
 }
 
 #[tokio::test]
+async fn a_lease_is_not_in_force_while_a_namespace_of_it_ends() {
+    let (mut namespaces, quotas) = standing(&[("prod", "5"), ("test", "5")]);
+    namespaces[1]["metadata"]["deletionTimestamp"] = json!("2026-09-01T00:00:00Z");
+    let fake = Fake::start(move |call| match call.path.as_str() {
+        "/api/v1/namespaces" => Some(list(&namespaces)),
+        "/api/v1/resourcequotas" => Some(list(&quotas)),
+        _ => None,
+    })
+    .await;
+    let (context, _tasks) = context(&fake).await;
+    let mut state = state(&[("prod", "5"), ("test", "5")]);
+    let (due, mut report) = (due(&state), Report::new(&state));
+    let progress = provision(&mut state, &context, &mut report, &due).await;
+    assert_eq!(progress.unwrap(), Progress::Underway);
+    let store = context.books.store();
+    let effective = store.documents::<EffectiveDoc>(None, None).await.unwrap();
+    assert!(effective.is_empty(), "half of the lease stands");
+}
+
+#[tokio::test]
 async fn the_first_round_makes_namespace_quota_limits_and_policies_and_lets_nobody_in() {
     let fake = Fake::start(|_| None).await;
     let (context, _tasks) = context(&fake).await;
@@ -196,6 +216,7 @@ async fn a_namespace_that_only_the_ledger_knows_is_read_once() {
     context.books.ensure(&document, state.now).await.unwrap();
     let mut report = Report::new(&state);
     let standing = namespaces::standing(&state, &context).await.unwrap();
+    assert_eq!(standing.short, ["prod"], "its quota counts all the same");
     let all = namespaces::ensure(&state, &context, &mut report, &standing, &plans).await;
     assert!(all.unwrap());
     assert_eq!(fake.calls(), ["GET /api/v1/namespaces/edu--prod"]);
