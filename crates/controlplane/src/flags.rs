@@ -131,6 +131,8 @@ pub fn kube_controller_manager(setting: &Setting) -> Vec<String> {
         "--profiling=false",
         "--concurrent-namespace-syncs=20",
         "--concurrent-resource-quota-syncs=10",
+        // nodes are played, and on a busy machine their heartbeats come late: no pod shall be unready for that
+        "--node-monitor-grace-period=10m",
         "--kube-api-qps=200",
         "--kube-api-burst=400",
     ]);
