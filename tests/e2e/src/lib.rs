@@ -8,6 +8,7 @@
 pub mod arithmetic;
 pub mod bench;
 mod office;
+pub mod overlay;
 pub mod recount;
 mod stage;
 

@@ -1,5 +1,6 @@
 //! One change of an object, in every notation that the API server takes.
 
+use leasehold_e2e::overlay::{merge, put};
 use serde_json::{Value, json};
 
 /// Whether the change names its places by JSON pointer instead of being a merge patch.
@@ -64,36 +65,6 @@ fn differ(base: &Value, change: &Value, above: &str, operations: &mut Vec<Value>
             Some(_) | None => {}
         }
     }
-}
-
-/// Lays a JSON merge patch over a value.
-fn merge(target: &mut Value, patch: &Value) {
-    let Some(fields) = patch.as_object() else {
-        *target = patch.clone();
-        return;
-    };
-    if !target.is_object() {
-        *target = json!({});
-    }
-    let Some(target) = target.as_object_mut() else {
-        return;
-    };
-    for (key, value) in fields {
-        if value.is_null() {
-            target.remove(key);
-        } else {
-            merge(target.entry(key.clone()).or_insert(Value::Null), value);
-        }
-    }
-}
-
-/// Puts a value at a JSON pointer whose parent is an object.
-fn put(target: &mut Value, pointer: &str, value: &Value) -> Option<()> {
-    let (parent, key) = pointer.rsplit_once('/')?;
-    let key = key.replace("~1", "/").replace("~0", "~");
-    let fields = target.pointer_mut(parent)?.as_object_mut()?;
-    fields.insert(key, value.clone());
-    Some(())
 }
 
 #[test]

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use leasehold_e2e::overlay::{merge, put};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// How an object is written.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
@@ -69,36 +70,6 @@ impl Request {
         }
         Ok(whole)
     }
-}
-
-/// Lays a JSON merge patch over a value.
-fn merge(target: &mut Value, patch: &Value) {
-    let Some(fields) = patch.as_object() else {
-        *target = patch.clone();
-        return;
-    };
-    if !target.is_object() {
-        *target = json!({});
-    }
-    let Some(target) = target.as_object_mut() else {
-        return;
-    };
-    for (key, value) in fields {
-        if value.is_null() {
-            target.remove(key);
-        } else {
-            merge(target.entry(key.clone()).or_insert(Value::Null), value);
-        }
-    }
-}
-
-/// Puts a value at a JSON pointer whose parent is an object.
-fn put(target: &mut Value, pointer: &str, value: &Value) -> Option<()> {
-    let (parent, key) = pointer.rsplit_once('/')?;
-    let key = key.replace("~1", "/").replace("~0", "~");
-    let fields = target.pointer_mut(parent)?.as_object_mut()?;
-    fields.insert(key, value.clone());
-    Some(())
 }
 
 /// What must come of a request.
