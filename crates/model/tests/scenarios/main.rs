@@ -15,6 +15,8 @@
 //! Another test plays one tenancy's life again and again, and lets the operator die around every single write and every
 //! commit to the ledger: before it, between it and its answer, and after it.
 //!
+//! What takes days, such as the end of a term, is told in stories (`stories`), each with an end of its own.
+//!
 //! How it is that hours take a moment, though the ledger is a real database: see `ledger`.
 //!
 //! Environment:
@@ -45,6 +47,8 @@ mod play;
 mod script;
 #[cfg(test)]
 mod state;
+#[cfg(test)]
+mod stories;
 #[cfg(test)]
 mod teeth;
 #[cfg(test)]

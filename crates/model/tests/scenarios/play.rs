@@ -19,10 +19,9 @@ use crate::{
     },
     ledger::Ledger,
     operator::Operator,
-    people::{self, ADMIN, FINANCE, OFFICE, staff},
+    people::{self, ADMIN, OFFICE, staff},
     script::{Amounts, Deed, Ending, Lessee, Managed, Parts, Script, Step, Wish},
-    state,
-    world::{self, BOOK, NAMESPACE},
+    state, world,
 };
 
 /// How often is looked whether something has come about.
@@ -109,18 +108,10 @@ impl<'play> Play<'play> {
     /// The platform, published prices, departments with their offices and systems.
     async fn furnish(&self) -> Result<(), String> {
         let codes = self.script.codes;
-        world::make(self.server, codes)?;
+        world::make(self.server, &world::policy(), codes)?;
         self.until("the question about prices", is_book_asked_for)
             .await?;
-        let [_, publishes] = FINANCE;
-        let question = format!("pb-{BOOK}-finance");
-        let yes = json!({"spec": {"decision": "Approved", "orderNo": "黄财资〔2027〕1号"}});
-        people::patch(
-            self.server,
-            publishes,
-            [APPROVALS, NAMESPACE, &question],
-            &yes,
-        )?;
+        world::publish(self.server)?;
         self.until("prices and offices", |store| is_furnished(store, codes))
             .await?;
         world::register(self.server, codes)

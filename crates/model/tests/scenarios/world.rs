@@ -6,7 +6,8 @@ use leasehold_testkit::manifests;
 use serde_json::{Value, json};
 
 use crate::{
-    people::{ADMIN, DATA_CENTRE, FINANCE, OFFICE, create, staff},
+    expect::APPROVALS,
+    people::{ADMIN, DATA_CENTRE, FINANCE, OFFICE, create, patch, staff},
     script::{Amounts, Lessee, Wish},
 };
 
@@ -22,11 +23,11 @@ pub const GRACE: i64 = 45;
 pub const ITEMS: [(&str, &str); 3] = [("vcpu-x86", ""), ("memory", "Gi"), ("block-ssd", "Gi")];
 
 /// Makes what is there before the operator has done anything: the platform and the departments.
-pub fn make(server: &Server, codes: &[&str]) -> Result<(), String> {
+pub fn make(server: &Server, policy: &Value, codes: &[&str]) -> Result<(), String> {
     for manifest in cluster() {
         create(server, ADMIN, &manifest)?;
     }
-    create(server, OFFICE, &policy())?;
+    create(server, OFFICE, policy)?;
     for manifest in platform() {
         create(server, DATA_CENTRE, &manifest)?;
     }
@@ -36,6 +37,14 @@ pub fn make(server: &Server, codes: &[&str]) -> Result<(), String> {
         create(server, OFFICE, &manifests::department(code, "委办局"))?;
     }
     Ok(())
+}
+
+/// Finance publishes the prices, once it is asked.
+pub fn publish(server: &Server) -> Result<(), String> {
+    let [_, publishes] = FINANCE;
+    let question = format!("pb-{BOOK}-finance");
+    let yes = json!({"spec": {"decision": "Approved", "orderNo": "黄财资〔2027〕1号"}});
+    patch(server, publishes, [APPROVALS, NAMESPACE, &question], &yes)
 }
 
 /// Registers the system of each department, once it has an office to write it in.
@@ -60,7 +69,8 @@ fn cluster() -> [Value; 3] {
     ]
 }
 
-fn policy() -> Value {
+/// The office's policy.
+pub fn policy() -> Value {
     json!({
         "apiVersion": "platform.leasehold.dev/v1alpha1", "kind": "CloudPolicy",
         "metadata": {"name": "default"},
