@@ -81,6 +81,30 @@ impl Kit {
         self.apply(desired).await.map(Outcome::Written)
     }
 
+    /// [`Self::apply_if_changed`], but what was not seen is made, see [`Self::make`].
+    pub async fn make_if_changed<K: Object>(
+        &self,
+        desired: &K,
+        current: Option<&K>,
+    ) -> Result<Outcome<K>, KitError> {
+        match current {
+            Some(_) => self.apply_if_changed(desired, current).await,
+            None => self.make(desired).await.map(Outcome::Written),
+        }
+    }
+
+    /// Creates the object, or applies it if it is there after all or nobody can tell. For the API server a create is less
+    /// work than an apply. A field that it was made with stays when a later apply leaves it out: for objects whose
+    /// descriptions always name the same fields.
+    pub async fn make<K: Object>(&self, object: &K) -> Result<K, KitError> {
+        match self.create(object).await {
+            Err(error) if error.is_already_exists() || error.is_transient() => {
+                self.apply(object).await
+            }
+            outcome => outcome,
+        }
+    }
+
     /// Creates an object. Sent once: after a transient failure the caller looks whether it is there, and takes
     /// `AlreadyExists` as a reason to read and compare, not as success.
     pub async fn create<K: Object>(&self, object: &K) -> Result<K, KitError> {
@@ -298,6 +322,32 @@ mod tests {
                 .is_written()
         );
         assert_eq!(fake.count(&Method::PATCH), 2);
+    }
+
+    #[tokio::test]
+    async fn what_was_not_seen_is_made_and_applied_if_it_is_there_after_all_or_nobody_can_tell() {
+        let methods = |fake: &Fake| -> Vec<Method> {
+            let calls = fake.calls();
+            calls.into_iter().map(|call| call.method).collect()
+        };
+        let fake = echo();
+        let kit = fake.kit();
+        let made = kit.make_if_changed(&quota("2"), None).await.unwrap();
+        assert!(made.is_written());
+        assert_eq!(methods(&fake), [Method::POST]);
+        assert!(fake.calls()[0].parameter("fieldManager").is_some());
+        for (code, reason) in [(409, "AlreadyExists"), (504, "Timeout")] {
+            let fake = Fake::new(move |call| match call.number {
+                0 => Reply::status(code, reason),
+                _ => Reply::Json(200, call.body.clone()),
+            });
+            fake.kit().make(&quota("2")).await.unwrap();
+            assert_eq!(methods(&fake), [Method::POST, Method::PATCH], "{reason}");
+        }
+        let fake = Fake::new(|_| Reply::status(403, "Forbidden"));
+        let refused = fake.kit().make(&quota("2")).await.unwrap_err();
+        assert!(refused.is_forbidden());
+        assert_eq!(methods(&fake), [Method::POST]);
     }
 
     #[tokio::test]

@@ -186,8 +186,11 @@ impl Report {
         Ok(())
     }
 
-    fn status(self, state: &State, context: &Context, old: &TenancyStatus) -> TenancyStatus {
+    fn status(mut self, state: &State, context: &Context, old: &TenancyStatus) -> TenancyStatus {
         let (ready, reason, message) = self.verdict();
+        // in one order whatever round found them in which, so that nothing is written for the order alone
+        self.namespaces
+            .sort_by(|one, other| one.name.cmp(&other.name));
         let mut new = TenancyStatus {
             observed_generation: state.tenancy.metadata.generation,
             phase: self.phase_shown(),

@@ -62,7 +62,7 @@ pub async fn furnish(
     let ranges = &context.world.limit_ranges;
     let current = ranges.get(Some(&plan.name), &range.name_any());
     let (bounded, shielded) = join(
-        context.kit.apply_if_changed(&range, current.as_ref()),
+        context.kit.make_if_changed(&range, current.as_ref()),
         shield(state, context, plan),
     )
     .await;
@@ -110,7 +110,7 @@ async fn shield(state: &State, context: &Context, plan: &NamespacePlan) -> Resul
     let policies = objects::network_policies(plan, &state.zone.spec);
     try_join_all(policies.iter().map(async |policy| {
         let current = world.network_policies.get(place, &policy.name_any());
-        context.kit.apply_if_changed(policy, current.as_ref()).await
+        context.kit.make_if_changed(policy, current.as_ref()).await
     }))
     .await?;
     for name in NETWORK_POLICIES {
@@ -141,7 +141,7 @@ async fn rights(
         if settled || current.is_some() {
             context
                 .kit
-                .apply_if_changed(binding, current.as_ref())
+                .make_if_changed(binding, current.as_ref())
                 .await?;
         }
     }

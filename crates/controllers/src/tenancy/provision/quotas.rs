@@ -71,24 +71,21 @@ async fn write(
     let (donors, receivers): (Vec<_>, Vec<_>) = writes
         .iter()
         .partition(|(short, hard)| gives(standing.get(short), hard));
-    for (short, hard) in donors {
-        write_one(context, identity, short, hard).await?;
+    let write_one = async |(short, hard): &(String, Hard)| -> Result<(), Error> {
+        let plan = NamespacePlan::new(identity.clone(), short, hard.clone());
+        let quota = objects::quota(&plan, hard);
+        if standing.contains_key(short) {
+            context.kit.apply(&quota).await?;
+        } else {
+            context.kit.make(&quota).await?;
+        }
+        Ok(())
+    };
+    for donor in donors {
+        write_one(donor).await?;
     }
-    let grown = receivers
-        .into_iter()
-        .map(|(short, hard)| write_one(context, identity, short, hard));
+    let grown = receivers.into_iter().map(write_one);
     join_all(grown).await.into_iter().collect()
-}
-
-async fn write_one(
-    context: &Context,
-    identity: &NamespaceIdentity,
-    short: &str,
-    hard: &Hard,
-) -> Result<(), Error> {
-    let plan = NamespacePlan::new(identity.clone(), short, hard.clone());
-    context.kit.apply(&objects::quota(&plan, hard)).await?;
-    Ok(())
 }
 
 /// Whether a write takes away anything that is leased.
