@@ -17,6 +17,8 @@ pub mod types {
     pub const DETACHED: &str = "Detached";
     /// The term is over; what is leased goes on at the same price until it is extended or released.
     pub const EXPIRED: &str = "Expired";
+    /// A decision was due and nobody has made it.
+    pub const OVERDUE: &str = "Overdue";
     /// Metering is complete up to the time in the message.
     pub const COMPLETE: &str = "Complete";
 }

@@ -101,6 +101,14 @@ const MESSAGES: &[(&str, &str)] = &[
         "'rule T11: users and groups of the control plane (system:) cannot be members: asked user %s and group %s, allowed people and their groups; name users and groups of the department'.format([has(self.user) ? self.user : 'none', has(self.group) ? self.group : 'none'])",
     ),
     (
+        "T45",
+        "'rule T45: what is not accepted is given back with a reason: asked accepted false without one, allowed with a reason; set spec.acceptance.reason'",
+    ),
+    (
+        "T46",
+        "'rule T46: an acceptance cannot be taken back: asked %s, allowed accepted true for request %s; leave spec.acceptance as it is, or release the tenancy'.format([has(self.acceptance) ? 'accepted false' : 'none', string(oldSelf.acceptance.request)])",
+    ),
+    (
         "H00",
         "\"rule H00: a contribution's name has at most 40 characters: asked %s of %s characters, allowed 40; choose a shorter name\".format([self.metadata.name.substring(0, size(self.metadata.name) < 64 ? size(self.metadata.name) : 64), string(size(self.metadata.name))])",
     ),

@@ -11,8 +11,8 @@ use leasehold_ledger::{
     book::{Book, Catalogue},
     close::lot_states,
     document::{
-        BookDoc, ClusterDoc, DecisionDoc, Document, EffectiveDoc, IncarnationDoc, LotDoc,
-        NamespaceDoc, NamespaceGoneDoc, PolicyDoc, ReleaseDoc, RequestDoc,
+        AcceptanceDoc, BookDoc, ClusterDoc, DecisionDoc, DeliveredDoc, Document, EffectiveDoc,
+        IncarnationDoc, LotDoc, NamespaceDoc, NamespaceGoneDoc, PolicyDoc, ReleaseDoc, RequestDoc,
     },
     fact::{Fact, FactKind, Meter},
     lot::LotState,
@@ -175,6 +175,8 @@ impl Books {
             requests: Vec::new(),
             decisions: BTreeMap::new(),
             effective: Vec::new(),
+            delivered: Vec::new(),
+            acceptance: Vec::new(),
             release: Vec::new(),
         };
         let Some(incarnation) = incarnation else {
@@ -188,6 +190,14 @@ impl Books {
         view.effective = self
             .of::<EffectiveDoc>(&subject, |d| d.incarnation == number)
             .await?;
+        view.delivered = self
+            .of::<DeliveredDoc>(&subject, |d| d.incarnation == number)
+            .await?;
+        if !view.delivered.is_empty() {
+            view.acceptance = self
+                .of::<AcceptanceDoc>(&subject, |d| d.incarnation == number)
+                .await?;
+        }
         view.release = self
             .of::<ReleaseDoc>(&subject, |d| d.incarnation == number)
             .await?;

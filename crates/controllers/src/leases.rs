@@ -14,8 +14,8 @@ use leasehold_ledger::time::Second;
 
 type Key = (String, String);
 
-/// What a tenancy may hold back at the most, in seconds: one that fails for longer must not stop the others' bills. What
-/// it records later is counted as uncorrected.
+/// What a tenancy may hold back at the most, in seconds, from when it is late: one that fails for longer must not stop the
+/// others' bills. What it records later is counted as uncorrected.
 const LONGEST: i64 = 900;
 
 #[derive(Clone, Copy)]
@@ -40,7 +40,8 @@ impl Leases {
         self.write(|inner| inner.expected = Some(tenancies.into_iter().collect()));
     }
 
-    /// Something of this tenancy counts from this instant and is not recorded yet.
+    /// Something of this tenancy counts from this instant and is not recorded yet. The instant may lie ahead: nothing is
+    /// held back before it has come.
     pub fn pending(&self, department: &str, tenancy: &str, since: Second, now: Second) {
         let key = (department.to_owned(), tenancy.to_owned());
         self.write(|inner| {
@@ -81,7 +82,10 @@ impl Leases {
         let held = inner
             .pending
             .iter()
-            .filter(|((d, t), pending)| alive(d, t) && now.since(pending.noticed) <= LONGEST)
+            .filter(|((d, t), pending)| {
+                let late_from = pending.noticed.max(pending.since);
+                alive(d, t) && now.since(late_from) <= LONGEST
+            })
             .map(|(_, pending)| pending.since);
         Some(held.min().map_or(now, |since| since.min(now)))
     }
@@ -131,6 +135,20 @@ mod tests {
         leases.settled("edu", "oa");
         leases.settled("edu", "web");
         assert_eq!(leases.complete_to(NOW, |_, _| true), Some(NOW));
+    }
+
+    #[test]
+    fn an_instant_that_lies_ahead_is_not_passed_however_long_ago_it_was_announced() {
+        let leases = Leases::default();
+        leases.expect([]);
+        let ahead = NOW.plus(7 * 86_400);
+        leases.pending("edu", "oa", ahead, NOW);
+        let before = ahead.plus(-1);
+        assert_eq!(leases.complete_to(before, |_, _| true), Some(before));
+        let after = ahead.plus(LONGEST);
+        assert_eq!(leases.complete_to(after, |_, _| true), Some(ahead));
+        let given_up = after.plus(1);
+        assert_eq!(leases.complete_to(given_up, |_, _| true), Some(given_up));
     }
 
     #[test]

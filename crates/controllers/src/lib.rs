@@ -6,6 +6,7 @@
 //!
 //! Architecture invariant: nothing here builds a client, reads a clock or computes money.
 
+pub mod approvals;
 pub mod books;
 pub mod context;
 pub mod error;

@@ -1,4 +1,5 @@
-//! Metrics of metering and billing: how far use and leases are known, what was recorded, what waits for a close.
+//! Metrics of metering and billing: how far use and leases are known, what was recorded, what waits for a close or for a
+//! person.
 //!
 //! Instants are told as seconds since 1970, so that a monitor reckons their age itself and sees it grow when the
 //! operator hangs (docs/how-to/monitor.md). Labels are sources and kinds of facts, never an object's name.
@@ -26,6 +27,8 @@ struct Families {
     period_close: Histogram,
     facts: IntCounterVec,
     ledger_rows: IntGauge,
+    approvals_open: IntGaugeVec,
+    approvals_overdue: IntGaugeVec,
 }
 
 impl Measures {
@@ -64,6 +67,16 @@ impl Measures {
         }
     }
 
+    /// The numbers of approvals that nobody has decided, and of those among them that are overdue, for one role.
+    pub fn approvals(&self, role: &str, open: usize, overdue: usize) {
+        if let Some(families) = &self.families {
+            let labels = &[role];
+            let (all, late) = (&families.approvals_open, &families.approvals_overdue);
+            all.with_label_values(labels).set(gauge(open));
+            late.with_label_values(labels).set(gauge(overdue));
+        }
+    }
+
     /// A period was closed, and that took so long.
     pub fn period_closed(&self, took: Duration) {
         if let Some(families) = &self.families {
@@ -90,16 +103,23 @@ impl Measures {
     }
 }
 
+/// A number as a gauge takes it.
+fn gauge(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
 impl Families {
     fn register(metrics: &Metrics) -> Result<Self, prometheus::Error> {
         let families = Self::new()?;
-        let collectors: [Box<dyn Collector>; 6] = [
+        let collectors: [Box<dyn Collector>; 8] = [
             Box::new(families.meter_complete.clone()),
             Box::new(families.lease_complete.clone()),
             Box::new(families.gaps_open.clone()),
             Box::new(families.period_close.clone()),
             Box::new(families.facts.clone()),
             Box::new(families.ledger_rows.clone()),
+            Box::new(families.approvals_open.clone()),
+            Box::new(families.approvals_overdue.clone()),
         ];
         for collector in collectors {
             metrics.registry().register(collector)?;
@@ -139,6 +159,20 @@ impl Families {
                 &["kind"],
             )?,
             ledger_rows: IntGauge::new("leasehold_ledger_rows", "Last row of the ledger's chain.")?,
+            approvals_open: IntGaugeVec::new(
+                Opts::new(
+                    "leasehold_approvals_open",
+                    "Approvals that wait for a decision.",
+                ),
+                &["role"],
+            )?,
+            approvals_overdue: IntGaugeVec::new(
+                Opts::new(
+                    "leasehold_approvals_overdue",
+                    "Approvals that wait for a decision beyond the day on which it was due.",
+                ),
+                &["role"],
+            )?,
         })
     }
 }
@@ -159,6 +193,8 @@ mod tests {
         measures.period_closed(Duration::from_millis(700));
         measures.recorded([FactKind::Opened, FactKind::Closed, FactKind::Opened]);
         measures.ledger_rows(4711);
+        measures.approvals("office", 3, 1);
+        measures.approvals("office", 2, 0);
         let text = metrics.encode().unwrap();
         for line in [
             r#"leasehold_meter_complete_timestamp_seconds{source="pods"} 1788192000"#,
@@ -170,6 +206,8 @@ mod tests {
             r#"leasehold_facts_total{kind="opened"} 2"#,
             r#"leasehold_facts_total{kind="closed"} 1"#,
             "leasehold_ledger_rows 4711",
+            r#"leasehold_approvals_open{role="office"} 2"#,
+            r#"leasehold_approvals_overdue{role="office"} 0"#,
         ] {
             assert!(
                 text.lines().any(|found| found == line),

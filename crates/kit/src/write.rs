@@ -165,6 +165,28 @@ impl Kit {
         old: Option<&S>,
         new: &S,
     ) -> Result<Outcome<K>, KitError> {
+        self.write_status(object, old, new, None).await
+    }
+
+    /// [`Self::patch_status`], refused with a conflict also if the object has changed since it was read. For a status to
+    /// which several of us add: who starts from an old one would take away what another has added meanwhile.
+    pub async fn patch_status_as_read<K: Object, S: Serialize + Sync>(
+        &self,
+        object: &K,
+        old: Option<&S>,
+        new: &S,
+    ) -> Result<Outcome<K>, KitError> {
+        let version = object.resource_version();
+        self.write_status(object, old, new, version).await
+    }
+
+    async fn write_status<K: Object, S: Serialize + Sync>(
+        &self,
+        object: &K,
+        old: Option<&S>,
+        new: &S,
+        version: Option<String>,
+    ) -> Result<Outcome<K>, KitError> {
         let (subject, name) = subject("write the status of", object)?;
         let status = json_of(&subject, new)?;
         if let Some(old) = old
@@ -178,10 +200,13 @@ impl Kit {
             "metadata": {},
             "status": status,
         });
-        if let (Some(uid), Some(Value::Object(metadata))) =
-            (object.uid(), envelope.get_mut("metadata"))
-        {
-            metadata.insert("uid".to_owned(), Value::String(uid));
+        if let Some(Value::Object(metadata)) = envelope.get_mut("metadata") {
+            let marks = [("uid", object.uid()), ("resourceVersion", version)];
+            for (field, mark) in marks {
+                if let Some(mark) = mark {
+                    metadata.insert(field.to_owned(), Value::String(mark));
+                }
+            }
         }
         let params = PatchParams::apply(self.field_manager()).force();
         let request = requests::<K>(object.meta().namespace.as_deref()).patch_subresource(
@@ -374,6 +399,25 @@ mod tests {
             calls[0].body,
             json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"uid": "u1"},
                 "status": {"phase": "Ready"}})
+        );
+    }
+
+    #[tokio::test]
+    async fn a_status_to_which_others_add_is_written_on_the_version_that_was_read() {
+        let fake = echo();
+        let kit = fake.kit();
+        let mut read = quota("1");
+        read.metadata.resource_version = Some("7".to_owned());
+        let (old, new) = (json!({"phase": "Waiting"}), json!({"phase": "Ready"}));
+        for status in [&old, &new] {
+            let outcome = kit.patch_status_as_read(&read, Some(&old), status).await;
+            outcome.unwrap();
+        }
+        let calls = fake.calls();
+        assert_eq!(calls.len(), 1);
+        assert_eq!(
+            calls[0].body["metadata"],
+            json!({"uid": "u1", "resourceVersion": "7"})
         );
     }
 

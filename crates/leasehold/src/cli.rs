@@ -2,10 +2,14 @@
 //!
 //! The doc comments in this file are the help texts; `leasehold reference` prints them into the manual.
 
+mod accept;
+
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use leasehold_ledger::{canonical::Digest, time::LocalDate};
+
+pub use accept::AcceptArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -107,6 +111,8 @@ pub enum Command {
     Approve(DecideArgs),
     /// Reject a request.
     Reject(RejectArgs),
+    /// Accept what is in place of a tenancy, or give it back.
+    Accept(AcceptArgs),
     /// Ask to end a tenancy. Nothing is deleted before the grace period and an approval.
     Release(ReleaseArgs),
     /// Write the skeleton of an appraisal for a contribution of hardware.

@@ -5,6 +5,7 @@
 //! department's name) has a digest in its key, and the latest by sequence counts. What may also
 //! change back (a policy, a department's name) has the instant in its key as well.
 
+mod acceptance;
 mod serial;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use crate::policy::Policy;
 use crate::statement::Totals;
 use crate::time::{Period, Second};
 
+pub use acceptance::{AcceptanceDoc, DeliveredDoc};
 pub use serial::{SerialDoc, SerialError, SerialFreedDoc, normalise_serial, serial_claim};
 
 /// A kind of document.
@@ -255,7 +257,7 @@ document!(
     format!("{}/{}", d.subject_kind, d.subject)
 );
 
-/// A request became the provisioned one: its quota stood.
+/// A request became the provisioned one: its quota stood, and where it had to be accepted, it was.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct EffectiveDoc {
@@ -269,7 +271,7 @@ pub struct EffectiveDoc {
     pub request: u32,
     /// The asked start, before which nothing is billed.
     pub not_before: Second,
-    /// When the quota stood, by the API server's clock.
+    /// When the quota stood, by the API server's clock; where it had to be accepted, from when on that counts.
     pub at: Second,
 }
 

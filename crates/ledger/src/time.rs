@@ -6,7 +6,11 @@
 
 use std::{fmt, str::FromStr};
 
-use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use jiff::{
+    Timestamp,
+    civil::{Date, Weekday},
+    tz::TimeZone,
+};
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// Shortest rehearsal period in seconds.
@@ -243,6 +247,11 @@ impl LocalDate {
     /// The day of the month, from 1.
     pub fn day(self) -> i8 {
         self.0.day()
+    }
+
+    /// Whether it is a Saturday or a Sunday.
+    pub fn is_weekend(self) -> bool {
+        matches!(self.0.weekday(), Weekday::Saturday | Weekday::Sunday)
     }
 
     /// The day after; [`LocalDate::MAX`] has itself.

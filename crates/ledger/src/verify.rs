@@ -18,9 +18,10 @@ use serde_json::Value;
 use crate::canonical::{CanonicalError, Digest, canonical_json, digest_bytes};
 use crate::close::{Closing, close};
 use crate::document::{
-    BookDoc, ClusterDoc, DecisionDoc, DepartmentDoc, Document, EffectiveDoc, GapDoc,
-    IncarnationDoc, LotDoc, NamespaceDoc, NamespaceGoneDoc, PeriodCloseDoc, PeriodOpenDoc,
-    PolicyDoc, ReleaseDoc, RequestDoc, SerialDoc, SerialFreedDoc, row_key, split_row_key,
+    AcceptanceDoc, BookDoc, ClusterDoc, DecisionDoc, DeliveredDoc, DepartmentDoc, Document,
+    EffectiveDoc, GapDoc, IncarnationDoc, LotDoc, NamespaceDoc, NamespaceGoneDoc, PeriodCloseDoc,
+    PeriodOpenDoc, PolicyDoc, ReleaseDoc, RequestDoc, SerialDoc, SerialFreedDoc, row_key,
+    split_row_key,
 };
 use crate::fact::Fact;
 use crate::journal::{ChainRow, Entry, EntryKind, genesis, link};
@@ -296,6 +297,8 @@ impl Checker {
             SerialFreedDoc::KIND => self.backing.freed(seq, &doc::<SerialFreedDoc>(row)?)?,
             RequestDoc::KIND => self.backing.request(&doc::<RequestDoc>(row)?),
             DecisionDoc::KIND => self.backing.decision(doc::<DecisionDoc>(row)?),
+            DeliveredDoc::KIND => self.backing.delivered(&doc::<DeliveredDoc>(row)?),
+            AcceptanceDoc::KIND => self.backing.acceptance(seq, &doc::<AcceptanceDoc>(row)?)?,
             PeriodOpenDoc::KIND => {
                 let open: PeriodOpenDoc = doc(row)?;
                 self.backing.period(seq, &open)?;

@@ -19,6 +19,7 @@
 //!
 //! No client, no clock, no runtime, no database. Days and instants are arguments.
 
+pub mod acceptance;
 pub mod approval;
 pub mod convert;
 pub mod hardware;
@@ -26,4 +27,5 @@ pub mod lease_facts;
 pub mod objects;
 pub mod quota;
 pub mod request;
+pub mod review;
 pub mod rules;

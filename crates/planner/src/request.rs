@@ -17,7 +17,8 @@ use leasehold_api::{
 use leasehold_ledger::{
     canonical::{CanonicalError, Digest, digest_of},
     document::{
-        Decision, DecisionDoc, EffectiveDoc, IncarnationDoc, ReleaseDoc, ReleaseStage, RequestDoc,
+        AcceptanceDoc, Decision, DecisionDoc, DeliveredDoc, EffectiveDoc, IncarnationDoc,
+        ReleaseDoc, ReleaseStage, RequestDoc,
     },
     money::{Unit, parse_quantity},
 };
@@ -180,6 +181,10 @@ pub struct LedgerView {
     pub decisions: BTreeMap<u32, DecisionDoc>,
     /// Requests of that life that became the provisioned ones.
     pub effective: Vec<EffectiveDoc>,
+    /// First requests of that life that were in place and had to be accepted.
+    pub delivered: Vec<DeliveredDoc>,
+    /// What was said of them, in order.
+    pub acceptance: Vec<AcceptanceDoc>,
     /// How far the release of that life went.
     pub release: Vec<ReleaseDoc>,
 }

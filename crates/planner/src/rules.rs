@@ -298,6 +298,9 @@ pub const RULES: &[Rule] = &[
         "a tenancy has at most 32 namespaces in its life, those counted that it no longer names",
     ),
     operator("T34", "a term is no longer than ten years"),
+    crd("T45", "what is not accepted is given back with a reason"),
+    crd("T46", "an acceptance cannot be taken back"),
+    operator("T47", "what is accepted is the request that is in place"),
 ];
 
 /// The rule with this id, if there is one.

@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
     printcolumn(name = "Monthly", type_ = "string", json_path = ".spec.amounts.monthly"),
     printcolumn(name = "Asked by", type_ = "string", json_path = ".spec.subject.requestedBy"),
     printcolumn(name = "Decision", type_ = "string", json_path = ".spec.decision"),
+    printcolumn(name = "Due", type_ = "string", json_path = ".status.dueBy"),
     printcolumn(name = "By", type_ = "string", json_path = ".spec.decidedBy"),
     printcolumn(name = "Note", type_ = "string", json_path = ".status.conditions[?(@.type=='Refused')].message"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
@@ -171,6 +172,9 @@ pub struct ApprovalStatus {
     /// When the decision was written into the ledger.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recorded_at: Option<String>,
+    /// Until when it was to be decided, in the office's time zone: the end of the last working day that the cloud policy allows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_by: Option<String>,
     /// Conditions, one per type.
     #[serde(default)]
     #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["type".into()]))]

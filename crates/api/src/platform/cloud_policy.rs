@@ -1,5 +1,6 @@
 //! The parameters that the rules leave open.
 
+use super::{AcceptancePolicy, ReviewPolicy};
 use crate::text::{Amount, Day, Identity, Label, Line};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
@@ -72,6 +73,12 @@ pub struct CloudPolicySpec {
     /// When an approved decrease of a lease takes effect.
     #[serde(default)]
     pub decrease_effective: DecreaseEffective,
+    /// From when a first lease is billed.
+    #[serde(default)]
+    pub acceptance: AcceptancePolicy,
+    /// How long decisions may take.
+    #[serde(default)]
+    pub review: ReviewPolicy,
     /// How tenancies end.
     #[serde(default)]
     pub release: ReleasePolicy,

@@ -1,9 +1,13 @@
 //! Group `platform.leasehold.dev`: what the platform offers and the rules that it plays by.
 
+mod acceptance;
 mod cloud_policy;
 mod cloudlet;
 mod network_zone;
+mod review;
 
+pub use acceptance::*;
 pub use cloud_policy::*;
 pub use cloudlet::*;
 pub use network_zone::*;
+pub use review::*;

@@ -1,5 +1,6 @@
 //! The lease: a department's tenancy.
 
+use super::{Acceptance, AcceptanceStatus};
 use crate::text::{Amount, Code, Day, Identity, Label, Paragraph, QuantityText};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
@@ -35,6 +36,7 @@ use std::collections::BTreeMap;
 #[x_kube(validation = Rule::new("self.namespaces.all(n, n.share.all(k, self.lease.exists(l, l.item == k)))").message("rule T04: a namespace shares an item that the lease does not hold; add it to spec.lease or take it out of the share"))]
 #[x_kube(validation = Rule::new("self.term.from <= self.term.through").message("rule T05: the term ends before it begins; correct spec.term"))]
 #[x_kube(validation = Rule::new("!has(self.effectiveFrom) || (self.effectiveFrom >= self.term.from && self.effectiveFrom <= self.term.through)").message("rule T06: effectiveFrom lies outside the term; choose a day of the term"))]
+#[x_kube(validation = Rule::new("!has(oldSelf.acceptance) || !oldSelf.acceptance.accepted || (has(self.acceptance) && (self.acceptance.request != oldSelf.acceptance.request || self.acceptance.accepted))").message("rule T46: an acceptance cannot be taken back; leave spec.acceptance as it is, or release the tenancy"))]
 #[serde(rename_all = "camelCase")]
 pub struct TenancySpec {
     /// Name of the information system in this office namespace.
@@ -71,6 +73,9 @@ pub struct TenancySpec {
     /// Asks again after a refusal, of a lease or of a release: raise the number.
     #[serde(default)]
     pub request: Attempt,
+    /// Whether the department accepts its first lease, where the cloud policy bills from the acceptance. `leasehold accept` writes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acceptance: Option<Acceptance>,
     /// Asks to end the tenancy. Growth stops at once; namespaces go after the grace period and an approval.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<Release>,
@@ -199,6 +204,8 @@ pub enum Phase {
     Refused,
     /// Approved; being set up.
     Approved,
+    /// In place; the department has to accept it, and nobody pays before.
+    Provisioned,
     /// In place and billed.
     Active,
     /// In place; a changed lease waits for a decision or is being set up.
@@ -233,6 +240,9 @@ pub struct TenancyStatus {
     #[serde(default)]
     #[schemars(length(max = 64))]
     pub approved: Vec<LeaseItem>,
+    /// The acceptance of the first lease, where the department had to accept it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acceptance: Option<AcceptanceStatus>,
     /// What the lease costs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quotation: Option<QuotationStatus>,

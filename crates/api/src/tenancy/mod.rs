@@ -1,10 +1,12 @@
 //! Group `tenancy.leasehold.dev`: what departments are, have, ask for and hand over.
 
+mod acceptance;
 mod department;
 mod hardware;
 mod information_system;
 mod lease;
 
+pub use acceptance::*;
 pub use department::*;
 pub use hardware::*;
 pub use information_system::*;

@@ -6,7 +6,7 @@ use kube::runtime::controller::Action;
 use leasehold_api::platform::{CloudPolicy, CloudPolicySpec};
 use leasehold_kit::{EventType, Shutdown};
 use leasehold_ledger::{canonical::Digest, document::PolicyDoc, policy::Policy};
-use leasehold_planner::{convert::ledger_policy, rules::Refusal};
+use leasehold_planner::{convert::ledger_policy, review::Calendar, rules::Refusal};
 
 use crate::{
     Context, Error,
@@ -84,6 +84,9 @@ async fn accept(
         Err(error) => return Ok(Err(told(&error))),
     };
     if let Err(error) = policy.validate() {
+        return Ok(Err(told(&error)));
+    }
+    if let Err(error) = Calendar::of(&spec.review) {
         return Ok(Err(told(&error)));
     }
     let has_periods = context.books.store().rehearsal().await?.is_some();

@@ -1,5 +1,6 @@
 //! Provisioning: what is approved and due becomes namespaces, quotas, policies, rights and volumes; then it is billed.
 
+mod acceptance;
 mod billing;
 pub mod contents;
 #[cfg(test)]
@@ -33,6 +34,7 @@ use leasehold_planner::{
     rules::Refusal,
 };
 
+pub use acceptance::shown as acceptance_shown;
 use contents::Found;
 pub use namespaces::record_gone;
 pub use quotas::{observed as observed_quota, step_quotas};
@@ -60,6 +62,7 @@ pub async fn advance(
     context: &Context,
     report: &mut Report,
 ) -> Result<(), Error> {
+    acceptance::settle(state, context, report).await?;
     let (due, later) = due(state)?;
     if let Some(later) = later {
         report.look_again(seconds_until(later, state.now));
@@ -68,7 +71,7 @@ pub async fn advance(
     let Some(due) = due else { return Ok(()) };
     report.approved.clone_from(&due.part.lease);
     usage(state, context, report, &due.part, &due.items);
-    if !state.is_effective(due.request.request) {
+    if !state.is_effective(due.request.request) && !acceptance::is_withheld(state, &due) {
         context
             .leases
             .pending(&state.department, &state.name, due.not_before, state.now);
@@ -81,6 +84,7 @@ pub async fn advance(
         (_, _) if state.view.effective().is_some() => Phase::Changing,
         (_, _) => Phase::Approved,
     };
+    acceptance::tell(state, report);
     if progress == Progress::Underway {
         report.look_again(SOON);
     }
@@ -157,7 +161,7 @@ async fn provision(
         .for_each(|sentence| report.wait(sentence));
     billing::record(state, context, report, due, ready && !blocked).await?;
     if blocked {
-        context.leases.settled(&state.department, &state.name);
+        acceptance::nothing_late(state, context);
     }
     for found in admit(state, context, due, &plans, furnished?, step.settled).await? {
         ready &= found.is_complete();
@@ -176,7 +180,7 @@ async fn provision(
 
 /// The department's own split is in the way: nothing of ours is late.
 fn unsplit(state: &State, context: &Context, report: &mut Report, refusals: &[Refusal]) {
-    context.leases.settled(&state.department, &state.name);
+    acceptance::nothing_late(state, context);
     let told: Vec<String> = refusals.iter().map(ToString::to_string).collect();
     report.wait(format!(
         "the split among namespaces stays as it is until it fits the approved lease: {}",
@@ -256,7 +260,8 @@ fn divide(
     known: &[String],
 ) -> Result<(Hard, BTreeMap<String, Hard>), Vec<Refusal>> {
     let lease = quota::lease_hard(&due.part, &due.items).map_err(|refusal| vec![refusal])?;
-    let split = quota::split(&state.tenancy.spec, &due.part, &due.items)?;
+    let mut split = quota::split(&state.tenancy.spec, &due.part, &due.items)?;
+    acceptance::withhold(state, due, &mut split);
     bounded(known.iter().chain(split.keys())).map_err(|refusal| vec![refusal])?;
     Ok((lease, split))
 }
@@ -297,20 +302,22 @@ fn due(state: &State) -> Result<(Option<Due>, Option<Second>), Error> {
     else {
         return Ok((None, later));
     };
+    Ok((Some(as_due(state, request, not_before)?), later))
+}
+
+/// An approved request with what it leases.
+fn as_due(state: &State, request: &RequestDoc, not_before: Second) -> Result<Due, Error> {
     let part = part_of(request)?;
     let items = state.items(&part).map_err(|refusals| {
         let text: Vec<String> = refusals.iter().map(ToString::to_string).collect();
         Error::understand("the items of an approved request", text.join("; "))
     })?;
-    Ok((
-        Some(Due {
-            request: request.clone(),
-            part,
-            items,
-            not_before,
-        }),
-        later,
-    ))
+    Ok(Due {
+        request: request.clone(),
+        part,
+        items,
+        not_before,
+    })
 }
 
 /// The instant before which an approved request neither is provisioned nor billed.

@@ -20,7 +20,7 @@ use leasehold_ledger::{
 };
 use leasehold_planner::rules::Refusal;
 
-use super::observe::State;
+use super::{observe::State, provision::acceptance_shown};
 use crate::{Context, Error};
 
 /// Things that happened which the status remembers.
@@ -88,6 +88,13 @@ impl Report {
     pub fn refuse_decided(&mut self, number: u32, reason: &str, by: &str) {
         self.refused.push(format!(
             "request {number} was rejected by {by}: {reason}. Change the lease, or raise spec.request.attempt to ask again"
+        ));
+    }
+
+    /// The department gave back what is in place.
+    pub fn refuse_acceptance(&mut self, number: u32, reason: &str, by: &str, command: &str) {
+        self.refused.push(format!(
+            "request {number} was not accepted by {by}: {reason}. Nobody pays for it, and no pod starts until it is accepted ({command}), changed or released"
         ));
     }
 
@@ -198,6 +205,7 @@ impl Report {
             request: self.request,
             pending: self.pending,
             approved: self.approved,
+            acceptance: acceptance_shown(state),
             quotation: self.quotation,
             period: old.period.clone(),
             credit_left: old.credit_left.clone(),
@@ -279,6 +287,7 @@ impl Report {
             Phase::Requested
             | Phase::Refused
             | Phase::Approved
+            | Phase::Provisioned
             | Phase::Changing
             | Phase::Reclaiming => (
                 false,

@@ -14,7 +14,8 @@ use crate::book::Book;
 use crate::canonical::canonical_json;
 use crate::claims::{ClaimError, Claims};
 use crate::document::{
-    Decision, DecisionDoc, Document, LotDoc, PeriodOpenDoc, RequestDoc, SerialDoc, SerialFreedDoc,
+    AcceptanceDoc, Decision, DecisionDoc, DeliveredDoc, Document, LotDoc, PeriodOpenDoc,
+    RequestDoc, SerialDoc, SerialFreedDoc,
 };
 use crate::fact::{Fact, FactKind, Meter};
 use crate::journal::{Entry, EntryKind, JournalError};
@@ -28,6 +29,8 @@ pub(super) struct Backing {
     requests: BTreeMap<String, BTreeMap<String, String>>,
     /// Keys of the requests that were approved.
     approved: BTreeSet<String>,
+    /// From when on requests that had to be accepted may be billed, by their keys; none before they were.
+    delivered: BTreeMap<String, Option<Second>>,
     /// Uids of the approvals by which finance accepted hardware.
     accepted: BTreeSet<String>,
     /// Devices and the contributions that they back.
@@ -69,6 +72,33 @@ impl Backing {
                 self.accepted.insert(uid);
             }
             _ => {}
+        }
+    }
+
+    pub(super) fn delivered(&mut self, delivered: &DeliveredDoc) {
+        self.delivered.insert(delivered.key(), None);
+    }
+
+    /// An acceptance needs a delivery, and is given once.
+    pub(super) fn acceptance(&mut self, seq: u64, said: &AcceptanceDoc) -> Result<(), Finding> {
+        let request = format!(
+            "{}/{}/{}/{}",
+            said.department, said.tenancy, said.incarnation, said.request
+        );
+        let what = format!("acceptance of request {request}");
+        match self.delivered.get_mut(&request) {
+            None => {
+                let expected = "its delivery before it";
+                Err(Finding::new(seq, what, expected, "none"))
+            }
+            Some(Some(at)) => {
+                let expected = format!("no word after that of {at}");
+                Err(Finding::new(seq, what, expected, "one more"))
+            }
+            Some(since) => {
+                *since = said.accepted.then_some(said.at);
+                Ok(())
+            }
         }
     }
 
@@ -174,6 +204,7 @@ impl Backing {
             let expected = format!("an approval of request {request} before it");
             return Err(Finding::new(seq, what, expected, "none"));
         }
+        self.accepted_before(seq, &request, fact)?;
         if matches!(fact.kind, FactKind::Closed | FactKind::Superseded) {
             return Ok(());
         }
@@ -195,6 +226,20 @@ impl Backing {
             .map(|unit| format_quantity(fact.quantity, *unit))
             .collect();
         Err(Finding::new(seq, what, asked, found.join(" or ")))
+    }
+
+    /// What its department had to accept is billed from then on, and not before.
+    fn accepted_before(&self, seq: u64, request: &str, fact: &Fact) -> Result<(), Finding> {
+        let Some(since) = self.delivered.get(request) else {
+            return Ok(());
+        };
+        if since.is_some_and(|since| fact.at >= since) {
+            return Ok(());
+        }
+        let what = format!("acceptance behind {}", fact.key());
+        let found = since.map_or_else(|| "none".to_owned(), |since| format!("one of {since}"));
+        let expected = format!("one of request {request} by {}", fact.at);
+        Err(Finding::new(seq, what, expected, found))
     }
 
     /// A period must be one of its calendar, and share no second with another one.

@@ -1,3 +1,4 @@
+mod acceptance;
 mod claims;
 
 use std::convert::Infallible;

@@ -8,7 +8,7 @@ use std::{
 use futures::{FutureExt, future::BoxFuture};
 use k8s_openapi::api::core::v1::Namespace;
 use leasehold_controllers::{
-    Books, Context, Figures, Leases, Measures, Settings, World, hardware,
+    Books, Context, Figures, Leases, Measures, Settings, World, approvals, hardware,
     meters::{self, Watermarks},
     organisation, period, platform, price_book, tenancy,
 };
@@ -184,6 +184,7 @@ fn work(context: &Context, parts: Parts, shutdown: &Shutdown) -> Vec<BoxFuture<'
         organisation::run(own(), stop()).boxed(),
         price_book::run(own(), stop()).boxed(),
         tenancy::run(own(), stop()).boxed(),
+        approvals::run(own(), stop()).boxed(),
     ];
     if parts == Parts::Everything {
         let watermarks = Watermarks::default();

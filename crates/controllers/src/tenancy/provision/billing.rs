@@ -1,6 +1,7 @@
 //! From when each item is billed.
 //!
-//! More is billed from the instant that its quota stood, less from the instant that was promised. Both are recorded in
+//! More is billed from the instant that its quota stood (a first lease where the policy says so: once it is accepted, see
+//! `acceptance`), less from the instant that was promised. Both are recorded in
 //! one transaction with the facts; what was billed early because part of a lease stood is not billed twice.
 
 use std::collections::BTreeMap;
@@ -22,7 +23,7 @@ use leasehold_store::Record;
 
 use super::{
     super::{observe::State, report::Report},
-    Due, lease_context, quotas,
+    Due, acceptance, lease_context, quotas,
 };
 use crate::{Context, Error, books::lease_uid};
 
@@ -40,7 +41,9 @@ pub async fn record(
     complete: bool,
 ) -> Result<(), Error> {
     let number = due.request.request;
-    if state.is_effective(number) {
+    if state.is_effective(number)
+        || acceptance::deliver(state, context, report, due, complete).await?
+    {
         return Ok(());
     }
     let quotas = standing_quotas(state, context);
@@ -117,6 +120,13 @@ pub async fn record(
     Ok(())
 }
 
+/// When the quotas of the due request stood.
+pub(super) fn stood(state: &State, context: &Context, due: &Due) -> Second {
+    let now = context.now();
+    let stood = stood_at(&standing_quotas(state, context)).unwrap_or(now);
+    stood.max(due.not_before).min(now)
+}
+
 fn grace(state: &State) -> i64 {
     match state.policy.period {
         PeriodKind::Rehearsal { seconds } => (i64::from(seconds) / 4).min(PROMISE),
@@ -159,7 +169,8 @@ fn stood_at(found: &[ResourceQuota]) -> Option<Second> {
         .max()
 }
 
-fn quantities(due: &Due) -> Result<BTreeMap<String, i64>, Error> {
+/// What the due request leases, by item in base units.
+pub(super) fn quantities(due: &Due) -> Result<BTreeMap<String, i64>, Error> {
     let mut target = BTreeMap::new();
     for entry in &due.part.lease {
         let Some(item) = due.items.get(entry.item.as_str()) else {

@@ -1,6 +1,7 @@
 //! Rounds before an API server: what is written in which order, and what is left when a write fails.
 
-use leasehold_ledger::document::{EffectiveDoc, NamespaceDoc};
+use leasehold_api::platform::BillingStarts;
+use leasehold_ledger::document::{AcceptanceDoc, DeliveredDoc, EffectiveDoc, NamespaceDoc};
 use leasehold_planner::objects;
 use serde_json::{Value, json};
 
@@ -84,6 +85,71 @@ async fn people_are_let_in_when_everything_stands() {
         .iter()
         .any(|call| call.contains("edu--prod/resourcequotas"));
     assert!(!quota, "one that stands is not even read: {calls:?}");
+}
+
+#[tokio::test]
+async fn what_has_to_be_accepted_is_delivered_once_and_not_billed() {
+    let (namespaces, quotas) = standing(&[("prod", "10")]);
+    let fake = Fake::start(move |call| match call.path.as_str() {
+        "/api/v1/namespaces" => Some(list(&namespaces)),
+        "/api/v1/resourcequotas" => Some(list(&quotas)),
+        _ => None,
+    })
+    .await;
+    let (context, _tasks) = context(&fake).await;
+    let mut state = state(&[("prod", "10")]);
+    state.policy_object.spec.acceptance.billing_starts = BillingStarts::Accepted;
+    let due = due(&state);
+    for _ in 0..2 {
+        let mut report = Report::new(&state);
+        let progress = provision(&mut state, &context, &mut report, &due).await;
+        assert_eq!(progress.unwrap(), Progress::Ready);
+    }
+    let store = context.books.store();
+    let delivered = store.documents::<DeliveredDoc>(None, None).await.unwrap();
+    let [delivered] = delivered.as_slice() else {
+        panic!("{delivered:?}");
+    };
+    let found = &delivered.value;
+    assert_eq!((found.request, found.incarnation), (1, 1));
+    assert_eq!(found.until.since(found.at), 7 * 24 * 3600);
+    let effective = store.documents::<EffectiveDoc>(None, None).await.unwrap();
+    assert!(effective.is_empty(), "{effective:?}");
+    let billed = context.books.open_lease("edu", "oa", 1).await.unwrap();
+    assert!(billed.is_empty(), "{billed:?}");
+    assert!(gave_rights(&fake.calls()), "the department tries it");
+}
+
+#[test]
+fn what_was_given_back_keeps_its_cores_and_starts_no_pod_until_another_request_mends_it() {
+    let mut state = state(&[("prod", "10")]);
+    let mut due = due(&state);
+    let at = state.now;
+    let (department, tenancy) = ("edu".to_owned(), "oa".to_owned());
+    state.view.delivered.push(DeliveredDoc {
+        department: department.clone(),
+        tenancy: tenancy.clone(),
+        incarnation: 1,
+        request: 1,
+        at,
+        until: at.plus(60),
+    });
+    let split = |state: &State, due: &Due| divide(state, due, &[]).unwrap().1["prod"].clone();
+    assert_eq!(split(&state, &due)["pods"], 80);
+    state.view.acceptance.push(AcceptanceDoc {
+        department,
+        tenancy,
+        incarnation: 1,
+        request: 1,
+        accepted: false,
+        by: "zhang@edu".to_owned(),
+        reason: "too slow".to_owned(),
+        at,
+    });
+    let held = split(&state, &due);
+    assert_eq!((held["pods"], held["requests.cpu"]), (0, 10_000));
+    due.request.request = 2;
+    assert_eq!(split(&state, &due)["pods"], 80);
 }
 
 #[tokio::test]

@@ -23,6 +23,8 @@ use crate::{
     world,
 };
 
+mod acceptance;
+mod review;
 mod term;
 
 /// Whoever waits looks once a second.

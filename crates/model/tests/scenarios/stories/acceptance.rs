@@ -1,0 +1,316 @@
+//! A first lease that its department has to accept: from which instant on it is billed, and what nobody pays for.
+
+use std::time::Duration;
+
+use leasehold_ledger::{
+    document::{AcceptanceDoc, DeliveredDoc, Document, EffectiveDoc},
+    fact::Fact,
+    time::Second,
+};
+use serde_json::{Value, json};
+
+use super::{Stage, tell};
+use crate::{
+    expect::TENANCIES,
+    people::{OFFICE, staff},
+    script::{Lessee, Wish},
+    world,
+};
+
+const DAY: i64 = 24 * 3600;
+const SECOND: Duration = Duration::from_secs(1);
+const POLICY: [&str; 3] = ["cloudpolicies.platform.leasehold.dev", "", "default"];
+const QUOTA: [&str; 3] = ["resourcequotas", "edu--prod", "leasehold"];
+const SLOW: &str = "磁盘太慢";
+const BY_POLICY: &str = "CloudPolicy default";
+
+/// Where the tenancy is.
+const OA: [&str; 3] = [TENANCIES, "dept-edu", "oa"];
+
+fn days(number: i64) -> Duration {
+    Duration::from_secs(u64::try_from(number * DAY).unwrap())
+}
+
+fn lessee() -> Lessee {
+    Lessee {
+        code: "edu",
+        name: "oa".to_owned(),
+        shorts: vec!["prod".to_owned()],
+    }
+}
+
+/// So many cores, 8 GiB of memory and 10 GiB of storage in one namespace.
+fn cores(number: i64) -> Wish {
+    Wish {
+        shares: vec![[number, 8, 10]],
+        spare: [0; 3],
+    }
+}
+
+fn now(stage: &Stage<'_>) -> Second {
+    stage
+        .server
+        .with_store(|_, now| Second::from_timestamp(now))
+}
+
+fn is_in(stage: &Stage<'_>, phase: &str) -> bool {
+    stage.find(OA).unwrap_or_default()["status"]["phase"] == phase
+}
+
+fn status(stage: &Stage<'_>) -> Value {
+    stage.find(OA).unwrap_or_default()["status"].clone()
+}
+
+fn pods(stage: &Stage<'_>) -> String {
+    let quota = stage.find(QUOTA).unwrap_or_default();
+    let found = |part: &str| quota[part]["hard"]["pods"].as_str().map(str::to_owned);
+    let (asked, counted) = (found("spec"), found("status"));
+    if asked == counted {
+        asked.unwrap_or_default()
+    } else {
+        format!("{asked:?} and {counted:?}")
+    }
+}
+
+/// Documents of a kind in the ledger, in order.
+fn documents<D: Document>(stage: &Stage<'_>) -> Vec<D> {
+    let begins = format!("{}/", D::KIND);
+    let rows = stage.rows();
+    rows.iter()
+        .filter(|row| row.chain.kind == "document" && row.chain.key.starts_with(&begins))
+        .map(|row| serde_json::from_str(&row.body).unwrap())
+        .collect()
+}
+
+/// What is billed of the lease: item, quantity, since when.
+fn billed(stage: &Stage<'_>) -> Vec<(String, i64, Second)> {
+    let rows = stage.rows();
+    let facts = rows.iter().filter(|row| row.chain.kind == "fact");
+    let facts = facts.map(|row| serde_json::from_str::<Fact>(&row.body).unwrap());
+    let mut billed: Vec<(String, i64, Second)> = facts
+        .filter(|fact| fact.meter.to_string().starts_with("lease/"))
+        .map(|fact| (fact.meter.to_string(), fact.quantity, fact.at))
+        .collect();
+    billed.sort();
+    billed
+}
+
+/// The whole lease, since this instant.
+fn whole(cores: i64, since: Second) -> Vec<(String, i64, Second)> {
+    [
+        ("lease/block-ssd", 10 << 30),
+        ("lease/memory", 8 << 30),
+        ("lease/vcpu-x86", cores * 1000),
+    ]
+    .map(|(item, quantity)| (item.to_owned(), quantity, since))
+    .to_vec()
+}
+
+/// Request and instant of what is effective.
+fn effective(stage: &Stage<'_>) -> Vec<(u32, Second)> {
+    let found = documents::<EffectiveDoc>(stage);
+    found.iter().map(|doc| (doc.request, doc.at)).collect()
+}
+
+fn same<T: PartialEq + std::fmt::Debug>(found: &T, expected: &T) -> Result<(), String> {
+    if found == expected {
+        Ok(())
+    } else {
+        Err(format!("expected {expected:?}, found {found:?}"))
+    }
+}
+
+/// Four cores are in place, and nobody has said anything of them. Gives the delivery.
+async fn delivered(stage: &Stage<'_>) -> Result<DeliveredDoc, String> {
+    let policy = json!({"spec": {"acceptance": {"billingStarts": "Accepted"}}});
+    stage.furnish(&policy, &["edu"]).await?;
+    stage.create(&staff("edu"), &world::tenancy(&lessee(), &cores(4)))?;
+    stage.approve("dept-edu", "oa-1-office").await?;
+    stage
+        .until("the lease in place", |stage| is_in(stage, "Provisioned"))
+        .await?;
+    let mut found = documents::<DeliveredDoc>(stage);
+    let found = found.pop().ok_or("nothing is delivered")?;
+    same(&found.until.since(found.at), &(7 * DAY))?;
+    same(&pods(stage), &"32".to_owned())?;
+    same(&billed(stage), &Vec::new())?;
+    Ok(found)
+}
+
+fn says(accepted: bool, reason: Option<&str>) -> Value {
+    json!({"spec": {"acceptance": {"request": 1, "accepted": accepted, "reason": reason}}})
+}
+
+fn last_word(stage: &Stage<'_>) -> Result<AcceptanceDoc, String> {
+    let mut words = documents::<AcceptanceDoc>(stage);
+    words.pop().ok_or_else(|| "nobody said anything".to_owned())
+}
+
+#[test]
+fn what_the_department_accepts_is_billed_from_then_on() {
+    tell(async |stage| {
+        let delivered = delivered(stage).await?;
+        stage.pass(days(2)).await;
+        same(&billed(stage), &Vec::new())?;
+        let accepted = now(stage);
+        stage.patch(&staff("edu"), OA, &says(true, None))?;
+        stage
+            .until("the lease", |stage| is_in(stage, "Active"))
+            .await?;
+        let word = last_word(stage)?;
+        same(&(word.by, word.accepted), &(staff("edu"), true))?;
+        if word.at < accepted || word.at.since(accepted) > 60 {
+            return Err(format!("accepted at {accepted}, recorded of {}", word.at));
+        }
+        same(&effective(stage), &vec![(1, word.at)])?;
+        same(&billed(stage), &whole(4, word.at))?;
+        same(&documents::<DeliveredDoc>(stage), &vec![delivered])?;
+        same(&status(stage)["acceptance"]["state"], &json!("Accepted"))
+    });
+}
+
+#[test]
+fn what_nobody_rejects_is_billed_from_the_promised_instant_although_the_operator_was_away_then() {
+    tell(async |stage| {
+        let delivered = delivered(stage).await?;
+        let left = delivered.until.since(now(stage)) - 1;
+        stage
+            .pass(Duration::from_secs(u64::try_from(left).unwrap()))
+            .await;
+        same(&is_in(stage, "Provisioned"), &true)?;
+        // it is away for three seconds, in which the instant passes
+        stage.operator().stop();
+        stage.pass(SECOND).await;
+        if now(stage) < delivered.until {
+            return Err("the instant has not passed".to_owned());
+        }
+        same(&effective(stage), &Vec::new())?;
+        stage
+            .until("the lease", |stage| is_in(stage, "Active"))
+            .await?;
+        let word = last_word(stage)?;
+        same(&(word.by.as_str(), word.at), &(BY_POLICY, delivered.until))?;
+        same(&effective(stage), &vec![(1, delivered.until)])?;
+        same(&billed(stage), &whole(4, delivered.until))
+    });
+}
+
+#[test]
+fn what_is_given_back_costs_nothing_and_starts_nothing_until_it_is_accepted() {
+    tell(async |stage| {
+        delivered(stage).await?;
+        let [_, claim] = world::own("edu--prod");
+        stage.create(&staff("edu"), &claim)?;
+        stage.patch(&staff("edu"), OA, &says(false, Some(SLOW)))?;
+        stage.until("no pods", |stage| pods(stage) == "0").await?;
+        // long after the instant at which it would have been accepted by itself
+        stage.pass(days(30)).await;
+        same(&is_in(stage, "Provisioned"), &true)?;
+        same(&billed(stage), &Vec::new())?;
+        same(&documents::<AcceptanceDoc>(stage).len(), &1)?;
+        let told = status(stage)["conditions"].to_string();
+        for part in [SLOW, &staff("edu"), "leasehold accept oa -n dept-edu"] {
+            if !told.contains(part) {
+                return Err(format!("{part} is not said: {told}"));
+            }
+        }
+        let place = ["persistentvolumeclaims", "edu--prod", "own"];
+        same(&stage.find(place).is_some(), &true)?;
+        same(&warnings(stage), &1)?;
+
+        let accepted = now(stage);
+        stage.patch(&staff("edu"), OA, &says(true, None))?;
+        stage
+            .until("the lease", |stage| {
+                is_in(stage, "Active") && pods(stage) == "32"
+            })
+            .await?;
+        let word = last_word(stage)?;
+        if word.at < accepted || word.at.since(accepted) > 60 {
+            return Err(format!("accepted at {accepted}, recorded of {}", word.at));
+        }
+        same(&billed(stage), &whole(4, word.at))
+    });
+}
+
+/// How many events warn that the lease was given back.
+fn warnings(stage: &Stage<'_>) -> usize {
+    let events = stage.all("events.events.k8s.io");
+    let is_one = |event: &&Value| {
+        event["type"] == "Warning"
+            && event["regarding"]["kind"] == "Tenancy"
+            && event["note"]
+                .as_str()
+                .is_some_and(|note| note.contains(SLOW))
+    };
+    events.iter().filter(is_one).count()
+}
+
+#[test]
+fn a_policy_that_asks_for_no_acceptance_any_more_accepts_what_waits() {
+    tell(async |stage| {
+        let delivered = delivered(stage).await?;
+        stage.pass(days(1)).await;
+        let changed = now(stage);
+        let policy = json!({"spec": {"acceptance": {"billingStarts": "Provisioned"}}});
+        stage.patch(OFFICE, POLICY, &policy)?;
+        stage
+            .until("the lease", |stage| is_in(stage, "Active"))
+            .await?;
+        let word = last_word(stage)?;
+        same(&word.by.as_str(), &BY_POLICY)?;
+        if word.at < changed || word.at >= delivered.until {
+            return Err(format!("changed at {changed}, recorded of {}", word.at));
+        }
+        same(&billed(stage), &whole(4, word.at))
+    });
+}
+
+#[test]
+fn a_lease_that_is_changed_while_it_waits_is_accepted_as_it_stands_and_no_later_for_it() {
+    tell(async |stage| {
+        let first = delivered(stage).await?;
+        stage.pass(days(3)).await;
+        let change = world::change(&lessee(), &cores(6));
+        stage.patch(&staff("edu"), OA, &change)?;
+        stage.approve("dept-edu", "oa-2-office").await?;
+        stage
+            .until("the larger lease in place", |stage| {
+                documents::<DeliveredDoc>(stage).len() == 2
+            })
+            .await?;
+        let second = documents::<DeliveredDoc>(stage).pop().unwrap();
+        same(&(second.request, second.until), &(2, first.until))?;
+        same(&billed(stage), &Vec::new())?;
+        // what the department says of the first request is pointed out, and binds nobody
+        stage.patch(&staff("edu"), OA, &says(true, None))?;
+        stage
+            .until("rule T47", |stage| {
+                status(stage)["conditions"].to_string().contains("rule T47")
+            })
+            .await?;
+        stage.pass(days(4)).await;
+        stage
+            .until("the lease", |stage| is_in(stage, "Active"))
+            .await?;
+        same(&effective(stage), &vec![(2, first.until)])?;
+        same(&billed(stage), &whole(6, first.until))
+    });
+}
+
+#[test]
+fn a_lease_that_is_released_before_it_is_accepted_was_never_billed() {
+    tell(async |stage| {
+        delivered(stage).await?;
+        let release = json!({"spec": {"release": {"reason": "系统下线"}}});
+        stage.patch(&staff("edu"), OA, &release)?;
+        stage.approve("dept-edu", "oa-release-office").await?;
+        stage
+            .until("the end", |stage| is_in(stage, "Released"))
+            .await?;
+        stage.pass(days(30)).await;
+        same(&billed(stage), &Vec::new())?;
+        same(&effective(stage), &Vec::new())?;
+        same(&documents::<AcceptanceDoc>(stage), &Vec::new())
+    });
+}
