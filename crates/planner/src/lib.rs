@@ -21,6 +21,7 @@
 
 pub mod approval;
 pub mod convert;
+pub mod domains;
 pub mod hardware;
 pub mod lease_facts;
 pub mod objects;
