@@ -235,11 +235,11 @@ impl Step {
         told(seen.await)
     }
 
-    /// Deletes it, by who may. Nobody may delete an approval (rule A07); what holds a lease is
-    /// released first (rule T12).
+    /// Deletes it, by who may. Nobody may delete an approval (rule A07) or a proof (rule N12); what
+    /// holds a lease is released first (rule T12).
     async fn remove(&self, office: &Office) -> Result<(), String> {
         let by = match self.kind() {
-            "Approval" => return Ok(()),
+            "Approval" | "Appraisal" | "HandoverReceipt" => return Ok(()),
             "Tenancy" | "InformationSystem" | "HardwareContribution" => self.writer,
             // no role of the chart deletes these, because others refer to them
             _ => User::Admin,
