@@ -374,6 +374,11 @@ fn files(folder: &Path) -> io::Result<Vec<String>> {
 /// The department of the examples with its lease, whose staff may work in what it brought.
 async fn leased() -> Office {
     let office = open(CODE, "市政府办").await;
+    // as the examples have it, with its domain
+    let chen = office.stage.user(User::Office).await.unwrap();
+    for department in example("04-department.yaml", "").unwrap() {
+        chen.apply(&department).await.unwrap();
+    }
     let lease = example("05-tenancy.yaml", "").unwrap();
     let tenancy = lease
         .iter()
