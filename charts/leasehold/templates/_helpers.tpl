@@ -31,6 +31,16 @@ system:serviceaccount:{{ .Release.Namespace }}:leasehold
 {{- end }}
 {{- end }}
 
+{{/* Variable `name` of a policy: what the namespace's annotation lists; nothing where there is none. */}}
+{{- define "leasehold.listed" -}}
+- name: {{ .name }}
+  expression: >-
+    has(namespaceObject.metadata.annotations)
+    && '{{ .annotation }}' in namespaceObject.metadata.annotations
+    ? namespaceObject.metadata.annotations['{{ .annotation }}'].split(',').map(e, e.trim()).filter(e, e != '')
+    : []
+{{- end }}
+
 {{/* Rule of RBAC verbs for reading. */}}
 {{- define "leasehold.read" -}}
 [get, list, watch]

@@ -27,8 +27,20 @@ pub const ROLE_OFFICE: &str = "office";
 pub const ROLE_TENANCY: &str = "tenancy";
 /// Annotation on tenancy namespaces: the storage classes that the tenancy leases, comma separated. The admission policies read it.
 pub const STORAGE_CLASSES_ANNOTATION: &str = "leasehold.dev/storage-classes";
-/// Annotation on tenancy namespaces: the extended resources (GPUs by name) that the tenancy leases, comma separated.
+/// Annotation on tenancy namespaces: what the tenancy leases beside processor and memory, comma separated: extended resources (GPUs by name), scratch space, huge pages.
 pub const EXTENDED_RESOURCES_ANNOTATION: &str = "leasehold.dev/extended-resources";
+/// Annotation on tenancy namespaces: labels of the nodes that carry the zone, as `key=value`, comma separated.
+pub const NODE_SELECTOR_ANNOTATION: &str = "leasehold.dev/node-selector";
+/// Annotation on tenancy namespaces: keys of the taints that pods may tolerate, comma separated.
+pub const TOLERATIONS_ANNOTATION: &str = "leasehold.dev/tolerations";
+/// Annotation on tenancy namespaces: the priority classes that pods may name, comma separated.
+pub const PRIORITY_CLASSES_ANNOTATION: &str = "leasehold.dev/priority-classes";
+/// Annotation on tenancy namespaces: the runtime classes that pods may name, comma separated.
+pub const RUNTIME_CLASSES_ANNOTATION: &str = "leasehold.dev/runtime-classes";
+/// Annotation on tenancy namespaces: the ingress classes through which systems may be published, comma separated.
+pub const INGRESS_CLASSES_ANNOTATION: &str = "leasehold.dev/ingress-classes";
+/// Annotation on tenancy namespaces: the domains under which the department may publish, comma separated.
+pub const DOMAINS_ANNOTATION: &str = "leasehold.dev/domains";
 /// Annotation on tenancies and contributions: who asked, stamped by the API server from the request itself.
 pub const REQUESTED_BY_ANNOTATION: &str = "leasehold.dev/requested-by";
 /// Node label that ties a machine to a serial number; the `node-restriction` part keeps kubelets from writing it.

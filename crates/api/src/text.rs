@@ -77,6 +77,14 @@ bounded_text! {
     ObjectName, max = 253, pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 }
 bounded_text! {
+    /// A DNS domain of at least two labels, in lower case, as `edu.city.example`; other scripts as `xn--…`.
+    Domain, max = 253, pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)+$"
+}
+bounded_text! {
+    /// The key of a label or a taint: a name of letters, digits, dashes, dots and underscores, maybe after a domain and a slash.
+    LabelKey, max = 317, pattern = "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"
+}
+bounded_text! {
     /// A whole local day in the office's time zone, as `2026-09-01`.
     Day, max = 10, pattern = "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$"
 }

@@ -22,6 +22,7 @@
 pub mod acceptance;
 pub mod approval;
 pub mod convert;
+pub mod domains;
 pub mod hardware;
 pub mod lease_facts;
 pub mod objects;

@@ -5,6 +5,7 @@
 //! applies them also deletes those of [`ROLE_BINDINGS`] and [`NETWORK_POLICIES`] that are not in
 //! the list.
 
+mod nameable;
 mod network;
 mod office;
 pub mod reachability;
@@ -40,6 +41,7 @@ use crate::{
     rules::Refusal,
 };
 
+pub use nameable::Nameable;
 pub use network::{NETWORK_POLICIES, network_policies};
 pub use office::{OFFICE_ROLE_BINDING, office_namespace, office_role_bindings};
 
@@ -73,8 +75,10 @@ pub struct NamespaceIdentity {
     pub pod_security: PodSecurity,
     /// Storage classes that the tenancy leases.
     pub storage_classes: BTreeSet<String>,
-    /// Extended resources that the tenancy leases.
+    /// What the tenancy leases beside processor and memory, as pods ask for it.
     pub extended: BTreeSet<String>,
+    /// What its workloads may name of the cluster.
+    pub nameable: Nameable,
 }
 
 impl NamespaceIdentity {
@@ -120,18 +124,20 @@ impl NamespacePlan {
             (ROLE_LABEL, ROLE_TENANCY.to_owned()),
         ]));
         namespace_labels.extend(pod_security_labels(identity.pod_security));
+        let mut annotations = labels([
+            (
+                STORAGE_CLASSES_ANNOTATION,
+                joined(&identity.storage_classes),
+            ),
+            (EXTENDED_RESOURCES_ANNOTATION, joined(&identity.extended)),
+        ]);
+        annotations.extend(identity.nameable.annotations());
         Self {
             name: tenancy_namespace(&identity.department, short),
             short: short.to_owned(),
             hard,
             labels: namespace_labels,
-            annotations: labels([
-                (
-                    STORAGE_CLASSES_ANNOTATION,
-                    joined(&identity.storage_classes),
-                ),
-                (EXTENDED_RESOURCES_ANNOTATION, joined(&identity.extended)),
-            ]),
+            annotations,
             object_labels,
             identity,
         }

@@ -161,12 +161,13 @@ pub fn storage_classes(items: &Items) -> BTreeSet<String> {
         .collect()
 }
 
-/// The extended resources, such as accelerators, that the lease names.
+/// What pods may ask for beside processor and memory because the lease names it: accelerators, scratch space, huge
+/// pages.
 pub fn extended_resources(items: &Items) -> BTreeSet<String> {
     items
         .values()
         .filter_map(|item| item.resource.clone())
-        .filter(|resource| unit_of(resource) == Unit::Count)
+        .filter(|resource| !matches!(resource.as_str(), "cpu" | "memory"))
         .collect()
 }
 

@@ -73,7 +73,7 @@ pub const RULES: &[Rule] = &[
         "A04",
         "decidedBy is stamped by the API server when a decision is written",
     ),
-    policy("A05", "who decides for a role has the right to"),
+    policy("A05", "whoever decides for a role holds that role"),
     policy("A06", "nobody decides on what they asked for themselves"),
     policy("A07", "only the operator writes approvals"),
     crd("B01", "a price book's name has at most 63 characters"),
@@ -115,6 +115,10 @@ pub const RULES: &[Rule] = &[
     operator(
         "D03",
         "an office namespace is made by the operator; one that exists already is not taken over",
+    ),
+    operator(
+        "D04",
+        "a domain is that of one department, the one that was there first",
     ),
     operator(
         "E01",
@@ -186,7 +190,7 @@ pub const RULES: &[Rule] = &[
     ),
     policy(
         "N02",
-        "labels of managed namespaces are changed by the operator alone",
+        "labels, annotations, owners and finalizers of managed namespaces are changed by the operator alone",
     ),
     policy(
         "N03",
@@ -194,17 +198,27 @@ pub const RULES: &[Rule] = &[
     ),
     policy(
         "N04",
-        "a claim uses a storage class that its tenancy leases",
+        "a claim uses a storage class that its tenancy leases and picks no volume",
     ),
     policy(
         "N05",
-        "a pod uses an extended resource that its tenancy leases",
+        "a pod uses what its tenancy leases, and the classes and volumes that are for tenants",
     ),
     policy("N06", "stamps of the API server are not written by people"),
     policy(
         "N07",
-        "services claim no address outside of the cluster and open no port of a node",
+        "services claim no address, inside of the cluster or outside, and open no port of a node",
     ),
+    policy("N08", "pods run on the nodes of their zone"),
+    policy(
+        "N09",
+        "ingresses are of a class of the zone and publish under domains of the department",
+    ),
+    policy(
+        "N10",
+        "nobody holds a tenancy's namespace by a finalizer on what is in it",
+    ),
+    policy("N12", "appraisals and receipts are kept"),
     crd("P01", "there is one CloudPolicy and its name is default"),
     crd("P02", "the time zone cannot change"),
     crd("P03", "the billing period cannot change"),

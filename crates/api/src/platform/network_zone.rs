@@ -1,6 +1,6 @@
 //! A network zone.
 
-use crate::text::{Label, Line, ObjectName};
+use crate::text::{Label, LabelKey, Line, ObjectName};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -42,17 +42,29 @@ pub struct NetworkZoneSpec {
     /// Protection level of the zone, 1 to 4. Systems of a higher level are refused.
     #[schemars(range(min = 1, max = 4))]
     pub protection_level: u8,
-    /// Labels of the nodes meant to carry the zone, with values as Kubernetes takes them. Recorded only: this version does not hold pods to these nodes.
+    /// Labels of the nodes that carry the zone, with values as Kubernetes takes them. Pods of its tenancies get them as nodeSelector, and run nowhere else (rule N08). None: on every node.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 8, "additionalProperties" = {
         "type": "string", "maxLength": 63, "pattern": "^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$"
     }))]
     pub node_selector: BTreeMap<String, String>,
+    /// Keys of the taints that pods of the zone may tolerate, as those of nodes kept for it. A tenant's pod that tolerates any other is refused (rule N08).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub tolerations: Vec<LabelKey>,
+    /// Priority classes that pods of the zone may name; none, and they name none (rule N05). A class of the cluster that holds for pods without one (globalDefault) must be among them, or no pod is let in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub priority_classes: Vec<ObjectName>,
+    /// Runtime classes that pods of the zone may name; none, and they name none (rule N05). Taints that a class tolerates belong into tolerations.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub runtime_classes: Vec<ObjectName>,
     /// Storage classes that tenancies of the zone may lease.
     #[serde(default)]
     #[schemars(length(max = 32))]
     pub storage_classes: Vec<ObjectName>,
-    /// Ingress classes meant for tenancies of the zone. Recorded only: this version does not enforce it.
+    /// Ingress classes through which tenancies of the zone publish their systems; none, and nothing is published (rule N09).
     #[serde(default)]
     #[schemars(length(max = 16))]
     pub ingress_classes: Vec<ObjectName>,

@@ -1,6 +1,6 @@
 //! An organisation that leases.
 
-use crate::text::{Code, Identity, Label, Line};
+use crate::text::{Code, Domain, Identity, Label, Line};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -42,6 +42,10 @@ pub struct DepartmentSpec {
     /// Code of the budget unit that pays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget_unit: Option<Code>,
+    /// Domains under which systems of the department are published, as edu.city.example: each host of its ingresses is one of them or lies below one (rule N09). None, and nothing is published. A domain belongs to one department (rule D04).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub domains: Vec<Domain>,
 }
 
 /// Levels of the administration.

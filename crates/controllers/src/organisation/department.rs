@@ -10,8 +10,12 @@ use leasehold_api::{
     names,
     tenancy::{Department, DepartmentStatus},
 };
-use leasehold_kit::{EventType, Shutdown, cache::Changed};
+use leasehold_kit::{
+    EventType, Shutdown,
+    cache::{Cache, Changed, written},
+};
 use leasehold_ledger::document::DepartmentDoc;
+use leasehold_planner::domains;
 
 use super::{detached, office};
 use crate::{
@@ -30,7 +34,13 @@ pub async fn run(context: Context, shutdown: Shutdown) {
 
 fn triggers(world: &World) -> BoxStream<'static, Ref<Department>> {
     let departments = world.departments.clone();
+    let claimants = world.departments.clone();
     wake::any(vec![
+        wake::named(
+            &world.departments,
+            written(world.departments.changes()),
+            move |changed| rivals(&claimants, changed),
+        ),
         wake::named(&world.departments, world.namespaces.changes(), of_office),
         wake::named(&world.departments, world.role_bindings.changes(), of_office),
         wake::named(&world.departments, world.tenancies.changes(), of_office),
@@ -45,6 +55,23 @@ fn triggers(world: &World) -> BoxStream<'static, Ref<Department>> {
             },
         ),
     ])
+}
+
+/// Departments whose domains may be theirs, or no longer, since this one was written or went. What it claimed before is
+/// not known any more: whoever was refused looks again.
+fn rivals(departments: &Cache<Department>, changed: &Changed) -> Vec<Ref<Department>> {
+    let object = departments.get(None, &changed.name);
+    let meets = |other: &Department| {
+        let object = object.as_ref();
+        object.is_some_and(|object| domains::meet(object, other))
+    };
+    let refused = |other: &Department| {
+        let mut statuses = other.status.iter();
+        statuses.any(|status| conditions::holds(&status.conditions, types::REFUSED))
+    };
+    let found = departments
+        .select(|other| !other.spec.domains.is_empty() && (refused(other) || meets(other)));
+    found.iter().map(wake::reference).collect()
 }
 
 /// The department whose office namespace, or an object in it, changed.
@@ -77,6 +104,7 @@ async fn reconcile(object: Arc<Department>, context: Context) -> Result<Action, 
     );
     let stands = office::establish(&object, &context, &mut verdict).await?;
     note_parent(&object, &context, &mut verdict);
+    judge_domains(&object, &context, &mut verdict);
     let lost = detached::find(&code, &context).await?;
     let standing = context.books.standing(&code).await?;
 
@@ -142,6 +170,17 @@ fn note_parent(object: &Department, context: &Context, verdict: &mut Verdict) {
             "Department {parent} above this one does not exist yet; the e-government office applies it"
         ));
     }
+}
+
+/// Domains that an older department claims. The others are the department's all the same.
+fn judge_domains(object: &Department, context: &Context, verdict: &mut Verdict) {
+    let departments = &context.world.departments;
+    let rivals = departments.select(|other| domains::meet(object, other));
+    let granted = domains::granted(object, &rivals);
+    granted
+        .refused
+        .iter()
+        .for_each(|refusal| verdict.refuse(refusal.to_string()));
 }
 
 fn tell_detached(

@@ -55,15 +55,26 @@ async fn reconcile(object: Arc<NetworkZone>, context: Context) -> Result<Action,
 
 /// What the zone names and the cluster does not have, each in a sentence of its own.
 fn missing(spec: &NetworkZoneSpec, classes: &BTreeSet<String>) -> Vec<String> {
-    spec.storage_classes
+    let absent = spec
+        .storage_classes
         .iter()
         .filter(|class| !classes.contains(class.as_str()))
         .map(|class| {
             format!(
                 "StorageClass {class} does not exist yet; the data centre makes it, or takes it out of spec.storageClasses"
             )
-        })
-        .collect()
+        });
+    // the policies read the selector as key=value, comma separated; a key that breaks this lets no pod in
+    let unbearable = spec
+        .node_selector
+        .keys()
+        .filter(|key| key.is_empty() || key.contains([',', '=', ' ']))
+        .map(|key| {
+            format!(
+                "no node can bear the label {key:?} of spec.nodeSelector, so no pod of the zone starts; the data centre corrects it"
+            )
+        });
+    absent.chain(unbearable).collect()
 }
 
 #[cfg(test)]
@@ -90,5 +101,20 @@ mod tests {
             sentences[1].starts_with("StorageClass archive "),
             "{sentences:?}"
         );
+    }
+
+    #[test]
+    fn a_label_that_no_node_can_bear_is_told() {
+        let spec: NetworkZoneSpec = serde_json::from_value(serde_json::json!({
+            "displayName": "电子政务外网",
+            "network": "GovExtranet",
+            "protectionLevel": 3,
+            "nodeSelector": {"example.com/zone": "a", "zone,rack": "b", "": "c"},
+        }))
+        .unwrap();
+        let sentences = missing(&spec, &BTreeSet::new());
+        assert_eq!(sentences.len(), 2, "{sentences:?}");
+        let told = sentences.iter().any(|told| told.contains("\"zone,rack\""));
+        assert!(told, "{sentences:?}");
     }
 }

@@ -1,5 +1,7 @@
 //! What a tenancy's round starts from.
 
+use std::collections::BTreeSet;
+
 use kube::ResourceExt;
 use leasehold_api::{
     names,
@@ -14,6 +16,7 @@ use leasehold_ledger::{
 };
 use leasehold_planner::{
     convert::ledger_policy,
+    domains,
     request::{ApprovedPart, Asked, Items, LedgerView, Prices, items_of},
     rules::Refusal,
 };
@@ -34,6 +37,8 @@ pub struct State {
     pub policy: Policy,
     /// The department's object.
     pub organisation: Department,
+    /// The domains that the department has.
+    pub domains: BTreeSet<String>,
     /// The information system; needed for a new request only.
     pub system: Option<InformationSystem>,
     /// The zone.
@@ -227,8 +232,12 @@ pub async fn observe(tenancy: &Tenancy, context: &Context) -> Result<Outcome, Er
     let name = tenancy.name_any();
     let view = context.books.view(&department, &name).await?;
     let (view, next) = living(view, tenancy.metadata.uid.as_deref());
+    let rivals = world
+        .departments
+        .select(|other| domains::meet(&organisation, other));
     Ok(Outcome::Complete(Box::new(State {
         asked: Asked::of(spec),
+        domains: domains::granted(&organisation, &rivals).domains,
         tenancy: tenancy.clone(),
         department,
         name,

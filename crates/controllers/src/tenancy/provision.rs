@@ -28,7 +28,7 @@ use leasehold_ledger::{
 };
 use leasehold_planner::{
     lease_facts::{self, LeaseContext},
-    objects::{NamespaceIdentity, NamespacePlan},
+    objects::{Nameable, NamespaceIdentity, NamespacePlan},
     quota::{self, Hard},
     request::{self, ApprovedPart, Asked, Items},
     rules::Refusal,
@@ -352,6 +352,7 @@ pub fn identity(state: &State, items: &Items) -> NamespaceIdentity {
         pod_security: state.policy_object.spec.pod_security,
         storage_classes: quota::storage_classes(items),
         extended: quota::extended_resources(items),
+        nameable: Nameable::of(&state.zone.spec, state.domains.clone()),
     }
 }
 

@@ -22,6 +22,7 @@ fn identity(department: &str, system: &str, zone: &str) -> NamespaceIdentity {
         pod_security: PodSecurity::Restricted,
         storage_classes: BTreeSet::from(["ssd".to_owned(), "hdd".to_owned()]),
         extended: BTreeSet::new(),
+        nameable: Nameable::default(),
     }
 }
 
@@ -94,6 +95,55 @@ fn a_namespace_says_whose_it_is_and_what_it_leases() {
     assert_eq!(annotations["leasehold.dev/storage-classes"], "hdd,ssd");
     assert_eq!(annotations["leasehold.dev/extended-resources"], "");
     assert!(namespace.metadata.owner_references.is_none());
+}
+
+#[test]
+fn a_namespace_says_what_its_zone_and_its_department_let_workloads_name() {
+    let zone = zone(&json!({
+        "nodeSelector": {"zone": "gov-extranet", "rack": "r07"},
+        "tolerations": ["example.com/zone", "dedicated"],
+        "priorityClasses": ["low"],
+        "runtimeClasses": ["boxed"],
+        "ingressClasses": ["public", "inner"],
+    }));
+    let mut identity = identity("gov-office", "oa", "gov-extranet");
+    let domains = ["oa.city.example", "gov-office.city.example"];
+    identity.nameable = Nameable::of(&zone, domains.map(str::to_owned).into());
+    let plan = NamespacePlan::new(identity, "prod", Hard::new());
+    let annotations = namespace(&plan).metadata.annotations.unwrap();
+    for (key, value) in [
+        ("leasehold.dev/node-selector", "rack=r07,zone=gov-extranet"),
+        ("leasehold.dev/tolerations", "dedicated,example.com/zone"),
+        ("leasehold.dev/priority-classes", "low"),
+        ("leasehold.dev/runtime-classes", "boxed"),
+        ("leasehold.dev/ingress-classes", "inner,public"),
+        (
+            "leasehold.dev/domains",
+            "gov-office.city.example,oa.city.example",
+        ),
+    ] {
+        assert_eq!(
+            annotations.get(key).map(String::as_str),
+            Some(value),
+            "{key}"
+        );
+    }
+}
+
+#[test]
+fn what_a_zone_lets_nobody_name_is_said_so_that_an_older_word_does_not_stand() {
+    let annotations = namespace(&prod()).metadata.annotations.unwrap();
+    for name in [
+        "node-selector",
+        "tolerations",
+        "priority-classes",
+        "runtime-classes",
+        "ingress-classes",
+        "domains",
+    ] {
+        let key = format!("leasehold.dev/{name}");
+        assert_eq!(annotations.get(&key).map(String::as_str), Some(""), "{key}");
+    }
 }
 
 #[test]

@@ -77,6 +77,20 @@ fn items_of_one_resource_add_up_and_what_is_not_leased_is_named_with_zero() {
 }
 
 #[test]
+fn pods_may_ask_beside_processor_and_memory_for_what_an_item_of_the_lease_is() {
+    let mut items = items();
+    let gpu = "nvidia.com/gpu".to_owned();
+    assert_eq!(extended_resources(&items), BTreeSet::from([gpu.clone()]));
+    items.extend([
+        item("scratch", Some("ephemeral-storage"), None, Unit::GiB),
+        item("pages", Some("hugepages-2Mi"), None, Unit::GiB),
+    ]);
+    let more = ["ephemeral-storage".to_owned(), "hugepages-2Mi".to_owned()];
+    let expected: BTreeSet<String> = more.into_iter().chain([gpu]).collect();
+    assert_eq!(extended_resources(&items), expected);
+}
+
+#[test]
 fn a_resource_sold_in_a_unit_that_it_is_not_counted_in_is_refused() {
     let wrong = Items::from([item("memory", Some("memory"), None, Unit::Count)]);
     let part = ApprovedPart::of(&spec(json!({"memory": "64"}), json!([{"name": "prod"}])));

@@ -270,11 +270,11 @@ impl Written {
         self.apply(scene)
     }
 
-    /// Deletes it, by who may. Nobody may delete an approval (rule A07); what holds a lease is
-    /// released first (rule T12).
+    /// Deletes it, by who may. Nobody may delete an approval (rule A07) or a proof (rule N12); what
+    /// holds a lease is released first (rule T12).
     fn remove(&self, scene: &mut Scene) -> Result<()> {
         let user = match self.kind.as_str() {
-            "Approval" => return Ok(()),
+            "Approval" | "Appraisal" | "HandoverReceipt" => return Ok(()),
             "Tenancy" | "InformationSystem" | "HardwareContribution" => self.user.as_str(),
             // no role of the chart deletes these, because others refer to them
             _ => ADMINISTRATOR,

@@ -86,10 +86,13 @@ fn judge(cell: &Cell, answer: &Answer) -> Verdict {
     }
 }
 
-/// Whether a name stands where the field claimed another.
+/// Whether a name stands where the field claimed another, or the right one where it claimed none.
 fn is_overwritten(cell: &Cell, stamp: &Stamp, answer: &Answer) -> bool {
     let claimed = cell.change.pointer(&stamp.shows);
     let shown = answer.body.pointer(&stamp.shows);
+    if let Some(expected) = &stamp.is {
+        return shown.and_then(Value::as_str) == Some(expected.as_str());
+    }
     shown.is_some_and(Value::is_string) && claimed.is_some() && shown != claimed
 }
 

@@ -48,7 +48,10 @@ async fn people(stage: &'static Stage, ground: &Ground) -> Result<(), Failure> {
     }
     stage.furnish(&policy).await?;
     for (code, name) in [(CODE, "督查室"), (OTHER, "信访局")] {
-        let office = stage.office(code, name).await?;
+        let mut department = manifests::department(code, name);
+        department["spec"]["domains"] = json!([domain(code)]);
+        stage.user(User::Office).await?.apply(&department).await?;
+        let office = Office::open(stage, code).await?;
         Box::pin(lease(&office)).await?;
         Box::pin(offer(&office)).await?;
         workloads(&office, ground).await?;
@@ -115,11 +118,25 @@ async fn offer(office: &Office) -> Result<(), Failure> {
 /// What runs in a tenancy.
 async fn workloads(office: &Office, ground: &Ground) -> Result<(), Failure> {
     let place = format!("{}--prod", office.code);
-    for (kind, name) in [("pod", "web"), ("service", "web"), ("claim", "scratch")] {
-        let manifest = object(ground, kind, json!({"name": name, "namespace": place}));
+    let kinds = [
+        ("pod", "web"),
+        ("service", "web"),
+        ("claim", "scratch"),
+        ("ingress", "web"),
+    ];
+    for (kind, name) in kinds {
+        let mut manifest = object(ground, kind, json!({"name": name, "namespace": place}));
+        if let Some(host) = manifest.pointer_mut("/spec/rules/0/host") {
+            *host = json!(format!("oa.{}", domain(&office.code)));
+        }
         office.staff.create(&manifest).await?;
     }
     Ok(())
+}
+
+/// The domain of a department.
+fn domain(code: &str) -> String {
+    format!("{code}.example.com")
 }
 
 /// Prices that one person of finance loaded and no other has published.
@@ -155,8 +172,9 @@ async fn surroundings(stage: &Stage, ground: &Ground) -> Result<(), Failure> {
         }},
     });
     operator.create(&leased).await?;
+    // nobody else may put a finalizer on anything there
     let held = json!({"name": "held", "namespace": leaving, "finalizers": ["example.com/held"]});
-    admin.create(&object(ground, "config-map", held)).await?;
+    operator.create(&object(ground, "quota", held)).await?;
     for manifest in classes() {
         admin.create(&manifest).await?;
     }

@@ -178,6 +178,9 @@ pub struct Stamp {
     pub binding: String,
     /// Where it is shown, as a JSON pointer.
     pub shows: String,
+    /// What is shown, where nothing was claimed; else anything but the claim.
+    #[serde(default)]
+    pub is: Option<String>,
 }
 
 fn only_the_object() -> Vec<String> {

@@ -17,6 +17,12 @@ const PAIRED: (&str, &str, &str) = (
     "leasehold-n06-stamp-decided-by",
 );
 
+/// Bindings that write a mark for another to refuse, which sees nothing without it.
+const MARKS: [(&str, &str); 1] = [(
+    "leasehold-n07-mark-chosen-address",
+    "leasehold-n07-services",
+)];
+
 /// What was weakened and what was not noticed.
 #[derive(Default)]
 pub struct Weakened {
@@ -45,10 +51,12 @@ pub async fn weaken(crowd: &Crowd, tried: &[Tried<'_>]) -> Result<Weakened, Stri
     let cells = attributed(tried);
     let mut weakened = Weakened::default();
     for binding in &all {
+        let marks = MARKS.iter().find(|(mark, _)| *mark == binding.name);
+        let notices = marks.map_or(binding.name.as_str(), |(_, refuses)| *refuses);
         let weakening = Weakening {
             name: binding.name.clone(),
             pieces: vec![Piece::Binding(binding.clone())],
-            cells: cells.get(&binding.name).cloned().unwrap_or_default(),
+            cells: cells.get(notices).cloned().unwrap_or_default(),
             denies: binding.denies,
         };
         weakened.flaws.extend(round(crowd, &[weakening]).await?);
@@ -57,7 +65,7 @@ pub async fn weaken(crowd: &Crowd, tried: &[Tried<'_>]) -> Result<Weakened, Stri
     let several: Vec<&Vec<Validation>> = policies.iter().filter(|one| one.len() > 1).collect();
     let most = several.iter().map(|one| one.len()).max().unwrap_or(0);
     for number in 0..most {
-        // these policies are about different kinds, so that none stands in for another
+        // a cell breaks one policy only, so that none stands in for another
         let weakenings: Vec<Weakening<'_>> = several
             .iter()
             .filter_map(|policy| policy.get(number))

@@ -4,8 +4,8 @@
 use http::Method;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, ServiceAccount};
 use leasehold_e2e::{Office, Stage};
-use leasehold_testkit::manifests::Share;
-use leasehold_testkit::{Failure, LONG, NAMESPACE, Rig, eventually, repository};
+use leasehold_testkit::manifests::{self, Share};
+use leasehold_testkit::{Failure, LONG, NAMESPACE, Rig, User, eventually, repository};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
@@ -62,7 +62,10 @@ fn policy() -> Result<Value, Failure> {
 /// Two departments, and a lease of one of them with a named volume and a reader.
 async fn lease(stage: &'static Stage) -> Result<(), Failure> {
     stage.furnish(&policy()?).await?;
-    let office = stage.office(CODE, "政策研究室").await?;
+    let mut department = manifests::department(CODE, "政策研究室");
+    department["spec"]["domains"] = json!(["policies.example"]);
+    stage.user(User::Office).await?.apply(&department).await?;
+    let office = Office::open(stage, CODE).await?;
     stage.office(OTHER, "外事办").await?;
     let leased = [
         ("vcpu-x86", "8"),

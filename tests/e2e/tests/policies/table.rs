@@ -86,6 +86,9 @@ pub struct Entry {
     /// Whether the policy writes rather than refuses.
     #[serde(default)]
     pub mutates: bool,
+    /// Where the policy writes a mark: the policy that refuses what bears it.
+    #[serde(default)]
+    pub refused_by: Option<String>,
     /// Whether the policy warns rather than refuses.
     #[serde(default)]
     pub warns: bool,
@@ -112,10 +115,13 @@ impl Entry {
 
     /// What must come of a request that is not let through.
     fn rejected(&self, request: &Request) -> Outcome {
-        if self.mutates {
+        if self.mutates && self.refused_by.is_none() {
             return Outcome::Accepted;
         }
-        let (policy, binding) = (&self.policy, self.binding());
+        let (policy, binding) = match self.refused_by.as_deref() {
+            Some(other) => (other, other),
+            None => (self.policy.as_str(), self.binding()),
+        };
         let (named, said) = (
             format!("ValidatingAdmissionPolicy '{policy}' with binding '{binding}'"),
             self.sentence(request),

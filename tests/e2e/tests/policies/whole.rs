@@ -78,11 +78,12 @@ fn flaws(entry: &Entry, part: &Part<'_>, mutates: bool) -> Vec<String> {
         flaws.push(format!("`mutates` should be {mutates}"));
     }
     let shown = |side: &[crate::request::Request]| side.iter().all(|one| !one.shows.is_empty());
-    if mutates && !(shown(&entry.accept) && shown(&entry.reject)) {
+    let writes = mutates && entry.refused_by.is_none();
+    if (mutates && !shown(&entry.accept)) || (writes && !shown(&entry.reject)) {
         flaws.push("what is written is not shown".to_owned());
     }
     let named = format!("rule {}:", entry.rule);
-    for request in entry.reject.iter().filter(|_| !mutates) {
+    for request in entry.reject.iter().filter(|_| !writes) {
         let sentence = entry.sentence(request);
         if !sentence.starts_with(&named) {
             flaws.push(format!("{sentence:?} does not name rule {}", entry.rule));

@@ -2,11 +2,11 @@
 
 use k8s_openapi::api::core::v1::ResourceQuota;
 use leasehold_api::charging::{Approval, SubjectOfDecision};
-use leasehold_api::tenancy::Phase;
+use leasehold_api::tenancy::{Department, Phase};
 use leasehold_testkit::{LONG, User, manifests};
 use serde_json::{Value, json};
 
-use crate::openings::{nobody_was_asked, open};
+use crate::openings::{nobody_was_asked, open, stage};
 
 const LEASE: [(&str, &str); 2] = [("vcpu-x86", "4"), ("memory", "8Gi")];
 
@@ -306,6 +306,77 @@ async fn a_service_claims_no_address_outside_of_the_cluster_n07() {
         .create(&service(json!({"ports": ports})))
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn a_domain_is_the_older_departments_until_the_office_takes_it_away_d04() {
+    let stage = stage().await;
+    let chen = stage.user(User::Office).await.unwrap();
+    let with = |code: &str, domains: Value| {
+        let mut department = manifests::department(code, "司法局");
+        department["spec"]["domains"] = domains;
+        department
+    };
+    let older = with("older", json!(["older.city.example"]));
+    chen.apply(&older).await.unwrap();
+    let told = async |code: &str, words: &str| {
+        let auditor = stage.user(User::Auditor).await.unwrap();
+        let seen = stage.see(&format!("{words:?} of {code}"), LONG, async || {
+            let found: Department = auditor.get(None, code).await?;
+            let status = found.status.unwrap_or_default();
+            let mut told = status.conditions.iter().filter(|one| one.status == "True");
+            if told.any(|one| one.message.contains(words)) {
+                Ok(())
+            } else {
+                Err(format!("{:?}", status.conditions))
+            }
+        });
+        seen.await.unwrap();
+    };
+    let in_place = "the rights in it are in place";
+    told("older", in_place).await;
+    let younger = with(
+        "younger",
+        json!(["mail.older.city.example", "younger.city.example"]),
+    );
+    chen.apply(&younger).await.unwrap();
+    let refusal = "rule D04: asked domain mail.older.city.example, allowed domains that no older department has, and older has older.city.example";
+    told("younger", refusal).await;
+    // the office takes it away from the older one, and nobody has to touch the younger
+    chen.apply(&with("older", json!([]))).await.unwrap();
+    told("younger", in_place).await;
+    told("older", in_place).await;
+}
+
+#[tokio::test]
+async fn a_department_publishes_under_its_domains_from_when_the_office_enters_them_n09() {
+    let office = open("publish", "旅游局").await;
+    let manifest = office.manifest("oa", &LEASE, &[("prod", &LEASE)]).unwrap();
+    office.lease(&manifest).await.unwrap();
+    let ingress = json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
+        "metadata": {"name": "web", "namespace": "publish--prod"},
+        "spec": {
+            "ingressClassName": "gov-extranet",
+            "rules": [{"host": "oa.publish.city.example", "http": {"paths": [{
+                "path": "/", "pathType": "Prefix",
+                "backend": {"service": {"name": "web", "port": {"number": 80}}},
+            }]}}],
+        },
+    });
+    let refused = office.staff.try_create(&ingress).await.unwrap();
+    let words = "rule N09: asked to publish under oa.publish.city.example, allowed is no name yet";
+    refused.refused(words).unwrap();
+    let chen = office.stage.user(User::Office).await.unwrap();
+    let domains = json!({"spec": {"domains": ["publish.city.example"]}});
+    let entered = chen.try_patch("departments/publish", &[], &domains).await;
+    entered.unwrap().ok().unwrap();
+    let published = office.stage.see("a published system", LONG, async || {
+        let made = office.staff.try_create(&ingress).await;
+        let made = made.and_then(leasehold_testkit::Ran::ok);
+        made.map(drop).map_err(|failure| format!("{failure:?}"))
+    });
+    published.await.unwrap();
 }
 
 #[tokio::test]

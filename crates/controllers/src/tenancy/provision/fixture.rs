@@ -1,7 +1,10 @@
 //! What tests of a round stand on: an API server that is a function from call to answer, behind the real client, and a
 //! tenancy of ten cores with its first request due.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+};
 
 use leasehold_api::{
     names,
@@ -238,6 +241,7 @@ pub(super) fn state(shares: &[(&str, &str)]) -> State {
         policy_object,
         policy,
         organisation: Department::new("edu", serde_json::from_value(organisation).unwrap()),
+        domains: BTreeSet::new(),
         system: None,
         zone: NetworkZone::new("gov-extranet", serde_json::from_value(zone).unwrap()),
         cloudlet: Cloudlet::new(
