@@ -22,7 +22,7 @@ pub const NAMESPACE: &str = "leasehold-system";
 /// The operator's user, as the API server sees it.
 pub const SERVICE_ACCOUNT: &str = "system:serviceaccount:leasehold-system:leasehold";
 /// How long the operator's token is good for: longer than any test.
-const TOKEN: &str = "--duration=2h";
+const TOKEN: &str = "--duration=8h";
 
 /// How many tokens were made; each has a file of its own.
 static TOKENS: AtomicU32 = AtomicU32::new(0);

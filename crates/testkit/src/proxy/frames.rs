@@ -135,8 +135,8 @@ impl Frames {
     }
 
     fn fate(&mut self, frame: Vec<u8>) -> Fate {
-        let is_bookmark = serde_json::from_slice::<Kind>(&frame)
-            .is_ok_and(|Kind { kind }| kind.as_str() == "BOOKMARK");
+        let is_bookmark =
+            serde_json::from_slice::<Kind>(&frame).is_ok_and(|Kind { kind }| kind == "BOOKMARK");
         let suffers = |action| self.course.action == Some(action);
         let is_lost = (suffers(Action::DropEvent) && !is_bookmark)
             || (suffers(Action::NoBookmarks) && is_bookmark);

@@ -21,9 +21,6 @@ mod rule;
 mod serve;
 mod upstream;
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -322,3 +319,6 @@ impl Choice {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

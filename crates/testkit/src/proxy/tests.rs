@@ -154,13 +154,9 @@ async fn a_version_that_is_gone_stays_gone_until_its_client_lists() {
             let (status, body) = scene.ask(Method::GET, WATCH).await.unwrap();
             assert_eq!(status, code);
             let said: Value = serde_json::from_str(body.trim_end()).unwrap();
-            let status = match code {
-                410 => said,
-                _ => {
-                    assert_eq!(said["type"], "ERROR");
-                    said["object"].clone()
-                }
-            };
+            let is_event = action == Action::GoneEvent;
+            assert_eq!(said["type"] == "ERROR", is_event);
+            let status = if is_event { &said["object"] } else { &said };
             assert_eq!(status["code"], 410);
             assert_eq!(status["reason"], "Expired");
             assert!(status["message"].as_str().unwrap().ends_with(": 9"));
