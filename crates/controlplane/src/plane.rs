@@ -324,6 +324,11 @@ impl ControlPlane {
         format!("https://127.0.0.1:{}", self.setting.port)
     }
 
+    /// The certificate of the authority that signed the API server's, PEM.
+    pub fn authority(&self) -> &str {
+        self.authority.certificate()
+    }
+
     /// The address of etcd, which speaks plain HTTP and asks for no password: for tests of objects
     /// that no client could make, as one that is older than the control plane.
     pub fn etcd_address(&self) -> String {

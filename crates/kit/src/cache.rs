@@ -1,8 +1,8 @@
 //! Caches of small kinds, fed by one watch each, with a word to whoever depends on them.
 //!
 //! Everything that a reconciler reads beside its own object comes from here, so that no loop lists. A watch that brings
-//! nothing but errors is thrown away and built anew: a stream that was answered `410 Gone` by something between us and
-//! the API server would otherwise ask for the same vanished version for ever.
+//! nothing but errors is thrown away and built anew. So is at once a stream that was answered `410 Gone` by something
+//! between us and the API server: it would otherwise ask for the same vanished version for ever.
 
 use std::{collections::BTreeMap, fmt::Debug, sync::Arc, time::Duration};
 
@@ -19,12 +19,14 @@ use kube::{
 use serde::de::DeserializeOwned;
 use tokio::{sync::broadcast, task::JoinSet};
 
-use crate::Kit;
+use crate::{Kit, run::is_stale};
 
 /// Seconds of nothing but errors after which a watch is built anew.
 const STALE_AFTER: Duration = Duration::from_secs(30);
 /// Pause before a watch is built anew.
 const PAUSE: Duration = Duration::from_secs(1);
+/// The same where its version is gone: each time it lists anew.
+const LIST_PAUSE: Duration = Duration::from_secs(5);
 /// Seconds after which the API server ends a watch, so that a dead connection is noticed.
 const WATCH_SECONDS: u32 = 20;
 /// Changes that a slow listener may lag behind before it is told that everything may have changed.
@@ -164,6 +166,7 @@ async fn feed<K>(
     K: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + Sync + 'static,
 {
     loop {
+        let mut pause = PAUSE;
         let mut failing_since: Option<Duration> = None;
         let mut events = Box::pin(watcher(api.clone(), config.clone()).default_backoff());
         while let Some(event) = events.next().await {
@@ -177,6 +180,11 @@ async fn feed<K>(
                     let kind = K::kind(&());
                     let failure: &dyn std::error::Error = &error;
                     tracing::warn!(%kind, error = failure, "watch failed");
+                    if is_stale(&error) {
+                        kit.metrics().watch_restarted(&kind, "Stale");
+                        pause = LIST_PAUSE;
+                        break;
+                    }
                     let now = kit.clock().monotonic();
                     let since = *failing_since.get_or_insert(now);
                     if now.saturating_sub(since) > STALE_AFTER {
@@ -186,7 +194,7 @@ async fn feed<K>(
                 }
             }
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(pause).await;
     }
 }
 
@@ -222,7 +230,11 @@ pub async fn all_ready(
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use serde_json::json;
+
     use super::*;
+    use crate::fake::{Fake, Reply};
 
     #[expect(clippy::unnecessary_wraps, reason = "listeners get options")]
     fn changed(generation: i64, gone: bool) -> Option<Arc<Changed>> {
@@ -233,6 +245,30 @@ mod tests {
             generation: Some(generation),
             gone,
         }))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_cache_whose_version_is_gone_lists_anew_within_seconds() {
+        let page = |version: &str, name: &str| {
+            let meta = json!({"name": name, "namespace": "a", "resourceVersion": version});
+            json!({"apiVersion": "v1", "kind": "ConfigMapList",
+                "metadata": {"resourceVersion": version}, "items": [{"metadata": meta}]})
+        };
+        let fake = Fake::new(move |call| match call.parameter("resourceVersion") {
+            Some("7") if call.is_watch() => Reply::status(410, "Expired"),
+            _ if call.is_watch() => Reply::EventsThenSilence(vec![]),
+            _ if call.number == 0 => Reply::Json(200, page("7", "old")),
+            _ => Reply::Json(200, page("8", "new")),
+        });
+        let mut tasks = JoinSet::new();
+        let cache = Cache::<ConfigMap>::start(&fake.kit(), None, &mut tasks);
+        cache.ready(Duration::from_secs(5)).await.unwrap();
+        assert!(cache.get(Some("a"), "old").is_some());
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        assert!(cache.get(Some("a"), "new").is_some());
+        assert!(cache.get(Some("a"), "old").is_none());
+        let lists = fake.calls().iter().filter(|call| !call.is_watch()).count();
+        assert_eq!(lists, 2);
     }
 
     #[tokio::test]

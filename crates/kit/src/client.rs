@@ -29,6 +29,9 @@ const DEADLINE: Duration = Duration::from_secs(15);
 const CALLS: usize = 64;
 /// No connection takes longer to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A connection on which an answer is waited for, and nothing came for so long, is dead. Longer than any call's deadline,
+/// and than the API server leaves a watch open.
+const SILENCE: Duration = Duration::from_secs(30);
 
 /// How to connect.
 #[derive(Clone, Debug)]
@@ -41,6 +44,9 @@ pub struct ConnectOptions {
     pub user_agent: String,
     /// No call takes longer, its repetitions included.
     pub deadline: Duration,
+    /// A connection on which nothing came for so long is given up, also where no deadline of a call is: the lists and the
+    /// openings of the watches that controllers and caches make for themselves have none. Longer than a watch lasts.
+    pub silence: Duration,
 }
 
 impl Default for ConnectOptions {
@@ -50,6 +56,7 @@ impl Default for ConnectOptions {
             context: None,
             user_agent: concat!("leasehold/", env!("CARGO_PKG_VERSION")).to_owned(),
             deadline: DEADLINE,
+            silence: SILENCE,
         }
     }
 }
@@ -109,8 +116,8 @@ struct Inner {
 
 /// Connects to the API server.
 ///
-/// The client does not repeat anything by itself and has no read timeout, for watches are long; calls through the
-/// [`Kit`] have a deadline each.
+/// The client does not repeat anything by itself. Calls through the [`Kit`] have a deadline each; everything else is given
+/// up after a silence that is longer than any watch.
 ///
 /// # Errors
 ///
@@ -123,7 +130,9 @@ pub async fn connect(options: ConnectOptions) -> Result<Kit, ConnectError> {
     let mut config = load(&options).await?;
     config.default_retry = false;
     config.connect_timeout = Some(CONNECT_TIMEOUT);
-    config.read_timeout = None;
+    config.read_timeout = Some(options.silence);
+    // counted from a request on, not from when its connection was last used
+    config.reset_reader_on_write = true;
     let agent =
         HeaderValue::from_str(&options.user_agent).map_err(|source| ConnectError::UserAgent {
             value: options.user_agent.clone(),
@@ -282,7 +291,14 @@ mod tests {
     use crate::{clock::ManualClock, fake};
     use http::{Request, Response};
     use k8s_openapi::{api::core::v1::Namespace, jiff::Timestamp};
-    use kube::client::Body;
+    use kube::{
+        Api,
+        api::{ListParams, WatchParams},
+        client::Body,
+    };
+    use serde_json::json;
+    use std::net::Ipv4Addr;
+    use tokio::net::TcpListener;
 
     #[tokio::test]
     async fn the_date_of_an_answer_reaches_the_servers_clock() {
@@ -305,6 +321,49 @@ mod tests {
             kit.server_time().now(),
             Timestamp::from_millisecond(784_887_151_500).unwrap()
         );
+    }
+
+    /// A kubeconfig for a server in plain HTTP: without credentials, and it trusts nobody.
+    fn kubeconfig(folder: &std::path::Path, server: &str) -> PathBuf {
+        let path = folder.join("kubeconfig");
+        let config = json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "c",
+            "clusters": [{"name": "c", "cluster": {
+                "server": server, "certificate-authority-data": "Cg==",
+            }}],
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+            "users": [{"name": "u", "user": {}}],
+        });
+        std::fs::write(&path, config.to_string()).unwrap();
+        path
+    }
+
+    #[tokio::test]
+    async fn a_server_that_accepts_and_never_answers_is_given_up_where_no_deadline_is() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let server = format!("http://{}", listener.local_addr().unwrap());
+        let accepting = tokio::spawn(async move {
+            let mut held = Vec::new();
+            loop {
+                held.push(listener.accept().await.unwrap());
+            }
+        });
+        let folder = tempfile::tempdir().unwrap();
+        let options = ConnectOptions {
+            kubeconfig: Some(kubeconfig(folder.path(), &server)),
+            silence: Duration::from_millis(200),
+            ..ConnectOptions::default()
+        };
+        let kit = connect(options).await.unwrap();
+        // as caches and controllers list, and as they open their watches
+        let namespaces: Api<Namespace> = Api::all(kit.client());
+        let (list, watch) = (ListParams::default(), WatchParams::default());
+        let patience = Duration::from_secs(20);
+        let listed = tokio::time::timeout(patience, namespaces.list(&list)).await;
+        assert!(listed.unwrap().is_err());
+        let watched = tokio::time::timeout(patience, namespaces.watch(&watch, "1")).await;
+        assert!(watched.unwrap().is_err());
+        accepting.abort();
     }
 
     #[tokio::test]

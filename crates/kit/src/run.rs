@@ -364,7 +364,7 @@ async fn bounded<E: ReconcileError>(
 
 /// Whether a watcher is caught. It keeps asking for the version that it started from, and when that is refused with an
 /// HTTP error (rather than an event in the stream) it never lists again.
-fn is_stale(failed: &watcher::Error) -> bool {
+pub(crate) fn is_stale(failed: &watcher::Error) -> bool {
     matches!(
         failed,
         watcher::Error::WatchStartFailed(kube::Error::Api(status))

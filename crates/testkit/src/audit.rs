@@ -20,6 +20,8 @@ pub struct Write {
     pub namespace: String,
     /// Its name; empty when the server chose it.
     pub name: String,
+    /// The HTTP status of the answer: 201 where the object was made by it, also by an apply.
+    pub code: u16,
 }
 
 /// Reads the log from the beginning.
@@ -37,10 +39,11 @@ fn parse(line: &str) -> Option<Write> {
             .and_then(Value::as_str)
             .unwrap_or_default()
     };
-    let carried_out = event
+    let code = event
         .pointer("/responseStatus/code")
         .and_then(Value::as_u64)
-        .is_some_and(|code| (200..300).contains(&code));
+        .and_then(|code| u16::try_from(code).ok())?;
+    let carried_out = (200..300).contains(&code);
     if text("/stage") != "ResponseComplete"
         || !carried_out
         || text("/requestURI").contains("dryRun=")
@@ -57,6 +60,7 @@ fn parse(line: &str) -> Option<Write> {
         resource,
         namespace: text("/objectRef/namespace").to_owned(),
         name: text("/objectRef/name").to_owned(),
+        code,
     })
 }
 
@@ -72,6 +76,7 @@ mod tests {
 
     #[test]
     fn a_write_is_told_by_whom_and_to_what() {
+        assert_eq!(parse(&line(201, "/apis/x")).unwrap().code, 201);
         let write = parse(&line(200, "/apis/x")).unwrap();
         assert_eq!((write.user.as_str(), write.verb.as_str()), ("a", "patch"));
         assert_eq!(write.resource, "tenancies/status");

@@ -119,6 +119,9 @@ pub enum Failure {
         /// What was seen last.
         last: String,
     },
+    /// The proxy before the API server could not be set up.
+    #[error("failed to set up the proxy before the API server")]
+    Proxy(#[source] Box<dyn Error + Send + Sync>),
     /// The clock or the calendar cannot be used.
     #[error("failed to tell today's date: {0}")]
     Calendar(String),
@@ -129,6 +132,11 @@ impl Failure {
     pub fn file(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { path, source }
+    }
+
+    /// A proxy that cannot be set up.
+    pub fn proxy(source: Box<dyn Error + Send + Sync>) -> Self {
+        Self::Proxy(source)
     }
 
     /// JSON that cannot be read.

@@ -4,7 +4,8 @@
 //! its policies in force; [`Rig::empty`] gives one without. [`Rig::user`] gives people of their own: each
 //! has a client certificate and the rights that the chart gives to its role, no more. [`OperatorProcess`]
 //! is the program as it is built, run with a token of the chart's `ServiceAccount`. [`eventually`] is how a
-//! test waits: for a condition, never for a time.
+//! test waits: for a condition, never for a time. [`proxy`] stands between the operator and the API server
+//! where things are to go wrong.
 //!
 //! Invariants:
 //! - Nothing is skipped: what cannot start is a [`Failure`] that says why and what to do.
@@ -19,6 +20,7 @@ mod command;
 mod failure;
 pub mod manifests;
 mod operator;
+pub mod proxy;
 mod rig;
 mod session;
 mod user;

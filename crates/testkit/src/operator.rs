@@ -10,6 +10,7 @@ use leasehold_controlplane::processes::{self, Group, Process};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::proxy::Way;
 use crate::rig::{NAMESPACE, program};
 use crate::{Failure, LONG, Rig, eventually};
 
@@ -28,6 +29,8 @@ pub struct OperatorOptions {
     pub log: String,
     /// How it is logged.
     pub format: LogFormat,
+    /// The way to the API server, where it is not the direct one.
+    pub through: Option<Way>,
 }
 
 impl OperatorOptions {
@@ -37,6 +40,16 @@ impl OperatorOptions {
             db,
             log: "info,leasehold=debug".to_owned(),
             format: LogFormat::Text,
+            through: None,
+        }
+    }
+
+    /// The same through a proxy.
+    #[must_use]
+    pub fn through(self, way: &Way) -> Self {
+        Self {
+            through: Some(way.clone()),
+            ..self
         }
     }
 }
@@ -75,7 +88,7 @@ impl OperatorProcess {
     /// Starts it and waits until it is ready.
     pub async fn start(rig: &Rig, options: OperatorOptions) -> Result<Self, Failure> {
         let program = program()?;
-        let kubeconfig = rig.operator_kubeconfig().await?;
+        let kubeconfig = rig.operator_kubeconfig(options.through.as_ref()).await?;
         let log = options.db.with_extension("log");
         let group = Group::new(None)?;
         let address = free_address()?;

@@ -14,6 +14,7 @@ use tokio::sync::OnceCell;
 use crate::audit::{self, Write};
 use crate::command::{Ran, run};
 use crate::manifests::{self, Contributed};
+use crate::proxy::{Upstream, Way};
 use crate::{Failure, LONG, Session, User, eventually};
 
 /// The namespace of the chart's release.
@@ -21,7 +22,7 @@ pub const NAMESPACE: &str = "leasehold-system";
 /// The operator's user, as the API server sees it.
 pub const SERVICE_ACCOUNT: &str = "system:serviceaccount:leasehold-system:leasehold";
 /// How long the operator's token is good for: longer than any test.
-const TOKEN: &str = "--duration=2h";
+const TOKEN: &str = "--duration=8h";
 
 /// How many tokens were made; each has a file of its own.
 static TOKENS: AtomicU32 = AtomicU32::new(0);
@@ -210,12 +211,13 @@ impl Rig {
 
     /// A session with a token of the chart's `ServiceAccount`: what the operator may do, and no more.
     pub async fn service_account(&self) -> Result<Session, Failure> {
-        let path = self.operator_kubeconfig().await?;
+        let path = self.operator_kubeconfig(None).await?;
         Session::open(SERVICE_ACCOUNT.to_owned(), path, self.binaries.clone()).await
     }
 
-    /// A kubeconfig with a fresh token of the chart's `ServiceAccount` and nothing of the administrator.
-    pub async fn operator_kubeconfig(&self) -> Result<PathBuf, Failure> {
+    /// A kubeconfig with a fresh token of the chart's `ServiceAccount` and nothing of the administrator. It
+    /// leads to the API server, or to the proxy before it.
+    pub async fn operator_kubeconfig(&self, through: Option<&Way>) -> Result<PathBuf, Failure> {
         let admin = self.user(User::Admin).await?;
         let token = [
             "create",
@@ -239,10 +241,23 @@ impl Rig {
         if let Some(user) = config.pointer_mut("/users/0/user") {
             *user = json!({"token": token.stdout.trim()});
         }
+        if let (Some(way), Some(cluster)) = (through, config.pointer_mut("/clusters/0/cluster")) {
+            let authority = way.authority.display().to_string();
+            *cluster = json!({"server": way.server, "certificate-authority": authority});
+        }
         let number = TOKENS.fetch_add(1, Ordering::Relaxed);
         let path = self.dir.join(format!("operator-{number}.kubeconfig"));
         fs::write(&path, config.to_string()).map_err(Failure::file(&path))?;
         Ok(path)
+    }
+
+    /// The API server, for a proxy before it.
+    pub fn upstream(&self) -> Upstream {
+        let plane = self.plane.lock().unwrap_or_else(PoisonError::into_inner);
+        Upstream {
+            server: plane.server_url(),
+            authority: Some(plane.authority().to_owned()),
+        }
     }
 
     /// Runs Helm as the administrator.

@@ -321,7 +321,8 @@ async fn a_domain_is_the_older_departments_until_the_office_takes_it_away_d04() 
     chen.apply(&older).await.unwrap();
     let told = async |code: &str, words: &str| {
         let auditor = stage.user(User::Auditor).await.unwrap();
-        let seen = stage.see(&format!("{words:?} of {code}"), LONG, async || {
+        let what = format!("{words:?} of {code}");
+        let seen = stage.see(&what, LONG, async || {
             let found: Department = auditor.get(None, code).await?;
             let status = found.status.unwrap_or_default();
             let mut told = status.conditions.iter().filter(|one| one.status == "True");
