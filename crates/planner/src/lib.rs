@@ -26,4 +26,6 @@ pub mod lease_facts;
 pub mod objects;
 pub mod quota;
 pub mod request;
+pub mod retention;
 pub mod rules;
+pub mod volumes;

@@ -298,6 +298,11 @@ pub const RULES: &[Rule] = &[
         "a tenancy has at most 32 namespaces in its life, those counted that it no longer names",
     ),
     operator("T34", "a term is no longer than ten years"),
+    operator("T60", "a volume does not shrink"),
+    operator(
+        "T61",
+        "a volume grows once it is bound, where its storage class lets volumes grow",
+    ),
 ];
 
 /// The rule with this id, if there is one.
