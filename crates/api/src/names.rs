@@ -41,6 +41,10 @@ pub const RUNTIME_CLASSES_ANNOTATION: &str = "leasehold.dev/runtime-classes";
 pub const INGRESS_CLASSES_ANNOTATION: &str = "leasehold.dev/ingress-classes";
 /// Annotation on tenancy namespaces: the domains under which the department may publish, comma separated.
 pub const DOMAINS_ANNOTATION: &str = "leasehold.dev/domains";
+/// Annotation on volumes that outlive their tenancy: the last local day on which they are kept. A later day in it counts.
+pub const RETAINED_UNTIL_ANNOTATION: &str = "leasehold.dev/retained-until";
+/// Annotation on volumes that outlive their tenancy: their reclaim policy before.
+pub const RECLAIM_POLICY_ANNOTATION: &str = "leasehold.dev/reclaim-policy";
 /// Annotation on tenancies and contributions: who asked, stamped by the API server from the request itself.
 pub const REQUESTED_BY_ANNOTATION: &str = "leasehold.dev/requested-by";
 /// Node label that ties a machine to a serial number; the `node-restriction` part keeps kubelets from writing it.

@@ -19,6 +19,7 @@ pub mod organisation;
 pub mod period;
 pub mod platform;
 pub mod price_book;
+pub mod storage;
 pub mod tenancy;
 mod verdict;
 mod wake;

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use k8s_openapi::api::{
-    core::v1::{LimitRange, Namespace, Node, PersistentVolumeClaim, ResourceQuota},
+    core::v1::{
+        LimitRange, Namespace, Node, PersistentVolume, PersistentVolumeClaim, ResourceQuota,
+    },
     networking::v1::NetworkPolicy,
     rbac::v1::RoleBinding,
     storage::v1::StorageClass,
@@ -63,6 +65,8 @@ pub struct World {
     pub role_bindings: Cache<RoleBinding>,
     /// Volume claims that the operator manages.
     pub claims: Cache<PersistentVolumeClaim>,
+    /// Volumes that outlive their tenancy.
+    pub volumes: Cache<PersistentVolume>,
     /// Nodes.
     pub nodes: Cache<Node>,
     /// Storage classes.
@@ -93,6 +97,7 @@ impl World {
             network_policies: Cache::start(kit, Some(&managed), tasks),
             role_bindings: Cache::start(kit, Some(&managed), tasks),
             claims: Cache::start(kit, Some(&managed), tasks),
+            volumes: Cache::start(kit, Some(&managed), tasks),
             nodes: Cache::start(kit, None, tasks),
             storage_classes: Cache::start(kit, None, tasks),
         };
@@ -121,6 +126,7 @@ impl World {
             Box::pin(self.network_policies.ready(FIRST_LISTS)),
             Box::pin(self.role_bindings.ready(FIRST_LISTS)),
             Box::pin(self.claims.ready(FIRST_LISTS)),
+            Box::pin(self.volumes.ready(FIRST_LISTS)),
             Box::pin(self.nodes.ready(FIRST_LISTS)),
             Box::pin(self.storage_classes.ready(FIRST_LISTS)),
         ])

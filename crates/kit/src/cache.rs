@@ -9,6 +9,7 @@ use std::{collections::BTreeMap, fmt::Debug, sync::Arc, time::Duration};
 use futures::{Stream, StreamExt, future, stream};
 use kube::{
     Api, Resource,
+    api::ObjectMeta,
     core::DeserializeGuard,
     runtime::{
         WatchStreamExt,
@@ -165,6 +166,7 @@ async fn feed<K>(
 ) where
     K: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + Sync + 'static,
 {
+    let store = writer.as_reader();
     loop {
         let mut pause = PAUSE;
         let mut failing_since: Option<Duration> = None;
@@ -173,8 +175,10 @@ async fn feed<K>(
             match event {
                 Ok(event) => {
                     failing_since = None;
+                    let before = about_to_be_replaced(&event, &store);
                     writer.apply_watcher_event(&event);
                     announce(&event, &changes);
+                    announce_missing(&before, &store, &changes);
                 }
                 Err(error) => {
                     let kind = K::kind(&());
@@ -209,7 +213,43 @@ fn announce<K>(
         watcher::Event::Delete(object) => (object, true),
         watcher::Event::Init | watcher::Event::InitDone => return,
     };
-    let meta = object.meta();
+    send(object.meta(), gone, changes);
+}
+
+/// What the cache holds, when a list is about to take its place.
+fn about_to_be_replaced<K>(
+    event: &watcher::Event<DeserializeGuard<K>>,
+    store: &Store<DeserializeGuard<K>>,
+) -> Vec<Arc<DeserializeGuard<K>>>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    match event {
+        watcher::Event::InitDone => store.state(),
+        watcher::Event::Init
+        | watcher::Event::InitApply(_)
+        | watcher::Event::Apply(_)
+        | watcher::Event::Delete(_) => Vec::new(),
+    }
+}
+
+/// Says of everything that a list no longer has that it went. No event tells of it: it went while the watch was broken,
+/// as all objects of a kind do with its definition.
+fn announce_missing<K>(
+    before: &[Arc<DeserializeGuard<K>>],
+    store: &Store<DeserializeGuard<K>>,
+    changes: &broadcast::Sender<Arc<Changed>>,
+) where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    for object in before {
+        if store.get(&ObjectRef::from_obj(object.as_ref())).is_none() {
+            send(object.meta(), true, changes);
+        }
+    }
+}
+
+fn send(meta: &ObjectMeta, gone: bool, changes: &broadcast::Sender<Arc<Changed>>) {
     let changed = Changed {
         namespace: meta.namespace.clone(),
         name: meta.name.clone().unwrap_or_default(),
@@ -231,10 +271,49 @@ pub async fn all_ready(
 #[cfg(test)]
 mod tests {
     use k8s_openapi::api::core::v1::ConfigMap;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::fake::{Fake, Reply};
+
+    fn list(names: &[&str]) -> Reply {
+        let items: Vec<Value> = names
+            .iter()
+            .map(|name| json!({"metadata": {"name": name, "namespace": "office"}}))
+            .collect();
+        Reply::Json(
+            200,
+            json!({"apiVersion": "v1", "kind": "ConfigMapList", "items": items,
+                "metadata": {"resourceVersion": "7"}}),
+        )
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_list_no_longer_has_after_a_broken_watch_is_announced_as_gone() {
+        let fake = Fake::new(|call| match (call.number, call.is_watch()) {
+            (0, false) => list(&["a", "b"]),
+            (1, true) => Reply::Events(vec![json!({"type": "ERROR", "object": {
+                "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+                "message": "too old", "reason": "Expired", "code": 410,
+            }})]),
+            (_, true) => Reply::Silence,
+            (_, false) => list(&["a"]),
+        });
+        let mut tasks = JoinSet::new();
+        let cache = Cache::<ConfigMap>::start(&fake.kit(), None, &mut tasks);
+        let mut changes = Box::pin(cache.changes());
+        let mut told = Vec::new();
+        while let Some(Some(changed)) = changes.next().await {
+            told.push((changed.name.clone(), changed.gone));
+            if changed.gone {
+                break;
+            }
+        }
+        let expected = [("a", false), ("b", false), ("a", false), ("b", true)];
+        assert_eq!(told, expected.map(|(name, gone)| (name.to_owned(), gone)));
+        assert!(cache.get(Some("office"), "b").is_none());
+        assert!(cache.get(Some("office"), "a").is_some());
+    }
 
     #[expect(clippy::unnecessary_wraps, reason = "listeners get options")]
     fn changed(generation: i64, gone: bool) -> Option<Arc<Changed>> {

@@ -278,6 +278,15 @@ impl LocalDate {
         Self(self.0.last_of_month())
     }
 
+    /// The day so many days later; stops at the end of the calendar.
+    #[must_use]
+    pub fn add_days(self, days: u16) -> Self {
+        jiff::Span::new()
+            .try_days(days)
+            .and_then(|span| self.0.checked_add(span))
+            .map_or(Self::MAX, Self)
+    }
+
     /// The same day so many months later (earlier if below zero), or the last day of that month if
     /// it is shorter. Stops at the ends of the calendar.
     #[must_use]

@@ -28,5 +28,7 @@ pub mod lease_facts;
 pub mod objects;
 pub mod quota;
 pub mod request;
+pub mod retention;
 pub mod review;
 pub mod rules;
+pub mod volumes;

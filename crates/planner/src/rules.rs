@@ -315,6 +315,11 @@ pub const RULES: &[Rule] = &[
     crd("T45", "what is not accepted is given back with a reason"),
     crd("T46", "an acceptance cannot be taken back"),
     operator("T47", "what is accepted is the request that is in place"),
+    operator("T60", "a volume does not shrink"),
+    operator(
+        "T61",
+        "a volume grows once it is bound, where its storage class lets volumes grow",
+    ),
 ];
 
 /// The rule with this id, if there is one.

@@ -79,8 +79,9 @@ impl Rig {
         })
     }
 
-    /// Installs the chart as a user would, without the operator's pod: the tests run its process.
-    async fn install(&self) -> Result<(), Failure> {
+    /// Installs the chart as a user would, without the operator's pod: the tests run its process. What is there of it
+    /// already is brought up to date, and what is missing is made anew.
+    pub async fn install(&self) -> Result<(), Failure> {
         let root = repository();
         let chart = root.join("charts").join("leasehold").display().to_string();
         let values = root

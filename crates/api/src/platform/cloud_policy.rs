@@ -351,16 +351,25 @@ pub struct ReleasePolicy {
     #[serde(default = "grace")]
     #[schemars(range(min = 0, max = 31_536_000))]
     pub grace_seconds: u32,
+    /// Days for which volumes with reclaim Retain are kept after the day on which the namespaces are deleted; 0 keeps them to the end of that day. What is kept already keeps its day.
+    #[serde(default = "retain_volumes")]
+    #[schemars(range(min = 0, max = 3650))]
+    pub retain_volumes_days: u16,
 }
 
 fn grace() -> u32 {
     7 * 24 * 3600
 }
 
+fn retain_volumes() -> u16 {
+    30
+}
+
 impl Default for ReleasePolicy {
     fn default() -> Self {
         Self {
             grace_seconds: grace(),
+            retain_volumes_days: retain_volumes(),
         }
     }
 }

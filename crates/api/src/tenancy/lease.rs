@@ -142,8 +142,21 @@ pub struct Volume {
     pub name: Label,
     /// Storage item of the lease.
     pub item: Label,
-    /// Size, as 1Ti. Can grow, not shrink.
+    /// Size, as 1Ti. Can grow where the storage class allows it, not shrink.
     pub size: QuantityText,
+    /// What becomes of the data when the tenancy is released: Delete, or Retain for as many days as the office's policy says. Decide before the release; afterwards it cannot change.
+    #[serde(default)]
+    pub reclaim: Reclaim,
+}
+
+/// What becomes of a volume's data when its tenancy is released.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
+pub enum Reclaim {
+    /// They go with the tenancy.
+    #[default]
+    Delete,
+    /// The volume is kept for a while, bound to nobody; the platform can give it back.
+    Retain,
 }
 
 /// Somebody who works in the namespaces.
@@ -266,6 +279,10 @@ pub struct TenancyStatus {
     /// Since when the release has been asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reclaiming_since: Option<String>,
+    /// Volumes that are kept although the tenancy is released.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub retained: Vec<RetainedVolume>,
     /// The last 20 things that happened.
     #[serde(default)]
     #[schemars(length(max = 20))]
@@ -376,6 +393,9 @@ pub struct ItemUsage {
     pub leased: String,
     /// Requested by pods and claims, as the quotas count it.
     pub requested: String,
+    /// How many claims there are of the item's storage class; of storage items only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claims: Option<u32>,
     /// When that was read.
     pub as_of: String,
 }
@@ -394,6 +414,40 @@ pub struct NamespaceStatus {
     /// What is missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// Its named volumes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub volumes: Vec<VolumeStatus>,
+}
+
+/// One named volume.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct VolumeStatus {
+    /// Name of the claim.
+    pub name: String,
+    /// Size that is asked for.
+    pub size: String,
+    /// Size that it has, once it is bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bound: Option<String>,
+    /// What it waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// A volume that is kept although its tenancy is released.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RetainedVolume {
+    /// Name of the volume in the cluster, by which the platform finds it.
+    pub volume: String,
+    /// Namespace and name of the claim that it was, as edu--prod/files.
+    pub claim: String,
+    /// Its size.
+    pub size: String,
+    /// Last day on which it is kept.
+    pub until: String,
 }
 
 /// Something that happened.

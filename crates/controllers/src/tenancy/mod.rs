@@ -2,7 +2,7 @@
 //!
 //! Observe (`observe`) reads caches and the ledger; requests (`requests`) numbers what is asked for and records who
 //! decided; provisioning (`provision`) makes namespaces, quotas, policies, rights and volumes of what is approved;
-//! release (`release`) takes them back; approvals are told (`answers`) what became of them; report (`report`) writes the status. What is to be done is planned by pure
+//! release (`release`) takes them back, and keeps the volumes that are to outlive it (`retain`); approvals are told (`answers`) what became of them; report (`report`) writes the status. What is to be done is planned by pure
 //! functions of `leasehold-planner`.
 
 mod answers;
@@ -11,6 +11,7 @@ mod provision;
 mod release;
 mod report;
 mod requests;
+mod retain;
 
 use std::{sync::Arc, time::Duration};
 
@@ -72,6 +73,7 @@ fn triggers(context: &Context) -> impl Stream<Item = Ref> + Send + 'static {
         context.world.network_policies.changes().boxed(),
         context.world.role_bindings.changes().boxed(),
         context.world.claims.changes().boxed(),
+        context.world.volumes.changes().boxed(),
     ]);
     let neighbours = stream::select_all([
         context.world.approvals.changes().boxed(),
@@ -83,6 +85,7 @@ fn triggers(context: &Context) -> impl Stream<Item = Ref> + Send + 'static {
         written(context.world.cloudlets.changes()).boxed(),
         written(context.world.policies.changes()).boxed(),
         context.world.price_books.changes().boxed(),
+        context.world.storage_classes.changes().boxed(),
     ]);
     let (a, b) = (Arc::clone(&world), Arc::clone(&world));
     stream::select_all([
@@ -160,6 +163,9 @@ async fn round(tenancy: &Tenancy, context: &Context) -> Result<Action, Error> {
 
 async fn advance(state: &mut State, context: &Context, report: &mut Report) -> Result<(), Error> {
     let release = state.tenancy.spec.release.is_some();
+    if release {
+        report.retained = retain::shown(state, context).await?;
+    }
     if state.gone() || (release && state.view.incarnation.is_none()) {
         report.phase = Phase::Released;
         return answers::note(state, context).await;

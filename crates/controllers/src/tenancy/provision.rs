@@ -9,6 +9,7 @@ pub mod namespaces;
 mod quotas;
 #[cfg(test)]
 mod rounds;
+mod volumes;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -38,6 +39,7 @@ pub use acceptance::shown as acceptance_shown;
 use contents::Found;
 pub use namespaces::record_gone;
 pub use quotas::{observed as observed_quota, step_quotas};
+pub use volumes::describe as describe_volumes;
 
 use super::{observe::State, report::Report, requests::part_of};
 use crate::{Context, Error};
@@ -77,6 +79,7 @@ pub async fn advance(
             .pending(&state.department, &state.name, due.not_before, state.now);
     }
     let progress = provision(state, context, report, &due).await?;
+    describe_volumes(state, context, &mut report.namespaces);
     let undecided = state.view.open().is_some();
     report.phase = match (progress, undecided) {
         (Progress::Ready, false) => Phase::Active,
@@ -153,7 +156,7 @@ async fn provision(
     )
     .await;
     let step = step?;
-    let mut ready = all && step.settled;
+    let ready = all && step.settled;
     let blocked = !step.refused.is_empty() || report.namespace_refused();
     report.refuse(&step.refused);
     step.waiting
@@ -163,19 +166,30 @@ async fn provision(
     if blocked {
         acceptance::nothing_late(state, context);
     }
-    for found in admit(state, context, due, &plans, furnished?, step.settled).await? {
+    let found = admit(state, context, due, &plans, furnished?, step.settled).await?;
+    Ok(progress(report, found, ready, blocked))
+}
+
+/// How far it is with what was found in the namespaces, on top of how the quotas stand.
+fn progress(report: &mut Report, found: Vec<Found>, stands: bool, blocked: bool) -> Progress {
+    let (mut ready, mut underway) = (stands, !stands);
+    for found in found {
         ready &= found.is_complete();
+        underway |= !found.waits.is_empty();
         report.refuse(&found.refused);
         found
             .waits
             .into_iter()
             .for_each(|sentence| report.wait(sentence));
     }
-    Ok(match (ready, blocked) {
-        (true, false) => Progress::Ready,
-        (_, true) => Progress::Blocked,
-        (false, false) => Progress::Underway,
-    })
+    if ready && !blocked {
+        Progress::Ready
+    } else if underway && !blocked {
+        Progress::Underway
+    } else {
+        // what a volume is refused for does not pass by itself: whoever mends it wakes us
+        Progress::Blocked
+    }
 }
 
 /// The department's own split is in the way: nothing of ours is late.
@@ -248,6 +262,7 @@ async fn keep(
                 "no longer in spec.namespaces: nothing new can start in it; it goes with the release"
                     .to_owned()
             }),
+            ..NamespaceStatus::default()
         });
     }
     Ok(())
@@ -400,7 +415,8 @@ pub fn usage(
         let Some(key) = quotas::usage_key(item) else {
             continue;
         };
-        let sum: i64 = used.iter().filter_map(|hard| hard.get(&key)).sum();
+        let sum_of = |key: &str| -> i64 { used.iter().filter_map(|hard| hard.get(key)).sum() };
+        let sum = sum_of(&key);
         let requested = format_quantity(sum, item.unit);
         let leased = parse_quantity(quantity, item.unit).map_or_else(
             |_| quantity.to_string(),
@@ -411,6 +427,8 @@ pub fn usage(
             item: name.to_string(),
             leased,
             requested,
+            claims: quotas::claims_key(item)
+                .map(|key| u32::try_from(sum_of(&key)).unwrap_or(u32::MAX)),
             as_of: state.now.to_string(),
         });
     }

@@ -25,11 +25,12 @@ use super::{
     answers,
     observe::State,
     provision::{
-        contents, identity, lease_context, namespaces, observed_quota, record_gone, seconds_until,
-        step_quotas, usage,
+        contents, describe_volumes, identity, lease_context, namespaces, observed_quota,
+        record_gone, seconds_until, step_quotas, usage,
     },
     report::Report,
     requests::{create_once, decision_of, part_of},
+    retain,
 };
 use crate::{
     Context, Error,
@@ -68,8 +69,10 @@ pub async fn advance(
             uid: Some(document.uid.clone()),
             ready: false,
             message: Some("kept until the release is approved and the grace is over".to_owned()),
+            ..NamespaceStatus::default()
         });
     }
+    describe_volumes(state, context, &mut report.namespaces);
     if known.is_empty() {
         return released(state, context, report, part.as_ref()).await;
     }
@@ -84,6 +87,10 @@ pub async fn advance(
             due.in_zone(&state.policy.time_zone)
         ));
         report.look_again(seconds_until(due, state.now));
+        return Ok(());
+    }
+    if !retain::before_deletion(state, context, report, &known).await? {
+        report.look_again(SOON);
         return Ok(());
     }
     delete_namespaces(state, context, report, &known).await

@@ -10,7 +10,7 @@ use leasehold_api::{
     names,
     tenancy::{
         HistoryEntry, ItemUsage, LeaseItem, NamespaceStatus, PendingChange, PeriodSoFar, Phase,
-        QuotationStatus, RequestStatus, Tenancy, TenancyStatus,
+        QuotationStatus, RequestStatus, RetainedVolume, Tenancy, TenancyStatus,
     },
 };
 use leasehold_kit::EventType;
@@ -51,6 +51,8 @@ pub struct Report {
     pub used: Option<String>,
     /// Since when the release has been asked for.
     pub reclaiming_since: Option<String>,
+    /// Volumes that are kept although the tenancy is released.
+    pub retained: Vec<RetainedVolume>,
     /// When to look again at the latest.
     pub again: Option<Duration>,
     refused: Vec<String>,
@@ -213,6 +215,7 @@ impl Report {
             usage: old.usage.clone(),
             namespaces: self.namespaces,
             reclaiming_since: self.reclaiming_since,
+            retained: self.retained,
             history: old.history.clone(),
             conditions: old.conditions.clone(),
         };

@@ -15,7 +15,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use leasehold_controllers::{
     Books, Context, Figures, Leases, Measures, Settings, World, approvals, hardware,
     meters::{self, Watermarks},
-    organisation, period, platform, price_book, tenancy,
+    organisation, period, platform, price_book, storage, tenancy,
 };
 use leasehold_kit::{Kit, Shutdown, connect};
 use leasehold_ledger::time::Second;
@@ -181,13 +181,14 @@ fn spawn(context: &Context, shutdown: &Shutdown) -> Tasks {
     let watermarks = Watermarks::default();
     let own = || context.clone();
     let stop = || shutdown.clone();
-    let work: [(&'static str, BoxFuture<'static, ()>); 8] = [
+    let work: [(&'static str, BoxFuture<'static, ()>); 9] = [
         ("platform", platform::run(own(), stop()).boxed()),
         ("organisation", organisation::run(own(), stop()).boxed()),
         ("price books", price_book::run(own(), stop()).boxed()),
         ("hardware", hardware::run(own(), stop()).boxed()),
         ("tenancies", tenancy::run(own(), stop()).boxed()),
         ("approvals", approvals::run(own(), stop()).boxed()),
+        ("retained volumes", storage::run(own(), stop()).boxed()),
         (
             "meters",
             meters::run(own(), watermarks.clone(), stop()).boxed(),

@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use leasehold_controllers::{
     Books, Context, Figures, Leases, Measures, Settings, World, approvals, hardware,
     meters::{self, Watermarks},
-    organisation, period, platform, price_book, tenancy,
+    organisation, period, platform, price_book, storage, tenancy,
 };
 use leasehold_kit::{Kit, Shutdown};
 use leasehold_ledger::time::Second;
@@ -185,6 +185,7 @@ fn work(context: &Context, parts: Parts, shutdown: &Shutdown) -> Vec<BoxFuture<'
         price_book::run(own(), stop()).boxed(),
         tenancy::run(own(), stop()).boxed(),
         approvals::run(own(), stop()).boxed(),
+        storage::run(own(), stop()).boxed(),
     ];
     if parts == Parts::Everything {
         let watermarks = Watermarks::default();

@@ -1,5 +1,8 @@
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use leasehold_api::{platform::NetworkZoneSpec, tenancy::Department};
+use leasehold_api::{
+    platform::NetworkZoneSpec,
+    tenancy::{Department, Reclaim},
+};
 use leasehold_ledger::{
     book::{Basis, Category, Item, Per},
     money::Price,
@@ -312,6 +315,7 @@ fn a_named_volume_claims_its_size_from_the_class_of_its_item() {
         name: "files".into(),
         item: "block-ssd".into(),
         size: "1024Gi".into(),
+        reclaim: Reclaim::Delete,
     };
     let claims = volumes(&prod(), std::slice::from_ref(&wanted), &ssd()).unwrap();
     let spec = claims[0].spec.clone().unwrap();

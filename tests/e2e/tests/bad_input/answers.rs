@@ -11,7 +11,7 @@ use crate::leaves::{self, Kind};
 use crate::wire::{Answer, People, Refusal, Stored, Wire};
 
 /// Words of a server that stumbled instead of judging.
-const STUMBLES: [&str; 9] = [
+pub const STUMBLES: [&str; 9] = [
     "Internal error",
     "internal error",
     "timed out",

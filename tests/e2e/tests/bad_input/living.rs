@@ -138,12 +138,13 @@ async fn await_answers(stage: &Stage, wire: &Wire<'_>, stored: &[Case]) {
     looking.await.unwrap();
 }
 
-fn name_of(object: &Value) -> String {
+/// What an object is called.
+pub fn name_of(object: &Value) -> String {
     object["metadata"]["name"].as_str().unwrap().to_owned()
 }
 
 /// Whether the status speaks of the object as it stands, in words.
-fn is_answered(object: &Value) -> bool {
+pub fn is_answered(object: &Value) -> bool {
     let seen = &object["status"]["observedGeneration"];
     let conditions = object["status"]["conditions"].as_array();
     seen.is_number()
@@ -174,7 +175,7 @@ async fn refusals_are_complete(wire: &Wire<'_>) {
 }
 
 /// The operator that was there before, in good health.
-async fn unharmed(stage: &Stage, before: u32) {
+pub async fn unharmed(stage: &Stage, before: u32) {
     let operator = stage.operator.lock().await;
     assert_eq!(operator.id(), before, "the operator was started anew");
     operator.fetch("/readyz").await.unwrap();

@@ -115,6 +115,12 @@ impl Wire<'_> {
         manifest: &Value,
         stored: Stored,
     ) -> Result<Answer, String> {
+        let body = manifest.to_string().into_bytes();
+        self.post(kind, body, stored).await
+    }
+
+    /// Sends a body that may be no manifest, or no JSON, to where objects of a kind are created.
+    pub async fn post(&self, kind: &str, body: Vec<u8>, stored: Stored) -> Result<Answer, String> {
         let dry = match stored {
             Stored::Really => "",
             Stored::Never => "&dryRun=All",
@@ -123,7 +129,7 @@ impl Wire<'_> {
         let address = format!("{}?fieldValidation=Strict{dry}", self.address(kind));
         let request = Request::post(address)
             .header("content-type", "application/json")
-            .body(manifest.to_string().into_bytes())
+            .body(body)
             .map_err(|error| error.to_string())?;
         match self.people.writer(kind).request_text(request).await {
             Ok(_) => Ok(Answer::Accepted),

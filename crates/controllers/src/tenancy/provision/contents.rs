@@ -6,15 +6,14 @@ use k8s_openapi::api::{
 };
 use kube::ResourceExt;
 use leasehold_api::names;
-use leasehold_kit::KitError;
-use leasehold_ledger::money::{Unit, parse_quantity};
 use leasehold_planner::{
     objects::{self, NETWORK_POLICIES, NamespacePlan, ROLE_BINDINGS},
     request::Items,
     rules::Refusal,
+    volumes::{Growth, class_of, growth},
 };
 
-use super::super::observe::State;
+use super::{super::observe::State, volumes::tried};
 use crate::{Context, Error};
 
 /// What was found when a namespace was filled.
@@ -32,14 +31,16 @@ impl Found {
         self.waits.is_empty() && self.refused.is_empty()
     }
 
-    fn waits(sentence: String) -> Self {
+    /// Something is missing.
+    pub(super) fn waits(sentence: String) -> Self {
         Self {
             waits: vec![sentence],
             ..Self::default()
         }
     }
 
-    fn refused(refusal: Refusal) -> Self {
+    /// A rule is broken.
+    pub(super) fn refused(refusal: Refusal) -> Self {
         Self {
             refused: vec![refusal],
             ..Self::default()
@@ -174,20 +175,20 @@ async fn volumes(
     };
     let mut found = Found::default();
     for claim in wanted {
-        if let Err(sentence) = volume(context, plan, &claim, settled).await? {
-            found.waits.push(sentence);
-        }
+        let one = volume(context, plan, &claim, settled).await?;
+        found.waits.extend(one.waits);
+        found.refused.extend(one.refused);
     }
     Ok(found)
 }
 
-/// One volume, or in plain words why it is not there yet.
+/// One volume, or why it is not as it is wanted.
 async fn volume(
     context: &Context,
     plan: &NamespacePlan,
     claim: &PersistentVolumeClaim,
     settled: bool,
-) -> Result<Result<(), String>, Error> {
+) -> Result<Found, Error> {
     let name = claim.name_any();
     let place = Some(plan.name.as_str());
     let known = match context.world.claims.get(place, &name) {
@@ -201,16 +202,10 @@ async fn volume(
     };
     let Some(known) = known else {
         if !settled {
-            return Ok(Err(format!(
-                "volume {name} in {} waits for its quota",
-                plan.name
-            )));
+            return Ok(Found::waits(its_quota(plan, &name)));
         }
-        return tried(
-            &plan.name,
-            &name,
-            context.kit.create(claim).await.map(|_| ()),
-        );
+        let outcome = context.kit.create(claim).await.map(|_| ());
+        return tried(context, claim, None, outcome);
     };
     if known.labels().get(names::MANAGED_LABEL) != claim.labels().get(names::MANAGED_LABEL) {
         let refusal = Refusal::new(
@@ -219,39 +214,20 @@ async fn volume(
             "a name that no other claim in the namespace has",
             "remove that claim or choose another name in spec.namespaces",
         );
-        return Ok(Err(refusal.to_string()));
+        return Ok(Found::waits(refusal.to_string()));
     }
-    if size(&known) >= size(claim) {
-        return Ok(Ok(()));
-    }
-    let outcome = context.kit.apply_if_changed(claim, Some(&known)).await;
-    tried(&plan.name, &name, outcome.map(|_| ()))
-}
-
-/// A refusal of the API server becomes a sentence; anything else is an error.
-fn tried(
-    place: &str,
-    name: &str,
-    outcome: Result<(), KitError>,
-) -> Result<Result<(), String>, Error> {
-    match outcome {
-        Ok(()) => Ok(Ok(())),
-        Err(error) if error.is_forbidden() || error.is_invalid() || error.is_already_exists() => {
-            let why =
-                std::error::Error::source(&error).map_or_else(String::new, ToString::to_string);
-            Ok(Err(format!(
-                "volume {name} in {place} cannot be made or grown: {error}: {why}"
-            )))
+    let class = context.world.storage_classes.get(None, class_of(&known));
+    match growth(claim, &known, class.as_ref()) {
+        Growth::Stands => Ok(Found::default()),
+        Growth::Refused(refusal) => Ok(Found::refused(refusal)),
+        Growth::Grows if !settled => Ok(Found::waits(its_quota(plan, &name))),
+        Growth::Grows => {
+            let outcome = context.kit.apply_if_changed(claim, Some(&known)).await;
+            tried(context, claim, Some(&known), outcome.map(|_| ()))
         }
-        Err(error) => Err(error.into()),
     }
 }
 
-fn size(claim: &PersistentVolumeClaim) -> i64 {
-    let spec = claim.spec.as_ref();
-    let requests = spec.and_then(|spec| spec.resources.as_ref()?.requests.as_ref());
-    let storage = requests.and_then(|requests| requests.get("storage"));
-    storage
-        .and_then(|size| parse_quantity(&size.0, Unit::GiB).ok())
-        .unwrap_or(0)
+fn its_quota(plan: &NamespacePlan, volume: &str) -> String {
+    format!("volume {volume} in {} waits for its quota", plan.name)
 }

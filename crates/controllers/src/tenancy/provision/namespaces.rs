@@ -69,15 +69,14 @@ pub async fn ensure(
                 name,
                 uid: Some(uid),
                 ready: true,
-                message: None,
+                ..NamespaceStatus::default()
             },
             Err(message) => {
                 report.wait(message.clone());
                 NamespaceStatus {
                     name,
-                    uid: None,
-                    ready: false,
                     message: Some(message),
+                    ..NamespaceStatus::default()
                 }
             }
         };

@@ -124,6 +124,14 @@ pub fn usage_key(item: &Item) -> Option<String> {
     }
 }
 
+/// The quota key under which the claims of a storage item are counted.
+pub fn claims_key(item: &Item) -> Option<String> {
+    let class = item.storage_class.as_ref()?;
+    Some(format!(
+        "{class}.storageclass.storage.k8s.io/persistentvolumeclaims"
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

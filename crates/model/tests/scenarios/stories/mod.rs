@@ -25,6 +25,7 @@ use crate::{
 
 mod acceptance;
 mod review;
+mod storage;
 mod term;
 
 /// Whoever waits looks once a second.

@@ -1,0 +1,243 @@
+//! A flood of spoiled manifests, during which a neighbour leases.
+//!
+//! Each is sent as it is by whoever writes its kind. The operator must live through it, answer everything that the API
+//! server lets through, and be there for others meanwhile. How long a lease takes with the flood and without it is
+//! printed; no test judges times.
+
+use std::env;
+use std::io::Write as _;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use futures::stream::{self, StreamExt as _};
+use leasehold_api::conditions::types;
+use leasehold_api::tenancy::Phase;
+use leasehold_e2e::{Office, PERIODS, Stage};
+use serde_json::Value;
+
+use crate::answers::STUMBLES;
+use crate::junk::Source;
+use crate::leaves;
+use crate::living::{is_answered, name_of, unharmed};
+use crate::wire::{Answer, People, Stored, Wire};
+
+/// Manifests in a run with all tests.
+const MANIFESTS: u64 = 1_500;
+/// The seed of a run with all tests.
+const SEED: u64 = 1;
+/// Requests under way at a time.
+const WORKERS: usize = 16;
+/// Manifests sent in one go while the neighbour leases.
+const HANDFUL: u64 = 64;
+/// What the API server may say to what it does not take.
+const REFUSALS: [u16; 8] = [400, 403, 404, 405, 409, 413, 415, 422];
+/// Kinds that the operator alone writes, as itself. Of them nothing is stored: it would believe itself.
+const ITS_OWN: [&str; 3] = ["Approval", "BillingPeriod", "Statement"];
+/// Kinds whose objects say in a condition how they stand.
+const TOLD: [&str; 7] = [
+    "Cloudlet",
+    "Department",
+    "HardwareContribution",
+    "InformationSystem",
+    "NetworkZone",
+    "PriceBook",
+    "Tenancy",
+];
+
+/// A whole number from the environment.
+fn number(variable: &str) -> Option<u64> {
+    let text = env::var(variable).ok()?;
+    let read = text.parse();
+    Some(read.unwrap_or_else(|_| panic!("{variable}={text} is no whole number")))
+}
+
+/// The flood.
+struct Flood<'a> {
+    wire: Wire<'a>,
+    source: Source<'a>,
+    stored: AtomicUsize,
+    refused: AtomicUsize,
+}
+
+impl Flood<'_> {
+    /// Sends the manifests with these numbers, several at a time.
+    async fn send(&self, numbers: Range<u64>, stored: Stored) {
+        let faults: Vec<String> = stream::iter(numbers)
+            .map(|number| self.send_one(number, stored))
+            .buffer_unordered(WORKERS)
+            .filter_map(|fault| async move { fault })
+            .collect()
+            .await;
+        let shown = &faults[..faults.len().min(15)];
+        assert!(
+            faults.is_empty(),
+            "{} of seed {}:\n{}",
+            faults.len(),
+            self.source.seed,
+            shown.join("\n")
+        );
+    }
+
+    /// What is wrong with the answer, if anything is.
+    async fn send_one(&self, number: u64, stored: Stored) -> Option<String> {
+        let junk = self.source.spoiled(number);
+        let stored = if ITS_OWN.contains(&junk.kind.as_str()) {
+            Stored::Never
+        } else {
+            stored
+        };
+        let answer = self.wire.post(&junk.kind, junk.body, stored).await;
+        let wounds = junk.wounds.join(", ");
+        let title = format!("manifest {number}, a {} ({wounds})", junk.kind);
+        match answer {
+            Ok(Answer::Accepted) => {
+                if stored == Stored::Really {
+                    self.stored.fetch_add(1, Ordering::Relaxed);
+                }
+                None
+            }
+            Ok(Answer::Refused(refusal)) => {
+                self.refused.fetch_add(1, Ordering::Relaxed);
+                let said: String = refusal.message.chars().take(400).collect();
+                let stumbled = STUMBLES.iter().any(|words| said.contains(words));
+                (stumbled || !REFUSALS.contains(&refusal.code))
+                    .then(|| format!("{title}: {} {said}", refusal.code))
+            }
+            Err(error) => Some(format!("{title}: {error}")),
+        }
+    }
+
+    /// Sends the manifests with these numbers, and goes on with others that are not stored until there is enough.
+    async fn go_on(&self, numbers: Range<u64>, enough: &AtomicBool) {
+        let end = numbers.end;
+        let mut next = numbers.start;
+        while next < end || !enough.load(Ordering::Relaxed) {
+            let stored = if next < end {
+                Stored::Really
+            } else {
+                Stored::Never
+            };
+            let until = next + HANDFUL;
+            let until = if next < end { until.min(end) } else { until };
+            self.send(next..until, stored).await;
+            next = until;
+        }
+    }
+
+    /// Waits until everything that was let through says how it stands.
+    async fn answered(&self, stage: &Stage) {
+        let looking =
+            stage.see(
+                "an answer to everything that was let through",
+                PERIODS,
+                async || {
+                    let mut silent = Vec::new();
+                    for kind in TOLD {
+                        let found = self.wire.list(kind).await?;
+                        let ours = found.iter().filter(|object| is_ours(object));
+                        let unanswered = ours.filter(|object| !is_told(object));
+                        silent.extend(unanswered.map(|object| {
+                            format!("{kind} {}: {}", name_of(object), object["status"])
+                        }));
+                    }
+                    if silent.is_empty() {
+                        return Ok(());
+                    }
+                    let shown = &silent[..silent.len().min(15)];
+                    Err(format!(
+                        "{} are silent:\n{}",
+                        silent.len(),
+                        shown.join("\n")
+                    ))
+                },
+            );
+        looking.await.unwrap();
+    }
+}
+
+/// Whether the flood brought it; others make objects of these kinds too.
+fn is_ours(object: &Value) -> bool {
+    name_of(object).starts_with("flood-")
+}
+
+/// Whether the status speaks of the object as it stands, and says whether it is ready.
+fn is_told(object: &Value) -> bool {
+    let conditions = object["status"]["conditions"].as_array();
+    let ready = conditions
+        .into_iter()
+        .flatten()
+        .any(|condition| condition["type"] == types::READY);
+    is_answered(object) && ready
+}
+
+/// A department leases, from its manifest to the lease that stands; gives how long that took.
+async fn leased(office: &Office) -> Duration {
+    let lease = [("vcpu-x86", "4"), ("memory", "8Gi")];
+    let good = office.manifest("oa", &lease, &[("prod", &lease)]).unwrap();
+    let began = Instant::now();
+    let leased = office.lease(&good).await.unwrap();
+    assert_eq!(leased.status.unwrap().phase, Phase::Active);
+    began.elapsed()
+}
+
+/// The figures of a run, for people.
+fn tell(flood: &Flood<'_>, without: Duration, within: Duration) {
+    let (stored, refused) = (
+        flood.stored.load(Ordering::Relaxed),
+        flood.refused.load(Ordering::Relaxed),
+    );
+    let told = format!(
+        "flood: seed {}, {stored} manifests let through, {refused} refused; a lease stood after {} ms without it and after {} ms within it\n",
+        flood.source.seed,
+        without.as_millis(),
+        within.as_millis()
+    );
+    std::io::stderr().write_all(told.as_bytes()).unwrap();
+}
+
+#[tokio::test]
+async fn a_flood_of_spoiled_manifests_is_answered_and_keeps_nobody_from_a_lease() {
+    let stage = Stage::shared().await.unwrap();
+    let before = stage.operator.lock().await.id();
+    let office = stage.office("flood", "水文站").await.unwrap();
+    let calm = stage.office("calm", "气象站").await.unwrap();
+    let amid = stage.office("amid", "测绘站").await.unwrap();
+    office.system().await.unwrap();
+    let kinds = leaves::kinds();
+    let flood = Flood {
+        wire: Wire {
+            people: People::around(&office).await,
+            place: &office.place,
+            kinds: &kinds,
+        },
+        source: Source::new(
+            number("LEASEHOLD_SEED").unwrap_or(SEED),
+            &kinds,
+            &office.place,
+        ),
+        stored: AtomicUsize::new(0),
+        refused: AtomicUsize::new(0),
+    };
+    let count = number("LEASEHOLD_FLOOD").unwrap_or(MANIFESTS);
+    let without = leased(&calm).await;
+    flood.send(0..count / 2, Stored::Really).await;
+
+    let enough = AtomicBool::new(false);
+    let leasing = async {
+        let took = leased(&amid).await;
+        enough.store(true, Ordering::Relaxed);
+        took
+    };
+    let rest = flood.go_on(count / 2..count, &enough);
+    let (within, ()) = tokio::join!(leasing, rest);
+
+    flood.answered(stage).await;
+    unharmed(stage, before).await;
+    let let_through = flood.stored.load(Ordering::Relaxed);
+    assert!(
+        let_through > 0,
+        "nothing was let through: this proves little"
+    );
+    tell(&flood, without, within);
+}
