@@ -29,6 +29,8 @@ pub const ROLE_TENANCY: &str = "tenancy";
 pub const STORAGE_CLASSES_ANNOTATION: &str = "leasehold.dev/storage-classes";
 /// Annotation on tenancy namespaces: the extended resources (GPUs by name) that the tenancy leases, comma separated.
 pub const EXTENDED_RESOURCES_ANNOTATION: &str = "leasehold.dev/extended-resources";
+/// Annotation by which the platform asks that an existing namespace be taken into a tenancy: `<department>/<tenancy>`.
+pub const ADOPT_ANNOTATION: &str = "leasehold.dev/adopt";
 /// Annotation on tenancies and contributions: who asked, stamped by the API server from the request itself.
 pub const REQUESTED_BY_ANNOTATION: &str = "leasehold.dev/requested-by";
 /// Node label that ties a machine to a serial number; the `node-restriction` part keeps kubelets from writing it.

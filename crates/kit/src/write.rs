@@ -210,7 +210,7 @@ impl Kit {
     }
 }
 
-fn subject<'object, K: Object>(
+pub(crate) fn subject<'object, K: Object>(
     op: &'static str,
     object: &'object K,
 ) -> Result<(Subject, &'object str), KitError> {
@@ -222,7 +222,7 @@ fn subject<'object, K: Object>(
     }
 }
 
-fn json_of(subject: &Subject, object: &impl Serialize) -> Result<Value, KitError> {
+pub(crate) fn json_of(subject: &Subject, object: &impl Serialize) -> Result<Value, KitError> {
     serde_json::to_value(object).map_err(|error| subject.error(Failure::Encode(error)))
 }
 

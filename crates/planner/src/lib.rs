@@ -19,11 +19,13 @@
 //!
 //! No client, no clock, no runtime, no database. Days and instants are arguments.
 
+pub mod adoption;
 pub mod approval;
 pub mod convert;
 pub mod hardware;
 pub mod lease_facts;
 pub mod objects;
 pub mod quota;
+pub mod repair;
 pub mod request;
 pub mod rules;

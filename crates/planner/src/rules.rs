@@ -205,6 +205,10 @@ pub const RULES: &[Rule] = &[
         "N07",
         "services claim no address outside of the cluster and open no port of a node",
     ),
+    policy(
+        "N11",
+        "an existing namespace is offered to a tenancy by whoever may adopt for its department",
+    ),
     crd("P01", "there is one CloudPolicy and its name is default"),
     crd("P02", "the time zone cannot change"),
     crd("P03", "the billing period cannot change"),
@@ -291,13 +295,17 @@ pub const RULES: &[Rule] = &[
     operator("T31", "a share does not shrink below what is used"),
     operator(
         "T32",
-        "a tenancy's namespace is made by the operator; one that exists already is not taken over",
+        "a tenancy's namespace is made by the operator; one that exists already is taken over only where the platform asks for it",
     ),
     operator(
         "T33",
         "a tenancy has at most 32 namespaces in its life, those counted that it no longer names",
     ),
     operator("T34", "a term is no longer than ten years"),
+    operator(
+        "T56",
+        "a namespace is adopted only when nothing in it goes past a lease",
+    ),
 ];
 
 /// The rule with this id, if there is one.
