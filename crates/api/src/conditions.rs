@@ -17,6 +17,8 @@ pub mod types {
     pub const DETACHED: &str = "Detached";
     /// The term is over; what is leased goes on at the same price until it is extended or released.
     pub const EXPIRED: &str = "Expired";
+    /// Others change again and again what the operator keeps as it should be; it is put right with pauses.
+    pub const CONTESTED: &str = "Contested";
     /// Metering is complete up to the time in the message.
     pub const COMPLETE: &str = "Complete";
 }

@@ -1,4 +1,5 @@
-//! Metrics of metering and billing: how far use and leases are known, what was recorded, what waits for a close.
+//! Metrics of metering and billing: how far use and leases are known, what was recorded, what waits for a close; and of
+//! what others change of what the operator keeps.
 //!
 //! Instants are told as seconds since 1970, so that a monitor reckons their age itself and sees it grow when the
 //! operator hangs (docs/how-to/monitor.md). Labels are sources and kinds of facts, never an object's name.
@@ -10,6 +11,8 @@ use leasehold_ledger::{fact::FactKind, time::Second};
 use prometheus::{
     Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts, core::Collector,
 };
+
+use crate::drift::What;
 
 /// Metrics of metering and billing. Cheap to clone.
 #[derive(Clone)]
@@ -26,6 +29,8 @@ struct Families {
     period_close: Histogram,
     facts: IntCounterVec,
     ledger_rows: IntGauge,
+    repairs: IntCounterVec,
+    contested: IntGauge,
 }
 
 impl Measures {
@@ -88,21 +93,43 @@ impl Measures {
                 .set(i64::try_from(rows).unwrap_or(i64::MAX));
         }
     }
+
+    /// Something that others changed or deleted was put right.
+    pub(crate) fn repaired(&self, what: What) {
+        if let Some(families) = &self.families {
+            families.repairs.with_label_values(&[what.kind()]).inc();
+        }
+    }
+
+    /// The number of objects that others change again and again.
+    pub fn contested(&self, objects: usize) {
+        if let Some(families) = &self.families {
+            families
+                .contested
+                .set(i64::try_from(objects).unwrap_or(i64::MAX));
+        }
+    }
 }
 
 impl Families {
     fn register(metrics: &Metrics) -> Result<Self, prometheus::Error> {
         let families = Self::new()?;
-        let collectors: [Box<dyn Collector>; 6] = [
+        let collectors: [Box<dyn Collector>; 8] = [
             Box::new(families.meter_complete.clone()),
             Box::new(families.lease_complete.clone()),
             Box::new(families.gaps_open.clone()),
             Box::new(families.period_close.clone()),
             Box::new(families.facts.clone()),
             Box::new(families.ledger_rows.clone()),
+            Box::new(families.repairs.clone()),
+            Box::new(families.contested.clone()),
         ];
         for collector in collectors {
             metrics.registry().register(collector)?;
+        }
+        // none so far, of each kind: an increase is seen from the first one on
+        for what in What::ALL {
+            families.repairs.with_label_values(&[what.kind()]).inc_by(0);
         }
         Ok(families)
     }
@@ -139,6 +166,17 @@ impl Families {
                 &["kind"],
             )?,
             ledger_rows: IntGauge::new("leasehold_ledger_rows", "Last row of the ledger's chain.")?,
+            repairs: IntCounterVec::new(
+                Opts::new(
+                    "leasehold_repairs_total",
+                    "Managed objects that others changed or deleted and that were put right.",
+                ),
+                &["kind"],
+            )?,
+            contested: IntGauge::new(
+                "leasehold_contested",
+                "Managed objects that others change again and again.",
+            )?,
         })
     }
 }
@@ -159,6 +197,8 @@ mod tests {
         measures.period_closed(Duration::from_millis(700));
         measures.recorded([FactKind::Opened, FactKind::Closed, FactKind::Opened]);
         measures.ledger_rows(4711);
+        measures.repaired(What::NetworkPolicy);
+        measures.contested(1);
         let text = metrics.encode().unwrap();
         for line in [
             r#"leasehold_meter_complete_timestamp_seconds{source="pods"} 1788192000"#,
@@ -170,6 +210,9 @@ mod tests {
             r#"leasehold_facts_total{kind="opened"} 2"#,
             r#"leasehold_facts_total{kind="closed"} 1"#,
             "leasehold_ledger_rows 4711",
+            r#"leasehold_repairs_total{kind="NetworkPolicy"} 1"#,
+            r#"leasehold_repairs_total{kind="ResourceQuota"} 0"#,
+            "leasehold_contested 1",
         ] {
             assert!(
                 text.lines().any(|found| found == line),

@@ -18,7 +18,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use leasehold_api::{
-    names::{ADOPT_ANNOTATION, cluster_roles},
+    names::{ADOPT_ANNOTATION, ROLE_LABEL, cluster_roles},
     platform::{NetworkZoneSpec, PodSecurity},
     tenancy::{Member, MemberRole},
 };
@@ -195,7 +195,8 @@ fn marks(namespace: &Namespace) -> Vec<String> {
     let metadata = &namespace.metadata;
     let labels = metadata.labels.iter().flatten();
     let labels = labels
-        .filter(|(key, _)| key.starts_with(OURS))
+        // by its role alone a namespace is closed to others while it is looked through
+        .filter(|(key, _)| key.starts_with(OURS) && *key != ROLE_LABEL)
         .map(|(key, value)| format!("the namespace carries label {key}={value}"));
     let annotations = metadata.annotations.iter().flatten();
     let annotations = annotations

@@ -56,6 +56,7 @@ pub struct Report {
     refused: Vec<String>,
     waits: Vec<String>,
     expired: Vec<String>,
+    contested: Vec<String>,
     history: Vec<HistoryEntry>,
     refresh: i64,
 }
@@ -120,6 +121,17 @@ impl Report {
         self.expired.push(format!(
             "the term ended on {through}; everything stands and is billed at the same price; extend spec.term.through or release the tenancy"
         ));
+    }
+
+    /// Others change something again and again that is the tenancy's.
+    pub fn contest(&mut self, what: String) {
+        self.contested.push(what);
+    }
+
+    /// Forgets what is waited for. In a fight it changes with every write of the other side, and a status that did would
+    /// be written as often.
+    pub fn wait_for_nothing(&mut self) {
+        self.waits.clear();
     }
 
     /// Something is not in place yet.
@@ -239,6 +251,14 @@ impl Report {
             generation,
             now,
         );
+        flag(
+            &mut new,
+            types::CONTESTED,
+            &self.contested,
+            "WrittenBack",
+            generation,
+            now,
+        );
         let stale = old
             .usage
             .first()
@@ -255,6 +275,9 @@ impl Report {
     fn verdict(&self) -> (bool, String, String) {
         if let Some(first) = self.refused.first() {
             return (false, "Refused".to_owned(), first.clone());
+        }
+        if let Some(first) = self.contested.first() {
+            return (false, types::CONTESTED.to_owned(), first.clone());
         }
         if let Some(first) = self.waits.first() {
             return (false, "Waiting".to_owned(), first.clone());
@@ -302,7 +325,7 @@ fn remember(history: &mut Vec<HistoryEntry>, happened: Vec<HistoryEntry>) {
     history.drain(..surplus);
 }
 
-/// Tells of a new phase, of a refusal in other words than before, and of a term that is over.
+/// Tells of a new phase, of a refusal or a fight in other words than before, and of a term that is over.
 async fn tell(tenancy: &Tenancy, old: &TenancyStatus, new: &TenancyStatus, context: &Context) {
     let kit = &context.kit;
     if new.phase != old.phase || tenancy.status.is_none() {
@@ -311,7 +334,7 @@ async fn tell(tenancy: &Tenancy, old: &TenancyStatus, new: &TenancyStatus, conte
         kit.event(tenancy, EventType::Normal, &reason, "Reconcile", note)
             .await;
     }
-    for type_ in [types::REFUSED, types::EXPIRED] {
+    for type_ in [types::REFUSED, types::EXPIRED, types::CONTESTED] {
         let Some(note) = said(new, type_) else {
             continue;
         };
