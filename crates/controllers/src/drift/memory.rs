@@ -117,8 +117,7 @@ impl Repairs {
         self.lock().of(owner, key).seen = true;
     }
 
-    /// At this version the object is as it should be: it was seen so, or we wrote it. That it was written does not say
-    /// that any cache has seen it.
+    /// At this version the object is as it should be: it was seen so, or we wrote it.
     pub(crate) fn agreed(&self, ward: &Ward, version: Option<u64>, now: Second) {
         let mut inner = self.lock();
         inner.of(&ward.owner, &ward.key).agreed = Some(Agreed {
@@ -133,11 +132,11 @@ impl Repairs {
         self.lock().of(&ward.owner, &ward.key).agreed = None;
     }
 
-    /// Whether anything is remembered of the object, and whether it was there.
+    /// Whether the object was there: it was seen, or we wrote it. `None` where nothing is remembered of it.
     pub(crate) fn was_there(&self, ward: &Ward) -> Option<bool> {
         let inner = self.lock();
         let known = inner.known(&ward.owner, &ward.key);
-        known.map(|known| known.seen)
+        known.map(|known| known.seen || known.agreed.is_some())
     }
 
     /// Whether a pause is on before the next repair of the object.
@@ -452,10 +451,13 @@ mod tests {
         let (one, other) = (ward("default-deny", "one"), ward("allow-dns", "one"));
         for ward in [&one, &other] {
             assert_eq!(repairs.was_there(ward), None);
+            repairs.unsure(ward);
+            assert_eq!(repairs.was_there(ward), Some(false), "a write that failed");
             repairs.agreed(ward, Some(1), at(0));
-            assert_eq!(repairs.was_there(ward), Some(false), "not seen yet");
-            repairs.saw(&ward.owner, &ward.key);
             assert_eq!(repairs.was_there(ward), Some(true));
+            repairs.saw(&ward.owner, &ward.key);
+            repairs.unsure(ward);
+            assert_eq!(repairs.was_there(ward), Some(true), "it was seen");
         }
         repairs.forget(&one.owner, &one.key);
         assert_eq!(repairs.was_there(&one), None);
