@@ -70,20 +70,19 @@ pub(crate) async fn remove<K: Watched>(
         owner: owner.clone(),
         wanted: None,
     };
-    let added = context
-        .kit
-        .maker(&standing)
-        .map(|maker| Drift::Added(Some(maker)));
+    let added = context.kit.maker(&standing).map(Drift::Added);
     if added.is_some() && is_awaited(context, &ward) {
         return Ok(());
     }
     let place = meta.namespace.as_deref();
-    context
+    let was_there = context
         .kit
         .delete::<K>(place, &standing.name_any(), uid)
         .await?;
     match added {
-        Some(added) => note(context, &ward, &added),
+        Some(added) if was_there => note(context, &ward, &added),
+        // a late cache shows what is gone already
+        Some(_) => {}
         None => context.repairs.forget(&ward.owner, &ward.key),
     }
     Ok(())

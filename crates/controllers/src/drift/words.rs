@@ -175,15 +175,15 @@ pub(crate) enum Drift {
     /// It was deleted. Nothing is left that could tell by whom.
     Deleted,
     /// It was made under a name of ours although nothing of that name should be there.
-    Added(Option<Writer>),
+    Added(Writer),
 }
 
 impl Drift {
     /// By whom, in words.
     pub(crate) fn who(&self) -> String {
         match self {
-            Self::Changed(Some(writer)) | Self::Added(Some(writer)) => writer.manager.clone(),
-            Self::Changed(None) | Self::Added(None) | Self::Deleted => {
+            Self::Changed(Some(writer)) | Self::Added(writer) => writer.manager.clone(),
+            Self::Changed(None) | Self::Deleted => {
                 "somebody whom the API server's audit log knows".to_owned()
             }
         }
@@ -199,11 +199,8 @@ impl Drift {
             Self::Deleted => {
                 format!("{key} was deleted (the API server's audit log tells by whom); made anew")
             }
-            Self::Added(Some(writer)) => {
+            Self::Added(writer) => {
                 format!("{key} was made by {writer} and has no place there; taken away")
-            }
-            Self::Added(None) => {
-                format!("{key} was made by others and has no place there; taken away")
             }
         }
     }

@@ -9,6 +9,7 @@ use super::{
     namespaces::Standing,
     *,
 };
+use crate::drift::Owner;
 
 /// Namespaces of a tenancy that stands, and their quotas, which count.
 fn standing(shares: &[(&str, &str)]) -> (Vec<Value>, Vec<Value>) {
@@ -81,6 +82,49 @@ async fn people_are_let_in_when_everything_stands() {
     assert!(gave_rights(&calls), "{calls:?}");
     let quota = calls.iter().any(|call| call.contains("/resourcequotas/"));
     assert!(!quota, "one that stands is not even read: {calls:?}");
+}
+
+#[tokio::test]
+async fn what_others_took_is_put_right_and_told_and_what_is_wanted_anew_is_not() {
+    for (manager, expected) in [
+        (
+            "night-shift",
+            Some("quota leasehold in edu--prod was changed by night-shift at 2026-09-01T00:00:09Z"),
+        ),
+        // our own write of another time: the split changed
+        (names::FIELD_MANAGER, None),
+    ] {
+        let (namespaces, mut quotas) = standing(&[("prod", "10")]);
+        quotas[0]["spec"]["hard"]["requests.cpu"] = json!("1000");
+        quotas[0]["metadata"]["managedFields"] = json!([{
+            "manager": manager, "operation": "Apply", "apiVersion": "v1",
+            "time": "2026-09-01T00:00:09Z", "fieldsType": "FieldsV1",
+            "fieldsV1": {"f:spec": {"f:hard": {"f:requests.cpu": {}}}},
+        }]);
+        let fake = Fake::start(move |call| match call.path.as_str() {
+            "/api/v1/namespaces" => Some(list(&namespaces)),
+            "/api/v1/resourcequotas" => Some(list(&quotas)),
+            path if path.ends_with("/resourcequotas/leasehold") && call.method == "GET" => {
+                Some((200, quotas[0].clone()))
+            }
+            _ => None,
+        })
+        .await;
+        let (context, _tasks) = context(&fake).await;
+        let mut state = state(&[("prod", "10")]);
+        let (due, mut report) = (due(&state), Report::new(&state));
+        provision(&mut state, &context, &mut report, &due)
+            .await
+            .unwrap();
+        let quota = "PATCH /api/v1/namespaces/edu--prod/resourcequotas/leasehold".to_owned();
+        assert!(fake.calls().contains(&quota), "{:?}", fake.calls());
+        let news = context
+            .repairs
+            .take(&Owner::tenancy("edu", "oa"), context.now());
+        let mut told = news.happened.iter().map(|told| told.sentence.as_str());
+        let told = told.find(|sentence| sentence.starts_with("quota "));
+        assert_eq!(told.and_then(|told| told.split("; ").next()), expected);
+    }
 }
 
 #[tokio::test]
