@@ -16,6 +16,7 @@ deleted. It takes the right to write the namespace and the right to adopt for th
 The tenancy must name the namespace in spec.namespaces; one of another name cannot be adopted.")]
 pub struct AdoptArgs {
     /// Name of the namespace, as gov-office--prod.
+    #[arg(value_name = "NAMESPACE")]
     pub target: String,
     /// Code of the department and name of the tenancy, as gov-office/oa.
     #[arg(long, value_name = "DEPARTMENT/NAME", value_parser = tenancy)]
