@@ -227,38 +227,14 @@ impl Report {
             message: &message,
         };
         conditions::set(&mut new.conditions, &condition, generation, now);
-        flag(
-            &mut new,
-            types::REFUSED,
-            &self.refused,
-            "RuleBroken",
-            generation,
-            now,
-        );
-        flag(
-            &mut new,
-            types::WAITING,
-            &self.waits,
-            "Waiting",
-            generation,
-            now,
-        );
-        flag(
-            &mut new,
-            types::EXPIRED,
-            &self.expired,
-            "TermOver",
-            generation,
-            now,
-        );
-        flag(
-            &mut new,
-            types::CONTESTED,
-            &self.contested,
-            "WrittenBack",
-            generation,
-            now,
-        );
+        for (type_, sentences, reason) in [
+            (types::REFUSED, &self.refused, "RuleBroken"),
+            (types::WAITING, &self.waits, "Waiting"),
+            (types::EXPIRED, &self.expired, "TermOver"),
+            (types::CONTESTED, &self.contested, "WrittenBack"),
+        ] {
+            flag(&mut new, type_, sentences, reason, generation, now);
+        }
         let stale = old
             .usage
             .first()
