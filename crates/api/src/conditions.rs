@@ -19,6 +19,8 @@ pub mod types {
     pub const EXPIRED: &str = "Expired";
     /// A decision was due and nobody has made it.
     pub const OVERDUE: &str = "Overdue";
+    /// Others change again and again what the operator keeps as it should be; it is put right with pauses.
+    pub const CONTESTED: &str = "Contested";
     /// Metering is complete up to the time in the message.
     pub const COMPLETE: &str = "Complete";
 }

@@ -45,6 +45,8 @@ pub const DOMAINS_ANNOTATION: &str = "leasehold.dev/domains";
 pub const RETAINED_UNTIL_ANNOTATION: &str = "leasehold.dev/retained-until";
 /// Annotation on volumes that outlive their tenancy: their reclaim policy before.
 pub const RECLAIM_POLICY_ANNOTATION: &str = "leasehold.dev/reclaim-policy";
+/// Annotation by which the platform asks that an existing namespace be taken into a tenancy: `<department>/<tenancy>`.
+pub const ADOPT_ANNOTATION: &str = "leasehold.dev/adopt";
 /// Annotation on tenancies and contributions: who asked, stamped by the API server from the request itself.
 pub const REQUESTED_BY_ANNOTATION: &str = "leasehold.dev/requested-by";
 /// Node label that ties a machine to a serial number; the `node-restriction` part keeps kubelets from writing it.

@@ -5,7 +5,10 @@ use std::sync::Arc;
 use leasehold_kit::Kit;
 use leasehold_ledger::time::Second;
 
-use crate::{books::Books, figures::Figures, leases::Leases, measures::Measures, world::World};
+use crate::{
+    books::Books, drift::Repairs, figures::Figures, leases::Leases, measures::Measures,
+    world::World,
+};
 
 /// Where the operator runs.
 #[derive(Clone, Debug)]
@@ -31,6 +34,8 @@ pub struct Context {
     pub leases: Leases,
     /// Metrics of metering and billing.
     pub measures: Measures,
+    /// What others changed of what the operator keeps, and who keeps changing it.
+    pub repairs: Repairs,
     /// Where the operator runs.
     pub settings: Settings,
 }

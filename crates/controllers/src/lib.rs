@@ -6,9 +6,11 @@
 //!
 //! Architecture invariant: nothing here builds a client, reads a clock or computes money.
 
+pub mod adoption;
 pub mod approvals;
 pub mod books;
 pub mod context;
+mod drift;
 pub mod error;
 pub mod figures;
 pub mod hardware;
@@ -27,6 +29,7 @@ pub mod world;
 
 pub use books::Books;
 pub use context::{Context, Settings};
+pub use drift::Repairs;
 pub use error::Error;
 pub use figures::Figures;
 pub use leases::Leases;

@@ -1,5 +1,5 @@
 //! Metrics of metering and billing: how far use and leases are known, what was recorded, what waits for a close or for a
-//! person.
+//! person; and of what others change of what the operator keeps.
 //!
 //! Instants are told as seconds since 1970, so that a monitor reckons their age itself and sees it grow when the
 //! operator hangs (docs/how-to/monitor.md). Labels are sources and kinds of facts, never an object's name.
@@ -11,6 +11,8 @@ use leasehold_ledger::{fact::FactKind, time::Second};
 use prometheus::{
     Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts, core::Collector,
 };
+
+use crate::drift::What;
 
 /// Metrics of metering and billing. Cheap to clone.
 #[derive(Clone)]
@@ -29,6 +31,8 @@ struct Families {
     ledger_rows: IntGauge,
     approvals_open: IntGaugeVec,
     approvals_overdue: IntGaugeVec,
+    repairs: IntCounterVec,
+    contested: IntGauge,
 }
 
 impl Measures {
@@ -101,6 +105,22 @@ impl Measures {
                 .set(i64::try_from(rows).unwrap_or(i64::MAX));
         }
     }
+
+    /// Something that others changed or deleted was put right.
+    pub(crate) fn repaired(&self, what: What) {
+        if let Some(families) = &self.families {
+            families.repairs.with_label_values(&[what.kind()]).inc();
+        }
+    }
+
+    /// The number of objects that others change again and again.
+    pub fn contested(&self, objects: usize) {
+        if let Some(families) = &self.families {
+            families
+                .contested
+                .set(i64::try_from(objects).unwrap_or(i64::MAX));
+        }
+    }
 }
 
 /// A number as a gauge takes it.
@@ -111,7 +131,7 @@ fn gauge(number: usize) -> i64 {
 impl Families {
     fn register(metrics: &Metrics) -> Result<Self, prometheus::Error> {
         let families = Self::new()?;
-        let collectors: [Box<dyn Collector>; 8] = [
+        let collectors: [Box<dyn Collector>; 10] = [
             Box::new(families.meter_complete.clone()),
             Box::new(families.lease_complete.clone()),
             Box::new(families.gaps_open.clone()),
@@ -120,9 +140,15 @@ impl Families {
             Box::new(families.ledger_rows.clone()),
             Box::new(families.approvals_open.clone()),
             Box::new(families.approvals_overdue.clone()),
+            Box::new(families.repairs.clone()),
+            Box::new(families.contested.clone()),
         ];
         for collector in collectors {
             metrics.registry().register(collector)?;
+        }
+        // none so far, of each kind: an increase is seen from the first one on
+        for what in What::ALL {
+            families.repairs.with_label_values(&[what.kind()]).inc_by(0);
         }
         Ok(families)
     }
@@ -173,6 +199,17 @@ impl Families {
                 ),
                 &["role"],
             )?,
+            repairs: IntCounterVec::new(
+                Opts::new(
+                    "leasehold_repairs_total",
+                    "Managed objects that others changed or deleted and that were put right.",
+                ),
+                &["kind"],
+            )?,
+            contested: IntGauge::new(
+                "leasehold_contested",
+                "Managed objects that others change again and again.",
+            )?,
         })
     }
 }
@@ -195,6 +232,8 @@ mod tests {
         measures.ledger_rows(4711);
         measures.approvals("office", 3, 1);
         measures.approvals("office", 2, 0);
+        measures.repaired(What::NetworkPolicy);
+        measures.contested(1);
         let text = metrics.encode().unwrap();
         for line in [
             r#"leasehold_meter_complete_timestamp_seconds{source="pods"} 1788192000"#,
@@ -208,6 +247,9 @@ mod tests {
             "leasehold_ledger_rows 4711",
             r#"leasehold_approvals_open{role="office"} 2"#,
             r#"leasehold_approvals_overdue{role="office"} 0"#,
+            r#"leasehold_repairs_total{kind="NetworkPolicy"} 1"#,
+            r#"leasehold_repairs_total{kind="ResourceQuota"} 0"#,
+            "leasehold_contested 1",
         ] {
             assert!(
                 text.lines().any(|found| found == line),

@@ -42,7 +42,7 @@ fn is_there(desired: &Value, current: Option<&Value>) -> bool {
 
 /// Whether `current` has what `desired` says. `own` is the key of the value, `under` the key of the map that holds it;
 /// the items of a list count as standing under the key of the list.
-fn covers(desired: &Value, current: Option<&Value>, own: &str, under: &str) -> bool {
+pub(crate) fn covers(desired: &Value, current: Option<&Value>, own: &str, under: &str) -> bool {
     match (desired, current) {
         (Value::Null, _) => true,
         // more in a selector selects less
@@ -163,7 +163,7 @@ fn names_all(fields: &Map<String, Value>, desired: &Value) -> bool {
 }
 
 /// The item of a list with these keys; a key that the item leaves to its default counts as equal.
-fn item_with<'list>(list: &'list Value, keys: &str) -> Option<&'list Value> {
+pub(crate) fn item_with<'list>(list: &'list Value, keys: &str) -> Option<&'list Value> {
     let keys: Map<String, Value> = serde_json::from_str(keys).ok()?;
     list.as_array()?.iter().find(|item| {
         keys.iter()

@@ -4,12 +4,14 @@
 //!
 //! - every call has a deadline, and only verbs that may be repeated are repeated ([`Kit`]);
 //! - writes that would change nothing are not sent ([`mod@write`]);
+//! - who made an object other than it should be, as far as its managed fields tell ([`blame`]);
 //! - the API server's clock is known to a fraction of a second ([`server_time`]);
 //! - a watch that resumes from a stored version and never lists when it can resume ([`watch`]);
 //! - controllers whose reconciles are bounded, measured and backed off per object ([`run`]);
 //! - caches of neighbouring kinds ([`cache`]), shutdown on signals ([`shutdown`]), metrics ([`metrics`]).
 
 pub mod backoff;
+pub mod blame;
 pub mod cache;
 mod call;
 pub mod client;
@@ -32,6 +34,7 @@ pub mod watch;
 pub mod write;
 
 pub use crate::{
+    blame::{Standing, Writer},
     client::{ConnectError, ConnectOptions, FIELD_MANAGER, Kit, connect},
     clock::{Clock, ManualClock, SystemClock},
     error::{Failure, KitError},

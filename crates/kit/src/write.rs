@@ -81,18 +81,6 @@ impl Kit {
         self.apply(desired).await.map(Outcome::Written)
     }
 
-    /// [`Self::apply_if_changed`], but what was not seen is made, see [`Self::make`].
-    pub async fn make_if_changed<K: Object>(
-        &self,
-        desired: &K,
-        current: Option<&K>,
-    ) -> Result<Outcome<K>, KitError> {
-        match current {
-            Some(_) => self.apply_if_changed(desired, current).await,
-            None => self.make(desired).await.map(Outcome::Written),
-        }
-    }
-
     /// Creates the object, or applies it if it is there after all or nobody can tell. For the API server a create is less
     /// work than an apply. A field that it was made with stays when a later apply leaves it out: for objects whose
     /// descriptions always name the same fields.
@@ -259,7 +247,7 @@ impl Kit {
     }
 }
 
-fn subject<'object, K: Object>(
+pub(crate) fn subject<'object, K: Object>(
     op: &'static str,
     object: &'object K,
 ) -> Result<(Subject, &'object str), KitError> {
@@ -271,7 +259,7 @@ fn subject<'object, K: Object>(
     }
 }
 
-fn json_of(subject: &Subject, object: &impl Serialize) -> Result<Value, KitError> {
+pub(crate) fn json_of(subject: &Subject, object: &impl Serialize) -> Result<Value, KitError> {
     serde_json::to_value(object).map_err(|error| subject.error(Failure::Encode(error)))
 }
 
@@ -357,8 +345,7 @@ mod tests {
         };
         let fake = echo();
         let kit = fake.kit();
-        let made = kit.make_if_changed(&quota("2"), None).await.unwrap();
-        assert!(made.is_written());
+        kit.make(&quota("2")).await.unwrap();
         assert_eq!(methods(&fake), [Method::POST]);
         assert!(fake.calls()[0].parameter("fieldManager").is_some());
         for (code, reason) in [(409, "AlreadyExists"), (504, "Timeout")] {

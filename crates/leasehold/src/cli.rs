@@ -3,6 +3,7 @@
 //! The doc comments in this file are the help texts; `leasehold reference` prints them into the manual.
 
 mod accept;
+mod adopt;
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -10,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use leasehold_ledger::{canonical::Digest, time::LocalDate};
 
 pub use accept::AcceptArgs;
+pub use adopt::AdoptArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -115,6 +117,8 @@ pub enum Command {
     Accept(AcceptArgs),
     /// Ask to end a tenancy. Nothing is deleted before the grace period and an approval.
     Release(ReleaseArgs),
+    /// Offer an existing namespace to a tenancy, with all that runs in it.
+    Adopt(AdoptArgs),
     /// Write the skeleton of an appraisal for a contribution of hardware.
     Appraise(AppraiseArgs),
     /// Export closed periods to other programs.

@@ -20,6 +20,7 @@
 //! No client, no clock, no runtime, no database. Days and instants are arguments.
 
 pub mod acceptance;
+pub mod adoption;
 pub mod approval;
 pub mod convert;
 pub mod domains;
@@ -27,6 +28,7 @@ pub mod hardware;
 pub mod lease_facts;
 pub mod objects;
 pub mod quota;
+pub mod repair;
 pub mod request;
 pub mod retention;
 pub mod review;

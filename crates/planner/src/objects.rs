@@ -83,7 +83,7 @@ pub struct NamespaceIdentity {
 
 impl NamespaceIdentity {
     /// Labels that tell whose an object is.
-    fn owner_labels(&self) -> BTreeMap<String, String> {
+    pub fn owner_labels(&self) -> BTreeMap<String, String> {
         labels([
             (MANAGED_LABEL, MANAGED_VALUE.to_owned()),
             (DEPARTMENT_LABEL, self.department.clone()),

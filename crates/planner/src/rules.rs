@@ -219,6 +219,10 @@ pub const RULES: &[Rule] = &[
         "nobody holds a tenancy's namespace by a finalizer on what is in it",
     ),
     policy("N12", "appraisals and receipts are kept"),
+    policy(
+        "N11",
+        "an existing namespace is offered to a tenancy by whoever may adopt for its department",
+    ),
     crd("P01", "there is one CloudPolicy and its name is default"),
     crd("P02", "the time zone cannot change"),
     crd("P03", "the billing period cannot change"),
@@ -305,7 +309,7 @@ pub const RULES: &[Rule] = &[
     operator("T31", "a share does not shrink below what is used"),
     operator(
         "T32",
-        "a tenancy's namespace is made by the operator; one that exists already is not taken over",
+        "a tenancy's namespace is made by the operator; one that exists already is taken over only where the platform asks for it",
     ),
     operator(
         "T33",
@@ -315,6 +319,10 @@ pub const RULES: &[Rule] = &[
     crd("T45", "what is not accepted is given back with a reason"),
     crd("T46", "an acceptance cannot be taken back"),
     operator("T47", "what is accepted is the request that is in place"),
+    operator(
+        "T56",
+        "a namespace is adopted only when nothing in it goes past a lease",
+    ),
     operator("T60", "a volume does not shrink"),
     operator(
         "T61",

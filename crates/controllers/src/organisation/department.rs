@@ -1,6 +1,6 @@
 //! Departments: remembered by the ledger, given an office, told what is billed without an object.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures::stream::BoxStream;
 use jiff::Timestamp;
@@ -14,12 +14,13 @@ use leasehold_kit::{
     EventType, Shutdown,
     cache::{Cache, Changed, written},
 };
-use leasehold_ledger::document::DepartmentDoc;
+use leasehold_ledger::{document::DepartmentDoc, time::Second};
 use leasehold_planner::domains;
 
 use super::{detached, office};
 use crate::{
     Context, Error, World,
+    drift::{self, News, Owner},
     verdict::Verdict,
     wake::{self, Ref},
 };
@@ -102,7 +103,10 @@ async fn reconcile(object: Arc<Department>, context: Context) -> Result<Action, 
             names::office_namespace(&code)
         ),
     );
-    let stands = office::establish(&object, &context, &mut verdict).await?;
+    let established = office::establish(&object, &context, &mut verdict).await;
+    // what was put right is told whatever came of it
+    let news = drift::news(&context, &Owner::office(&code), &*object).await;
+    let stands = established?;
     note_parent(&object, &context, &mut verdict);
     judge_domains(&object, &context, &mut verdict);
     let lost = detached::find(&code, &context).await?;
@@ -119,6 +123,7 @@ async fn reconcile(object: Arc<Department>, context: Context) -> Result<Action, 
     let generation = object.metadata.generation;
     verdict.write(&mut new.conditions, generation, now.timestamp());
     tell_detached(&lost, &mut new, generation, now.timestamp());
+    tell_contested(&news, &mut new, generation, now.timestamp());
     if new != old {
         tell(&object, &old, &new, &verdict, &context).await;
         context
@@ -126,7 +131,17 @@ async fn reconcile(object: Arc<Department>, context: Context) -> Result<Action, 
             .patch_status(&*object, object.status.as_ref(), &new)
             .await?;
     }
-    Ok(wake::later())
+    Ok(again(&news, now))
+}
+
+/// When to look again: at the end of a pause, if one is on.
+fn again(news: &News, now: Second) -> Action {
+    let Some(again) = news.again else {
+        return wake::later();
+    };
+    Action::requeue(Duration::from_secs(
+        u64::try_from(again.since(now).max(1)).unwrap_or(1),
+    ))
 }
 
 async fn tell(
@@ -181,6 +196,27 @@ fn judge_domains(object: &Department, context: &Context, verdict: &mut Verdict) 
         .refused
         .iter()
         .for_each(|refusal| verdict.refuse(refusal.to_string()));
+}
+
+/// Objects in the office that others change again and again.
+fn tell_contested(
+    news: &News,
+    status: &mut DepartmentStatus,
+    generation: Option<i64>,
+    now: Timestamp,
+) {
+    if news.contests.is_empty() {
+        conditions::clear(&mut status.conditions, types::CONTESTED);
+        return;
+    }
+    let message = news.contests.join("; ");
+    let condition = NewCondition {
+        type_: types::CONTESTED,
+        holds: true,
+        reason: "WrittenBack",
+        message: &message,
+    };
+    conditions::set(&mut status.conditions, &condition, generation, now);
 }
 
 fn tell_detached(

@@ -5,7 +5,7 @@ use kube::ResourceExt;
 use leasehold_api::{names, tenancy::Department};
 use leasehold_planner::{objects, rules::Refusal};
 
-use crate::{Context, Error, verdict::Verdict};
+use crate::{Context, Error, drift, verdict::Verdict};
 
 /// Makes or repairs the office of the department; whether it stands.
 pub async fn establish(
@@ -31,16 +31,13 @@ pub async fn establish(
         ));
         return Ok(false);
     }
-    context.kit.apply_if_changed(&desired, Some(&found)).await?;
+    drift::keep(context, &desired, Some(&found)).await?;
     for binding in objects::office_role_bindings(department) {
         let current: Option<RoleBinding> = context
             .world
             .role_bindings
             .get(Some(&name), &binding.name_any());
-        context
-            .kit
-            .apply_if_changed(&binding, current.as_ref())
-            .await?;
+        drift::keep(context, &binding, current.as_ref()).await?;
     }
     Ok(true)
 }

@@ -6,6 +6,8 @@
 //! functions of `leasehold-planner`.
 
 mod answers;
+mod concern;
+mod drifts;
 mod observe;
 mod provision;
 mod release;
@@ -32,7 +34,7 @@ use leasehold_kit::{
 };
 
 use self::{observe::State, report::Report};
-use crate::{Context, Error};
+use crate::{Context, Error, World};
 
 /// A missed event is repaired after this long at the latest.
 const RESYNC: Duration = Duration::from_secs(600);
@@ -61,10 +63,12 @@ pub async fn run(context: Context, shutdown: Shutdown) {
 /// What else may concern a tenancy: decisions on it, its managed objects, and whatever it refers to.
 fn triggers(context: &Context) -> impl Stream<Item = Ref> + Send + 'static {
     let world = Arc::clone(&context.world);
-    let by_labels = |changed: Arc<Changed>| -> Option<Ref> {
-        let department = changed.labels.get(names::DEPARTMENT_LABEL)?;
-        let tenancy = changed.labels.get(names::TENANCY_LABEL)?;
-        Some(ObjectRef::new(tenancy).within(&names::office_namespace(department)))
+    let concerned = |world: &World, changed: &Changed| -> Vec<Ref> {
+        let named = concern::concerned(world, changed);
+        let named = named.iter();
+        named
+            .map(|(office, name)| ObjectRef::new(name).within(office))
+            .collect()
     };
     let managed = stream::select_all([
         context.world.namespaces.changes().boxed(),
@@ -91,7 +95,7 @@ fn triggers(context: &Context) -> impl Stream<Item = Ref> + Send + 'static {
     stream::select_all([
         managed
             .map(move |changed| match changed {
-                Some(changed) => by_labels(changed).into_iter().collect(),
+                Some(changed) => concerned(&a, &changed),
                 None => references(&a.tenancies.select(|_| true)),
             })
             .boxed(),
@@ -121,7 +125,7 @@ fn references(tenancies: &[Tenancy]) -> Vec<Ref> {
 
 /// One round; whatever comes of it, the tenancy was looked at.
 async fn reconcile(tenancy: Arc<Tenancy>, context: Context) -> Result<Action, Error> {
-    let outcome = round(&tenancy, &context).await;
+    let outcome = Box::pin(round(&tenancy, &context)).await;
     if let Some((department, name)) = key(&tenancy) {
         context.leases.looked_at(&department, &name);
     }
@@ -145,7 +149,9 @@ async fn round(tenancy: &Tenancy, context: &Context) -> Result<Action, Error> {
         }
     };
     let mut report = Report::new(&state);
-    if let Err(error) = advance(&mut state, context, &mut report).await {
+    let advanced = advance(&mut state, context, &mut report).await;
+    drifts::tell(&state, context, &mut report).await;
+    if let Err(error) = advanced {
         // what was recorded before it failed will not happen again, and would never be told
         if let Err(untold) = report.keep_history(&state, context).await {
             let untold: &dyn std::error::Error = &untold;

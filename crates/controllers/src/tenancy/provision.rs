@@ -1,6 +1,7 @@
 //! Provisioning: what is approved and due becomes namespaces, quotas, policies, rights and volumes; then it is billed.
 
 mod acceptance;
+mod adoption;
 mod billing;
 pub mod contents;
 #[cfg(test)]
@@ -41,7 +42,7 @@ pub use namespaces::record_gone;
 pub use quotas::{observed as observed_quota, step_quotas};
 pub use volumes::describe as describe_volumes;
 
-use super::{observe::State, report::Report, requests::part_of};
+use super::{drifts, observe::State, report::Report, requests::part_of};
 use crate::{Context, Error};
 
 /// How soon to look again while the cluster catches up.
@@ -78,7 +79,13 @@ pub async fn advance(
             .leases
             .pending(&state.department, &state.name, due.not_before, state.now);
     }
-    let progress = provision(state, context, report, &due).await?;
+    let mut progress = provision(state, context, report, &due).await?;
+    let is_set_up = state.is_effective(due.request.request);
+    if progress == Progress::Underway && is_set_up && drifts::is_contested(state, context) {
+        // nothing of ours is under way: what stands is fought over, and looked at again when a pause ends
+        progress = Progress::Ready;
+        report.wait_for_nothing();
+    }
     describe_volumes(state, context, &mut report.namespaces);
     let undecided = state.view.open().is_some();
     report.phase = match (progress, undecided) {

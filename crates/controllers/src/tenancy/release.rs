@@ -22,7 +22,7 @@ use leasehold_planner::{
 use leasehold_store::Record;
 
 use super::{
-    answers,
+    answers, drifts,
     observe::State,
     provision::{
         contents, describe_volumes, identity, lease_context, namespaces, observed_quota,
@@ -359,6 +359,7 @@ async fn released(
     context.books.ensure(&document, state.now).await?;
     report.phase = Phase::Released;
     report.happened(state, "leasehold", "released");
+    drifts::forget(state, context);
     state.refresh(context).await
 }
 

@@ -58,6 +58,7 @@ pub struct Report {
     refused: Vec<String>,
     waits: Vec<String>,
     expired: Vec<String>,
+    contested: Vec<String>,
     history: Vec<HistoryEntry>,
     refresh: i64,
 }
@@ -129,6 +130,17 @@ impl Report {
         self.expired.push(format!(
             "the term ended on {through}; everything stands and is billed at the same price; extend spec.term.through or release the tenancy"
         ));
+    }
+
+    /// Others change something again and again that is the tenancy's.
+    pub fn contest(&mut self, what: String) {
+        self.contested.push(what);
+    }
+
+    /// Forgets what is waited for. In a fight it changes with every write of the other side, and a status that did would
+    /// be written as often.
+    pub fn wait_for_nothing(&mut self) {
+        self.waits.clear();
     }
 
     /// Something is not in place yet.
@@ -229,30 +241,14 @@ impl Report {
             message: &message,
         };
         conditions::set(&mut new.conditions, &condition, generation, now);
-        flag(
-            &mut new,
-            types::REFUSED,
-            &self.refused,
-            "RuleBroken",
-            generation,
-            now,
-        );
-        flag(
-            &mut new,
-            types::WAITING,
-            &self.waits,
-            "Waiting",
-            generation,
-            now,
-        );
-        flag(
-            &mut new,
-            types::EXPIRED,
-            &self.expired,
-            "TermOver",
-            generation,
-            now,
-        );
+        for (type_, sentences, reason) in [
+            (types::REFUSED, &self.refused, "RuleBroken"),
+            (types::WAITING, &self.waits, "Waiting"),
+            (types::EXPIRED, &self.expired, "TermOver"),
+            (types::CONTESTED, &self.contested, "WrittenBack"),
+        ] {
+            flag(&mut new, type_, sentences, reason, generation, now);
+        }
         let stale = old
             .usage
             .first()
@@ -269,6 +265,9 @@ impl Report {
     fn verdict(&self) -> (bool, String, String) {
         if let Some(first) = self.refused.first() {
             return (false, "Refused".to_owned(), first.clone());
+        }
+        if let Some(first) = self.contested.first() {
+            return (false, types::CONTESTED.to_owned(), first.clone());
         }
         if let Some(first) = self.waits.first() {
             return (false, "Waiting".to_owned(), first.clone());
@@ -317,7 +316,7 @@ fn remember(history: &mut Vec<HistoryEntry>, happened: Vec<HistoryEntry>) {
     history.drain(..surplus);
 }
 
-/// Tells of a new phase, of a refusal in other words than before, and of a term that is over.
+/// Tells of a new phase, of a refusal or a fight in other words than before, and of a term that is over.
 async fn tell(tenancy: &Tenancy, old: &TenancyStatus, new: &TenancyStatus, context: &Context) {
     let kit = &context.kit;
     if new.phase != old.phase || tenancy.status.is_none() {
@@ -326,7 +325,7 @@ async fn tell(tenancy: &Tenancy, old: &TenancyStatus, new: &TenancyStatus, conte
         kit.event(tenancy, EventType::Normal, &reason, "Reconcile", note)
             .await;
     }
-    for type_ in [types::REFUSED, types::EXPIRED] {
+    for type_ in [types::REFUSED, types::EXPIRED, types::CONTESTED] {
         let Some(note) = said(new, type_) else {
             continue;
         };

@@ -1,6 +1,7 @@
 //! The commands. Each is a function from its arguments and a [`Session`] to text on `out`.
 
 mod accept;
+mod adopt;
 mod appraise;
 mod crds;
 mod decide;
@@ -41,6 +42,7 @@ pub fn run(command: &Command, session: &Session, out: &mut dyn Write) -> Result<
         Command::Reject(arguments) => decide::reject(arguments, session, out),
         Command::Accept(arguments) => accept::run(arguments, session, out),
         Command::Release(arguments) => release::run(arguments, session, out),
+        Command::Adopt(arguments) => adopt::run(arguments, session, out),
         Command::Appraise(arguments) => appraise::run(arguments, session, out),
         Command::Export(ExportCommand::Focus(arguments)) => export::focus(arguments, session, out),
         Command::Crds(arguments) => crds::run(arguments, out),

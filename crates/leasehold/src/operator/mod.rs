@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use futures::{FutureExt, future::BoxFuture};
 use k8s_openapi::api::core::v1::Namespace;
 use leasehold_controllers::{
-    Books, Context, Figures, Leases, Measures, Settings, World, approvals, hardware,
+    Books, Context, Figures, Leases, Measures, Repairs, Settings, World, approvals, hardware,
     meters::{self, Watermarks},
     organisation, period, platform, price_book, storage, tenancy,
 };
@@ -152,6 +152,7 @@ async fn start(
         figures: Figures::default(),
         leases: Leases::default(),
         measures: Measures::register(kit.metrics()),
+        repairs: Repairs::default(),
         settings,
     })
 }

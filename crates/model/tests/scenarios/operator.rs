@@ -8,7 +8,7 @@ use std::{
 use futures::{FutureExt, future::BoxFuture};
 use k8s_openapi::api::core::v1::Namespace;
 use leasehold_controllers::{
-    Books, Context, Figures, Leases, Measures, Settings, World, approvals, hardware,
+    Books, Context, Figures, Leases, Measures, Repairs, Settings, World, approvals, hardware,
     meters::{self, Watermarks},
     organisation, period, platform, price_book, storage, tenancy,
 };
@@ -168,6 +168,7 @@ async fn start(kit: &Kit, store: Store, caches: &mut JoinSet<()>) -> Result<Cont
         figures: Figures::default(),
         leases: Leases::default(),
         measures: Measures::register(kit.metrics()),
+        repairs: Repairs::default(),
         settings: Settings {
             namespace: NAMESPACE.to_owned(),
             holder: "scenario".to_owned(),

@@ -24,7 +24,7 @@ const VERBS: [&str; 8] = [
 /// Where what lives in a namespace is asked about: at home, at the neighbour's, in the system's.
 const PLACES: [&str; 4] = ["own", "own-office", "other", "system"];
 /// Rights that no list of resources shows.
-const BESIDES: [(&str, &str); 16] = [
+const BESIDES: [(&str, &str); 17] = [
     ("impersonate", "users"),
     ("impersonate", "groups"),
     ("impersonate", "serviceaccounts"),
@@ -42,6 +42,7 @@ const BESIDES: [(&str, &str); 16] = [
     ("sign", "signers.certificates.k8s.io"),
     ("decide-office", "approvals.charging.leasehold.dev"),
     ("decide-finance", "approvals.charging.leasehold.dev"),
+    ("adopt", "departments.tenancy.leasehold.dev"),
     ("*", "nodes"),
     ("*", "*.*"),
 ];

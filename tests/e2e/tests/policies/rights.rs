@@ -57,7 +57,7 @@ struct Question<'a> {
 }
 
 /// Every verb that the table knows, with the words that stand for it.
-const VERBS: [(&str, &[&str]); 12] = [
+const VERBS: [(&str, &[&str]); 13] = [
     ("get", &["get", "read"]),
     ("list", &["list", "read"]),
     ("watch", &["watch", "read"]),
@@ -68,6 +68,7 @@ const VERBS: [(&str, &[&str]); 12] = [
     ("deletecollection", &["deletecollection"]),
     ("decide-office", &["decide-office"]),
     ("decide-finance", &["decide-finance"]),
+    ("adopt", &["adopt"]),
     ("bind", &["bind"]),
     ("escalate", &["escalate"]),
 ];

@@ -1,9 +1,7 @@
 //! What goes into a namespace: limit range and network policies at any time; rights and volumes when the quota stands.
 
 use futures::future::{join, try_join_all};
-use k8s_openapi::api::{
-    core::v1::PersistentVolumeClaim, networking::v1::NetworkPolicy, rbac::v1::RoleBinding,
-};
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt;
 use leasehold_api::names;
 use leasehold_planner::{
@@ -14,7 +12,10 @@ use leasehold_planner::{
 };
 
 use super::{super::observe::State, volumes::tried};
-use crate::{Context, Error};
+use crate::{
+    Context, Error,
+    drift::{self, Owner},
+};
 
 /// What was found when a namespace was filled.
 #[derive(Default)]
@@ -63,7 +64,7 @@ pub async fn furnish(
     let ranges = &context.world.limit_ranges;
     let current = ranges.get(Some(&plan.name), &range.name_any());
     let (bounded, shielded) = join(
-        context.kit.make_if_changed(&range, current.as_ref()),
+        drift::keep(context, &range, current.as_ref()),
         shield(state, context, plan),
     )
     .await;
@@ -92,16 +93,24 @@ pub async fn admit(
     volumes(state, context, plan, items, settled).await
 }
 
-/// Network policies and rights: what a namespace must have as long as it exists, also when the manifest no longer
-/// names it.
+/// Its own labels, network policies and rights: what a namespace must have as long as it exists, also when the manifest
+/// no longer names it.
 pub async fn fence(
     state: &State,
     context: &Context,
     plan: &NamespacePlan,
     settled: bool,
 ) -> Result<(), Error> {
+    let standing = context.world.namespaces.get(None, &plan.name);
+    if let Some(standing) = standing.filter(|found| found.metadata.deletion_timestamp.is_none()) {
+        drift::keep(context, &objects::namespace(plan), Some(&standing)).await?;
+    }
     shield(state, context, plan).await?;
     rights(state, context, plan, settled).await
+}
+
+fn owner(plan: &NamespacePlan) -> Owner {
+    Owner::tenancy(&plan.identity.department, &plan.identity.tenancy)
 }
 
 /// Network policies: those of the zone, and no others of ours.
@@ -111,17 +120,14 @@ async fn shield(state: &State, context: &Context, plan: &NamespacePlan) -> Resul
     let policies = objects::network_policies(plan, &state.zone.spec);
     try_join_all(policies.iter().map(async |policy| {
         let current = world.network_policies.get(place, &policy.name_any());
-        context.kit.make_if_changed(policy, current.as_ref()).await
+        drift::keep(context, policy, current.as_ref()).await
     }))
     .await?;
     for name in NETWORK_POLICIES {
         let kept = policies.iter().any(|policy| policy.name_any() == name);
-        let standing = world.network_policies.get(place, name);
-        if let (false, Some(uid)) = (kept, standing.and_then(|policy| policy.metadata.uid)) {
-            context
-                .kit
-                .delete::<NetworkPolicy>(place, name, &uid)
-                .await?;
+        if !kept {
+            let standing = world.network_policies.get(place, name);
+            drift::remove(context, &owner(plan), standing).await?;
         }
     }
     Ok(())
@@ -138,19 +144,20 @@ async fn rights(
     let world = &context.world;
     let bindings = objects::role_bindings(plan, &state.tenancy.spec.members);
     for binding in &bindings {
-        let current = world.role_bindings.get(place, &binding.name_any());
-        if settled || current.is_some() {
-            context
-                .kit
-                .make_if_changed(binding, current.as_ref())
-                .await?;
+        let mut current = world.role_bindings.get(place, &binding.name_any());
+        let stands = current.is_some();
+        // the role of a binding cannot change: one that gives another was made by somebody else
+        let other = current.take_if(|found| found.role_ref != binding.role_ref);
+        drift::remove(context, &owner(plan), other).await?;
+        if settled || stands {
+            drift::keep(context, binding, current.as_ref()).await?;
         }
     }
     for name in ROLE_BINDINGS {
         let kept = bindings.iter().any(|binding| binding.name_any() == name);
-        let standing = world.role_bindings.get(place, name);
-        if let (false, Some(uid)) = (kept, standing.and_then(|binding| binding.metadata.uid)) {
-            context.kit.delete::<RoleBinding>(place, name, &uid).await?;
+        if !kept {
+            let standing = world.role_bindings.get(place, name);
+            drift::remove(context, &owner(plan), standing).await?;
         }
     }
     Ok(())

@@ -32,7 +32,7 @@ use tokio::{
 };
 
 use super::{super::observe::State, Due, divide, identity};
-use crate::{Books, Context, Figures, Leases, Measures, Settings, World};
+use crate::{Books, Context, Figures, Leases, Measures, Repairs, Settings, World};
 
 /// One call, as the server sees it.
 #[derive(Clone, Debug)]
@@ -194,6 +194,7 @@ pub(super) async fn context(fake: &Fake) -> (Context, JoinSet<()>) {
         figures: Figures::default(),
         leases: Leases::default(),
         measures: Measures::register(kit.metrics()),
+        repairs: Repairs::default(),
         settings: Settings {
             namespace: "leasehold".to_owned(),
             holder: "test".to_owned(),

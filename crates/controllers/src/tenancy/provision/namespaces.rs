@@ -1,4 +1,4 @@
-//! Namespaces: made by us or refused, never taken.
+//! Namespaces: made by us, adopted where the platform asks for it, or refused.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,8 +14,14 @@ use leasehold_ledger::document::{Document, NamespaceDoc, NamespaceGoneDoc};
 use leasehold_planner::objects::{self, NamespacePlan};
 use leasehold_store::Record;
 
-use super::super::{observe::State, report::Report};
-use crate::{Context, Error};
+use super::{
+    super::{observe::State, report::Report},
+    adoption,
+};
+use crate::{
+    Context, Error,
+    drift::{self, Owner},
+};
 
 /// Labels that make a namespace ours. The API server lets nobody but us write them.
 const OWNERSHIP: [&str; 4] = [
@@ -36,6 +42,21 @@ pub struct Standing {
     read: BTreeMap<String, Namespace>,
 }
 
+/// A namespace that can be used.
+struct Had {
+    uid: String,
+    adopted: bool,
+}
+
+impl Had {
+    fn ours(found: Namespace) -> Self {
+        Self {
+            uid: found.metadata.uid.unwrap_or_default(),
+            adopted: false,
+        }
+    }
+}
+
 /// Every planned namespace exists, is ours and carries its labels.
 ///
 /// They are made side by side and recorded in one commit before anything is put into them. The operator may die in
@@ -54,8 +75,8 @@ pub async fn ensure(
         .map(|plan| ensure_one(state, context, standing, plan));
     let outcomes = join_all(each).await;
     let usable = plans.iter().zip(&outcomes).filter_map(|(plan, outcome)| {
-        let uid = outcome.as_ref().ok()?.as_ref().ok()?;
-        Some((uid.clone(), plan.name.clone()))
+        let had = outcome.as_ref().ok()?.as_ref().ok()?;
+        Some((had.uid.clone(), plan.name.clone()))
     });
     let there: Vec<(String, String)> = usable.collect();
     record(state, context, &standing.recorded, &there).await?;
@@ -65,13 +86,20 @@ pub async fn ensure(
         all &= outcome.is_ok();
         let name = plan.name.clone();
         let status = match outcome {
-            Ok(uid) => NamespaceStatus {
-                name,
-                uid: Some(uid),
-                ready: true,
-                ..NamespaceStatus::default()
-            },
+            Ok(had) => {
+                if had.adopted {
+                    report.happened(state, "leasehold", &adoption::told(&name));
+                }
+                NamespaceStatus {
+                    name,
+                    uid: Some(had.uid),
+                    ready: true,
+                    ..NamespaceStatus::default()
+                }
+            }
             Err(message) => {
+                // whoever must do something first does it to objects that nobody here watches
+                report.look_again(adoption::AGAIN);
                 report.wait(message.clone());
                 NamespaceStatus {
                     name,
@@ -118,15 +146,23 @@ pub async fn standing(state: &State, context: &Context) -> Result<Standing, Erro
         .filter(|document| !cached.iter().any(|(uid, _)| *uid == document.uid))
         .collect();
     let read = unseen_now(state, context, &unseen).await?;
-    // what the cache does not show yet is there all the same: its quota counts, and what runs in it is billed
-    let late = unseen.iter().filter_map(|document| {
-        let found = read.get(&document.name)?;
-        (found.metadata.uid.as_ref() == Some(&document.uid) && is_its(found)).then_some(found)
-    });
+    // what the cache does not show yet, or no longer by its labels, is there all the same: its quota counts, and what
+    // runs in it is billed
+    let late: Vec<&Namespace> = unseen
+        .iter()
+        .filter_map(|document| {
+            let found = read.get(&document.name)?;
+            (found.metadata.uid.as_ref() == Some(&document.uid)).then_some(found)
+        })
+        .collect();
+    let labels = ownership(state);
+    for found in late.iter().filter(|found| is_standing(found)) {
+        drift::relabel(context, *found, &labels).await?;
+    }
     let mut short: Vec<String> = ours
         .iter()
         .chain(late)
-        .filter(|found| found.metadata.deletion_timestamp.is_none())
+        .filter(|found| is_standing(found))
         .filter_map(|found| found.name_any().strip_prefix(&prefix).map(str::to_owned))
         .collect();
     short.sort();
@@ -153,6 +189,8 @@ async fn unseen_now(
         let uid = live.as_ref().and_then(|found| found.metadata.uid.as_ref());
         if uid != Some(&document.uid) {
             record_gone(state, context, &document.uid).await?;
+            let owner = Owner::tenancy(&state.department, &state.name);
+            context.repairs.forget_in(&owner, &document.name);
         }
         if let Some(live) = live {
             read.insert(document.name.clone(), live);
@@ -196,13 +234,49 @@ async fn record(
     Ok(())
 }
 
-/// The namespace's uid, or in plain words why it cannot be used.
+/// The labels that make a namespace this tenancy's.
+fn ownership(state: &State) -> BTreeMap<String, String> {
+    let incarnation = state.incarnation().to_string();
+    let values = [
+        names::MANAGED_VALUE,
+        &state.department,
+        &state.name,
+        &incarnation,
+    ];
+    let labels = OWNERSHIP.iter().zip(values);
+    labels
+        .map(|(label, value)| ((*label).to_owned(), value.to_owned()))
+        .collect()
+}
+
+fn is_standing(found: &Namespace) -> bool {
+    found.metadata.deletion_timestamp.is_none()
+}
+
+/// Tells that somebody deleted a namespace that was in use. Told once: the status that is written after this round does
+/// not know it any more.
+fn tell_lost(state: &State, context: &Context, name: &str, there: Option<&Namespace>) {
+    let status = state.tenancy.status.iter();
+    let mut known = status.flat_map(|status| &status.namespaces);
+    let known = known.find(|known| known.name == name && known.ready);
+    let Some(uid) = known.and_then(|known| known.uid.as_ref()) else {
+        return;
+    };
+    let stands =
+        there.is_some_and(|there| is_standing(there) && there.metadata.uid.as_ref() == Some(uid));
+    if !stands {
+        let owner = Owner::tenancy(&state.department, &state.name);
+        drift::lost_namespace(context, &owner, name);
+    }
+}
+
+/// The namespace, or in plain words why it cannot be used.
 async fn ensure_one(
     state: &State,
     context: &Context,
     standing: &Standing,
     plan: &NamespacePlan,
-) -> Result<Result<String, String>, Error> {
+) -> Result<Result<Had, String>, Error> {
     let desired = objects::namespace(plan);
     let name = &plan.name;
     let seen = match standing.read.get(name) {
@@ -213,23 +287,26 @@ async fn ensure_one(
         Some(found) => Some(found),
         None => found_or_made(&context.kit, &desired, was_in_the_way(state, name)).await?,
     };
+    tell_lost(state, context, name, found.as_ref());
     let Some(found) = found else {
         return Ok(Err(format!(
             "namespace {name} was there and is gone; looked at again"
         )));
     };
-    if found.metadata.deletion_timestamp.is_some() {
+    if !is_standing(&found) {
         return Ok(Err(format!(
             "namespace {name} is being deleted; made anew when it is gone"
         )));
     }
-    if !is_ours(&found, &desired) {
-        return Ok(Err(format!(
-            "rule T32: namespace {name} exists and is not this tenancy's, so it is not taken; choose another name in spec.namespaces, or have the platform remove it"
-        )));
+    let uid = found.metadata.uid.as_ref();
+    // the ledger knows ours by their uids, whatever became of their labels
+    let is_known = uid.is_some_and(|uid| standing.recorded.contains(uid));
+    if !is_known && !is_ours(&found, &desired) {
+        let adopted = adoption::consider(state, context, plan, &found).await?;
+        return Ok(adopted.map(|uid| Had { uid, adopted: true }));
     }
-    context.kit.apply_if_changed(&desired, Some(&found)).await?;
-    Ok(Ok(found.metadata.uid.unwrap_or_default()))
+    drift::keep(context, &desired, Some(&found)).await?;
+    Ok(Ok(Had::ours(found)))
 }
 
 /// The namespace of this name, made if there is none. None if it went while it was looked at.

@@ -11,7 +11,7 @@ use leasehold_planner::{
     quota::{self, Hard, ObservedQuota, QuotaStep},
 };
 
-use crate::{Context, Error};
+use crate::{Context, Error, drift};
 
 /// One step towards the desired quotas, planned on what the API server holds right now. Namespaces that are `kept` and
 /// not desired give up what they lease and keep their bounds on objects.
@@ -24,6 +24,7 @@ pub async fn step_quotas(
     force_zero: bool,
 ) -> Result<QuotaStep, Error> {
     let all: Vec<&String> = desired.keys().chain(kept).collect();
+    let labels = identity.owner_labels();
     let mut cached = BTreeMap::new();
     for short in all.iter().copied() {
         let namespace = names::tenancy_namespace(&identity.department, short);
@@ -32,6 +33,7 @@ pub async fn step_quotas(
             .quotas
             .get(Some(&namespace), names::QUOTA_NAME)
         {
+            drift::relabel(context, &found, &labels).await?;
             cached.insert(short.clone(), observed(&found));
         }
     }
@@ -47,13 +49,19 @@ pub async fn step_quotas(
             .await
     }))
     .await?;
-    let fresh: BTreeMap<String, ObservedQuota> = all
+    let found: BTreeMap<String, ResourceQuota> = all
         .into_iter()
         .zip(found)
-        .filter_map(|(short, found)| Some((short.clone(), observed(&found?))))
+        .filter_map(|(short, found)| Some((short.clone(), found?)))
         .collect();
+    let mut fresh = BTreeMap::new();
+    for (short, found) in &found {
+        // a quota without the label by which the cache finds it is not missing
+        drift::relabel(context, found, &labels).await?;
+        fresh.insert(short.clone(), observed(found));
+    }
     let step = quota::quota_step(lease, desired, &fresh, force_zero);
-    write(context, identity, &fresh, &step.writes).await?;
+    write(context, identity, &found, &step.writes).await?;
     Ok(step)
 }
 
@@ -65,27 +73,30 @@ pub async fn step_quotas(
 async fn write(
     context: &Context,
     identity: &NamespaceIdentity,
-    standing: &BTreeMap<String, ObservedQuota>,
+    standing: &BTreeMap<String, ResourceQuota>,
     writes: &[(String, Hard)],
 ) -> Result<(), Error> {
     let (donors, receivers): (Vec<_>, Vec<_>) = writes
         .iter()
-        .partition(|(short, hard)| gives(standing.get(short), hard));
-    let write_one = async |(short, hard): &(String, Hard)| -> Result<(), Error> {
-        let plan = NamespacePlan::new(identity.clone(), short, hard.clone());
-        let quota = objects::quota(&plan, hard);
-        if standing.contains_key(short) {
-            context.kit.apply(&quota).await?;
-        } else {
-            context.kit.make(&quota).await?;
-        }
-        Ok(())
-    };
-    for donor in donors {
-        write_one(donor).await?;
+        .partition(|(short, hard)| gives(standing.get(short).map(observed).as_ref(), hard));
+    for (short, hard) in donors {
+        write_one(context, identity, short, hard, standing.get(short)).await?;
     }
-    let grown = receivers.into_iter().map(write_one);
+    let grown = receivers
+        .into_iter()
+        .map(|(short, hard)| write_one(context, identity, short, hard, standing.get(short)));
     join_all(grown).await.into_iter().collect()
+}
+
+async fn write_one(
+    context: &Context,
+    identity: &NamespaceIdentity,
+    short: &str,
+    hard: &Hard,
+    standing: Option<&ResourceQuota>,
+) -> Result<(), Error> {
+    let plan = NamespacePlan::new(identity.clone(), short, hard.clone());
+    drift::keep(context, &objects::quota(&plan, hard), standing).await
 }
 
 /// Whether a write takes away anything that is leased.

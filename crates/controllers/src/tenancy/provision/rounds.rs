@@ -10,6 +10,7 @@ use super::{
     namespaces::Standing,
     *,
 };
+use crate::drift::Owner;
 
 /// Namespaces of a tenancy that stands, and their quotas, which count.
 fn standing(shares: &[(&str, &str)]) -> (Vec<Value>, Vec<Value>) {
@@ -51,7 +52,7 @@ async fn round(policies: Option<Reply>) -> (Result<Progress, Error>, usize, Vec<
     let (context, _tasks) = context(&fake).await;
     let mut state = state(&[("prod", "10")]);
     let (due, mut report) = (due(&state), Report::new(&state));
-    let progress = provision(&mut state, &context, &mut report, &due).await;
+    let progress = Box::pin(provision(&mut state, &context, &mut report, &due)).await;
     let store = context.books.store();
     let effective = store.documents::<EffectiveDoc>(None, None).await.unwrap();
     (progress, effective.len(), fake.calls())
@@ -102,7 +103,7 @@ async fn what_has_to_be_accepted_is_delivered_once_and_not_billed() {
     let due = due(&state);
     for _ in 0..2 {
         let mut report = Report::new(&state);
-        let progress = provision(&mut state, &context, &mut report, &due).await;
+        let progress = Box::pin(provision(&mut state, &context, &mut report, &due)).await;
         assert_eq!(progress.unwrap(), Progress::Ready);
     }
     let store = context.books.store();
@@ -153,6 +154,49 @@ fn what_was_given_back_keeps_its_cores_and_starts_no_pod_until_another_request_m
 }
 
 #[tokio::test]
+async fn what_others_took_is_put_right_and_told_and_what_is_wanted_anew_is_not() {
+    for (manager, expected) in [
+        (
+            "night-shift",
+            Some("quota leasehold in edu--prod was changed by night-shift at 2026-09-01T00:00:09Z"),
+        ),
+        // our own write of another time: the split changed
+        (names::FIELD_MANAGER, None),
+    ] {
+        let (namespaces, mut quotas) = standing(&[("prod", "10")]);
+        quotas[0]["spec"]["hard"]["requests.cpu"] = json!("1000");
+        quotas[0]["metadata"]["managedFields"] = json!([{
+            "manager": manager, "operation": "Apply", "apiVersion": "v1",
+            "time": "2026-09-01T00:00:09Z", "fieldsType": "FieldsV1",
+            "fieldsV1": {"f:spec": {"f:hard": {"f:requests.cpu": {}}}},
+        }]);
+        let fake = Fake::start(move |call| match call.path.as_str() {
+            "/api/v1/namespaces" => Some(list(&namespaces)),
+            "/api/v1/resourcequotas" => Some(list(&quotas)),
+            path if path.ends_with("/resourcequotas/leasehold") && call.method == "GET" => {
+                Some((200, quotas[0].clone()))
+            }
+            _ => None,
+        })
+        .await;
+        let (context, _tasks) = context(&fake).await;
+        let mut state = state(&[("prod", "10")]);
+        let (due, mut report) = (due(&state), Report::new(&state));
+        Box::pin(provision(&mut state, &context, &mut report, &due))
+            .await
+            .unwrap();
+        let quota = "PATCH /api/v1/namespaces/edu--prod/resourcequotas/leasehold".to_owned();
+        assert!(fake.calls().contains(&quota), "{:?}", fake.calls());
+        let news = context
+            .repairs
+            .take(&Owner::tenancy("edu", "oa"), context.now());
+        let mut told = news.happened.iter().map(|told| told.sentence.as_str());
+        let told = told.find(|sentence| sentence.starts_with("quota "));
+        assert_eq!(told.and_then(|told| told.split("; ").next()), expected);
+    }
+}
+
+#[tokio::test]
 async fn a_lease_is_not_in_force_while_a_namespace_of_it_ends() {
     let (mut namespaces, quotas) = standing(&[("prod", "5"), ("test", "5")]);
     namespaces[1]["metadata"]["deletionTimestamp"] = json!("2026-09-01T00:00:00Z");
@@ -165,7 +209,7 @@ async fn a_lease_is_not_in_force_while_a_namespace_of_it_ends() {
     let (context, _tasks) = context(&fake).await;
     let mut state = state(&[("prod", "5"), ("test", "5")]);
     let (due, mut report) = (due(&state), Report::new(&state));
-    let progress = provision(&mut state, &context, &mut report, &due).await;
+    let progress = Box::pin(provision(&mut state, &context, &mut report, &due)).await;
     assert_eq!(progress.unwrap(), Progress::Underway);
     let store = context.books.store();
     let effective = store.documents::<EffectiveDoc>(None, None).await.unwrap();
@@ -178,7 +222,7 @@ async fn the_first_round_makes_namespace_quota_limits_and_policies_and_lets_nobo
     let (context, _tasks) = context(&fake).await;
     let mut state = state(&[("prod", "10")]);
     let (due, mut report) = (due(&state), Report::new(&state));
-    let progress = provision(&mut state, &context, &mut report, &due).await;
+    let progress = Box::pin(provision(&mut state, &context, &mut report, &due)).await;
     assert_eq!(progress.unwrap(), Progress::Underway);
     let calls = fake.calls();
     assert_eq!(calls[0], "POST /api/v1/namespaces", "{calls:?}");

@@ -24,6 +24,7 @@ use crate::{
 };
 
 mod acceptance;
+mod drift;
 mod review;
 mod storage;
 mod term;

@@ -1,0 +1,154 @@
+//! What others do to what leasehold keeps: changes and deletions are put right and told by whom, a fight is noticed and
+//! fought with pauses, and a namespace that was there before is taken only where the platform offers it.
+//!
+//! The cluster's administrator is a break-glass user here: rule N01 refuses everybody else.
+
+#[cfg(test)]
+mod adopted;
+#[cfg(test)]
+mod fights;
+#[cfg(test)]
+mod repaired;
+
+#[cfg(test)]
+mod ground {
+    //! The stage of these stories, and how they look at it.
+
+    use k8s_openapi::api::networking::v1::NetworkPolicy;
+    use leasehold_api::tenancy::Tenancy;
+    use leasehold_e2e::{Office, Stage};
+    use leasehold_testkit::{Failure, LONG, NAMESPACE, Session, User, eventually, repository};
+    use serde_json::Value;
+    use tokio::sync::OnceCell;
+
+    /// The lease of every story: four cores and eight GiB in `prod`.
+    pub const LEASE: [(&str, &str); 2] = [("vcpu-x86", "4"), ("memory", "8Gi")];
+    /// A network policy that every leased namespace has.
+    pub const FENCE: &str = "default-deny";
+
+    static GLASS: OnceCell<Result<(), String>> = OnceCell::const_new();
+
+    /// The platform of the examples, where the administrator may break glass.
+    pub async fn stage() -> &'static Stage {
+        let stage = Stage::shared().await.unwrap();
+        let broken = GLASS.get_or_init(|| async {
+            let broken = break_glass(stage).await;
+            broken.map_err(|failure| format!("{failure:?}"))
+        });
+        broken.await.clone().unwrap();
+        stage
+    }
+
+    async fn break_glass(stage: &Stage) -> Result<(), Failure> {
+        let chart = repository().join("charts").join("leasehold");
+        let users = format!("breakGlassUsers={{{}}}", User::Admin.name());
+        let chart = chart.display().to_string();
+        let upgrade = [
+            "upgrade",
+            "leasehold",
+            &chart,
+            "--namespace",
+            NAMESPACE,
+            "--reuse-values",
+            "--set",
+            &users,
+        ];
+        stage.rig.helm(&upgrade).await?.ok()?;
+        Ok(())
+    }
+
+    /// A department with a lease that stands, and the administrator, whom the policies let in by now.
+    pub async fn leased(code: &str, name: &str) -> (Office, Session) {
+        let office = stage().await.office(code, name).await.unwrap();
+        let manifest = office.manifest("oa", &LEASE, &[("prod", &LEASE)]).unwrap();
+        office.lease(&manifest).await.unwrap();
+        let admin = office.stage.user(User::Admin).await.unwrap();
+        let place = prod(&office);
+        let target = format!("networkpolicy/{FENCE}");
+        eventually("an administrator who may break glass", LONG, async || {
+            let more = ["-n", &place, "--dry-run=server"];
+            let note = serde_json::json!({"metadata": {"annotations": {"note": "probe"}}});
+            let ran = admin.try_patch(&target, &more, &note).await;
+            let ran = ran.map_err(|failure| format!("{failure:?}"))?;
+            if ran.is_ok() {
+                Ok(())
+            } else {
+                Err(format!("{ran:?}"))
+            }
+        })
+        .await
+        .unwrap();
+        (office, admin)
+    }
+
+    /// The leased namespace.
+    pub fn prod(office: &Office) -> String {
+        format!("{}--prod", office.code)
+    }
+
+    /// Changes a managed object under a name of one's own.
+    pub async fn meddle(admin: &Session, place: &str, target: &str, manager: &str, patch: &Value) {
+        let manager = format!("--field-manager={manager}");
+        let ran = admin
+            .try_patch(target, &["-n", place, &manager], patch)
+            .await;
+        ran.unwrap().ok().unwrap();
+    }
+
+    /// Whether the fence keeps everything out.
+    pub fn is_whole(fence: &NetworkPolicy) -> bool {
+        let spec = fence.spec.clone().unwrap_or_default();
+        let lets = spec.ingress.is_some_and(|rules| !rules.is_empty());
+        !lets && spec.policy_types.is_some_and(|types| types.len() == 2)
+    }
+
+    /// Waits until the fence keeps everything out again.
+    pub async fn fence_is_whole(office: &Office) {
+        let place = prod(office);
+        let repaired = office.stage.see("the fence put right", LONG, async || {
+            let fence: NetworkPolicy = office.staff.get(Some(&place), FENCE).await?;
+            if is_whole(&fence) {
+                Ok(())
+            } else {
+                Err(format!("{:?}", fence.spec))
+            }
+        });
+        repaired.await.unwrap();
+    }
+
+    /// Waits until the tenancy's history tells this.
+    pub async fn told(office: &Office, sentence: &str) -> Tenancy {
+        let what = format!("a history that tells {sentence:?}");
+        let told = office.when("oa", &what, |tenancy| {
+            let mut history = tenancy.status.iter().flat_map(|status| &status.history);
+            history.any(|entry| entry.what.starts_with(sentence))
+        });
+        told.await.unwrap()
+    }
+
+    /// Has the tenancy looked at again: its object changes in a way that means nothing.
+    pub async fn look_again(office: &Office, round: u32) {
+        let count = async || {
+            let operator = office.stage.operator.lock().await;
+            let controller = "controller=\"tenancy\"";
+            operator
+                .counted("leasehold_reconcile_total", controller)
+                .await
+        };
+        let before = count().await.unwrap();
+        let note = format!("example.dev/round={round}");
+        let place = office.place.as_str();
+        let annotate = ["annotate", "tcy/oa", "-n", place, &note, "--overwrite"];
+        let ran = office.staff.kubectl(&annotate, "").await.unwrap();
+        ran.ok().unwrap();
+        let again = eventually("another round of the operator", LONG, async || {
+            let now = count().await?;
+            if now == before {
+                Err(format!("{now} rounds"))
+            } else {
+                Ok(())
+            }
+        });
+        again.await.unwrap();
+    }
+}
