@@ -17,6 +17,10 @@ pub mod types {
     pub const DETACHED: &str = "Detached";
     /// The term is over; what is leased goes on at the same price until it is extended or released.
     pub const EXPIRED: &str = "Expired";
+    /// The term ends soon; the message names its last day and the notice that was reached.
+    pub const EXPIRING: &str = "Expiring";
+    /// By an order of the office or by the policy nothing runs; the lease goes on and is billed.
+    pub const SUSPENDED: &str = "Suspended";
     /// Metering is complete up to the time in the message.
     pub const COMPLETE: &str = "Complete";
 }

@@ -6,6 +6,7 @@
 //! change back (a policy, a department's name) has the instant in its key as well.
 
 mod serial;
+mod suspension;
 
 use std::collections::BTreeMap;
 
@@ -22,6 +23,7 @@ use crate::statement::Totals;
 use crate::time::{Period, Second};
 
 pub use serial::{SerialDoc, SerialError, SerialFreedDoc, normalise_serial, serial_claim};
+pub use suspension::{SuspensionDoc, SuspensionStage};
 
 /// A kind of document.
 pub trait Document: Serialize + DeserializeOwned {

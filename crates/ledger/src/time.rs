@@ -257,6 +257,17 @@ impl LocalDate {
         self.0.yesterday().map_or(Self::MIN, Self).max(Self::MIN)
     }
 
+    /// The day so many days later, or earlier if below zero. Stops at the ends of the calendar.
+    #[must_use]
+    pub fn add_days(self, days: i32) -> Self {
+        let end = if days < 0 { Self::MIN } else { Self::MAX };
+        jiff::Span::new()
+            .try_days(days)
+            .and_then(|span| self.0.checked_add(span))
+            .map_or(end, Self)
+            .max(Self::MIN)
+    }
+
     /// The first day of its month.
     #[must_use]
     pub fn first_of_month(self) -> Self {

@@ -20,7 +20,8 @@ use crate::close::{Closing, close};
 use crate::document::{
     BookDoc, ClusterDoc, DecisionDoc, DepartmentDoc, Document, EffectiveDoc, GapDoc,
     IncarnationDoc, LotDoc, NamespaceDoc, NamespaceGoneDoc, PeriodCloseDoc, PeriodOpenDoc,
-    PolicyDoc, ReleaseDoc, RequestDoc, SerialDoc, SerialFreedDoc, row_key, split_row_key,
+    PolicyDoc, ReleaseDoc, RequestDoc, SerialDoc, SerialFreedDoc, SuspensionDoc, row_key,
+    split_row_key,
 };
 use crate::fact::Fact;
 use crate::journal::{ChainRow, Entry, EntryKind, genesis, link};
@@ -499,6 +500,7 @@ fn readable(kind: &str, row: &Row) -> Result<(), Finding> {
         NamespaceDoc::KIND => doc::<NamespaceDoc>(row).map(drop),
         NamespaceGoneDoc::KIND => doc::<NamespaceGoneDoc>(row).map(drop),
         ReleaseDoc::KIND => doc::<ReleaseDoc>(row).map(drop),
+        SuspensionDoc::KIND => doc::<SuspensionDoc>(row).map(drop),
         GapDoc::KIND => doc::<GapDoc>(row).map(drop),
         other => {
             let expected = "a kind that this version knows";

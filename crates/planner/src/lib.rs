@@ -21,9 +21,11 @@
 
 pub mod approval;
 pub mod convert;
+pub mod expiry;
 pub mod hardware;
 pub mod lease_facts;
 pub mod objects;
 pub mod quota;
 pub mod request;
 pub mod rules;
+pub mod suspension;

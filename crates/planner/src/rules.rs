@@ -297,7 +297,28 @@ pub const RULES: &[Rule] = &[
         "T33",
         "a tenancy has at most 32 namespaces in its life, those counted that it no longer names",
     ),
-    operator("T34", "a term is no longer than ten years"),
+    operator(
+        "T34",
+        "a term is no longer than ten years, of one that has begun what is still to come",
+    ),
+    operator(
+        "T40",
+        "a tenancy of an essential system of its department is not suspended",
+    ),
+    operator(
+        "T41",
+        "a suspension lives in the office namespace of the department whose tenancy it names",
+    ),
+    operator("T42", "a suspension that has ended does not come back"),
+    crd("U01", "a suspension gives its reason"),
+    crd(
+        "U02",
+        "tenancy, reason and authority of a suspension cannot change",
+    ),
+    crd(
+        "U03",
+        "the last day of a suspension is a day of the calendar",
+    ),
 ];
 
 /// The rule with this id, if there is one.

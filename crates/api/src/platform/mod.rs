@@ -3,7 +3,9 @@
 mod cloud_policy;
 mod cloudlet;
 mod network_zone;
+mod suspension;
 
 pub use cloud_policy::*;
 pub use cloudlet::*;
 pub use network_zone::*;
+pub use suspension::*;

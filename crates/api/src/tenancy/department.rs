@@ -42,6 +42,10 @@ pub struct DepartmentSpec {
     /// Code of the budget unit that pays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget_unit: Option<Code>,
+    /// Names of information systems whose tenancies are never suspended, as those of emergency and health services.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub essential_systems: Vec<Label>,
 }
 
 /// Levels of the administration.

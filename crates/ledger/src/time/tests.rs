@@ -114,6 +114,10 @@ fn days_are_read_strictly_and_months_are_added_with_short_months_in_mind() {
     assert_eq!(day("2026-09-01").add_months(36), day("2029-09-01"));
     assert_eq!(day("2026-12-31").next_day(), day("2027-01-01"));
     assert_eq!(day("2026-03-01").previous_day(), day("2026-02-28"));
+    assert_eq!(day("2028-01-30").add_days(30), day("2028-02-29"));
+    assert_eq!(day("2027-03-15").add_days(-60), day("2027-01-14"));
+    assert_eq!(LocalDate::MAX.add_days(1), LocalDate::MAX);
+    assert_eq!(LocalDate::MIN.add_days(i32::MIN), LocalDate::MIN);
     assert_eq!(LocalDate::MAX.next_day(), LocalDate::MAX);
     assert_eq!(LocalDate::MIN.add_months(i32::MIN), LocalDate::MIN);
 }
