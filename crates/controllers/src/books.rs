@@ -12,7 +12,7 @@ use leasehold_ledger::{
     close::lot_states,
     document::{
         BookDoc, ClusterDoc, DecisionDoc, Document, EffectiveDoc, IncarnationDoc, LotDoc,
-        NamespaceDoc, NamespaceGoneDoc, PolicyDoc, ReleaseDoc, RequestDoc,
+        NamespaceDoc, NamespaceGoneDoc, PolicyDoc, ReleaseDoc, RequestDoc, SuspensionDoc,
     },
     fact::{Fact, FactKind, Meter},
     lot::LotState,
@@ -198,6 +198,15 @@ impl Books {
             }
         }
         Ok(view)
+    }
+
+    /// What the ledger has of suspensions of a tenancy, in all lives of its name.
+    pub async fn suspensions(
+        &self,
+        department: &str,
+        tenancy: &str,
+    ) -> Result<Vec<SuspensionDoc>, Error> {
+        self.of(&format!("{department}/{tenancy}"), |_| true).await
     }
 
     async fn of<D: Document>(

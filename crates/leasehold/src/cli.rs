@@ -1,11 +1,15 @@
 //! What can be typed: commands, options and their help.
 //!
-//! The doc comments in this file are the help texts; `leasehold reference` prints them into the manual.
+//! The doc comments here and in `life` are the help texts; `leasehold reference` prints them into the manual.
+
+mod life;
 
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use leasehold_ledger::{canonical::Digest, time::LocalDate};
+
+pub use life::{RenewArgs, ResumeArgs, SuspendArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -107,6 +111,12 @@ pub enum Command {
     Approve(DecideArgs),
     /// Reject a request.
     Reject(RejectArgs),
+    /// Ask to extend the term of a tenancy.
+    Renew(RenewArgs),
+    /// Stop what runs in a tenancy, by order of the office. The lease and all data stay.
+    Suspend(SuspendArgs),
+    /// Lift a suspension.
+    Resume(ResumeArgs),
     /// Ask to end a tenancy. Nothing is deleted before the grace period and an approval.
     Release(ReleaseArgs),
     /// Write the skeleton of an appraisal for a contribution of hardware.

@@ -2,7 +2,8 @@
 //!
 //! Observe (`observe`) reads caches and the ledger; requests (`requests`) numbers what is asked for and records who
 //! decided; provisioning (`provision`) makes namespaces, quotas, policies, rights and volumes of what is approved;
-//! release (`release`) takes them back; approvals are told (`answers`) what became of them; report (`report`) writes the status. What is to be done is planned by pure
+//! release (`release`) takes them back; suspensions (`suspension`) stop what runs; the end of the term (`term`) is told
+//! before it comes; approvals are told (`answers`) what became of them; report (`report`) writes the status. What is to be done is planned by pure
 //! functions of `leasehold-planner`.
 
 mod answers;
@@ -11,6 +12,9 @@ mod provision;
 mod release;
 mod report;
 mod requests;
+mod suspension;
+mod term;
+mod turns;
 
 use std::{sync::Arc, time::Duration};
 
@@ -76,6 +80,7 @@ fn triggers(context: &Context) -> impl Stream<Item = Ref> + Send + 'static {
     let neighbours = stream::select_all([
         context.world.approvals.changes().boxed(),
         context.world.systems.changes().boxed(),
+        context.world.suspensions.changes().boxed(),
     ]);
     let everything = stream::select_all([
         written(context.world.departments.changes()).boxed(),
@@ -160,6 +165,7 @@ async fn round(tenancy: &Tenancy, context: &Context) -> Result<Action, Error> {
 
 async fn advance(state: &mut State, context: &Context, report: &mut Report) -> Result<(), Error> {
     let release = state.tenancy.spec.release.is_some();
+    suspension::settle(state, context, report).await?;
     if state.gone() || (release && state.view.incarnation.is_none()) {
         report.phase = Phase::Released;
         return answers::note(state, context).await;
@@ -171,5 +177,7 @@ async fn advance(state: &mut State, context: &Context, report: &mut Report) -> R
         provision::advance(state, context, report).await
     };
     answers::note(state, context).await?;
-    provided
+    // what must not run does not wait for what cannot be provided
+    let stopped = suspension::stop(state, context, report).await;
+    provided.and(stopped)
 }

@@ -20,7 +20,7 @@ use leasehold_ledger::{
 };
 use leasehold_planner::rules::Refusal;
 
-use super::observe::State;
+use super::{observe::State, suspension::Suspended, turns};
 use crate::{Context, Error};
 
 /// Things that happened which the status remembers.
@@ -51,6 +51,10 @@ pub struct Report {
     pub used: Option<String>,
     /// Since when the release has been asked for.
     pub reclaiming_since: Option<String>,
+    /// The suspension that is in force.
+    pub suspended: Option<Suspended>,
+    /// What the department is told because the term ends soon.
+    pub expiring: Option<String>,
     /// When to look again at the latest.
     pub again: Option<Duration>,
     refused: Vec<String>,
@@ -188,6 +192,7 @@ impl Report {
 
     fn status(self, state: &State, context: &Context, old: &TenancyStatus) -> TenancyStatus {
         let (ready, reason, message) = self.verdict();
+        let suspended = self.suspended.as_ref().map(Suspended::sentence);
         let mut new = TenancyStatus {
             observed_generation: state.tenancy.metadata.generation,
             phase: self.phase_shown(),
@@ -202,6 +207,7 @@ impl Report {
             usage: old.usage.clone(),
             namespaces: self.namespaces,
             reclaiming_since: self.reclaiming_since,
+            suspension: self.suspended.map(|suspended| suspended.shown),
             history: old.history.clone(),
             conditions: old.conditions.clone(),
         };
@@ -215,30 +221,18 @@ impl Report {
             message: &message,
         };
         conditions::set(&mut new.conditions, &condition, generation, now);
-        flag(
-            &mut new,
-            types::REFUSED,
-            &self.refused,
-            "RuleBroken",
-            generation,
-            now,
-        );
-        flag(
-            &mut new,
-            types::WAITING,
-            &self.waits,
-            "Waiting",
-            generation,
-            now,
-        );
-        flag(
-            &mut new,
-            types::EXPIRED,
-            &self.expired,
-            "TermOver",
-            generation,
-            now,
-        );
+        let flags = [
+            (types::REFUSED, self.refused, "RuleBroken"),
+            (types::WAITING, self.waits, "Waiting"),
+            (types::EXPIRED, self.expired, "TermOver"),
+            (types::EXPIRING, Vec::from_iter(self.expiring), "TermEnds"),
+            (types::SUSPENDED, Vec::from_iter(suspended), "Ordered"),
+        ];
+        for (type_, sentences, reason) in flags {
+            flag(&mut new, type_, &sentences, reason, generation, now);
+        }
+        let turned = turns::history(old, &new, state.now);
+        remember(&mut new.history, turned);
         let stale = old
             .usage
             .first()
@@ -253,6 +247,10 @@ impl Report {
     }
 
     fn verdict(&self) -> (bool, String, String) {
+        let suspended = self.suspended.as_ref().map(Suspended::sentence);
+        if let Some(suspended) = suspended.filter(|_| self.phase_shown() == Phase::Suspended) {
+            return (false, "Suspended".to_owned(), suspended);
+        }
         if let Some(first) = self.refused.first() {
             return (false, "Refused".to_owned(), first.clone());
         }
@@ -263,7 +261,7 @@ impl Report {
             Phase::Active => (
                 true,
                 "Active".to_owned(),
-                match self.expired.first() {
+                match self.expired.first().or(self.expiring.as_ref()) {
                     Some(expired) => expired.clone(),
                     None => "everything that is leased is in place".to_owned(),
                 },
@@ -277,6 +275,8 @@ impl Report {
             | Phase::Refused
             | Phase::Approved
             | Phase::Changing
+            | Phase::Expiring
+            | Phase::Suspended
             | Phase::Reclaiming => (
                 false,
                 format!("{:?}", self.phase),
@@ -287,8 +287,13 @@ impl Report {
 
     fn phase_shown(&self) -> Phase {
         let nothing_stands = matches!(self.phase, Phase::Requested) && self.approved.is_empty();
+        let stands = matches!(self.phase, Phase::Active | Phase::Changing);
         if nothing_stands && !self.refused.is_empty() {
             Phase::Refused
+        } else if stands && self.suspended.is_some() {
+            Phase::Suspended
+        } else if self.phase == Phase::Active && self.expiring.is_some() {
+            Phase::Expiring
         } else {
             self.phase
         }
@@ -305,7 +310,10 @@ fn remember(history: &mut Vec<HistoryEntry>, happened: Vec<HistoryEntry>) {
 /// Tells of a new phase, of a refusal in other words than before, and of a term that is over.
 async fn tell(tenancy: &Tenancy, old: &TenancyStatus, new: &TenancyStatus, context: &Context) {
     let kit = &context.kit;
-    if new.phase != old.phase || tenancy.status.is_none() {
+    turns::tell(tenancy, old, new, context).await;
+    // these two say what they have to say by their conditions
+    let is_turn = matches!(new.phase, Phase::Expiring | Phase::Suspended);
+    if (new.phase != old.phase || tenancy.status.is_none()) && !is_turn {
         let reason = format!("{:?}", new.phase);
         let note = said(new, types::READY).unwrap_or(&reason);
         kit.event(tenancy, EventType::Normal, &reason, "Reconcile", note)
@@ -331,7 +339,7 @@ fn rule_of(sentence: &str) -> &str {
 }
 
 /// The message of a condition, where there is one.
-fn said<'a>(status: &'a TenancyStatus, type_: &str) -> Option<&'a str> {
+pub fn said<'a>(status: &'a TenancyStatus, type_: &str) -> Option<&'a str> {
     let mut conditions = status.conditions.iter();
     let found = conditions.find(|condition| condition.type_ == type_);
     found.map(|condition| condition.message.as_str())

@@ -9,7 +9,9 @@ mod export;
 mod quote;
 mod reference;
 mod release;
+mod renew;
 mod statement;
+mod suspend;
 mod usage;
 mod verify;
 
@@ -38,6 +40,9 @@ pub fn run(command: &Command, session: &Session, out: &mut dyn Write) -> Result<
         Command::Quote(arguments) => quote::run(arguments, session, out),
         Command::Approve(arguments) => decide::approve(arguments, session, out),
         Command::Reject(arguments) => decide::reject(arguments, session, out),
+        Command::Renew(arguments) => renew::run(arguments, session, out),
+        Command::Suspend(arguments) => suspend::suspend(arguments, session, out),
+        Command::Resume(arguments) => suspend::resume(arguments, session, out),
         Command::Release(arguments) => release::run(arguments, session, out),
         Command::Appraise(arguments) => appraise::run(arguments, session, out),
         Command::Export(ExportCommand::Focus(arguments)) => export::focus(arguments, session, out),

@@ -53,6 +53,7 @@ async fn people(stage: &'static Stage, ground: &Ground) -> Result<(), Failure> {
         Box::pin(offer(&office)).await?;
         workloads(&office, ground).await?;
     }
+    orders(stage, ground).await?;
     next_prices(stage, ground).await?;
     surroundings(stage, ground).await?;
     documents(stage).await
@@ -118,6 +119,18 @@ async fn workloads(office: &Office, ground: &Ground) -> Result<(), Failure> {
     for (kind, name) in [("pod", "web"), ("service", "web"), ("claim", "scratch")] {
         let manifest = object(ground, kind, json!({"name": name, "namespace": place}));
         office.staff.create(&manifest).await?;
+    }
+    Ok(())
+}
+
+/// An order of the office in each department, of a tenancy that nobody has.
+async fn orders(stage: &Stage, ground: &Ground) -> Result<(), Failure> {
+    let office = stage.user(User::Office).await?;
+    for code in [CODE, OTHER] {
+        let metadata = json!({"name": "sealed", "namespace": manifests::office(code)});
+        office
+            .create(&object(ground, "suspension", metadata))
+            .await?;
     }
     Ok(())
 }

@@ -23,6 +23,9 @@ use crate::{
     world,
 };
 
+mod expiry;
+mod oa;
+mod suspension;
 mod term;
 
 /// Whoever waits looks once a second.

@@ -1,0 +1,4 @@
+//! A tenancy's life beside its lease: what others than its department decide on it.
+
+#[cfg(test)]
+mod suspension;
