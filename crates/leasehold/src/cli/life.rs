@@ -69,3 +69,31 @@ pub struct ResumeArgs {
     #[arg(short, long)]
     pub yes: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use crate::cli::Cli;
+
+    fn accepts(words: &[&str]) -> bool {
+        Cli::try_parse_from(["leasehold"].iter().chain(words)).is_ok()
+    }
+
+    #[test]
+    fn an_order_to_stop_gives_its_reason_and_who_ordered_it_and_a_last_day_that_exists() {
+        let whole = ["suspend", "oa", "--reason", "audit", "--authority", "12"];
+        assert!(accepts(&whole));
+        assert!(!accepts(&whole[..4]));
+        assert!(!accepts(&[&whole[..2], &whole[4..]].concat()));
+        assert!(accepts(&[&whole[..], &["--until", "2028-02-29"]].concat()));
+        assert!(!accepts(&[&whole[..], &["--until", "2027-02-29"]].concat()));
+    }
+
+    #[test]
+    fn a_renewal_names_its_new_last_day() {
+        assert!(accepts(&["renew", "oa", "--through", "2028-08-31"]));
+        assert!(!accepts(&["renew", "oa", "--through", "2028-08-32"]));
+        assert!(!accepts(&["renew", "oa"]));
+    }
+}
