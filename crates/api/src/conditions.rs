@@ -21,6 +21,10 @@ pub mod types {
     pub const OVERDUE: &str = "Overdue";
     /// Others change again and again what the operator keeps as it should be; it is put right with pauses.
     pub const CONTESTED: &str = "Contested";
+    /// The term ends soon; the message names its last day and the notice that was reached.
+    pub const EXPIRING: &str = "Expiring";
+    /// By an order of the office or by the policy nothing runs; the lease goes on and is billed.
+    pub const SUSPENDED: &str = "Suspended";
     /// Metering is complete up to the time in the message.
     pub const COMPLETE: &str = "Complete";
 }

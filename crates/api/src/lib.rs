@@ -29,6 +29,7 @@ pub fn definitions() -> Vec<CustomResourceDefinition> {
         platform::CloudPolicy::crd(),
         platform::Cloudlet::crd(),
         platform::NetworkZone::crd(),
+        platform::Suspension::crd(),
         tenancy::Department::crd(),
         tenancy::InformationSystem::crd(),
         tenancy::Tenancy::crd(),

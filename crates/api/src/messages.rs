@@ -45,6 +45,18 @@ const MESSAGES: &[(&str, &str)] = &[
         "'rule P20: a zone cannot move to another network: asked %s, allowed %s; make a new zone and move the systems'.format([self, oldSelf])",
     ),
     (
+        "U01",
+        "'rule U01: a suspension gives its reason: asked one of %s without, allowed with a reason; set spec.reason'.format([self.tenancy])",
+    ),
+    (
+        "U02",
+        "'rule U02: tenancy, reason and authority of a suspension cannot change: asked %s by %s, allowed %s by %s and the reason as it was; change spec.until alone, or delete it and order another'.format([self.tenancy, self.authority, oldSelf.tenancy, oldSelf.authority])",
+    ),
+    (
+        "U03",
+        "'rule U03: the last day of a suspension is a day of the calendar: asked %s, allowed a day that exists; correct spec.until'.format([self.until])",
+    ),
+    (
         "D01",
         "\"rule D01: a department's code is a DNS label of at most 30 characters without two dashes in a row: asked %s, allowed a code such as gov-office; choose another code\".format([self.metadata.name.substring(0, size(self.metadata.name) < 64 ? size(self.metadata.name) : 64)])",
     ),

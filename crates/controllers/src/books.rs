@@ -13,6 +13,7 @@ use leasehold_ledger::{
     document::{
         AcceptanceDoc, BookDoc, ClusterDoc, DecisionDoc, DeliveredDoc, Document, EffectiveDoc,
         IncarnationDoc, LotDoc, NamespaceDoc, NamespaceGoneDoc, PolicyDoc, ReleaseDoc, RequestDoc,
+        SuspensionDoc,
     },
     fact::{Fact, FactKind, Meter},
     lot::LotState,
@@ -208,6 +209,15 @@ impl Books {
             }
         }
         Ok(view)
+    }
+
+    /// What the ledger has of suspensions of a tenancy, in all lives of its name.
+    pub async fn suspensions(
+        &self,
+        department: &str,
+        tenancy: &str,
+    ) -> Result<Vec<SuspensionDoc>, Error> {
+        self.of(&format!("{department}/{tenancy}"), |_| true).await
     }
 
     async fn of<D: Document>(

@@ -20,7 +20,7 @@ use leasehold_kit::{
 use crate::{Context, Error, World};
 
 /// A missed event is repaired after this long at the latest.
-const RESYNC: Duration = Duration::from_secs(600);
+pub(crate) const RESYNC: Duration = Duration::from_secs(600);
 
 /// Names one object of a kind for its controller.
 pub(crate) type Ref<K> = ObjectRef<DeserializeGuard<K>>;

@@ -13,7 +13,7 @@ use k8s_openapi::api::{
 use leasehold_api::{
     charging::{Appraisal, Approval, BillingPeriod, HandoverReceipt, PriceBook, Statement},
     names,
-    platform::{CloudPolicy, Cloudlet, NetworkZone},
+    platform::{CloudPolicy, Cloudlet, NetworkZone, Suspension},
     tenancy::{Department, HardwareContribution, InformationSystem, Tenancy},
 };
 use leasehold_kit::{
@@ -33,6 +33,8 @@ pub struct World {
     pub cloudlets: Cache<Cloudlet>,
     /// Network zones.
     pub zones: Cache<NetworkZone>,
+    /// Orders that what runs in a tenancy stops.
+    pub suspensions: Cache<Suspension>,
     /// Departments.
     pub departments: Cache<Department>,
     /// Information systems.
@@ -81,6 +83,7 @@ impl World {
             policies: Cache::start(kit, None, tasks),
             cloudlets: Cache::start(kit, None, tasks),
             zones: Cache::start(kit, None, tasks),
+            suspensions: Cache::start(kit, None, tasks),
             departments: Cache::start(kit, None, tasks),
             systems: Cache::start(kit, None, tasks),
             tenancies: Cache::start(kit, None, tasks),
@@ -110,6 +113,7 @@ impl World {
             Box::pin(self.policies.ready(FIRST_LISTS)),
             Box::pin(self.cloudlets.ready(FIRST_LISTS)),
             Box::pin(self.zones.ready(FIRST_LISTS)),
+            Box::pin(self.suspensions.ready(FIRST_LISTS)),
             Box::pin(self.departments.ready(FIRST_LISTS)),
             Box::pin(self.systems.ready(FIRST_LISTS)),
             Box::pin(self.tenancies.ready(FIRST_LISTS)),

@@ -1,6 +1,8 @@
 //! What can be typed: commands, options and their help.
 //!
-//! The doc comments in this file are the help texts; `leasehold reference` prints them into the manual.
+//! The doc comments here and in `life` are the help texts; `leasehold reference` prints them into the manual.
+
+mod life;
 
 mod accept;
 mod adopt;
@@ -12,6 +14,7 @@ use leasehold_ledger::{canonical::Digest, time::LocalDate};
 
 pub use accept::AcceptArgs;
 pub use adopt::AdoptArgs;
+pub use life::{RenewArgs, ResumeArgs, SuspendArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -115,6 +118,12 @@ pub enum Command {
     Reject(RejectArgs),
     /// Accept what is in place of a tenancy, or give it back.
     Accept(AcceptArgs),
+    /// Ask to extend the term of a tenancy.
+    Renew(RenewArgs),
+    /// Stop what runs in a tenancy, by order of the office. The lease and all data stay.
+    Suspend(SuspendArgs),
+    /// Lift a suspension.
+    Resume(ResumeArgs),
     /// Ask to end a tenancy. Nothing is deleted before the grace period and an approval.
     Release(ReleaseArgs),
     /// Offer an existing namespace to a tenancy, with all that runs in it.

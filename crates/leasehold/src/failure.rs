@@ -86,6 +86,10 @@ fn missing_right(op: &str, kind: &str) -> &'static str {
             "your roles lack the right to change a tenancy; leasehold-department has it, which a department's \
              administrators hold in their office namespace: ask one of them"
         }
+        (_, "Suspension") => {
+            "your roles lack the right to suspend or to lift a suspension; leasehold-office has it: ask somebody who holds \
+             that role"
+        }
         _ => "your roles lack the right to write this; ask the platform who holds it",
     }
 }

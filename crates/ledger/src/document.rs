@@ -7,6 +7,7 @@
 
 mod acceptance;
 mod serial;
+mod suspension;
 mod volume;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ use crate::time::{Period, Second};
 
 pub use acceptance::{AcceptanceDoc, DeliveredDoc};
 pub use serial::{SerialDoc, SerialError, SerialFreedDoc, normalise_serial, serial_claim};
+pub use suspension::{SuspensionDoc, SuspensionStage};
 pub use volume::{VolumeEnd, VolumeGoneDoc, VolumeRetainedDoc};
 
 /// A kind of document.

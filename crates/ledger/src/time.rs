@@ -266,6 +266,17 @@ impl LocalDate {
         self.0.yesterday().map_or(Self::MIN, Self).max(Self::MIN)
     }
 
+    /// The day so many days later, or earlier if below zero. Stops at the ends of the calendar.
+    #[must_use]
+    pub fn add_days(self, days: i32) -> Self {
+        let end = if days < 0 { Self::MIN } else { Self::MAX };
+        jiff::Span::new()
+            .try_days(days)
+            .and_then(|span| self.0.checked_add(span))
+            .map_or(end, Self)
+            .max(Self::MIN)
+    }
+
     /// The first day of its month.
     #[must_use]
     pub fn first_of_month(self) -> Self {
@@ -276,15 +287,6 @@ impl LocalDate {
     #[must_use]
     pub fn last_of_month(self) -> Self {
         Self(self.0.last_of_month())
-    }
-
-    /// The day so many days later; stops at the end of the calendar.
-    #[must_use]
-    pub fn add_days(self, days: u16) -> Self {
-        jiff::Span::new()
-            .try_days(days)
-            .and_then(|span| self.0.checked_add(span))
-            .map_or(Self::MAX, Self)
     }
 
     /// The same day so many months later (earlier if below zero), or the last day of that month if

@@ -16,7 +16,7 @@ use crate::{
 /// The operator's user, as the API server sees it.
 pub const OPERATOR: &str = "system:serviceaccount:leasehold-system:leasehold";
 /// Kinds whose authors are written down.
-const ASKED_FOR: [&str; 3] = ["Tenancy", "HardwareContribution", "PriceBook"];
+const ASKED_FOR: [&str; 4] = ["Tenancy", "HardwareContribution", "PriceBook", "Suspension"];
 const ASKED_BY: [&str; 3] = [
     "metadata",
     "annotations",

@@ -1,6 +1,6 @@
 //! How objects end.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
@@ -15,6 +15,8 @@ use crate::{
     store::{Answer, Key, Store, is_ending, is_over},
 };
 
+/// How many pods a disruption budget lets go now.
+const ALLOWED: [&str; 2] = ["status", "disruptionsAllowed"];
 /// A pod that runs gets this long to end, if it does not say otherwise.
 const GRACE: i64 = 30;
 
@@ -58,7 +60,7 @@ impl Store {
         Ok(Answer::ok(self.put(key, object)))
     }
 
-    /// A delete of a pod in other words.
+    /// A delete of a pod in other words, if its disruption budget allows it.
     pub(crate) fn evict(&mut self, call: &Call, now: Timestamp) -> Result<Answer, Refusal> {
         if !call.kind.is_core("Pod") {
             return Err(Refusal::no_such_path());
@@ -70,11 +72,63 @@ impl Store {
             body: options.unwrap_or_else(|| json!({})),
             ..call.clone()
         };
+        self.spend(&delete)?;
         self.delete(&delete, now)?;
         Ok(Answer::created(
             json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}),
         ))
     }
+}
+
+impl Store {
+    /// Takes one disruption from the budget of a pod that runs, if it has one. What a budget allows stands in its status;
+    /// the controller that writes it is not here, so that a budget allows nothing until somebody plays it.
+    fn spend(&mut self, call: &Call) -> Result<(), Refusal> {
+        let key = Key::new(&call.kind, &call.namespace, &call.name);
+        let pod = self.find(&key, &call.kind)?;
+        met(&call.kind, &pod, &call.body)?;
+        let is_waiting = text(&pod, &["status", "phase"]) == "Pending";
+        if is_waiting || is_over(&pod) || is_ending(&pod) {
+            return Ok(());
+        }
+        let Some(kind) = self.kinds.of("policy/v1", "PodDisruptionBudget") else {
+            return Ok(());
+        };
+        let mut budgets: Vec<(Key, Arc<Value>)> = self
+            .of_kind(&kind, &call.namespace)
+            .filter(|(_, budget)| covers(budget, &pod))
+            .map(|(key, budget)| (key.clone(), Arc::clone(budget)))
+            .collect();
+        let Some((key, budget)) = budgets.pop() else {
+            return Ok(());
+        };
+        if !budgets.is_empty() {
+            return Err(Refusal::internal(
+                "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
+            ));
+        }
+        let allowed = at(&budget, &ALLOWED).and_then(Value::as_i64).unwrap_or(0);
+        if allowed <= 0 {
+            return Err(Refusal::kept(&key.name));
+        }
+        let mut budget = Value::clone(&budget);
+        set(&mut budget, &ALLOWED, json!(allowed.saturating_sub(1)));
+        self.put(key, budget);
+        Ok(())
+    }
+}
+
+/// Whether a budget is about a pod: one without a selector is about none, one with an empty selector about all. Of
+/// selectors the model knows labels alone.
+fn covers(budget: &Value, pod: &Value) -> bool {
+    let Some(selector) = at(budget, &["spec", "selector"]) else {
+        return false;
+    };
+    let labels = selector.get("matchLabels").and_then(Value::as_object);
+    labels
+        .into_iter()
+        .flatten()
+        .all(|(label, value)| at(pod, &["metadata", "labels", label.as_str()]) == Some(value))
 }
 
 /// Refuses when the object is not the one that the caller means.
@@ -135,4 +189,79 @@ fn gone(kind: &Kind, live: &Value) -> Value {
             "uid": meta(live, "uid"),
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kinds::Kinds;
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+    fn made(store: &mut Store, manifest: &Value) {
+        let kind = store
+            .kinds()
+            .of(text(manifest, &["apiVersion"]), text(manifest, &["kind"]))
+            .unwrap();
+        let call = Call::new(Verb::Create, &kind, "default", "").with_body(manifest.clone());
+        store.handle(&call, NOW).unwrap();
+    }
+
+    /// A pod that runs on a node.
+    fn pod(store: &mut Store, name: &str) {
+        let pod = json!({"apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": name, "labels": {"app": "web"}}, "spec": {"nodeName": "n1"}});
+        made(store, &pod);
+        let kind = store.kinds().of("v1", "Pod").unwrap();
+        store.report_pod(&Key::new(&kind, "default", name), "Running", NOW);
+    }
+
+    fn budget(store: &mut Store, name: &str, app: &str, allowed: i64) {
+        let budget = json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget",
+            "metadata": {"name": name}, "spec": {"selector": {"matchLabels": {"app": app}}},
+            "status": {"disruptionsAllowed": allowed}});
+        made(store, &budget);
+    }
+
+    fn evicted(store: &mut Store, name: &str) -> u16 {
+        let kind = store.kinds().of("v1", "Pod").unwrap();
+        let call = Call::new(Verb::Create, &kind, "default", name)
+            .of("eviction")
+            .with_body(json!({"deleteOptions": {}}));
+        match store.handle(&call, NOW) {
+            Ok(answer) => answer.code,
+            Err(refusal) => refusal.code,
+        }
+    }
+
+    #[test]
+    fn a_budget_lets_go_as_many_pods_as_it_allows() {
+        let mut store = Store::new(Kinds::ours(), NOW);
+        for name in ["a", "b"] {
+            pod(&mut store, name);
+        }
+        budget(&mut store, "other", "db", 0);
+        budget(&mut store, "web", "web", 1);
+        assert_eq!(
+            [evicted(&mut store, "a"), evicted(&mut store, "b")],
+            [201, 429]
+        );
+        // one that ends already is not counted again
+        assert_eq!(evicted(&mut store, "a"), 201);
+        budget(&mut store, "again", "web", 1);
+        assert_eq!(evicted(&mut store, "b"), 500);
+    }
+
+    #[test]
+    fn without_a_budget_and_before_it_runs_a_pod_goes() {
+        let mut store = Store::new(Kinds::ours(), NOW);
+        pod(&mut store, "a");
+        assert_eq!(evicted(&mut store, "a"), 201);
+        budget(&mut store, "web", "web", 0);
+        let waits = json!({"apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": "b", "labels": {"app": "web"}}, "spec": {}});
+        made(&mut store, &waits);
+        assert_eq!(evicted(&mut store, "b"), 201);
+        assert_eq!(evicted(&mut store, "b"), 404);
+    }
 }

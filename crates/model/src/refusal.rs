@@ -159,6 +159,17 @@ impl Refusal {
         }
     }
 
+    /// A pod that a disruption budget keeps.
+    pub(crate) fn kept(budget: &str) -> Self {
+        let message = "Cannot evict pod as it would violate the pod's disruption budget.";
+        let why = format!("The disruption budget {budget} allows no disruption now");
+        Self::new(429, "TooManyRequests", message.to_owned()).with_cause(
+            "DisruptionBudget",
+            &why,
+            "",
+        )
+    }
+
     pub(crate) fn unanswered() -> Self {
         let message = "the server was unable to return a response in the time allotted".to_owned();
         Self::new(504, "Timeout", message)

@@ -358,9 +358,7 @@ fn object_counts(hard: &Hard, volumes: &BTreeMap<String, i64>) -> Hard {
         .iter()
         .map(|(key, most)| ((*key).to_owned(), *most))
         .collect();
-    let cores = hard.get("requests.cpu").copied().unwrap_or(0);
-    let pods = cores.saturating_mul(PODS_PER_CORE) / Unit::Core.scale();
-    counts.insert(PODS.to_owned(), pods.max(LEAST_PODS));
+    counts.insert(PODS.to_owned(), pods_of(hard));
     let mut all = 0_i64;
     for (key, bytes) in hard {
         let Some(class) = key.strip_suffix(CLASS_CAPACITY) else {
@@ -374,6 +372,13 @@ fn object_counts(hard: &Hard, volumes: &BTreeMap<String, i64>) -> Hard {
     }
     counts.insert(CLAIMS.to_owned(), all);
     counts
+}
+
+/// How many pods go with a share of the lease.
+pub fn pods_of(hard: &Hard) -> i64 {
+    let cores = hard.get("requests.cpu").copied().unwrap_or(0);
+    let pods = cores.saturating_mul(PODS_PER_CORE) / Unit::Core.scale();
+    pods.max(LEAST_PODS)
 }
 
 /// A quota as `ResourceQuota.spec.hard` writes it.

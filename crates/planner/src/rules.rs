@@ -218,11 +218,11 @@ pub const RULES: &[Rule] = &[
         "N10",
         "nobody holds a tenancy's namespace by a finalizer on what is in it",
     ),
-    policy("N12", "appraisals and receipts are kept"),
     policy(
         "N11",
         "an existing namespace is offered to a tenancy by whoever may adopt for its department",
     ),
+    policy("N12", "appraisals and receipts are kept"),
     crd("P01", "there is one CloudPolicy and its name is default"),
     crd("P02", "the time zone cannot change"),
     crd("P03", "the billing period cannot change"),
@@ -315,7 +315,19 @@ pub const RULES: &[Rule] = &[
         "T33",
         "a tenancy has at most 32 namespaces in its life, those counted that it no longer names",
     ),
-    operator("T34", "a term is no longer than ten years"),
+    operator(
+        "T34",
+        "a term is no longer than ten years, of one that has begun what is still to come",
+    ),
+    operator(
+        "T40",
+        "a tenancy of an essential system of its department is not suspended",
+    ),
+    operator(
+        "T41",
+        "a suspension lives in the office namespace of the department whose tenancy it names",
+    ),
+    operator("T42", "a suspension that has ended does not come back"),
     crd("T45", "what is not accepted is given back with a reason"),
     crd("T46", "an acceptance cannot be taken back"),
     operator("T47", "what is accepted is the request that is in place"),
@@ -327,6 +339,15 @@ pub const RULES: &[Rule] = &[
     operator(
         "T61",
         "a volume grows once it is bound, where its storage class lets volumes grow",
+    ),
+    crd("U01", "a suspension gives its reason"),
+    crd(
+        "U02",
+        "tenancy, reason and authority of a suspension cannot change",
+    ),
+    crd(
+        "U03",
+        "the last day of a suspension is a day of the calendar",
     ),
 ];
 

@@ -82,6 +82,9 @@ pub struct CloudPolicySpec {
     /// How tenancies end.
     #[serde(default)]
     pub release: ReleasePolicy,
+    /// What happens around the end of a term.
+    #[serde(default)]
+    pub expiry: ExpiryPolicy,
     /// Pod Security level of tenancy namespaces.
     #[serde(default)]
     pub pod_security: PodSecurity,
@@ -370,6 +373,33 @@ impl Default for ReleasePolicy {
         Self {
             grace_seconds: grace(),
             retain_volumes_days: retain_volumes(),
+        }
+    }
+}
+
+/// What happens around the end of a term.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ExpiryPolicy {
+    /// So many days before the last day of a term its tenancy is told, in whatever order they stand; a number that stands twice counts once. Empty: nobody is told before the end.
+    #[serde(default = "notices_days")]
+    #[schemars(length(max = 8), inner(range(min = 1, max = 365)))]
+    pub notices_days: Vec<u16>,
+    /// Whole days that a tenancy goes on after the last day of its term before it is suspended; 0 suspends it with the end of the term. Without it, it goes on until it is extended or released.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 365))]
+    pub suspend_after_days: Option<u16>,
+}
+
+fn notices_days() -> Vec<u16> {
+    vec![60, 30, 7]
+}
+
+impl Default for ExpiryPolicy {
+    fn default() -> Self {
+        Self {
+            notices_days: notices_days(),
+            suspend_after_days: None,
         }
     }
 }

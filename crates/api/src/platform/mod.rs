@@ -5,9 +5,11 @@ mod cloud_policy;
 mod cloudlet;
 mod network_zone;
 mod review;
+mod suspension;
 
 pub use acceptance::*;
 pub use cloud_policy::*;
 pub use cloudlet::*;
 pub use network_zone::*;
 pub use review::*;
+pub use suspension::*;

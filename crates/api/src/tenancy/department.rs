@@ -46,6 +46,10 @@ pub struct DepartmentSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub domains: Vec<Domain>,
+    /// Names of information systems whose tenancies are never suspended, as those of emergency and health services.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub essential_systems: Vec<Label>,
 }
 
 /// Levels of the administration.

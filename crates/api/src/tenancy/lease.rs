@@ -223,6 +223,10 @@ pub enum Phase {
     Active,
     /// In place; a changed lease waits for a decision or is being set up.
     Changing,
+    /// In place and billed; the term ends soon.
+    Expiring,
+    /// In place and billed, and nothing runs: by order of the office, or because the term is over.
+    Suspended,
     /// To be released; in the grace period or waiting for the approval.
     Reclaiming,
     /// Gone, with its last bill to come or sent.
@@ -283,6 +287,9 @@ pub struct TenancyStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub retained: Vec<RetainedVolume>,
+    /// The suspension in force; of several the one that ends last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspension: Option<SuspensionInForce>,
     /// The last 20 things that happened.
     #[serde(default)]
     #[schemars(length(max = 20))]
@@ -448,6 +455,28 @@ pub struct RetainedVolume {
     pub size: String,
     /// Last day on which it is kept.
     pub until: String,
+}
+
+/// A suspension in force.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SuspensionInForce {
+    /// Name of the Suspension in this namespace, or CloudPolicy default.
+    pub name: String,
+    /// Why.
+    pub reason: String,
+    /// Who ordered it, and the number of the paper.
+    pub authority: String,
+    /// Who wrote it, as the API server saw it.
+    pub by: String,
+    /// Since when, in the office's time zone.
+    pub since: String,
+    /// Last day, which is included; without it until it is lifted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+    /// Pods that were ended for it.
+    #[serde(default)]
+    pub evicted: u32,
 }
 
 /// Something that happened.

@@ -1,12 +1,14 @@
-//! The platform's own kinds: the policy, the network zones and the cloudlets.
+//! The platform's own kinds: the policy, the network zones, the cloudlets and the suspensions.
 //!
-//! None of them leads to anything in the cluster. Their reconcilers check what people wrote, remember in the ledger
-//! what bills depend on, and say in the status what is missing.
+//! None of their reconcilers changes anything in the cluster. They check what people wrote, remember in the ledger what
+//! bills depend on, and say in the status what is missing. What an order of the office stops, the tenancy's reconciler
+//! stops.
 
 mod capacity;
 mod cloud_policy;
 mod cloudlet;
 mod network_zone;
+mod suspension;
 
 use futures::future;
 
@@ -16,9 +18,10 @@ use crate::Context;
 
 /// Runs the controllers of the platform's kinds until the shutdown.
 pub async fn run(context: Context, shutdown: Shutdown) {
-    future::join3(
+    future::join4(
         Box::pin(cloud_policy::run(context.clone(), shutdown.clone())),
         Box::pin(network_zone::run(context.clone(), shutdown.clone())),
+        Box::pin(suspension::run(context.clone(), shutdown.clone())),
         Box::pin(cloudlet::run(context, shutdown)),
     )
     .await;

@@ -2,7 +2,9 @@
 //!
 //! Observe (`observe`) reads caches and the ledger; requests (`requests`) numbers what is asked for and records who
 //! decided; provisioning (`provision`) makes namespaces, quotas, policies, rights and volumes of what is approved;
-//! release (`release`) takes them back, and keeps the volumes that are to outlive it (`retain`); approvals are told (`answers`) what became of them; report (`report`) writes the status. What is to be done is planned by pure
+//! release (`release`) takes them back, and keeps the volumes that are to outlive it (`retain`); suspensions
+//! (`suspension`) stop what runs; the end of the term (`term`) is told before it comes; approvals are told (`answers`)
+//! what became of them; report (`report`) writes the status. What is to be done is planned by pure
 //! functions of `leasehold-planner`.
 
 mod answers;
@@ -14,6 +16,9 @@ mod release;
 mod report;
 mod requests;
 mod retain;
+mod suspension;
+mod term;
+mod turns;
 
 use std::{sync::Arc, time::Duration};
 
@@ -82,6 +87,7 @@ fn triggers(context: &Context) -> impl Stream<Item = Ref> + Send + 'static {
     let neighbours = stream::select_all([
         context.world.approvals.changes().boxed(),
         context.world.systems.changes().boxed(),
+        context.world.suspensions.changes().boxed(),
     ]);
     let everything = stream::select_all([
         written(context.world.departments.changes()).boxed(),
@@ -172,6 +178,7 @@ async fn advance(state: &mut State, context: &Context, report: &mut Report) -> R
     if release {
         report.retained = retain::shown(state, context).await?;
     }
+    suspension::settle(state, context, report).await?;
     if state.gone() || (release && state.view.incarnation.is_none()) {
         report.phase = Phase::Released;
         return answers::note(state, context).await;
@@ -183,5 +190,7 @@ async fn advance(state: &mut State, context: &Context, report: &mut Report) -> R
         provision::advance(state, context, report).await
     };
     answers::note(state, context).await?;
-    provided
+    // what must not run does not wait for what cannot be provided
+    let stopped = suspension::stop(state, context, report).await;
+    provided.and(stopped)
 }

@@ -6,6 +6,7 @@ mod billing;
 pub mod contents;
 #[cfg(test)]
 mod fixture;
+mod halt;
 pub mod namespaces;
 mod quotas;
 #[cfg(test)]
@@ -26,7 +27,7 @@ use leasehold_api::{
 use leasehold_ledger::{
     document::RequestDoc,
     money::{format_quantity, parse_quantity},
-    time::{LocalDate, Second},
+    time::Second,
 };
 use leasehold_planner::{
     lease_facts::{self, LeaseContext},
@@ -42,7 +43,7 @@ pub use namespaces::record_gone;
 pub use quotas::{observed as observed_quota, step_quotas};
 pub use volumes::describe as describe_volumes;
 
-use super::{drifts, observe::State, report::Report, requests::part_of};
+use super::{drifts, observe::State, report::Report, requests::part_of, term};
 use crate::{Context, Error};
 
 /// How soon to look again while the cluster catches up.
@@ -98,15 +99,7 @@ pub async fn advance(
     if progress == Progress::Underway {
         report.look_again(SOON);
     }
-    if expired(&due.part, state.policy.time_zone.date_of(state.now)) {
-        report.expire(&due.part.term.through);
-    }
-    Ok(())
-}
-
-/// Whether the term of what stands is over: today is after its last day, which is included (decision E3).
-fn expired(part: &ApprovedPart, today: LocalDate) -> bool {
-    LocalDate::parse(&part.term.through).is_ok_and(|last| last < today)
+    term::look(state, report, &due.part)
 }
 
 /// How far provisioning is.
@@ -142,6 +135,7 @@ async fn provision(
         Err(refusals) => {
             unsplit(state, context, report, &refusals);
             keep(state, context, report, &identity, &standing.short).await?;
+            halt::as_they_stand(context, report, &identity, &standing.short).await?;
             return Ok(Progress::Blocked);
         }
     };
@@ -156,6 +150,7 @@ async fn provision(
     let mut abandoned = standing.short;
     abandoned.retain(|short| !desired.contains_key(short));
     keep(state, context, report, &identity, &abandoned).await?;
+    halt::all(context, report, &mut desired, &mut abandoned, &identity);
     // both run to their end: what the quotas grant is billed below, whatever becomes of a policy
     let (step, furnished) = join(
         step_quotas(context, &identity, &lease, &desired, &abandoned, false),
@@ -445,20 +440,6 @@ pub fn usage(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_term_is_over_on_the_day_after_its_last_one() {
-        let part: ApprovedPart = serde_json::from_value(serde_json::json!({
-            "system": "oa", "zone": "gov-extranet", "cloudlet": "self",
-            "term": {"from": "2026-09-01", "through": "2027-08-31"},
-            "contract": "HS-1", "budget": {"code": "30227"}, "lease": [],
-        }))
-        .unwrap();
-        let on = |day: &str| expired(&part, LocalDate::parse(day).unwrap());
-        assert!(!on("2026-08-31"), "a term that has not begun is not over");
-        assert!(!on("2027-08-31"));
-        assert!(on("2027-09-01"));
-    }
 
     #[test]
     fn names_that_are_there_and_names_that_are_asked_for_count_once_and_are_at_most_32() {

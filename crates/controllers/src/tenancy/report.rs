@@ -20,7 +20,7 @@ use leasehold_ledger::{
 };
 use leasehold_planner::rules::Refusal;
 
-use super::{observe::State, provision::acceptance_shown};
+use super::{observe::State, provision::acceptance_shown, suspension::Suspended, turns};
 use crate::{Context, Error};
 
 /// Things that happened which the status remembers.
@@ -53,6 +53,10 @@ pub struct Report {
     pub reclaiming_since: Option<String>,
     /// Volumes that are kept although the tenancy is released.
     pub retained: Vec<RetainedVolume>,
+    /// The suspension that is in force.
+    pub suspended: Option<Suspended>,
+    /// What the department is told because the term ends soon.
+    pub expiring: Option<String>,
     /// When to look again at the latest.
     pub again: Option<Duration>,
     refused: Vec<String>,
@@ -212,6 +216,7 @@ impl Report {
         // in one order whatever round found them in which, so that nothing is written for the order alone
         self.namespaces
             .sort_by(|one, other| one.name.cmp(&other.name));
+        let suspended = self.suspended.as_ref().map(Suspended::sentence);
         let mut new = TenancyStatus {
             observed_generation: state.tenancy.metadata.generation,
             phase: self.phase_shown(),
@@ -228,6 +233,7 @@ impl Report {
             namespaces: self.namespaces,
             reclaiming_since: self.reclaiming_since,
             retained: self.retained,
+            suspension: self.suspended.map(|suspended| suspended.shown),
             history: old.history.clone(),
             conditions: old.conditions.clone(),
         };
@@ -241,14 +247,19 @@ impl Report {
             message: &message,
         };
         conditions::set(&mut new.conditions, &condition, generation, now);
-        for (type_, sentences, reason) in [
-            (types::REFUSED, &self.refused, "RuleBroken"),
-            (types::WAITING, &self.waits, "Waiting"),
-            (types::EXPIRED, &self.expired, "TermOver"),
-            (types::CONTESTED, &self.contested, "WrittenBack"),
-        ] {
-            flag(&mut new, type_, sentences, reason, generation, now);
+        let flags = [
+            (types::REFUSED, self.refused, "RuleBroken"),
+            (types::WAITING, self.waits, "Waiting"),
+            (types::EXPIRED, self.expired, "TermOver"),
+            (types::EXPIRING, Vec::from_iter(self.expiring), "TermEnds"),
+            (types::SUSPENDED, Vec::from_iter(suspended), "Ordered"),
+            (types::CONTESTED, self.contested, "WrittenBack"),
+        ];
+        for (type_, sentences, reason) in flags {
+            flag(&mut new, type_, &sentences, reason, generation, now);
         }
+        let turned = turns::history(old, &new, state.now);
+        remember(&mut new.history, turned);
         let stale = old
             .usage
             .first()
@@ -263,6 +274,10 @@ impl Report {
     }
 
     fn verdict(&self) -> (bool, String, String) {
+        let suspended = self.suspended.as_ref().map(Suspended::sentence);
+        if let Some(suspended) = suspended.filter(|_| self.phase_shown() == Phase::Suspended) {
+            return (false, "Suspended".to_owned(), suspended);
+        }
         if let Some(first) = self.refused.first() {
             return (false, "Refused".to_owned(), first.clone());
         }
@@ -276,7 +291,7 @@ impl Report {
             Phase::Active => (
                 true,
                 "Active".to_owned(),
-                match self.expired.first() {
+                match self.expired.first().or(self.expiring.as_ref()) {
                     Some(expired) => expired.clone(),
                     None => "everything that is leased is in place".to_owned(),
                 },
@@ -291,6 +306,8 @@ impl Report {
             | Phase::Approved
             | Phase::Provisioned
             | Phase::Changing
+            | Phase::Expiring
+            | Phase::Suspended
             | Phase::Reclaiming => (
                 false,
                 format!("{:?}", self.phase),
@@ -301,8 +318,13 @@ impl Report {
 
     fn phase_shown(&self) -> Phase {
         let nothing_stands = matches!(self.phase, Phase::Requested) && self.approved.is_empty();
+        let stands = matches!(self.phase, Phase::Active | Phase::Changing);
         if nothing_stands && !self.refused.is_empty() {
             Phase::Refused
+        } else if stands && self.suspended.is_some() {
+            Phase::Suspended
+        } else if self.phase == Phase::Active && self.expiring.is_some() {
+            Phase::Expiring
         } else {
             self.phase
         }
@@ -319,7 +341,10 @@ fn remember(history: &mut Vec<HistoryEntry>, happened: Vec<HistoryEntry>) {
 /// Tells of a new phase, of a refusal or a fight in other words than before, and of a term that is over.
 async fn tell(tenancy: &Tenancy, old: &TenancyStatus, new: &TenancyStatus, context: &Context) {
     let kit = &context.kit;
-    if new.phase != old.phase || tenancy.status.is_none() {
+    turns::tell(tenancy, old, new, context).await;
+    // these two say what they have to say by their conditions
+    let is_turn = matches!(new.phase, Phase::Expiring | Phase::Suspended);
+    if (new.phase != old.phase || tenancy.status.is_none()) && !is_turn {
         let reason = format!("{:?}", new.phase);
         let note = said(new, types::READY).unwrap_or(&reason);
         kit.event(tenancy, EventType::Normal, &reason, "Reconcile", note)
@@ -345,7 +370,7 @@ fn rule_of(sentence: &str) -> &str {
 }
 
 /// The message of a condition, where there is one.
-fn said<'a>(status: &'a TenancyStatus, type_: &str) -> Option<&'a str> {
+pub fn said<'a>(status: &'a TenancyStatus, type_: &str) -> Option<&'a str> {
     let mut conditions = status.conditions.iter();
     let found = conditions.find(|condition| condition.type_ == type_);
     found.map(|condition| condition.message.as_str())

@@ -116,7 +116,7 @@ fn term(state: &State, context: &Context) -> Term {
         department: state.department.clone(),
         tenancy: state.name.clone(),
         incarnation: state.incarnation(),
-        until: today.add_days(days),
+        until: today.add_days(i32::from(days)),
         at: state.now,
     }
 }

@@ -11,7 +11,9 @@ mod export;
 mod quote;
 mod reference;
 mod release;
+mod renew;
 mod statement;
+mod suspend;
 mod usage;
 mod verify;
 
@@ -41,6 +43,9 @@ pub fn run(command: &Command, session: &Session, out: &mut dyn Write) -> Result<
         Command::Approve(arguments) => decide::approve(arguments, session, out),
         Command::Reject(arguments) => decide::reject(arguments, session, out),
         Command::Accept(arguments) => accept::run(arguments, session, out),
+        Command::Renew(arguments) => renew::run(arguments, session, out),
+        Command::Suspend(arguments) => suspend::suspend(arguments, session, out),
+        Command::Resume(arguments) => suspend::resume(arguments, session, out),
         Command::Release(arguments) => release::run(arguments, session, out),
         Command::Adopt(arguments) => adopt::run(arguments, session, out),
         Command::Appraise(arguments) => appraise::run(arguments, session, out),

@@ -117,7 +117,10 @@ fn days_are_read_strictly_and_months_are_added_with_short_months_in_mind() {
     assert_eq!(day("2027-01-15").add_days(0), day("2027-01-15"));
     assert_eq!(day("2028-02-28").add_days(2), day("2028-03-01"));
     assert_eq!(day("2026-12-31").add_days(3650), day("2036-12-28"));
+    assert_eq!(day("2028-01-30").add_days(30), day("2028-02-29"));
+    assert_eq!(day("2027-03-15").add_days(-60), day("2027-01-14"));
     assert_eq!(LocalDate::MAX.add_days(1), LocalDate::MAX);
+    assert_eq!(LocalDate::MIN.add_days(i32::MIN), LocalDate::MIN);
     assert_eq!(LocalDate::MAX.next_day(), LocalDate::MAX);
     assert_eq!(LocalDate::MIN.add_months(i32::MIN), LocalDate::MIN);
 }

@@ -19,7 +19,7 @@ use leasehold_ledger::{
 use super::{ApprovedPart, Asked, Prices, base_quantity};
 use crate::rules::Refusal;
 
-/// Longest term in months: what nobody can foresee is not quoted.
+/// Longest term in months, from today on if it has begun: what nobody can foresee is not quoted.
 pub const LONGEST_TERM_MONTHS: i32 = 120;
 
 /// What a request is measured against.
@@ -129,7 +129,9 @@ fn check_term(part: &ApprovedPart, today: LocalDate) -> Result<Days, Refusal> {
             "extend spec.term.through or release the tenancy",
         ));
     }
-    let latest = from.add_months(LONGEST_TERM_MONTHS).previous_day();
+    // a lease that is extended again and again may last longer
+    let start = from.max(today);
+    let latest = start.add_months(LONGEST_TERM_MONTHS).previous_day();
     if through > latest {
         return Err(Refusal::new(
             "T34",
@@ -141,7 +143,7 @@ fn check_term(part: &ApprovedPart, today: LocalDate) -> Result<Days, Refusal> {
     Ok(Days {
         from,
         through,
-        start: from.max(today),
+        start,
     })
 }
 

@@ -56,6 +56,7 @@ async fn people(stage: &'static Stage, ground: &Ground) -> Result<(), Failure> {
         Box::pin(offer(&office)).await?;
         workloads(&office, ground).await?;
     }
+    orders(stage, ground).await?;
     next_prices(stage, ground).await?;
     surroundings(stage, ground).await?;
     documents(stage).await
@@ -137,6 +138,18 @@ async fn workloads(office: &Office, ground: &Ground) -> Result<(), Failure> {
 /// The domain of a department.
 fn domain(code: &str) -> String {
     format!("{code}.example.com")
+}
+
+/// An order of the office in each department, of a tenancy that nobody has.
+async fn orders(stage: &Stage, ground: &Ground) -> Result<(), Failure> {
+    let office = stage.user(User::Office).await?;
+    for code in [CODE, OTHER] {
+        let metadata = json!({"name": "sealed", "namespace": manifests::office(code)});
+        office
+            .create(&object(ground, "suspension", metadata))
+            .await?;
+    }
+    Ok(())
 }
 
 /// Prices that one person of finance loaded and no other has published.

@@ -16,7 +16,8 @@ use crate::leaves;
 use crate::wire::{Answer, People, Stored, Wire};
 
 /// Kinds that people write and the operator judges.
-const JUDGED: [&str; 7] = [
+const JUDGED: [&str; 8] = [
+    "Suspension",
     "Department",
     "InformationSystem",
     "Tenancy",
@@ -26,7 +27,8 @@ const JUDGED: [&str; 7] = [
     "HandoverReceipt",
 ];
 /// Of them, those that carry the answer themselves; the contribution answers for its proofs.
-const ANSWERED: [&str; 5] = [
+const ANSWERED: [&str; 6] = [
+    "Suspension",
     "Department",
     "InformationSystem",
     "Tenancy",

@@ -71,7 +71,7 @@ impl People {
     fn writer(&self, kind: &str) -> Client {
         let session = match kind {
             "Tenancy" | "InformationSystem" | "HardwareContribution" => &self.department,
-            "CloudPolicy" | "Department" => &self.office,
+            "CloudPolicy" | "Department" | "Suspension" => &self.office,
             "PriceBook" => &self.finance,
             "Cloudlet" | "NetworkZone" | "HandoverReceipt" => &self.data_centre,
             "Appraisal" => &self.appraiser,

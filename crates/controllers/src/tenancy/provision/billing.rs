@@ -22,7 +22,7 @@ use leasehold_planner::{
 use leasehold_store::Record;
 
 use super::{
-    super::{observe::State, report::Report},
+    super::{observe::State, report::Report, term},
     Due, acceptance, lease_context, quotas,
 };
 use crate::{Context, Error, books::lease_uid};
@@ -114,6 +114,7 @@ pub async fn record(
             "leasehold",
             &format!("request {number} stands; billed from {stood}"),
         );
+        term::renewed(state, report, number, &due.part)?;
         context.leases.settled(&state.department, &state.name);
         state.refresh(context).await?;
     }

@@ -25,8 +25,11 @@ use crate::{
 
 mod acceptance;
 mod drift;
+mod expiry;
+mod oa;
 mod review;
 mod storage;
+mod suspension;
 mod term;
 
 /// Whoever waits looks once a second.

@@ -56,7 +56,9 @@ fn manifest(through: &str) -> Value {
 #[test]
 fn a_term_that_is_over_is_told_until_it_is_extended_and_approved() {
     tell(async |stage| {
-        stage.furnish(&json!({}), &["edu"]).await?;
+        // nobody is told before the end
+        let silent = json!({"spec": {"expiry": {"noticesDays": []}}});
+        stage.furnish(&silent, &["edu"]).await?;
         let office = manifests::office("edu");
         let at = [TENANCIES, office.as_str(), "oa"];
         stage.create(&staff("edu"), &manifest("2027-01-20"))?;

@@ -130,6 +130,49 @@ fn a_term_must_exist_end_in_the_future_and_not_be_endless() {
     assert_eq!(refused("2026-09-01", "2036-09-01"), ["T34"]);
 }
 
+/// The full lease with another last day and no ceiling.
+fn through(day: &str) -> ApprovedPart {
+    let mut part = full();
+    part.budget.ceiling = None;
+    part.term.through = day.into();
+    part
+}
+
+#[test]
+fn a_lease_whose_term_is_over_is_renewed_and_quoted_for_the_whole_of_it() {
+    // 24 months of 4729.60; no book is published for 2028 yet, so the last prices count
+    let renewed = check(&place(), &through("2028-08-31"), "2027-10-01");
+    assert_eq!(renewed, Ok("4729.60 113510.40".to_owned()));
+    // one that ends before today is none
+    let late = check(&place(), &through("2027-09-30"), "2027-10-01");
+    assert_eq!(late, Err(vec!["T23"]));
+}
+
+#[test]
+fn a_renewal_is_quoted_at_the_prices_of_its_own_days() {
+    let mut place = place();
+    let mut next = book();
+    next.name = "huangshi-2028".to_owned();
+    next.from = LocalDate::parse("2028-01-01").unwrap();
+    next.through = LocalDate::parse("2028-12-31").unwrap();
+    next.items[0].price = Price::parse("50.00").unwrap();
+    place.catalogue = Catalogue::new(vec![book(), next], shanghai()).unwrap();
+    // 16 months of 4729.60, and from 2028 on 8 of 48 × 50 + 1088.00 + 1433.60 = 4921.60
+    let renewed = check(&place, &through("2028-08-31"), "2027-10-01");
+    assert_eq!(renewed, Ok("4729.60 115046.40".to_owned()));
+}
+
+#[test]
+fn a_lease_that_is_extended_again_and_again_may_last_longer_than_ten_years() {
+    let since_2017 = |last: &str| {
+        let mut part = through(last);
+        part.term.from = "2017-09-01".into();
+        check(&place(), &part, "2026-08-20").map(drop)
+    };
+    assert_eq!(since_2017("2036-08-19"), Ok(()));
+    assert_eq!(since_2017("2036-08-20"), Err(vec!["T34"]));
+}
+
 #[test]
 fn a_change_begins_on_a_day_that_exists_and_lies_in_the_term() {
     let from = |day: &str| {

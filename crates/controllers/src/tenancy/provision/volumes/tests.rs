@@ -12,7 +12,7 @@ use super::{
     super::{
         super::report::Report,
         contents,
-        fixture::{Fake, context, due, list, plans, refusal, state},
+        fixture::{Fake, context, due, list, made, plans, refusal, state},
         usage,
     },
     *,
@@ -102,6 +102,10 @@ async fn grown(
 ) -> (Found, Vec<String>) {
     let [claim, class, quota] = there;
     let fake = Fake::start(move |call| match call.path.as_str() {
+        "/api/v1/namespaces" => Some(list(&[made(&json!({
+            "apiVersion": "v1", "kind": "Namespace",
+            "metadata": {"name": PLACE, "labels": {"leasehold.dev/managed-by": "leasehold"}},
+        }))])),
         CLAIMS => Some(list(slice::from_ref(&claim))),
         CLASSES => Some(list(slice::from_ref(&class))),
         QUOTAS => Some(list(slice::from_ref(&quota))),

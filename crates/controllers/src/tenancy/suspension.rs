@@ -1,0 +1,317 @@
+//! Suspension: what is ordered is recorded, and what runs is ended once nothing new can start.
+//!
+//! Provisioning writes the quotas: no pods while a suspension is in force, and everything else as it is, so that the
+//! lease goes on. A quota ends nothing that runs already; that is done here.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use leasehold_api::{names, platform::Suspension, tenancy::SuspensionInForce};
+use leasehold_kit::KitError;
+use leasehold_ledger::{
+    document::SuspensionDoc,
+    time::{LocalDate, Second},
+};
+use leasehold_planner::{
+    quota::PODS,
+    suspension::{self, Circumstances, Order, Plan},
+};
+
+use super::{
+    observe::State,
+    provision::{namespaces, observed_quota, seconds_until},
+    report::Report,
+    requests::part_of,
+};
+use crate::{Context, Error};
+
+/// So soon is looked again while pods are there that should not be.
+const SOON: Duration = Duration::from_secs(5);
+/// Pods that one round ends at most: their calls go one after the other, and a round must end in its time.
+const AT_ONCE: usize = 100;
+/// So long a disruption budget may hold up the end of a pod, in seconds. It is written for maintenance, which can come
+/// another day; an order to stop cannot. Five minutes are enough for a replacement that was under way to become ready,
+/// and no more than what it takes to notice that nothing else helps.
+const PATIENCE: i64 = 300;
+
+/// A suspension that the tenancy is under.
+pub struct Suspended {
+    /// As the status shows it.
+    pub shown: SuspensionInForce,
+    /// Since when nothing may run.
+    since: Second,
+    /// Whether it is the policy's, which ends with the reason for it.
+    is_policy: bool,
+}
+
+impl Suspended {
+    /// What people read.
+    pub fn sentence(&self) -> String {
+        let SuspensionInForce {
+            reason,
+            authority,
+            since,
+            until,
+            ..
+        } = &self.shown;
+        let end = match until {
+            Some(day) => format!("through {day}"),
+            None if self.is_policy => {
+                "until spec.term.through is extended and approved, or the tenancy released"
+                    .to_owned()
+            }
+            None => "until the office lifts it".to_owned(),
+        };
+        format!(
+            "suspended since {since} by {authority}: {reason}; {end}; nothing runs, the lease goes on and is billed"
+        )
+    }
+}
+
+/// Finds out what is in force, tells the ledger of what begins and what ends, and looks again when an order ends.
+pub async fn settle(state: &State, context: &Context, report: &mut Report) -> Result<(), Error> {
+    let Some(life) = &state.view.incarnation else {
+        return Ok(());
+    };
+    let records = context
+        .books
+        .suspensions(&state.department, &state.name)
+        .await?;
+    let around = Circumstances {
+        department: &state.department,
+        tenancy: &state.name,
+        system: &state.tenancy.spec.system,
+        incarnation: life.incarnation,
+        released: state.gone(),
+        essential: &state.organisation.spec.essential_systems,
+        records: &records,
+        zone: &state.policy.time_zone,
+        now: state.now,
+    };
+    let mut orders = ordered(state, context);
+    orders.extend(by_policy(state, &around)?);
+    let plan = suspension::plan(&orders, &around);
+    for document in &plan.documents {
+        record(state, context, document).await?;
+    }
+    if let Some(next) = plan.next {
+        report.look_again(seconds_until(next, state.now));
+    }
+    report.suspended = suspended(state, plan);
+    Ok(())
+}
+
+/// What the office has ordered of the tenancy, by name.
+fn ordered(state: &State, context: &Context) -> Vec<Order> {
+    let office = state.office();
+    let of_ours = |found: &Suspension| {
+        found.metadata.namespace.as_ref() == Some(&office)
+            && found.spec.tenancy.as_str() == state.name
+    };
+    let found = context.world.suspensions.select(of_ours);
+    let mut orders: Vec<Order> = found.iter().map(Order::of).collect();
+    orders.sort_by(|a, b| a.name.cmp(&b.name));
+    orders
+}
+
+/// What the policy orders of a tenancy whose term is over.
+fn by_policy(state: &State, around: &Circumstances<'_>) -> Result<Option<Order>, Error> {
+    let Some(standing) = state.view.effective() else {
+        return Ok(None);
+    };
+    let part = part_of(standing)?;
+    let Ok(through) = LocalDate::parse(&part.term.through) else {
+        return Ok(None);
+    };
+    let releasing = state.tenancy.spec.release.is_some();
+    let policy = &state.policy_object.spec.expiry;
+    Ok(suspension::by_policy(through, releasing, policy, around))
+}
+
+async fn record(state: &State, context: &Context, document: &SuspensionDoc) -> Result<(), Error> {
+    context.books.ensure(document, state.now).await?;
+    tracing::info!(
+        department = state.department,
+        tenancy = state.name,
+        order = document.name,
+        stage = ?document.stage,
+        "suspension"
+    );
+    Ok(())
+}
+
+/// What is shown of it, with the pods that earlier rounds ended for it.
+fn suspended(state: &State, plan: Plan) -> Option<Suspended> {
+    let (order, since) = plan.shown?;
+    let known = state.tenancy.status.as_ref();
+    let known = known.and_then(|status| status.suspension.as_ref());
+    let known = known.filter(|known| known.name == order.name);
+    Some(Suspended {
+        since: plan.since.unwrap_or(since),
+        is_policy: order.is_policy,
+        shown: SuspensionInForce {
+            name: order.name,
+            reason: order.reason,
+            authority: order.authority,
+            by: order.by,
+            since: since.in_zone(&state.policy.time_zone),
+            until: order.until.map(|day| day.to_string()),
+            evicted: known.map_or(0, |known| known.evicted),
+        },
+    })
+}
+
+/// Ends what runs although nothing may, in the namespaces where nothing new can start any more.
+pub async fn stop(state: &State, context: &Context, report: &mut Report) -> Result<(), Error> {
+    let Some(since) = report.suspended.as_ref().map(|suspended| suspended.since) else {
+        return Ok(());
+    };
+    let is_patient = state.now.since(since) < PATIENCE;
+    let (mut ended, mut held, mut left) = (0_u32, 0_u32, AT_ONCE);
+    for short in namespaces::alive(state, context).await? {
+        let place = names::tenancy_namespace(&state.department, &short);
+        if !is_closed(context, &place) {
+            report.look_again(SOON);
+            continue;
+        }
+        let pods: Vec<Pod> = context.kit.list(Some(&place), None).await?;
+        for pod in pods.iter().filter(|pod| is_running(pod)) {
+            report.look_again(SOON);
+            let Some(rest) = left.checked_sub(1) else {
+                break;
+            };
+            left = rest;
+            match end(context, &place, pod, is_patient).await? {
+                End::Ends => ended = ended.saturating_add(1),
+                End::Held => held = held.saturating_add(1),
+                End::Gone => {}
+            }
+        }
+    }
+    if let Some(suspended) = &mut report.suspended {
+        suspended.shown.evicted = suspended.shown.evicted.saturating_add(ended);
+    }
+    if held > 0 {
+        report.wait(format!(
+            "{held} pods are held up by disruption budgets and deleted at {} at the latest",
+            since.plus(PATIENCE).in_zone(&state.policy.time_zone)
+        ));
+    }
+    Ok(())
+}
+
+/// Whether admission lets no pod into the namespace any more.
+fn is_closed(context: &Context, place: &str) -> bool {
+    let quota = context.world.quotas.get(Some(place), names::QUOTA_NAME);
+    let Some(quota) = quota.as_ref().map(observed_quota) else {
+        return false;
+    };
+    let counted = quota.status_hard.unwrap_or_default();
+    let none = Some(&0);
+    quota.spec_hard.get(PODS) == none && counted.get(PODS) == none
+}
+
+/// Whether the pod uses anything and nobody has asked for its end. What has finished is its owner's to keep.
+fn is_running(pod: &Pod) -> bool {
+    let phase = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.phase.as_deref());
+    pod.metadata.deletion_timestamp.is_none() && !matches!(phase, Some("Succeeded" | "Failed"))
+}
+
+/// What came of the wish to end a pod.
+enum End {
+    /// It ends, in the time that it asks for.
+    Ends,
+    /// A disruption budget keeps it for now.
+    Held,
+    /// It is not there any more.
+    Gone,
+}
+
+/// Evicts a pod, as maintenance would. One that is kept is deleted when patience is over; it gets its grace either way.
+async fn end(context: &Context, place: &str, pod: &Pod, is_patient: bool) -> Result<End, Error> {
+    let (kit, name) = (&context.kit, pod.name_any());
+    let uid = pod.metadata.uid.as_deref().unwrap_or_default();
+    let mut outcome = kit.evict(place, &name, uid).await;
+    let is_held = outcome.as_ref().is_err_and(KitError::is_transient);
+    if is_held && is_patient {
+        return Ok(End::Held);
+    }
+    if is_held {
+        outcome = kit.delete::<Pod>(Some(place), &name, uid).await;
+    }
+    match outcome {
+        Ok(true) => Ok(End::Ends),
+        Ok(false) => Ok(End::Gone),
+        // another pod has the name by now, and the next round sees it
+        Err(error) if error.is_conflict() => Ok(End::Gone),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn pod(phase: Option<&str>, ends: bool) -> Pod {
+        let mut pod = json!({"metadata": {"name": "web"}, "status": {"phase": phase}});
+        if ends {
+            pod["metadata"]["deletionTimestamp"] = json!("2027-01-15T02:00:00Z");
+        }
+        serde_json::from_value(pod).unwrap()
+    }
+
+    #[test]
+    fn what_has_finished_or_ends_already_is_left_alone() {
+        for phase in [None, Some("Pending"), Some("Running"), Some("Unknown")] {
+            assert!(is_running(&pod(phase, false)), "{phase:?}");
+            assert!(!is_running(&pod(phase, true)), "{phase:?}");
+        }
+        assert!(!is_running(&pod(Some("Succeeded"), false)));
+        assert!(!is_running(&pod(Some("Failed"), false)));
+        assert!(is_running(&Pod::default()));
+    }
+
+    fn suspended(until: Option<&str>, is_policy: bool) -> Suspended {
+        Suspended {
+            shown: SuspensionInForce {
+                name: "oa".to_owned(),
+                reason: "安全整改".to_owned(),
+                authority: "市政府办 黄政办〔2027〕3号".to_owned(),
+                by: "chen@office".to_owned(),
+                since: "2027-01-15T10:00:00+08:00".to_owned(),
+                until: until.map(str::to_owned),
+                evicted: 0,
+            },
+            since: Second::new(0),
+            is_policy,
+        }
+    }
+
+    #[test]
+    fn people_read_who_ordered_it_why_and_when_it_ends() {
+        let told = suspended(Some("2027-02-28"), false).sentence();
+        for words in [
+            "since 2027-01-15T10:00:00+08:00 by 市政府办 黄政办〔2027〕3号: 安全整改",
+            "through 2027-02-28",
+            "billed",
+        ] {
+            assert!(told.contains(words), "{told}");
+        }
+        assert!(
+            suspended(None, false)
+                .sentence()
+                .contains("until the office lifts it")
+        );
+        assert!(
+            suspended(None, true)
+                .sentence()
+                .contains("spec.term.through")
+        );
+    }
+}

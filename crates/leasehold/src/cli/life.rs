@@ -1,0 +1,99 @@
+//! What can be typed about the life of a tenancy between its lease and its release.
+
+use clap::Args;
+use leasehold_ledger::time::LocalDate;
+
+use super::day;
+
+/// `leasehold renew`.
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Example:
+  leasehold renew oa -n dept-gov-office --through 2028-08-31
+
+Asks for a later last day of the term; the office decides, and until then everything stands as it is. The same day belongs
+into your manifest: applying it with the old day takes the request back. Another contract or budget for the new term is
+changed in the manifest as well. It asks you first, and without a terminal needs --yes.")]
+pub struct RenewArgs {
+    /// Name of the tenancy.
+    pub name: String,
+    /// New last day of the term, included.
+    #[arg(long, value_name = "DAY", value_parser = day)]
+    pub through: LocalDate,
+    /// Do not ask. Needed where standard input is no terminal.
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
+/// `leasehold suspend`.
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  leasehold suspend oa -n dept-gov-office --reason 'security audit' --authority '市政府办 黄政办〔2026〕12号'
+  leasehold suspend oa -n dept-gov-office --reason 'security audit' --authority '…' --until 2026-10-31
+  leasehold resume oa -n dept-gov-office
+
+For the office. Pods are ended and none starts any more; volumes, objects and the lease stay, and the lease is billed on.
+It writes a Suspension named as the tenancy. It asks you first, and without a terminal needs --yes.")]
+pub struct SuspendArgs {
+    /// Name of the tenancy.
+    pub name: String,
+    /// Why; the department reads it.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// Who ordered it, and the number of the paper.
+    #[arg(long, value_name = "TEXT")]
+    pub authority: String,
+    /// Last day, included. Without it until it is lifted.
+    #[arg(long, value_name = "DAY", value_parser = day)]
+    pub until: Option<LocalDate>,
+    /// Do not ask. Needed where standard input is no terminal.
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
+/// `leasehold resume`.
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Example:
+  leasehold resume oa -n dept-gov-office
+
+For the office. Deletes the Suspension named as the tenancy; the quotas let pods start again, and their controllers start
+them within a quarter of an hour, usually sooner. One of another name is lifted by `kubectl delete`. What the policy has
+suspended because the term is over goes on once the term is extended. It asks you first, and without a terminal needs
+--yes.")]
+pub struct ResumeArgs {
+    /// Name of the tenancy.
+    pub name: String,
+    /// Do not ask. Needed where standard input is no terminal.
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use crate::cli::Cli;
+
+    fn accepts(words: &[&str]) -> bool {
+        Cli::try_parse_from(["leasehold"].iter().chain(words)).is_ok()
+    }
+
+    #[test]
+    fn an_order_to_stop_gives_its_reason_and_who_ordered_it_and_a_last_day_that_exists() {
+        let whole = ["suspend", "oa", "--reason", "audit", "--authority", "12"];
+        assert!(accepts(&whole));
+        assert!(!accepts(&whole[..4]));
+        assert!(!accepts(&[&whole[..2], &whole[4..]].concat()));
+        assert!(accepts(&[&whole[..], &["--until", "2028-02-29"]].concat()));
+        assert!(!accepts(&[&whole[..], &["--until", "2027-02-29"]].concat()));
+    }
+
+    #[test]
+    fn a_renewal_names_its_new_last_day() {
+        assert!(accepts(&["renew", "oa", "--through", "2028-08-31"]));
+        assert!(!accepts(&["renew", "oa", "--through", "2028-08-32"]));
+        assert!(!accepts(&["renew", "oa"]));
+    }
+}
