@@ -17,6 +17,8 @@ pub mod types {
     pub const DETACHED: &str = "Detached";
     /// The term is over; what is leased goes on at the same price until it is extended or released.
     pub const EXPIRED: &str = "Expired";
+    /// More is leased than a limit allows that was lowered, or came with a department that moved.
+    pub const OVER_LIMIT: &str = "OverLimit";
     /// Metering is complete up to the time in the message.
     pub const COMPLETE: &str = "Complete";
 }

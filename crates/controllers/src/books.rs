@@ -353,6 +353,7 @@ mod tests {
                 code: "gov-office".to_owned(),
                 display_name: name.to_owned(),
                 budget_unit: None,
+                parent: None,
                 at: Second::new(at),
             };
             let same = |last: &DepartmentDoc| last.digest() == document.digest();

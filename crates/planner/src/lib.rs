@@ -22,7 +22,9 @@
 pub mod approval;
 pub mod convert;
 pub mod hardware;
+pub mod hierarchy;
 pub mod lease_facts;
+pub mod limits;
 pub mod objects;
 pub mod quota;
 pub mod request;

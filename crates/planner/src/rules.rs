@@ -116,6 +116,14 @@ pub const RULES: &[Rule] = &[
         "D03",
         "an office namespace is made by the operator; one that exists already is not taken over",
     ),
+    crd("D05", "a department is not below itself"),
+    operator("D06", "departments do not go round in a circle"),
+    operator("D07", "a department has at most eight departments above it"),
+    operator(
+        "D08",
+        "a department's level is not above that of the department above it",
+    ),
+    policy("D09", "a department is deleted only after it has ended"),
     operator(
         "E01",
         "what is leased has a price on every day that is billed",
@@ -298,6 +306,18 @@ pub const RULES: &[Rule] = &[
         "a tenancy has at most 32 namespaces in its life, those counted that it no longer names",
     ),
     operator("T34", "a term is no longer than ten years"),
+    operator(
+        "T50",
+        "a department and those below it lease for no more a month than a limit above allows",
+    ),
+    operator(
+        "T51",
+        "a department and those below it lease no more of an item than a limit above allows",
+    ),
+    operator(
+        "T52",
+        "a department that ends leases nothing new and nothing more",
+    ),
 ];
 
 /// The rule with this id, if there is one.

@@ -270,6 +270,7 @@ mod tests {
             code: code.to_owned(),
             display_name: name.to_owned(),
             budget_unit: None,
+            parent: None,
             at: Second::new(0),
         };
         let (request, decision) = approved();
