@@ -8,6 +8,7 @@
 
 pub mod books;
 pub mod context;
+pub mod departments;
 pub mod error;
 pub mod figures;
 pub mod hardware;

@@ -20,6 +20,8 @@ use leasehold_kit::{
 };
 use tokio::task::JoinSet;
 
+use crate::departments::Tree;
+
 /// How long the first lists may take.
 const FIRST_LISTS: Duration = Duration::from_secs(60);
 
@@ -33,6 +35,8 @@ pub struct World {
     pub zones: Cache<NetworkZone>,
     /// Departments.
     pub departments: Cache<Department>,
+    /// Departments under departments.
+    pub tree: Tree,
     /// Information systems.
     pub systems: Cache<InformationSystem>,
     /// Tenancies.
@@ -73,11 +77,13 @@ impl World {
     /// Starts all caches and waits for their first lists.
     pub async fn start(kit: &Kit, tasks: &mut JoinSet<()>) -> Result<Self, NotReady> {
         let managed = format!("{}={}", names::MANAGED_LABEL, names::MANAGED_VALUE);
+        let departments = Cache::start(kit, None, tasks);
         let world = Self {
             policies: Cache::start(kit, None, tasks),
             cloudlets: Cache::start(kit, None, tasks),
             zones: Cache::start(kit, None, tasks),
-            departments: Cache::start(kit, None, tasks),
+            tree: Tree::over(&departments),
+            departments,
             systems: Cache::start(kit, None, tasks),
             tenancies: Cache::start(kit, None, tasks),
             contributions: Cache::start(kit, None, tasks),

@@ -122,13 +122,34 @@ where
 
     /// The object of this name, as last seen.
     pub fn get(&self, namespace: Option<&str>, name: &str) -> Option<K> {
+        self.look(namespace, name, K::clone)
+    }
+
+    /// What is read of the object of this name, where a copy of it would be too much.
+    pub fn look<T>(
+        &self,
+        namespace: Option<&str>,
+        name: &str,
+        read: impl FnOnce(&K) -> T,
+    ) -> Option<T> {
         let mut key = ObjectRef::<DeserializeGuard<K>>::new(name);
         if let Some(namespace) = namespace {
             key = key.within(namespace);
         }
-        self.store
-            .get(&key)
-            .and_then(|guard| guard.0.as_ref().ok().cloned())
+        let guard = self.store.get(&key)?;
+        guard.0.as_ref().ok().map(read)
+    }
+
+    /// What is read of every object, in no particular order.
+    pub fn each<T>(&self, read: impl Fn(&K) -> T) -> Vec<T> {
+        let all = self.store.state();
+        let fitting = all.iter().filter_map(|guard| guard.0.as_ref().ok());
+        fitting.map(read).collect()
+    }
+
+    /// How many objects there are, those among them that do not fit their definition.
+    pub fn count(&self) -> usize {
+        self.store.len()
     }
 
     /// Every object that the test holds for, in no particular order.
@@ -166,12 +187,14 @@ async fn feed<K>(
     loop {
         let mut failing_since: Option<Duration> = None;
         let mut events = Box::pin(watcher(api.clone(), config.clone()).default_backoff());
+        // what a list brings is in the cache only when the list is complete, and is not told before
+        let mut listed = Vec::new();
         while let Some(event) = events.next().await {
             match event {
                 Ok(event) => {
                     failing_since = None;
                     writer.apply_watcher_event(&event);
-                    announce(&event, &changes);
+                    announce(&event, &mut listed, &changes);
                 }
                 Err(error) => {
                     let kind = K::kind(&());
@@ -192,25 +215,42 @@ async fn feed<K>(
 
 fn announce<K>(
     event: &watcher::Event<DeserializeGuard<K>>,
+    listed: &mut Vec<Changed>,
     changes: &broadcast::Sender<Arc<Changed>>,
 ) where
     K: Resource<DynamicType = ()> + Clone,
 {
-    let (object, gone) = match event {
-        watcher::Event::Apply(object) | watcher::Event::InitApply(object) => (object, false),
-        watcher::Event::Delete(object) => (object, true),
-        watcher::Event::Init | watcher::Event::InitDone => return,
+    let told = match event {
+        watcher::Event::Apply(object) => vec![changed(object, false)],
+        watcher::Event::Delete(object) => vec![changed(object, true)],
+        watcher::Event::Init => {
+            listed.clear();
+            return;
+        }
+        watcher::Event::InitApply(object) => {
+            listed.push(changed(object, false));
+            return;
+        }
+        watcher::Event::InitDone => std::mem::take(listed),
     };
+    for changed in told {
+        // nobody listening is fine: listeners read the cache when they start
+        drop(changes.send(Arc::new(changed)));
+    }
+}
+
+fn changed<K>(object: &DeserializeGuard<K>, gone: bool) -> Changed
+where
+    K: Resource<DynamicType = ()> + Clone,
+{
     let meta = object.meta();
-    let changed = Changed {
+    Changed {
         namespace: meta.namespace.clone(),
         name: meta.name.clone().unwrap_or_default(),
         labels: meta.labels.clone().unwrap_or_default(),
         generation: meta.generation,
         gone,
-    };
-    // nobody listening is fine: listeners read the cache when they start
-    drop(changes.send(Arc::new(changed)));
+    }
 }
 
 /// Waits for several caches at once.

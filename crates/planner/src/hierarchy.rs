@@ -56,6 +56,14 @@ impl Hierarchy {
         hierarchy
     }
 
+    /// The same tree, in which this department is directly below that one.
+    #[must_use]
+    pub fn with(&self, code: &str, parent: Option<&str>) -> Self {
+        let others = self.parents().filter(|(other, _)| *other != code);
+        let all = others.chain([(code, parent)]);
+        Self::new(all.map(|(code, parent)| (code.to_owned(), parent.map(str::to_owned))))
+    }
+
     /// Whether there is a department of this code.
     pub fn has(&self, code: &str) -> bool {
         self.above.contains_key(code)

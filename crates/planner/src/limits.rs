@@ -66,6 +66,8 @@ pub struct Take {
     pub monthly: Money,
     /// Thousandths of each item, so that no unit has to be known.
     pub items: BTreeMap<String, i128>,
+    /// Whether something of it was approved and is not released.
+    pub holds: bool,
     /// Whether a request of it waits for a decision.
     pub waits: bool,
 }
@@ -77,6 +79,7 @@ impl Take {
             tenancy: view.tenancy.clone(),
             monthly: Money::ZERO,
             items: BTreeMap::new(),
+            holds: false,
             waits: false,
         }
     }
@@ -148,6 +151,7 @@ fn approved(view: &LedgerView) -> Result<Take, LimitError> {
     for request in view.requests.iter().filter(|r| r.request >= since) {
         if view.decision(request.request) == Some(Decision::Approved) {
             take.request(request)?;
+            take.holds = true;
         }
     }
     Ok(take)
@@ -163,8 +167,7 @@ pub fn take(view: &LedgerView) -> Result<Option<Take>, LimitError> {
         take.request(open)?;
         take.waits = true;
     }
-    let holds = take.waits || !take.items.is_empty();
-    Ok(holds.then_some(take))
+    Ok((take.holds || take.waits).then_some(take))
 }
 
 /// What a tenancy would take if it asked for this, in place of what waits.

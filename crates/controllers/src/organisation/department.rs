@@ -1,4 +1,4 @@
-//! Departments: remembered by the ledger, given an office, told what is billed without an object.
+//! Departments: remembered by the ledger, given an office, told what they lease and what is billed without an object.
 
 use std::sync::Arc;
 
@@ -8,12 +8,12 @@ use kube::{ResourceExt, runtime::controller::Action};
 use leasehold_api::{
     conditions::{self, NewCondition, types},
     names,
-    tenancy::{Department, DepartmentStatus},
+    tenancy::{Department, DepartmentPhase, DepartmentStatus},
 };
 use leasehold_kit::{EventType, Shutdown, cache::Changed};
-use leasehold_ledger::document::DepartmentDoc;
+use leasehold_ledger::{document::DepartmentDoc, time::Second};
 
-use super::{detached, office};
+use super::{detached, end, kin, office, sums};
 use crate::{
     Context, Error, World,
     verdict::Verdict,
@@ -29,21 +29,11 @@ pub async fn run(context: Context, shutdown: Shutdown) {
 }
 
 fn triggers(world: &World) -> BoxStream<'static, Ref<Department>> {
-    let departments = world.departments.clone();
     wake::any(vec![
         wake::named(&world.departments, world.namespaces.changes(), of_office),
         wake::named(&world.departments, world.role_bindings.changes(), of_office),
         wake::named(&world.departments, world.tenancies.changes(), of_office),
-        wake::named(
-            &world.departments,
-            world.departments.changes(),
-            move |changed| {
-                let below = departments.select(|department| {
-                    department.spec.parent.as_deref() == Some(changed.name.as_str())
-                });
-                below.iter().map(wake::reference).collect()
-            },
-        ),
+        kin::changes(world),
     ])
 }
 
@@ -59,14 +49,7 @@ fn of_office(changed: &Changed) -> Vec<Ref<Department>> {
 async fn reconcile(object: Arc<Department>, context: Context) -> Result<Action, Error> {
     let code = object.name_any();
     let now = context.now();
-    let document = DepartmentDoc {
-        code: code.clone(),
-        display_name: object.spec.display_name.to_string(),
-        budget_unit: object.spec.budget_unit.as_ref().map(ToString::to_string),
-        at: now,
-    };
-    let same = |last: &DepartmentDoc| last.digest() == document.digest();
-    context.books.follow(&document, same, now).await?;
+    remember(&object, &context, now).await?;
 
     let mut verdict = Verdict::fine(
         "InPlace",
@@ -75,22 +58,33 @@ async fn reconcile(object: Arc<Department>, context: Context) -> Result<Action, 
             names::office_namespace(&code)
         ),
     );
-    let stands = office::establish(&object, &context, &mut verdict).await?;
-    note_parent(&object, &context, &mut verdict);
+    let kin = kin::observe(&object, &context, &mut verdict);
+    let stands = office::establish(&object, &kin, &context, &mut verdict).await?;
     let lost = detached::find(&code, &context).await?;
     let standing = context.books.standing(&code).await?;
+    let takes = context.books.takes(&code).await?;
+    let sums = sums::reckon(&object, &takes, &context, now)?;
 
     let old = object.status.clone().unwrap_or_default();
     let mut new = DepartmentStatus {
         observed_generation: object.metadata.generation,
+        phase: end::phase(&object, &takes, &context, &mut verdict),
         office_namespace: stands.then(|| names::office_namespace(&code)),
         auto_approved_monthly: Some(standing.monthly.to_string()),
+        leased: Some(sums.leased),
+        subtree: Some(sums.subtree),
         detached: lost.iter().take(DETACHED).cloned().collect(),
         conditions: old.conditions.clone(),
     };
     let generation = object.metadata.generation;
     verdict.write(&mut new.conditions, generation, now.timestamp());
-    tell_detached(&lost, &mut new, generation, now.timestamp());
+    flag(&detached_flag(&lost), &mut new, generation, now.timestamp());
+    flag(
+        &over_flag(&sums.over),
+        &mut new,
+        generation,
+        now.timestamp(),
+    );
     if new != old {
         tell(&object, &old, &new, &verdict, &context).await;
         context
@@ -99,6 +93,21 @@ async fn reconcile(object: Arc<Department>, context: Context) -> Result<Action, 
             .await?;
     }
     Ok(wake::later())
+}
+
+/// Records the department's name, budget unit and place, unless the ledger has them by now.
+async fn remember(object: &Department, context: &Context, now: Second) -> Result<(), Error> {
+    let spec = &object.spec;
+    let document = DepartmentDoc {
+        code: object.name_any(),
+        display_name: spec.display_name.to_string(),
+        budget_unit: spec.budget_unit.as_ref().map(ToString::to_string),
+        parent: spec.parent.as_ref().map(ToString::to_string),
+        at: now,
+    };
+    let same = |last: &DepartmentDoc| last.digest() == document.digest();
+    context.books.follow(&document, same, now).await?;
+    Ok(())
 }
 
 async fn tell(
@@ -119,6 +128,22 @@ async fn tell(
         kit.event(object, EventType::Warning, reason, "Establish", note)
             .await;
     }
+    if new.phase == DepartmentPhase::Ended && old.phase != DepartmentPhase::Ended {
+        let note = "the department holds nothing any more; its object may be deleted, its office namespace stays";
+        kit.event(object, EventType::Normal, "Ended", "Compare", note)
+            .await;
+    }
+    let over = said(new, types::OVER_LIMIT);
+    if let Some(note) = over.filter(|_| said(old, types::OVER_LIMIT).is_none()) {
+        kit.event(
+            object,
+            EventType::Warning,
+            types::OVER_LIMIT,
+            "Compare",
+            note,
+        )
+        .await;
+    }
     if new.detached != old.detached && !new.detached.is_empty() {
         let note = detached::sentence(&new.detached);
         kit.event(
@@ -132,34 +157,59 @@ async fn tell(
     }
 }
 
-/// The department above, if it does not exist. The office does not need it.
-fn note_parent(object: &Department, context: &Context, verdict: &mut Verdict) {
-    let Some(parent) = &object.spec.parent else {
-        return;
-    };
-    if context.world.departments.get(None, parent).is_none() {
-        verdict.note(format!(
-            "Department {parent} above this one does not exist yet; the e-government office applies it"
-        ));
+/// The message of a condition, where there is one.
+fn said<'a>(status: &'a DepartmentStatus, type_: &str) -> Option<&'a str> {
+    let mut conditions = status.conditions.iter();
+    let found = conditions.find(|condition| condition.type_ == type_);
+    found.map(|condition| condition.message.as_str())
+}
+
+/// A condition that stands only as long as it has something to say.
+struct Flag {
+    type_: &'static str,
+    reason: &'static str,
+    /// Empty if there is nothing to say.
+    message: String,
+}
+
+fn detached_flag(lost: &[String]) -> Flag {
+    Flag {
+        type_: types::DETACHED,
+        reason: "ObjectMissing",
+        message: if lost.is_empty() {
+            String::new()
+        } else {
+            detached::sentence(lost)
+        },
     }
 }
 
-fn tell_detached(
-    lost: &[String],
-    status: &mut DepartmentStatus,
-    generation: Option<i64>,
-    now: Timestamp,
-) {
-    if lost.is_empty() {
-        conditions::clear(&mut status.conditions, types::DETACHED);
+/// Nothing that is leased is taken away because a limit was lowered; only nothing more can be leased.
+fn over_flag(sentences: &[String]) -> Flag {
+    let told = sentences.join("; ");
+    Flag {
+        type_: types::OVER_LIMIT,
+        reason: "LimitExceeded",
+        message: if told.is_empty() {
+            told
+        } else {
+            format!(
+                "{told}; what is leased goes on, and nothing more can be leased until something is given back or the limit is raised"
+            )
+        },
+    }
+}
+
+fn flag(flag: &Flag, status: &mut DepartmentStatus, generation: Option<i64>, now: Timestamp) {
+    if flag.message.is_empty() {
+        conditions::clear(&mut status.conditions, flag.type_);
         return;
     }
-    let message = detached::sentence(lost);
     let condition = NewCondition {
-        type_: types::DETACHED,
+        type_: flag.type_,
         holds: true,
-        reason: "ObjectMissing",
-        message: &message,
+        reason: flag.reason,
+        message: &flag.message,
     };
     conditions::set(&mut status.conditions, &condition, generation, now);
 }

@@ -3,17 +3,21 @@
 use k8s_openapi::api::{core::v1::Namespace, rbac::v1::RoleBinding};
 use kube::ResourceExt;
 use leasehold_api::{names, tenancy::Department};
-use leasehold_planner::{objects, rules::Refusal};
+use leasehold_planner::{
+    objects::{self, Kin, OFFICE_ROLE_BINDINGS},
+    rules::Refusal,
+};
 
 use crate::{Context, Error, verdict::Verdict};
 
 /// Makes or repairs the office of the department; whether it stands.
 pub async fn establish(
     department: &Department,
+    kin: &Kin,
     context: &Context,
     verdict: &mut Verdict,
 ) -> Result<bool, Error> {
-    let desired = objects::office_namespace(department);
+    let desired = objects::office_namespace(department, kin);
     let name = desired.name_any();
     let Some(found) = found_or_made(&desired, context).await? else {
         verdict.wait(format!(
@@ -32,17 +36,31 @@ pub async fn establish(
         return Ok(false);
     }
     context.kit.apply_if_changed(&desired, Some(&found)).await?;
-    for binding in objects::office_role_bindings(department) {
-        let current: Option<RoleBinding> = context
-            .world
-            .role_bindings
-            .get(Some(&name), &binding.name_any());
+    rights(department, kin, context).await?;
+    Ok(true)
+}
+
+/// Rights in the office: those of the department's own people and of those above it, and no others of ours.
+async fn rights(department: &Department, kin: &Kin, context: &Context) -> Result<(), Error> {
+    let office = names::office_namespace(&department.name_any());
+    let place = Some(office.as_str());
+    let standing = &context.world.role_bindings;
+    let bindings = objects::office_role_bindings(department, kin);
+    for binding in &bindings {
+        let current: Option<RoleBinding> = standing.get(place, &binding.name_any());
         context
             .kit
-            .apply_if_changed(&binding, current.as_ref())
+            .apply_if_changed(binding, current.as_ref())
             .await?;
     }
-    Ok(true)
+    for name in OFFICE_ROLE_BINDINGS {
+        let kept = bindings.iter().any(|binding| binding.name_any() == name);
+        let uid = standing.look(place, name, |binding| binding.metadata.uid.clone());
+        if let (false, Some(uid)) = (kept, uid.flatten()) {
+            context.kit.delete::<RoleBinding>(place, name, &uid).await?;
+        }
+    }
+    Ok(())
 }
 
 /// The namespace as it is, or made now; nothing when somebody else is making it at this moment.

@@ -39,6 +39,17 @@ fn a_chain_begins_with_the_nearest_and_a_subtree_is_everything_below() {
 }
 
 #[test]
+fn a_department_that_is_seen_before_the_others_are_is_put_where_it_says() {
+    let city = city();
+    let moved = city.with("street", Some("yangxin"));
+    assert_eq!(moved.line("village").above, ["street", "yangxin", "city"]);
+    assert_eq!(moved.subtree("daye"), BTreeSet::from(["daye"]));
+    let new = city.with("cun", Some("village"));
+    assert_eq!(new.line("cun").above, ["village", "street", "daye", "city"]);
+    assert_eq!(city.with("village", Some("street")), city);
+}
+
+#[test]
 fn a_parent_that_does_not_exist_ends_the_chain_and_is_named() {
     let tree = tree(&[("street", Some("daye")), ("village", Some("street"))]);
     let line = tree.line("village");

@@ -201,6 +201,7 @@ fn one(department: &str, tenancy: &str, monthly: &str, cores: i128) -> Take {
         tenancy: tenancy.to_owned(),
         monthly: Money::parse(monthly).unwrap(),
         items: BTreeMap::from([("vcpu-x86".to_owned(), cores * 1000)]),
+        holds: true,
         waits: false,
     }
 }
