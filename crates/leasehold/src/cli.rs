@@ -2,10 +2,14 @@
 //!
 //! The doc comments in this file are the help texts; `leasehold reference` prints them into the manual.
 
+mod under;
+
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use leasehold_ledger::{canonical::Digest, time::LocalDate};
+
+pub use under::{DepartmentsArgs, TenanciesArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -95,6 +99,10 @@ pub enum Command {
     Statement(StatementArgs),
     /// Show what was leased and used.
     Usage(UsageArgs),
+    /// List departments, and what they lease with everything below them.
+    Departments(DepartmentsArgs),
+    /// List the tenancies of a department and of everything below it.
+    Tenancies(TenanciesArgs),
     /// Explain a line of a statement: stretches × price, rounding, credit.
     Explain(ExplainArgs),
     /// Recompute a ledger or an evidence file from its first row; needs no cluster.

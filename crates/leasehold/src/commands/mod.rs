@@ -3,6 +3,7 @@
 mod appraise;
 mod crds;
 mod decide;
+mod departments;
 mod evidence;
 mod explain;
 mod export;
@@ -10,6 +11,8 @@ mod quote;
 mod reference;
 mod release;
 mod statement;
+mod tenancies;
+mod tree;
 mod usage;
 mod verify;
 
@@ -32,6 +35,8 @@ pub fn run(command: &Command, session: &Session, out: &mut dyn Write) -> Result<
     match command {
         Command::Statement(arguments) => statement::run(arguments, session, out),
         Command::Usage(arguments) => usage::run(arguments, session, out),
+        Command::Departments(arguments) => departments::run(arguments, session, out),
+        Command::Tenancies(arguments) => tenancies::run(arguments, session, out),
         Command::Explain(arguments) => explain::run(arguments, session, out),
         Command::Verify(arguments) => verify::run(arguments, session, out),
         Command::Evidence(arguments) => evidence::run(arguments, session, out),
