@@ -10,6 +10,7 @@ use kube::ResourceExt;
 use leasehold_api::tenancy::Department;
 use leasehold_kit::cache::{Cache, Changed, written};
 use leasehold_planner::hierarchy::Hierarchy;
+use tokio::task::unconstrained;
 
 /// The tree of departments, as last seen. Cheap to clone; all clones are one.
 #[derive(Clone)]
@@ -47,7 +48,8 @@ impl Tree {
         let Inner { departments, kept } = self.0.as_ref();
         let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
         let mut news = false;
-        while let Some(Some(_)) = kept.news.next().now_or_never() {
+        // without regard to whose turn it is: what is not read now would be read too late
+        while let Some(Some(_)) = unconstrained(kept.news.next()).now_or_never() {
             news = true;
         }
         // counted before they are read: one that comes in between is read again

@@ -26,9 +26,7 @@ async fn the_administrators_of_a_county_see_the_leases_and_bills_of_its_subtree_
     let bill = stage.see("a statement of the street", PERIODS, async || {
         let all = xian.list::<Statement>(place).await;
         let all = all.map_err(|failure| format!("{failure:?}"))?;
-        let own = all
-            .iter()
-            .find(|bill| bill.spec.department.name == "xiang");
+        let own = all.iter().find(|bill| bill.spec.department.name == "xiang");
         own.map(|_| ()).ok_or_else(|| format!("{all:?}"))
     });
     bill.await.unwrap();
