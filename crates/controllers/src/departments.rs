@@ -10,7 +10,7 @@ use kube::ResourceExt;
 use leasehold_api::tenancy::Department;
 use leasehold_kit::cache::{Cache, Changed, written};
 use leasehold_planner::hierarchy::Hierarchy;
-use tokio::task::unconstrained;
+use tokio::task::coop::unconstrained;
 
 /// The tree of departments, as last seen. Cheap to clone; all clones are one.
 #[derive(Clone)]

@@ -262,7 +262,43 @@ pub async fn all_ready(
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::api::core::v1::Namespace;
+
     use super::*;
+
+    #[test]
+    fn what_a_list_brings_is_told_when_it_is_complete_and_can_be_read() {
+        let (changes, mut receiver) = broadcast::channel(8);
+        let mut listed = Vec::new();
+        let namespace = |name: &str| {
+            let mut namespace = Namespace::default();
+            namespace.metadata.name = Some(name.to_owned());
+            DeserializeGuard(Ok(namespace))
+        };
+        let half = [
+            watcher::Event::Init,
+            watcher::Event::InitApply(namespace("lost")),
+            // the pages expired, and it was begun anew
+            watcher::Event::Init,
+            watcher::Event::InitApply(namespace("a")),
+            watcher::Event::InitApply(namespace("b")),
+        ];
+        for event in &half {
+            announce(event, &mut listed, &changes);
+        }
+        assert!(receiver.try_recv().is_err(), "told before it can be read");
+        announce::<Namespace>(&watcher::Event::InitDone, &mut listed, &changes);
+        announce(
+            &watcher::Event::Delete(namespace("a")),
+            &mut listed,
+            &changes,
+        );
+        let told: Vec<(String, bool)> = std::iter::from_fn(|| receiver.try_recv().ok())
+            .map(|changed| (changed.name.clone(), changed.gone))
+            .collect();
+        let expected = [("a", false), ("b", false), ("a", true)];
+        assert_eq!(told, expected.map(|(name, gone)| (name.to_owned(), gone)));
+    }
 
     #[expect(clippy::unnecessary_wraps, reason = "listeners get options")]
     fn changed(generation: i64, gone: bool) -> Option<Arc<Changed>> {

@@ -395,7 +395,8 @@ fn largest<T: Ord + Default>(
 ) -> String {
     let mut takers: Vec<(T, &Take)> = others
         .iter()
-        .map(|take| (of(take), *take))
+        .copied()
+        .map(|take| (of(take), take))
         .filter(|(amount, _)| *amount > T::default())
         .collect();
     takers.sort_by(|(a, x), (b, y)| {

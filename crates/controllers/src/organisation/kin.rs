@@ -102,8 +102,8 @@ pub fn observe(department: &Department, context: &Context, verdict: &mut Verdict
     let level_of = |code: &str| departments.look(None, code, |found| found.spec.level);
     let level = department.spec.level;
     if let Some(parent) = &department.spec.parent
-        && let Some(above) = level_of(parent)
-        && let Err(refusal) = check_level((&code, level), (parent, above))
+        && let Some(above) = level_of(parent.as_str())
+        && let Err(refusal) = check_level((code.as_str(), level), (parent.as_str(), above))
     {
         verdict.refuse(refusal.to_string());
     }
