@@ -25,6 +25,8 @@ pub mod types {
     pub const EXPIRING: &str = "Expiring";
     /// By an order of the office or by the policy nothing runs; the lease goes on and is billed.
     pub const SUSPENDED: &str = "Suspended";
+    /// More is leased than a limit allows that was lowered, or came with a department that moved.
+    pub const OVER_LIMIT: &str = "OverLimit";
     /// Metering is complete up to the time in the message.
     pub const COMPLETE: &str = "Complete";
 }

@@ -65,6 +65,10 @@ const MESSAGES: &[(&str, &str)] = &[
         "'rule D02: users and groups of the control plane (system:) cannot administer a department: asked %s, allowed people and their groups; name users and groups of the department'.format([self.filter(a, a.name.startsWith('system:')).map(a, a.name)])",
     ),
     (
+        "D05",
+        "'rule D05: a department is not below itself: asked spec.parent %s, allowed the code of another department, or none; name the department above it in spec.parent, or leave it out'.format([self.spec.parent])",
+    ),
+    (
         "S01",
         "\"rule S01: a system's name has at most 40 characters: asked %s of %s characters, allowed 40; choose a shorter name\".format([self.metadata.name.substring(0, size(self.metadata.name) < 64 ? size(self.metadata.name) : 64), string(size(self.metadata.name))])",
     ),

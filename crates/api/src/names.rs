@@ -47,6 +47,9 @@ pub const RETAINED_UNTIL_ANNOTATION: &str = "leasehold.dev/retained-until";
 pub const RECLAIM_POLICY_ANNOTATION: &str = "leasehold.dev/reclaim-policy";
 /// Annotation by which the platform asks that an existing namespace be taken into a tenancy: `<department>/<tenancy>`.
 pub const ADOPT_ANNOTATION: &str = "leasehold.dev/adopt";
+/// Annotation on office namespaces: codes of the departments directly below, comma separated. Whoever oversees them finds
+/// their offices by it.
+pub const BELOW_ANNOTATION: &str = "leasehold.dev/below";
 /// Annotation on tenancies and contributions: who asked, stamped by the API server from the request itself.
 pub const REQUESTED_BY_ANNOTATION: &str = "leasehold.dev/requested-by";
 /// Node label that ties a machine to a serial number; the `node-restriction` part keeps kubelets from writing it.
@@ -66,6 +69,8 @@ pub const SELF_CLOUDLET: &str = "self";
 pub mod cluster_roles {
     /// Department staff in their office namespace: writes tenancies, systems and contributions.
     pub const DEPARTMENT: &str = "leasehold-department";
+    /// Administrators of the departments above, in an office namespace: read what the department leases and pays.
+    pub const OVERSEER: &str = "leasehold-overseer";
     /// Administrators of a tenancy, in its namespaces: workloads, never quotas, policies or rights.
     pub const TENANT_ADMIN: &str = "leasehold-tenant-admin";
     /// Readers of a tenancy, in its namespaces.

@@ -1,6 +1,7 @@
 //! The ledger as reconcilers use it: identity of the cluster, a tenancy's record, the catalogue of published prices.
 
 mod ceiling;
+mod taken;
 
 use std::{
     collections::BTreeMap,
@@ -21,9 +22,10 @@ use leasehold_ledger::{
     time::{Second, Zone},
 };
 use leasehold_planner::{lease_facts::OpenLease, request::LedgerView};
-use leasehold_store::{Batch, Committed, FactFilter, Record, Store};
+use leasehold_store::{Batch, Committed, FactFilter, Record, Store, StoreError};
 
 pub use ceiling::Standing;
+pub use taken::Taken;
 
 use crate::error::Error;
 
@@ -93,6 +95,16 @@ impl Books {
     /// Writes records in one transaction.
     pub async fn commit(&self, records: Vec<Record>, now: Second) -> Result<Committed, Error> {
         Ok(self.store.commit(&Batch::of(records), now).await?)
+    }
+
+    /// Writes a batch that holds for what it was computed from, unless that has grown since; see [`Standing::hold`] and
+    /// [`Taken::hold`]. Tells whether it was written.
+    pub async fn commit_held(&self, batch: Batch, now: Second) -> Result<bool, Error> {
+        match self.store.commit(&batch, now).await {
+            Ok(_) => Ok(true),
+            Err(StoreError::Overtaken { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Writes a document unless one of its key is there already, which is then returned. The time of writing is part
@@ -373,6 +385,7 @@ mod tests {
                 code: "gov-office".to_owned(),
                 display_name: name.to_owned(),
                 budget_unit: None,
+                parent: None,
                 at: Second::new(at),
             };
             let same = |last: &DepartmentDoc| last.digest() == document.digest();

@@ -10,6 +10,7 @@ pub mod adoption;
 pub mod approvals;
 pub mod books;
 pub mod context;
+pub mod departments;
 mod drift;
 pub mod error;
 pub mod figures;

@@ -22,6 +22,8 @@ use leasehold_kit::{
 };
 use tokio::task::JoinSet;
 
+use crate::departments::Tree;
+
 /// How long the first lists may take.
 const FIRST_LISTS: Duration = Duration::from_secs(60);
 
@@ -37,6 +39,8 @@ pub struct World {
     pub suspensions: Cache<Suspension>,
     /// Departments.
     pub departments: Cache<Department>,
+    /// Departments under departments.
+    pub tree: Tree,
     /// Information systems.
     pub systems: Cache<InformationSystem>,
     /// Tenancies.
@@ -79,12 +83,14 @@ impl World {
     /// Starts all caches and waits for their first lists.
     pub async fn start(kit: &Kit, tasks: &mut JoinSet<()>) -> Result<Self, NotReady> {
         let managed = format!("{}={}", names::MANAGED_LABEL, names::MANAGED_VALUE);
+        let departments = Cache::start(kit, None, tasks);
         let world = Self {
             policies: Cache::start(kit, None, tasks),
             cloudlets: Cache::start(kit, None, tasks),
             zones: Cache::start(kit, None, tasks),
             suspensions: Cache::start(kit, None, tasks),
-            departments: Cache::start(kit, None, tasks),
+            tree: Tree::over(&departments),
+            departments,
             systems: Cache::start(kit, None, tasks),
             tenancies: Cache::start(kit, None, tasks),
             contributions: Cache::start(kit, None, tasks),

@@ -9,7 +9,6 @@ use std::{collections::BTreeMap, fmt::Debug, sync::Arc, time::Duration};
 use futures::{Stream, StreamExt, future, stream};
 use kube::{
     Api, Resource,
-    api::ObjectMeta,
     core::DeserializeGuard,
     runtime::{
         WatchStreamExt,
@@ -125,13 +124,34 @@ where
 
     /// The object of this name, as last seen.
     pub fn get(&self, namespace: Option<&str>, name: &str) -> Option<K> {
+        self.look(namespace, name, K::clone)
+    }
+
+    /// What is read of the object of this name, where a copy of it would be too much.
+    pub fn look<T>(
+        &self,
+        namespace: Option<&str>,
+        name: &str,
+        read: impl FnOnce(&K) -> T,
+    ) -> Option<T> {
         let mut key = ObjectRef::<DeserializeGuard<K>>::new(name);
         if let Some(namespace) = namespace {
             key = key.within(namespace);
         }
-        self.store
-            .get(&key)
-            .and_then(|guard| guard.0.as_ref().ok().cloned())
+        let guard = self.store.get(&key)?;
+        guard.0.as_ref().ok().map(read)
+    }
+
+    /// What is read of every object, in no particular order.
+    pub fn each<T>(&self, read: impl Fn(&K) -> T) -> Vec<T> {
+        let all = self.store.state();
+        let fitting = all.iter().filter_map(|guard| guard.0.as_ref().ok());
+        fitting.map(read).collect()
+    }
+
+    /// How many objects there are, those among them that do not fit their definition.
+    pub fn count(&self) -> usize {
+        self.store.len()
     }
 
     /// Every object that the test holds for, in no particular order.
@@ -146,7 +166,7 @@ where
     }
 
     /// What changes from now on. `None` means that much changed at once and everything should be looked at.
-    pub fn changes(&self) -> impl Stream<Item = Option<Arc<Changed>>> + Send + 'static {
+    pub fn changes(&self) -> impl Stream<Item = Option<Arc<Changed>>> + Send + 'static + use<K> {
         stream::unfold(self.changes.subscribe(), |mut receiver| async move {
             match receiver.recv().await {
                 Ok(changed) => Some((Some(changed), receiver)),
@@ -171,13 +191,15 @@ async fn feed<K>(
         let mut pause = PAUSE;
         let mut failing_since: Option<Duration> = None;
         let mut events = Box::pin(watcher(api.clone(), config.clone()).default_backoff());
+        // what a list brings is in the cache only when the list is complete, and is not told before
+        let mut listed = Vec::new();
         while let Some(event) = events.next().await {
             match event {
                 Ok(event) => {
                     failing_since = None;
                     let before = about_to_be_replaced(&event, &store);
                     writer.apply_watcher_event(&event);
-                    announce(&event, &changes);
+                    announce(&event, &mut listed, &changes);
                     announce_missing(&before, &store, &changes);
                 }
                 Err(error) => {
@@ -204,16 +226,28 @@ async fn feed<K>(
 
 fn announce<K>(
     event: &watcher::Event<DeserializeGuard<K>>,
+    listed: &mut Vec<Changed>,
     changes: &broadcast::Sender<Arc<Changed>>,
 ) where
     K: Resource<DynamicType = ()> + Clone,
 {
-    let (object, gone) = match event {
-        watcher::Event::Apply(object) | watcher::Event::InitApply(object) => (object, false),
-        watcher::Event::Delete(object) => (object, true),
-        watcher::Event::Init | watcher::Event::InitDone => return,
+    let told = match event {
+        watcher::Event::Apply(object) => vec![changed(object, false)],
+        watcher::Event::Delete(object) => vec![changed(object, true)],
+        watcher::Event::Init => {
+            listed.clear();
+            return;
+        }
+        watcher::Event::InitApply(object) => {
+            listed.push(changed(object, false));
+            return;
+        }
+        watcher::Event::InitDone => std::mem::take(listed),
     };
-    send(object.meta(), gone, changes);
+    for changed in told {
+        // nobody listening is fine: listeners read the cache when they start
+        drop(changes.send(Arc::new(changed)));
+    }
 }
 
 /// What the cache holds, when a list is about to take its place.
@@ -244,21 +278,23 @@ fn announce_missing<K>(
 {
     for object in before {
         if store.get(&ObjectRef::from_obj(object.as_ref())).is_none() {
-            send(object.meta(), true, changes);
+            drop(changes.send(Arc::new(changed(object.as_ref(), true))));
         }
     }
 }
 
-fn send(meta: &ObjectMeta, gone: bool, changes: &broadcast::Sender<Arc<Changed>>) {
-    let changed = Changed {
+fn changed<K>(object: &DeserializeGuard<K>, gone: bool) -> Changed
+where
+    K: Resource<DynamicType = ()> + Clone,
+{
+    let meta = object.meta();
+    Changed {
         namespace: meta.namespace.clone(),
         name: meta.name.clone().unwrap_or_default(),
         labels: meta.labels.clone().unwrap_or_default(),
         generation: meta.generation,
         gone,
-    };
-    // nobody listening is fine: listeners read the cache when they start
-    drop(changes.send(Arc::new(changed)));
+    }
 }
 
 /// Waits for several caches at once.
@@ -270,7 +306,7 @@ pub async fn all_ready(
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::api::core::v1::ConfigMap;
+    use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
     use serde_json::{Value, json};
 
     use super::*;
@@ -313,6 +349,40 @@ mod tests {
         assert_eq!(told, expected.map(|(name, gone)| (name.to_owned(), gone)));
         assert!(cache.get(Some("office"), "b").is_none());
         assert!(cache.get(Some("office"), "a").is_some());
+    }
+
+    #[test]
+    fn what_a_list_brings_is_told_when_it_is_complete_and_can_be_read() {
+        let (changes, mut receiver) = broadcast::channel(8);
+        let mut listed = Vec::new();
+        let namespace = |name: &str| {
+            let mut namespace = Namespace::default();
+            namespace.metadata.name = Some(name.to_owned());
+            DeserializeGuard(Ok(namespace))
+        };
+        let half = [
+            watcher::Event::Init,
+            watcher::Event::InitApply(namespace("lost")),
+            // the pages expired, and it was begun anew
+            watcher::Event::Init,
+            watcher::Event::InitApply(namespace("a")),
+            watcher::Event::InitApply(namespace("b")),
+        ];
+        for event in &half {
+            announce(event, &mut listed, &changes);
+        }
+        assert!(receiver.try_recv().is_err(), "told before it can be read");
+        announce::<Namespace>(&watcher::Event::InitDone, &mut listed, &changes);
+        announce(
+            &watcher::Event::Delete(namespace("a")),
+            &mut listed,
+            &changes,
+        );
+        let told: Vec<(String, bool)> = std::iter::from_fn(|| receiver.try_recv().ok())
+            .map(|changed| (changed.name.clone(), changed.gone))
+            .collect();
+        let expected = [("a", false), ("b", false), ("a", true)];
+        assert_eq!(told, expected.map(|(name, gone)| (name.to_owned(), gone)));
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "listeners get options")]

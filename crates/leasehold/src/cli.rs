@@ -7,6 +7,8 @@ mod life;
 mod accept;
 mod adopt;
 
+mod under;
+
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -15,6 +17,7 @@ use leasehold_ledger::{canonical::Digest, time::LocalDate};
 pub use accept::AcceptArgs;
 pub use adopt::AdoptArgs;
 pub use life::{RenewArgs, ResumeArgs, SuspendArgs};
+pub use under::{DepartmentsArgs, TenanciesArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -104,6 +107,10 @@ pub enum Command {
     Statement(StatementArgs),
     /// Show what was leased and used.
     Usage(UsageArgs),
+    /// List departments, and what they lease with everything below them.
+    Departments(DepartmentsArgs),
+    /// List the tenancies of a department and of everything below it.
+    Tenancies(TenanciesArgs),
     /// Explain a line of a statement: stretches × price, rounding, credit.
     Explain(ExplainArgs),
     /// Recompute a ledger or an evidence file from its first row; needs no cluster.

@@ -76,6 +76,7 @@ mod tests {
             code: format!("d{n}"),
             display_name: format!("部门{n}"),
             budget_unit: None,
+            parent: None,
             at: Second::new(0),
         }
     }

@@ -314,6 +314,7 @@ pub mod tests {
             code: "gov-office".to_owned(),
             display_name: "市政府办".to_owned(),
             budget_unit: None,
+            parent: None,
             at,
         };
         let seen = leasehold_ledger::document::PolicyDoc {

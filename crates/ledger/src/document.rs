@@ -140,15 +140,24 @@ pub struct DepartmentDoc {
     /// Budget unit that finance knows it by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget_unit: Option<String>,
+    /// Code of the department above, if there is one. Documents from before it was recorded have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
     /// When it was seen.
     pub at: Second,
 }
 
 impl DepartmentDoc {
-    /// Digest of what the document says, without the time of seeing it.
+    /// Digest of what the document says, without the time of seeing it. A department without one above it has the
+    /// digest that it had before parents were recorded: the digest is part of the key of what is in ledgers by now.
     pub fn digest(&self) -> Digest {
         let unit = self.budget_unit.as_deref();
-        digest_bytes(format!("{:?}\n{:?}\n{unit:?}", self.code, self.display_name).as_bytes())
+        let parent = match &self.parent {
+            Some(parent) => format!("\n{parent:?}"),
+            None => String::new(),
+        };
+        let (code, name) = (&self.code, &self.display_name);
+        digest_bytes(format!("{code:?}\n{name:?}\n{unit:?}{parent}").as_bytes())
     }
 }
 
@@ -459,6 +468,7 @@ mod tests {
             code: "gov-office".to_owned(),
             display_name: name.to_owned(),
             budget_unit: None,
+            parent: None,
             at: Second::new(at),
         }
     }
@@ -509,6 +519,31 @@ mod tests {
         let mut with_unit = department("市政府办", 1);
         with_unit.budget_unit = Some("101001".to_owned());
         assert_ne!(with_unit.key(), department("市政府办", 1).key());
+    }
+
+    #[test]
+    fn a_department_that_moves_is_recorded_anew_and_one_without_a_parent_keeps_its_old_digest() {
+        let alone = department("市政府办", 1);
+        // what was hashed before parents were recorded
+        let before = digest_bytes("\"gov-office\"\n\"市政府办\"\nNone".as_bytes());
+        assert_eq!(alone.digest(), before);
+        let below = |parent: &str| DepartmentDoc {
+            parent: Some(parent.to_owned()),
+            ..department("市政府办", 1)
+        };
+        assert_ne!(below("city").digest(), before);
+        assert_ne!(below("city").digest(), below("county").digest());
+        // nothing else that a department may say looks the same
+        let mut disguised = department("市政府办", 1);
+        disguised.budget_unit = Some("1\")\n\"city".to_owned());
+        let mut honest = below("city");
+        honest.budget_unit = Some("1".to_owned());
+        assert_ne!(disguised.digest(), honest.digest());
+        let old = r#"{"code":"edu","displayName":"教育局","at":"2026-09-01T00:00:00Z"}"#;
+        let read: DepartmentDoc = serde_json::from_str(old).unwrap();
+        assert_eq!(read.parent, None);
+        let written = crate::canonical::canonical_json(&read).unwrap();
+        assert!(!written.contains("parent"), "{written}");
     }
 
     #[test]

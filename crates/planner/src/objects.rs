@@ -1,9 +1,9 @@
 //! Desired objects, complete, for server-side apply.
 //!
 //! Objects name only what the operator owns, so that applying them again changes nothing. Optional
-//! objects ([`role_bindings`], [`network_policies`]) are left out when they would be empty: who
-//! applies them also deletes those of [`ROLE_BINDINGS`] and [`NETWORK_POLICIES`] that are not in
-//! the list.
+//! objects ([`role_bindings`], [`office_role_bindings`], [`network_policies`]) are left out when they
+//! would be empty: who applies them also deletes those of [`ROLE_BINDINGS`],
+//! [`OFFICE_ROLE_BINDINGS`] and [`NETWORK_POLICIES`] that are not in the list.
 
 mod nameable;
 mod network;
@@ -43,7 +43,7 @@ use crate::{
 
 pub use nameable::Nameable;
 pub use network::{NETWORK_POLICIES, network_policies};
-pub use office::{OFFICE_ROLE_BINDING, office_namespace, office_role_bindings};
+pub use office::{Kin, OFFICE_ROLE_BINDINGS, office_namespace, office_role_bindings};
 
 /// Names of the role bindings of a tenancy namespace: administrators and readers.
 pub const ROLE_BINDINGS: [&str; 2] = ["leasehold-admins", "leasehold-viewers"];

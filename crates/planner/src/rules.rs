@@ -120,6 +120,14 @@ pub const RULES: &[Rule] = &[
         "D04",
         "a domain is that of one department, the one that was there first",
     ),
+    crd("D05", "a department is not below itself"),
+    operator("D06", "departments do not go round in a circle"),
+    operator("D07", "a department has at most eight departments above it"),
+    operator(
+        "D08",
+        "a department's level is not above that of the department above it",
+    ),
+    policy("D09", "a department is deleted only after it has ended"),
     operator(
         "E01",
         "what is leased has a price on every day that is billed",
@@ -331,6 +339,18 @@ pub const RULES: &[Rule] = &[
     crd("T45", "what is not accepted is given back with a reason"),
     crd("T46", "an acceptance cannot be taken back"),
     operator("T47", "what is accepted is the request that is in place"),
+    operator(
+        "T50",
+        "a department and those below it lease for no more a month than a limit above allows",
+    ),
+    operator(
+        "T51",
+        "a department and those below it lease no more of an item than a limit above allows",
+    ),
+    operator(
+        "T52",
+        "a department that ends leases nothing new and nothing more",
+    ),
     operator(
         "T56",
         "a namespace is adopted only when nothing in it goes past a lease",

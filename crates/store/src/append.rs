@@ -12,7 +12,7 @@ use leasehold_ledger::document::{Document, PeriodOpenDoc};
 use leasehold_ledger::journal::{ChainRow, genesis};
 use leasehold_ledger::time::Second;
 use sqlx::SqliteConnection;
-use sqlx::sqlite::SqlitePool;
+use sqlx::sqlite::{SqlitePool, SqliteRow};
 
 use self::insert::{Waiting, insert_chain, insert_document, insert_entry};
 use self::known::Known;
@@ -27,6 +27,12 @@ pub(crate) const REHEARSAL: &str = "rehearsal";
 /// Answered from the index of kinds and subjects alone, which holds the row numbers as well.
 const LATEST_UNDER: &str = "SELECT MAX(seq) AS seq FROM document \
      WHERE kind = $1 AND subject >= $2 AND subject < $3";
+
+/// Answered from the same index.
+const LATEST_OF_KIND: &str = "SELECT MAX(seq) AS seq FROM document WHERE kind = $1";
+
+/// What stands for the path where documents of all subjects are meant.
+const EVERYWHERE: &str = "any subject";
 
 /// A record with what the chain will hold of it, computed before the transaction begins.
 #[derive(Debug)]
@@ -54,7 +60,7 @@ pub(crate) async fn append(
         .await
         .map_err(failed("begin"))?;
     let (mut head_seq, mut head) = head(&mut tx).await?;
-    if let Some(expected) = &batch.expect_head {
+    for expected in &batch.expected {
         refuse_over_news(&mut tx, expected, head_seq).await?;
     }
     let mut known = Known::among(&mut tx, &prepared).await?;
@@ -100,17 +106,25 @@ async fn refuse_over_news(
         }),
         ExpectedHead::Under { kind, path, seq } => {
             let found = latest_under(connection, kind, path).await?;
-            if found == *seq {
-                return Ok(());
-            }
-            Err(StoreError::Overtaken {
-                kind: (*kind).to_owned(),
-                path: path.clone(),
-                expected: *seq,
-                found,
-            })
+            refuse_overtaken(kind, path, *seq, found)
+        }
+        ExpectedHead::OfKind { kind, seq } => {
+            let found = latest_of_kind(connection, kind).await?;
+            refuse_overtaken(kind, EVERYWHERE, *seq, found)
         }
     }
+}
+
+fn refuse_overtaken(kind: &str, path: &str, expected: u64, found: u64) -> Result<(), StoreError> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(StoreError::Overtaken {
+        kind: kind.to_owned(),
+        path: path.to_owned(),
+        expected,
+        found,
+    })
 }
 
 /// The row of the latest document of a kind under a path; 0 when there is none.
@@ -127,8 +141,25 @@ async fn latest_under(
         .fetch_one(connection)
         .await
         .map_err(failed("look for later documents"))?;
-    match column::<Option<i64>>(&row, "seq")? {
-        Some(_) => seq_of(&row),
+    latest_in(&row)
+}
+
+/// The row of the latest document of a kind; 0 when there is none.
+pub(crate) async fn latest_of_kind(
+    connection: &mut SqliteConnection,
+    kind: &str,
+) -> Result<u64, StoreError> {
+    let row = sqlx::query(LATEST_OF_KIND)
+        .bind(kind)
+        .fetch_one(connection)
+        .await
+        .map_err(failed("look for later documents"))?;
+    latest_in(&row)
+}
+
+fn latest_in(row: &SqliteRow) -> Result<u64, StoreError> {
+    match column::<Option<i64>>(row, "seq")? {
+        Some(_) => seq_of(row),
         None => Ok(0),
     }
 }

@@ -256,6 +256,21 @@ impl Store {
             .collect()
     }
 
+    /// The row of the latest document of a kind; 0 when there is none. What
+    /// [`Batch::expecting_latest_of_kind`](crate::Batch::expecting_latest_of_kind) takes, if it is
+    /// asked for before the documents are read.
+    pub async fn latest<D: Document>(&self) -> Result<u64, StoreError> {
+        let reading = async {
+            let mut connection = self
+                .reader()
+                .acquire()
+                .await
+                .map_err(failed("read the latest document"))?;
+            append::latest_of_kind(&mut connection, D::KIND).await
+        };
+        self.within("read the latest document", reading).await
+    }
+
     /// The document of this kind and key as it is stored.
     pub async fn raw_document(
         &self,

@@ -87,6 +87,13 @@ pub enum ExpectedHead {
         /// The row of the latest; 0 for none.
         seq: u64,
     },
+    /// The latest document of a kind, whatever its subject.
+    OfKind {
+        /// The kind of the documents.
+        kind: &'static str,
+        /// The row of the latest; 0 for none.
+        seq: u64,
+    },
 }
 
 /// What is written together or not at all.
@@ -96,9 +103,9 @@ pub struct Batch {
     pub records: Vec<Record>,
     /// The cursors to move.
     pub cursors: Vec<Cursor>,
-    /// Refuse the batch when what it was computed from has grown since: what was computed from the
-    /// ledger must not be written over news. `None` appends whatever the head is.
-    pub expect_head: Option<ExpectedHead>,
+    /// Refuse the batch when any of what it was computed from has grown since: what was computed from
+    /// the ledger must not be written over news. Without any it is appended whatever the head is.
+    pub expected: Vec<ExpectedHead>,
 }
 
 impl Batch {
@@ -107,34 +114,48 @@ impl Batch {
         Self {
             records,
             cursors: Vec::new(),
-            expect_head: None,
+            expected: Vec::new(),
         }
     }
 
-    /// The same batch, refused unless the ledger's last row is `head`.
+    /// The same batch, refused unless the ledger's last row is `head`. What was expected before is
+    /// not any more.
     #[must_use]
     pub fn expecting(self, head: u64) -> Self {
         Self {
-            expect_head: Some(ExpectedHead::Ledger(head)),
+            expected: vec![ExpectedHead::Ledger(head)],
             ..self
         }
     }
 
     /// The same batch, refused unless row `seq` is the latest document of this kind under the path,
-    /// 0 when there was none. What else the ledger learned meanwhile does not matter.
+    /// 0 when there was none. What else the ledger learned meanwhile does not matter. What was
+    /// expected before is not any more.
     ///
     /// The row must come from reading the documents that the batch was computed from, not from a
     /// second reading: what came between the two would be taken for known.
     #[must_use]
     pub fn expecting_latest<D: Document>(self, path: &str, seq: u64) -> Self {
         Self {
-            expect_head: Some(ExpectedHead::Under {
+            expected: vec![ExpectedHead::Under {
                 kind: D::KIND,
                 path: path.to_owned(),
                 seq,
-            }),
+            }],
             ..self
         }
+    }
+
+    /// The same batch, refused as well unless row `seq` is the latest document of this kind in the
+    /// whole ledger, 0 when there was none: for what was computed from documents under many paths.
+    ///
+    /// The row must be known before the documents are read: what comes in between is then taken for
+    /// news, which costs another attempt, and never for known.
+    #[must_use]
+    pub fn expecting_latest_of_kind<D: Document>(mut self, seq: u64) -> Self {
+        self.expected
+            .push(ExpectedHead::OfKind { kind: D::KIND, seq });
+        self
     }
 
     /// The same batch with one more cursor to move.

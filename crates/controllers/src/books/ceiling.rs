@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use leasehold_ledger::{
     document::{Decision, DecisionDoc, IncarnationDoc, ReleaseDoc, ReleaseStage},
     money::Money,
-    time::Second,
 };
-use leasehold_store::{Batch, Record, Recorded, StoreError};
+use leasehold_store::{Batch, Recorded};
 
 use super::{Books, TENANCY};
 use crate::error::Error;
@@ -28,7 +27,7 @@ impl Books {
     /// The decisions are read first, and until the next decision the sum can only fall: a release takes away what stood
     /// of a life, the next life of a name begins after the release of the one before it, a life is recorded no later
     /// than the first decision on it, and no amount is negative. So whoever decides on the sum need not know of anything
-    /// newer but decisions; [`Books::commit_on`] sees to those.
+    /// newer but decisions; [`Standing::hold`] sees to those.
     pub async fn standing(&self, department: &str) -> Result<Standing, Error> {
         let decisions = self
             .store
@@ -60,30 +59,21 @@ impl Books {
         }
         Ok(lives)
     }
+}
 
-    /// Writes what was decided on what stood, unless the ledger has a later decision on a tenancy of the department.
-    /// Tells whether it was written.
+impl Standing {
+    /// The batch, refused if there is a later decision on a tenancy of the department.
     ///
     /// The ledger itself looks, in the transaction that writes. A lock among our tasks would not do: a round that is
     /// cancelled lets go of it while its COMMIT may still run.
-    pub async fn commit_on(
-        &self,
-        standing: &Standing,
-        records: Vec<Record>,
-        now: Second,
-    ) -> Result<bool, Error> {
-        let path = decisions_on(&standing.department);
-        let batch = Batch::of(records).expecting_latest::<DecisionDoc>(&path, standing.seen);
-        match self.store.commit(&batch, now).await {
-            Ok(_) => Ok(true),
-            Err(StoreError::Overtaken { .. }) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
+    #[must_use]
+    pub fn hold(&self, batch: Batch) -> Batch {
+        batch.expecting_latest::<DecisionDoc>(&decisions_on(&self.department), self.seen)
     }
 }
 
 /// The path under which the ledger lists the decisions on a department's requests.
-fn decisions_on(department: &str) -> String {
+pub(super) fn decisions_on(department: &str) -> String {
     format!("{TENANCY}/{department}")
 }
 
@@ -107,7 +97,7 @@ fn sum_standing(
 }
 
 /// The tenancy that a decision speaks of, and which life of it.
-fn life_of(decision: &DecisionDoc) -> Option<(&str, u32)> {
+pub(super) fn life_of(decision: &DecisionDoc) -> Option<(&str, u32)> {
     let mut parts = decision.subject.split('/').skip(1);
     let tenancy = parts.next()?;
     let incarnation = parts.next()?.parse().ok()?;
@@ -116,8 +106,9 @@ fn life_of(decision: &DecisionDoc) -> Option<(&str, u32)> {
 
 #[cfg(test)]
 mod tests {
+    use leasehold_ledger::time::Second;
     use leasehold_planner::request::{Direction, auto_approval};
-    use leasehold_store::Store;
+    use leasehold_store::{Record, Store};
 
     use super::{super::OFFICE, *};
 
@@ -193,7 +184,8 @@ mod tests {
     }
 
     async fn commit_on(books: &Books, standing: &Standing, record: Record) -> bool {
-        books.commit_on(standing, vec![record], AT).await.unwrap()
+        let batch = standing.hold(Batch::of(vec![record]));
+        books.commit_held(batch, AT).await.unwrap()
     }
 
     #[tokio::test]

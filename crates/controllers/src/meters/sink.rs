@@ -394,7 +394,7 @@ impl<K: Metered> Sink<K> {
             let batch = Batch {
                 records,
                 cursors,
-                expect_head: None,
+                expected: Vec::new(),
             };
             if let Err(error) = self.context.books.store().commit(&batch, now).await {
                 // it may have been written all the same

@@ -1,4 +1,4 @@
-//! Departments: remembered by the ledger, given an office, told what is billed without an object.
+//! Departments: remembered by the ledger, given an office, told what they lease and what is billed without an object.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,7 +8,7 @@ use kube::{ResourceExt, runtime::controller::Action};
 use leasehold_api::{
     conditions::{self, NewCondition, types},
     names,
-    tenancy::{Department, DepartmentStatus},
+    tenancy::{Department, DepartmentPhase, DepartmentStatus},
 };
 use leasehold_kit::{
     EventType, Shutdown,
@@ -17,7 +17,7 @@ use leasehold_kit::{
 use leasehold_ledger::{document::DepartmentDoc, time::Second};
 use leasehold_planner::domains;
 
-use super::{detached, office};
+use super::{detached, end, kin, office, sums};
 use crate::{
     Context, Error, World,
     drift::{self, News, Owner},
@@ -34,7 +34,6 @@ pub async fn run(context: Context, shutdown: Shutdown) {
 }
 
 fn triggers(world: &World) -> BoxStream<'static, Ref<Department>> {
-    let departments = world.departments.clone();
     let claimants = world.departments.clone();
     wake::any(vec![
         wake::named(
@@ -45,16 +44,7 @@ fn triggers(world: &World) -> BoxStream<'static, Ref<Department>> {
         wake::named(&world.departments, world.namespaces.changes(), of_office),
         wake::named(&world.departments, world.role_bindings.changes(), of_office),
         wake::named(&world.departments, world.tenancies.changes(), of_office),
-        wake::named(
-            &world.departments,
-            world.departments.changes(),
-            move |changed| {
-                let below = departments.select(|department| {
-                    department.spec.parent.as_deref() == Some(changed.name.as_str())
-                });
-                below.iter().map(wake::reference).collect()
-            },
-        ),
+        kin::changes(world),
     ])
 }
 
@@ -87,14 +77,7 @@ fn of_office(changed: &Changed) -> Vec<Ref<Department>> {
 async fn reconcile(object: Arc<Department>, context: Context) -> Result<Action, Error> {
     let code = object.name_any();
     let now = context.now();
-    let document = DepartmentDoc {
-        code: code.clone(),
-        display_name: object.spec.display_name.to_string(),
-        budget_unit: object.spec.budget_unit.as_ref().map(ToString::to_string),
-        at: now,
-    };
-    let same = |last: &DepartmentDoc| last.digest() == document.digest();
-    context.books.follow(&document, same, now).await?;
+    remember(&object, &context, now).await?;
 
     let mut verdict = Verdict::fine(
         "InPlace",
@@ -103,27 +86,37 @@ async fn reconcile(object: Arc<Department>, context: Context) -> Result<Action, 
             names::office_namespace(&code)
         ),
     );
-    let established = office::establish(&object, &context, &mut verdict).await;
+    let kin = kin::observe(&object, &context, &mut verdict);
+    let established = office::establish(&object, &kin, &context, &mut verdict).await;
     // what was put right is told whatever came of it
     let news = drift::news(&context, &Owner::office(&code), &*object).await;
     let stands = established?;
-    note_parent(&object, &context, &mut verdict);
     judge_domains(&object, &context, &mut verdict);
     let lost = detached::find(&code, &context).await?;
     let standing = context.books.standing(&code).await?;
+    let takes = context.books.takes(&code).await?;
+    let sums = sums::reckon(&object, &takes, &context, now)?;
 
     let old = object.status.clone().unwrap_or_default();
     let mut new = DepartmentStatus {
         observed_generation: object.metadata.generation,
+        phase: end::phase(&object, &takes, &context, &mut verdict),
         office_namespace: stands.then(|| names::office_namespace(&code)),
         auto_approved_monthly: Some(standing.monthly.to_string()),
+        leased: Some(sums.leased),
+        subtree: Some(sums.subtree),
         detached: lost.iter().take(DETACHED).cloned().collect(),
         conditions: old.conditions.clone(),
     };
     let generation = object.metadata.generation;
     verdict.write(&mut new.conditions, generation, now.timestamp());
-    tell_detached(&lost, &mut new, generation, now.timestamp());
-    tell_contested(&news, &mut new, generation, now.timestamp());
+    for told in [
+        detached_flag(&lost),
+        contested_flag(&news),
+        over_flag(&sums.over),
+    ] {
+        flag(&told, &mut new, generation, now.timestamp());
+    }
     if new != old {
         tell(&object, &old, &new, &verdict, &context).await;
         context
@@ -144,6 +137,21 @@ fn again(news: &News, now: Second) -> Action {
     ))
 }
 
+/// Records the department's name, budget unit and place, unless the ledger has them by now.
+async fn remember(object: &Department, context: &Context, now: Second) -> Result<(), Error> {
+    let spec = &object.spec;
+    let document = DepartmentDoc {
+        code: object.name_any(),
+        display_name: spec.display_name.to_string(),
+        budget_unit: spec.budget_unit.as_ref().map(ToString::to_string),
+        parent: spec.parent.as_ref().map(ToString::to_string),
+        at: now,
+    };
+    let same = |last: &DepartmentDoc| last.digest() == document.digest();
+    context.books.follow(&document, same, now).await?;
+    Ok(())
+}
+
 async fn tell(
     object: &Department,
     old: &DepartmentStatus,
@@ -162,6 +170,22 @@ async fn tell(
         kit.event(object, EventType::Warning, reason, "Establish", note)
             .await;
     }
+    if new.phase == DepartmentPhase::Ended && old.phase != DepartmentPhase::Ended {
+        let note = "the department holds nothing any more; its object may be deleted, its office namespace stays";
+        kit.event(object, EventType::Normal, "Ended", "Compare", note)
+            .await;
+    }
+    let over = said(new, types::OVER_LIMIT);
+    if let Some(note) = over.filter(|_| said(old, types::OVER_LIMIT).is_none()) {
+        kit.event(
+            object,
+            EventType::Warning,
+            types::OVER_LIMIT,
+            "Compare",
+            note,
+        )
+        .await;
+    }
     if new.detached != old.detached && !new.detached.is_empty() {
         let note = detached::sentence(&new.detached);
         kit.event(
@@ -175,15 +199,30 @@ async fn tell(
     }
 }
 
-/// The department above, if it does not exist. The office does not need it.
-fn note_parent(object: &Department, context: &Context, verdict: &mut Verdict) {
-    let Some(parent) = &object.spec.parent else {
-        return;
-    };
-    if context.world.departments.get(None, parent).is_none() {
-        verdict.note(format!(
-            "Department {parent} above this one does not exist yet; the e-government office applies it"
-        ));
+/// The message of a condition, where there is one.
+fn said<'a>(status: &'a DepartmentStatus, type_: &str) -> Option<&'a str> {
+    let mut conditions = status.conditions.iter();
+    let found = conditions.find(|condition| condition.type_ == type_);
+    found.map(|condition| condition.message.as_str())
+}
+
+/// A condition that stands only as long as it has something to say.
+struct Flag {
+    type_: &'static str,
+    reason: &'static str,
+    /// Empty if there is nothing to say.
+    message: String,
+}
+
+fn detached_flag(lost: &[String]) -> Flag {
+    Flag {
+        type_: types::DETACHED,
+        reason: "ObjectMissing",
+        message: if lost.is_empty() {
+            String::new()
+        } else {
+            detached::sentence(lost)
+        },
     }
 }
 
@@ -199,42 +238,40 @@ fn judge_domains(object: &Department, context: &Context, verdict: &mut Verdict) 
 }
 
 /// Objects in the office that others change again and again.
-fn tell_contested(
-    news: &News,
-    status: &mut DepartmentStatus,
-    generation: Option<i64>,
-    now: Timestamp,
-) {
-    if news.contests.is_empty() {
-        conditions::clear(&mut status.conditions, types::CONTESTED);
-        return;
-    }
-    let message = news.contests.join("; ");
-    let condition = NewCondition {
+fn contested_flag(news: &News) -> Flag {
+    Flag {
         type_: types::CONTESTED,
-        holds: true,
         reason: "WrittenBack",
-        message: &message,
-    };
-    conditions::set(&mut status.conditions, &condition, generation, now);
+        message: news.contests.join("; "),
+    }
 }
 
-fn tell_detached(
-    lost: &[String],
-    status: &mut DepartmentStatus,
-    generation: Option<i64>,
-    now: Timestamp,
-) {
-    if lost.is_empty() {
-        conditions::clear(&mut status.conditions, types::DETACHED);
+/// Nothing that is leased is taken away because a limit was lowered; only nothing more can be leased.
+fn over_flag(sentences: &[String]) -> Flag {
+    let told = sentences.join("; ");
+    Flag {
+        type_: types::OVER_LIMIT,
+        reason: "LimitExceeded",
+        message: if told.is_empty() {
+            told
+        } else {
+            format!(
+                "{told}; what is leased goes on, and nothing more can be leased until something is given back or the limit is raised"
+            )
+        },
+    }
+}
+
+fn flag(flag: &Flag, status: &mut DepartmentStatus, generation: Option<i64>, now: Timestamp) {
+    if flag.message.is_empty() {
+        conditions::clear(&mut status.conditions, flag.type_);
         return;
     }
-    let message = detached::sentence(lost);
     let condition = NewCondition {
-        type_: types::DETACHED,
+        type_: flag.type_,
         holds: true,
-        reason: "ObjectMissing",
-        message: &message,
+        reason: flag.reason,
+        message: &flag.message,
     };
     conditions::set(&mut status.conditions, &condition, generation, now);
 }

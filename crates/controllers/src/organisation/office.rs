@@ -3,17 +3,25 @@
 use k8s_openapi::api::{core::v1::Namespace, rbac::v1::RoleBinding};
 use kube::ResourceExt;
 use leasehold_api::{names, tenancy::Department};
-use leasehold_planner::{objects, rules::Refusal};
+use leasehold_planner::{
+    objects::{self, Kin, OFFICE_ROLE_BINDINGS},
+    rules::Refusal,
+};
 
-use crate::{Context, Error, drift, verdict::Verdict};
+use crate::{
+    Context, Error,
+    drift::{self, Owner},
+    verdict::Verdict,
+};
 
 /// Makes or repairs the office of the department; whether it stands.
 pub async fn establish(
     department: &Department,
+    kin: &Kin,
     context: &Context,
     verdict: &mut Verdict,
 ) -> Result<bool, Error> {
-    let desired = objects::office_namespace(department);
+    let desired = objects::office_namespace(department, kin);
     let name = desired.name_any();
     let Some(found) = found_or_made(&desired, context).await? else {
         verdict.wait(format!(
@@ -32,14 +40,28 @@ pub async fn establish(
         return Ok(false);
     }
     drift::keep(context, &desired, Some(&found)).await?;
-    for binding in objects::office_role_bindings(department) {
-        let current: Option<RoleBinding> = context
-            .world
-            .role_bindings
-            .get(Some(&name), &binding.name_any());
-        drift::keep(context, &binding, current.as_ref()).await?;
-    }
+    rights(department, kin, context).await?;
     Ok(true)
+}
+
+/// Rights in the office: those of the department's own people and of those above it, and no others of ours.
+async fn rights(department: &Department, kin: &Kin, context: &Context) -> Result<(), Error> {
+    let office = names::office_namespace(&department.name_any());
+    let place = Some(office.as_str());
+    let owner = Owner::office(&department.name_any());
+    let standing = &context.world.role_bindings;
+    let bindings = objects::office_role_bindings(department, kin);
+    for binding in &bindings {
+        let current: Option<RoleBinding> = standing.get(place, &binding.name_any());
+        drift::keep(context, binding, current.as_ref()).await?;
+    }
+    for name in OFFICE_ROLE_BINDINGS {
+        let kept = bindings.iter().any(|binding| binding.name_any() == name);
+        if !kept {
+            drift::remove(context, &owner, standing.get(place, name)).await?;
+        }
+    }
+    Ok(())
 }
 
 /// The namespace as it is, or made now; nothing when somebody else is making it at this moment.

@@ -270,6 +270,7 @@ mod tests {
             code: code.to_owned(),
             display_name: name.to_owned(),
             budget_unit: None,
+            parent: None,
             at: Second::new(0),
         };
         let (request, decision) = approved();
@@ -315,6 +316,48 @@ mod tests {
             zero.value.lines.is_empty(),
             "whoever used nothing gets a statement too"
         );
+    }
+
+    #[tokio::test]
+    async fn a_department_that_is_renamed_has_its_new_name_on_new_statements_and_its_old_one_on_closed_ones()
+     {
+        let store = ledger(vec![lease("vcpu-x86", SEPTEMBER)]).await;
+        let now = Second::new(OCTOBER);
+        let outcome = close_period(&store, &open(), "finance", now).await.unwrap();
+        assert_eq!(outcome, Outcome::Closed);
+        let renamed = DepartmentDoc {
+            code: "gov-office".to_owned(),
+            display_name: "市政府办公室".to_owned(),
+            budget_unit: None,
+            parent: Some("city".to_owned()),
+            at: now,
+        };
+        let policy = policy("HS", PeriodKind::Month);
+        let october = PeriodOpenDoc {
+            period: Period::containing(policy.period, &policy.time_zone, now).unwrap(),
+            at: now,
+            ..open()
+        };
+        let news = vec![
+            Record::document(&renamed).unwrap(),
+            Record::document(&october).unwrap(),
+        ];
+        store.commit(&Batch::of(news), now).await.unwrap();
+
+        let (through, _) = store.head().await.unwrap();
+        let records = records(&store, through).await.unwrap();
+        let draft = reckon(&october, &records, through, Some(now.plus(86_400))).unwrap();
+        let name = |statements: &[Statement]| {
+            let mut all = statements.iter();
+            let own = all.find(|statement| statement.department.name == "gov-office");
+            own.unwrap().department.display_name.clone()
+        };
+        assert_eq!(name(&draft.statements), "市政府办公室");
+        let closed = store.document::<Statement>("2026-09/gov-office").await;
+        let closed = closed.unwrap().unwrap().value;
+        assert_eq!(name(&[closed]), "市政府办");
+        let all = rows(&store).await.into_iter().map(Ok::<_, StoreError>);
+        assert_eq!(verify(all, None).finding, None);
     }
 
     #[tokio::test]

@@ -1,15 +1,16 @@
 //! Tenancies: from a department's manifest to namespaces that hold, and back.
 //!
-//! Observe (`observe`) reads caches and the ledger; requests (`requests`) numbers what is asked for and records who
-//! decided; provisioning (`provision`) makes namespaces, quotas, policies, rights and volumes of what is approved;
-//! release (`release`) takes them back, and keeps the volumes that are to outlive it (`retain`); suspensions
-//! (`suspension`) stop what runs; the end of the term (`term`) is told before it comes; approvals are told (`answers`)
-//! what became of them; report (`report`) writes the status. What is to be done is planned by pure
+//! Observe (`observe`) reads caches and the ledger; requests (`requests`) numbers what is asked for, keeps it within the
+//! limits above (`limits`) and records who decided; provisioning (`provision`) makes namespaces, quotas, policies, rights
+//! and volumes of what is approved; release (`release`) takes them back, and keeps the volumes that are to outlive it
+//! (`retain`); suspensions (`suspension`) stop what runs; the end of the term (`term`) is told before it comes; approvals
+//! are told (`answers`) what became of them; report (`report`) writes the status. What is to be done is planned by pure
 //! functions of `leasehold-planner`.
 
 mod answers;
 mod concern;
 mod drifts;
+mod limits;
 mod observe;
 mod provision;
 mod release;
@@ -98,6 +99,7 @@ fn triggers(context: &Context) -> impl Stream<Item = Ref> + Send + 'static {
         context.world.storage_classes.changes().boxed(),
     ]);
     let (a, b) = (Arc::clone(&world), Arc::clone(&world));
+    let refused = limits::refused(&world);
     stream::select_all([
         managed
             .map(move |changed| match changed {
@@ -116,6 +118,7 @@ fn triggers(context: &Context) -> impl Stream<Item = Ref> + Send + 'static {
         everything
             .map(move |_| references(&world.tenancies.select(|_| true)))
             .boxed(),
+        refused.map(|found| references(&found)).boxed(),
     ])
     .flat_map(|list: Vec<Ref>| stream::iter(list))
 }

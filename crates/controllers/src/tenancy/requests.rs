@@ -17,16 +17,16 @@ use leasehold_planner::{
     request::{self, ApprovedPart, Asked, AutoReason, Change, RequestContext, RequestStep},
     rules::Refusal,
 };
-use leasehold_store::Record;
+use leasehold_store::{Batch, Record};
 
-use super::{observe::State, report::Report};
+use super::{limits, observe::State, report::Report};
 use crate::{
     Context, Error,
     books::{OFFICE, request_subject},
 };
 
-/// Attempts to decide by policy while other requests of the department are decided. Each time one of them succeeds, and
-/// there are as many at once as reconciles run.
+/// Attempts to decide by policy while other requests of the department are decided, and to open a request under a limit
+/// while others are opened. Each time one of them succeeds, and there are as many at once as reconciles run.
 const ATTEMPTS: usize = 64;
 /// Steps that one round may take: withdraw, open, decide.
 const STEPS: usize = 4;
@@ -160,16 +160,7 @@ async fn open(
         ),
         ..opening.request
     };
-    let mut records = Vec::new();
-    if state.view.incarnation.is_none() {
-        records.push(Record::document(&IncarnationDoc {
-            department: state.department.clone(),
-            tenancy: state.name.clone(),
-            incarnation: state.incarnation(),
-            uid: state.tenancy.metadata.uid.clone().unwrap_or_default(),
-            at: state.now,
-        })?);
-    }
+    let mut records = beginning(state)?;
     let superseded = opening
         .supersedes
         .and_then(|number| state.view.requests.iter().find(|r| r.request == number));
@@ -178,12 +169,16 @@ async fn open(
         records.push(Record::document(&withdrawn(state, old, &reason))?);
     }
     records.push(Record::document(&request)?);
-    let auto = commit_request(state, context, &request, &opening.asked.part, records).await?;
-    let what = format!(
-        "request {}: {}",
-        request.request,
-        summary(state, &opening.asked.part)
-    );
+    let part = &opening.asked.part;
+    let monthly = quotation.monthly;
+    let auto = match commit_request(state, context, &request, (part, monthly), records).await? {
+        Ok(auto) => auto,
+        Err(refusals) => {
+            report.refuse(&refusals);
+            return Ok(false);
+        }
+    };
+    let what = format!("request {}: {}", request.request, summary(state, part));
     report.happened(state, &request.requested_by, &what);
     if let Some(decision) = auto {
         report.happened(
@@ -195,32 +190,55 @@ async fn open(
     Ok(true)
 }
 
-/// Commits a request, with the policy's decision where it needs no person. The decision holds for what stood of the
-/// department's ceiling when it was read. Only a decision on a tenancy of the department can raise that, a release only
-/// lowers it: so a decision that comes in between makes us read again, and nothing else does.
+/// The first record of a life, where this request begins it.
+fn beginning(state: &State) -> Result<Vec<Record>, Error> {
+    if state.view.incarnation.is_some() {
+        return Ok(Vec::new());
+    }
+    let life = IncarnationDoc {
+        department: state.department.clone(),
+        tenancy: state.name.clone(),
+        incarnation: state.incarnation(),
+        uid: state.tenancy.metadata.uid.clone().unwrap_or_default(),
+        at: state.now,
+    };
+    Ok(vec![Record::document(&life)?])
+}
+
+/// Commits a request, with the policy's decision where it needs no person; or the refusals of limits that have no room
+/// for it. Both hold for what stood when it was read. Only a decision on a tenancy of the department can raise what
+/// counts against its ceiling, and only a request what counts against limits: so these make us read again when they come
+/// in between, and nothing else does.
 async fn commit_request(
     state: &State,
     context: &Context,
     request: &RequestDoc,
-    part: &ApprovedPart,
+    (part, monthly): (&ApprovedPart, Money),
     records: Vec<Record>,
-) -> Result<Option<DecisionDoc>, Error> {
+) -> Result<Result<Option<DecisionDoc>, Vec<Refusal>>, Error> {
     let books = &context.books;
     for _ in 0..ATTEMPTS {
-        let standing = books.standing(&state.department).await?;
-        let Some(decision) = automatic(state, request, part, standing.monthly)? else {
-            books.commit(records, state.now).await?;
-            return Ok(None);
+        let taken = match limits::check(state, context, part, monthly).await? {
+            Ok(taken) => taken,
+            Err(refusals) => return Ok(Err(refusals)),
         };
-        let mut all = records.clone();
-        all.push(Record::document(&decision)?);
-        if books.commit_on(&standing, all, state.now).await? {
-            return Ok(Some(decision));
+        let standing = books.standing(&state.department).await?;
+        let decision = automatic(state, request, part, standing.monthly)?;
+        let mut batch = Batch::of(records.clone());
+        if let Some(decision) = &decision {
+            batch.records.push(Record::document(decision)?);
+            batch = standing.hold(batch);
+        }
+        if let Some(taken) = &taken {
+            batch = taken.hold(batch);
+        }
+        if books.commit_held(batch, state.now).await? {
+            return Ok(Ok(decision));
         }
     }
     Err(Error::understand(
-        "the department's ceiling",
-        "another request of the department was decided at every attempt; it is tried again",
+        "the department's ceiling and limits",
+        "another request was opened or decided at every attempt; it is tried again",
     ))
 }
 
@@ -244,6 +262,7 @@ fn validate(
         },
     )?;
     leasehold_planner::quota::split(&state.tenancy.spec, part, &state.items(part)?)?;
+    limits::check_end(state, part)?;
     Ok(quotation)
 }
 

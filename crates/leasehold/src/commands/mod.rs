@@ -5,6 +5,7 @@ mod adopt;
 mod appraise;
 mod crds;
 mod decide;
+mod departments;
 mod evidence;
 mod explain;
 mod export;
@@ -14,6 +15,8 @@ mod release;
 mod renew;
 mod statement;
 mod suspend;
+mod tenancies;
+mod tree;
 mod usage;
 mod verify;
 
@@ -36,6 +39,8 @@ pub fn run(command: &Command, session: &Session, out: &mut dyn Write) -> Result<
     match command {
         Command::Statement(arguments) => statement::run(arguments, session, out),
         Command::Usage(arguments) => usage::run(arguments, session, out),
+        Command::Departments(arguments) => departments::run(arguments, session, out),
+        Command::Tenancies(arguments) => tenancies::run(arguments, session, out),
         Command::Explain(arguments) => explain::run(arguments, session, out),
         Command::Verify(arguments) => verify::run(arguments, session, out),
         Command::Evidence(arguments) => evidence::run(arguments, session, out),

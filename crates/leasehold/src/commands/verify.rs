@@ -127,6 +127,7 @@ mod tests {
                 code: code.to_owned(),
                 display_name: "市政府办".to_owned(),
                 budget_unit: None,
+                parent: None,
                 at: Second::new(0),
             };
             let body = canonical_json(&document).unwrap();

@@ -168,6 +168,7 @@ pub(crate) fn department(display_name: &str) -> DepartmentDoc {
         code: "gov-office".to_owned(),
         display_name: display_name.to_owned(),
         budget_unit: None,
+        parent: None,
         at: Second::new(SEPTEMBER),
     }
 }

@@ -1,7 +1,7 @@
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use leasehold_api::{
     platform::NetworkZoneSpec,
-    tenancy::{Department, Reclaim},
+    tenancy::{Administrator, Department, Reclaim},
 };
 use leasehold_ledger::{
     book::{Basis, Category, Item, Per},
@@ -279,19 +279,74 @@ fn the_office_belongs_to_the_departments_administrators() {
         "administrators": [{"kind": "Group", "name": "gov-office-admins"}],
     });
     let department = Department::new("gov-office", serde_json::from_value(spec).unwrap());
-    let office = office_namespace(&department);
+    let office = office_namespace(&department, &Kin::default());
     assert_eq!(office.metadata.name.as_deref(), Some("dept-gov-office"));
     assert_eq!(
         office.metadata.labels.unwrap()["leasehold.dev/namespace-role"],
         "office"
     );
-    let bindings = office_role_bindings(&department);
+    assert_eq!(
+        office.metadata.annotations.unwrap()["leasehold.dev/below"],
+        ""
+    );
+    let bindings = office_role_bindings(&department, &Kin::default());
     assert_eq!(bindings.len(), 1);
     assert_eq!(
         bindings[0].metadata.namespace.as_deref(),
         Some("dept-gov-office")
     );
     assert_eq!(bindings[0].role_ref.name, "leasehold-department");
+}
+
+#[test]
+fn those_above_oversee_an_office_each_once_and_nobody_of_the_control_plane() {
+    let spec = json!({
+        "displayName": "东岳路街道", "administrators": [{"kind": "Group", "name": "street-admins"}],
+    });
+    let department = Department::new("street", serde_json::from_value(spec).unwrap());
+    let person = |kind: &str, name: &str| -> Administrator {
+        serde_json::from_value(json!({"kind": kind, "name": name})).unwrap()
+    };
+    let kin = Kin {
+        overseers: vec![
+            person("Group", "daye-admins"),
+            person("User", "chen@city"),
+            person("Group", "system:authenticated"),
+            person("User", "chen@city"),
+            person("Group", "city-admins"),
+        ],
+        below: vec!["east".to_owned(), "west".to_owned()],
+    };
+    let office = office_namespace(&department, &kin);
+    assert_eq!(
+        office.metadata.annotations.unwrap()["leasehold.dev/below"],
+        "east,west"
+    );
+    let bindings = office_role_bindings(&department, &kin);
+    let names: Vec<_> = bindings
+        .iter()
+        .filter_map(|binding| binding.metadata.name.as_deref())
+        .collect();
+    assert_eq!(names, OFFICE_ROLE_BINDINGS);
+    assert_eq!(bindings[1].role_ref.name, "leasehold-overseer");
+    assert_eq!(
+        bindings[1].metadata.labels.as_ref().unwrap()["leasehold.dev/department"],
+        "street"
+    );
+    let people: Vec<(&str, &str)> = bindings[1]
+        .subjects
+        .iter()
+        .flatten()
+        .map(|subject| (subject.kind.as_str(), subject.name.as_str()))
+        .collect();
+    assert_eq!(
+        people,
+        [
+            ("User", "chen@city"),
+            ("Group", "city-admins"),
+            ("Group", "daye-admins")
+        ]
+    );
 }
 
 fn ssd() -> Items {

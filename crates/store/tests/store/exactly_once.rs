@@ -21,8 +21,13 @@ fn effective_of(department: &str, request: u32) -> Record {
     Record::document(&document).unwrap()
 }
 
-/// Expects a refusal because the latest document is row `found` instead of row `expected`.
+/// Expects a refusal because the latest document of the department is row `found` instead of row `expected`.
 fn expect_overtaken(refused: StoreError, expected: u64, found: u64) {
+    expect_overtaken_at("gov", refused, expected, found);
+}
+
+/// The same of the documents of a place.
+fn expect_overtaken_at(place: &str, refused: StoreError, expected: u64, found: u64) {
     let StoreError::Overtaken {
         kind,
         path,
@@ -32,7 +37,7 @@ fn expect_overtaken(refused: StoreError, expected: u64, found: u64) {
     else {
         panic!("expected Overtaken, got {refused}");
     };
-    assert_eq!((kind.as_str(), path.as_str()), ("effective", "gov"));
+    assert_eq!((kind.as_str(), path.as_str()), ("effective", place));
     assert_eq!((computed_from, latest), (expected, found));
 }
 
@@ -280,6 +285,46 @@ async fn of_two_batches_computed_from_one_document_only_one_is_written() {
     assert!(a.is_ok() != b.is_ok(), "{a:?} {b:?}");
     let written = store.documents_under::<EffectiveDoc>("gov").await.unwrap();
     assert_eq!(written.len(), 1);
+}
+
+#[tokio::test]
+async fn a_batch_computed_from_documents_under_many_paths_is_refused_over_a_later_one_under_any() {
+    let store = Store::in_memory().await.unwrap();
+    assert_eq!(store.latest::<EffectiveDoc>().await.unwrap(), 0);
+    let first = Batch::of(vec![effective_of("gov", 1)]).expecting_latest_of_kind::<EffectiveDoc>(0);
+    store.commit(&first, at(0)).await.unwrap();
+    let others = Batch::of(vec![
+        Record::from(fact("web-1", 7)),
+        Record::from(entry("2026-08")),
+    ]);
+    store.commit(&others, at(0)).await.unwrap();
+    assert_eq!(store.latest::<EffectiveDoc>().await.unwrap(), 1);
+
+    let late = Batch::of(vec![effective_of("edu", 1)]).expecting_latest_of_kind::<EffectiveDoc>(0);
+    let refused = store.commit(&late, at(1)).await.unwrap_err();
+    expect_overtaken_at("any subject", refused, 0, 1);
+    assert_eq!(store.head().await.unwrap().0, 3);
+    let current =
+        Batch::of(vec![effective_of("edu", 1)]).expecting_latest_of_kind::<EffectiveDoc>(1);
+    let committed = store.commit(&current, at(2)).await.unwrap();
+    assert_eq!(committed.appended, [4]);
+}
+
+#[tokio::test]
+async fn each_of_two_expectations_alone_refuses_the_batch() {
+    let store = Store::in_memory().await.unwrap();
+    let start = Batch::of(vec![effective_of("gov", 1), effective_of("edu", 1)]);
+    store.commit(&start, at(0)).await.unwrap();
+    let both = |under: u64, of_kind: u64| {
+        Batch::of(vec![effective_of("gov", 2)])
+            .expecting_latest::<EffectiveDoc>("gov", under)
+            .expecting_latest_of_kind::<EffectiveDoc>(of_kind)
+    };
+    expect_overtaken(store.commit(&both(0, 2), at(1)).await.unwrap_err(), 0, 1);
+    let refused = store.commit(&both(1, 1), at(1)).await.unwrap_err();
+    expect_overtaken_at("any subject", refused, 1, 2);
+    let committed = store.commit(&both(1, 2), at(1)).await.unwrap();
+    assert_eq!(committed.appended, [3]);
 }
 
 #[tokio::test]

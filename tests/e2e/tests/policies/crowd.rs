@@ -16,9 +16,11 @@ use crate::table::Ground;
 pub const CODE: &str = "policies";
 /// Code of another department.
 pub const OTHER: &str = "strangers";
+/// Code of the department above the one that the cases are about.
+pub const ABOVE: &str = "superiors";
 
 /// Who has credentials of their own, beside the operator.
-const PEOPLE: [(&str, User<'static>); 11] = [
+const PEOPLE: [(&str, User<'static>); 12] = [
     ("admin", User::Admin),
     ("office", User::Office),
     ("sun", User::SUN),
@@ -29,6 +31,7 @@ const PEOPLE: [(&str, User<'static>); 11] = [
     ("auditor", User::Auditor),
     ("staff", User::Department(CODE)),
     ("stranger", User::Department(OTHER)),
+    ("overseer", User::Department(ABOVE)),
     ("outsider", User::Outsider(CODE)),
 ];
 

@@ -9,7 +9,7 @@ use leasehold_testkit::{Failure, LONG, NAMESPACE, Rig, User, eventually, reposit
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use crate::crowd::{CODE, Crowd, OTHER, said};
+use crate::crowd::{ABOVE, CODE, Crowd, OTHER, said};
 use crate::request::{Outcome, Request};
 use crate::table::{Job, Table};
 
@@ -59,7 +59,7 @@ fn policy() -> Result<Value, Failure> {
     Ok(policy)
 }
 
-/// Two departments, and a lease of one of them with a named volume and a reader.
+/// Three departments, one above another, and a lease of one of them with a named volume and a reader.
 async fn lease(stage: &'static Stage) -> Result<(), Failure> {
     stage.furnish(&policy()?).await?;
     let mut department = manifests::department(CODE, "政策研究室");
@@ -67,6 +67,8 @@ async fn lease(stage: &'static Stage) -> Result<(), Failure> {
     stage.user(User::Office).await?.apply(&department).await?;
     let office = Office::open(stage, CODE).await?;
     stage.office(OTHER, "外事办").await?;
+    stage.office(ABOVE, "市政府").await?;
+    overseen(&office).await?;
     let leased = [
         ("vcpu-x86", "8"),
         ("memory", "16Gi"),
@@ -83,6 +85,28 @@ async fn lease(stage: &'static Stage) -> Result<(), Failure> {
     }
     office.lease(&manifest).await?;
     settled(&office).await
+}
+
+/// Puts the department below another, whose staff oversees it from then on.
+async fn overseen(office: &Office) -> Result<(), Failure> {
+    let stage = office.stage;
+    let chen = stage.user(User::Office).await?;
+    let below = json!({"spec": {"parent": ABOVE}});
+    let moved = chen.try_patch(&format!("dept/{CODE}"), &[], &below).await?;
+    moved.ok()?;
+    let overseer = stage.user(User::Department(ABOVE)).await?;
+    stage
+        .see("the rights of those above", LONG, async || {
+            let look = ["get", "tenancies", "-n", &office.place];
+            let ran = overseer.kubectl(&look, "").await;
+            let ran = ran.map_err(|failure| said(&failure))?;
+            if ran.is_ok() {
+                Ok(())
+            } else {
+                Err(format!("{ran:?}"))
+            }
+        })
+        .await
 }
 
 /// Waits until everything of the lease is there.

@@ -118,6 +118,7 @@ pub(super) fn foundation(size: Size) -> Result<Vec<Record>, CloseFailure> {
             code: code(number),
             display_name: "市政府办".to_owned(),
             budget_unit: None,
+            parent: None,
             at: SEPTEMBER,
         })?);
     }
