@@ -27,3 +27,4 @@ pub mod objects;
 pub mod quota;
 pub mod request;
 pub mod rules;
+pub mod systems;

@@ -298,6 +298,11 @@ pub const RULES: &[Rule] = &[
         "a tenancy has at most 32 namespaces in its life, those counted that it no longer names",
     ),
     operator("T34", "a term is no longer than ten years"),
+    operator(
+        "T53",
+        "what namespaces keep at least adds up to no more than the lease",
+    ),
+    crd("T54", "floors name only items that the lease holds"),
 ];
 
 /// The rule with this id, if there is one.

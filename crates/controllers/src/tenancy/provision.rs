@@ -1,6 +1,7 @@
 //! Provisioning: what is approved and due becomes namespaces, quotas, policies, rights and volumes; then it is billed.
 
 mod billing;
+mod by_use;
 pub mod contents;
 #[cfg(test)]
 mod fixture;
@@ -28,13 +29,14 @@ use leasehold_ledger::{
 use leasehold_planner::{
     lease_facts::{self, LeaseContext},
     objects::{NamespaceIdentity, NamespacePlan},
-    quota::{self, Hard},
+    quota::{self, Hard, ObservedQuota},
     request::{self, ApprovedPart, Asked, Items},
     rules::Refusal,
 };
 
 use contents::Found;
 pub use namespaces::record_gone;
+use quotas::{Goal, step_towards};
 pub use quotas::{observed as observed_quota, step_quotas};
 
 use super::{observe::State, report::Report, requests::part_of};
@@ -131,6 +133,7 @@ async fn provision(
             return Ok(Progress::Blocked);
         }
     };
+    let by_use = by_use::follow(state, context, due, &lease, &mut desired, &standing.short)?;
     let mut plans: Vec<NamespacePlan> = desired
         .iter()
         .map(|(short, hard)| NamespacePlan::new(identity.clone(), short, hard.clone()))
@@ -143,12 +146,13 @@ async fn provision(
     abandoned.retain(|short| !desired.contains_key(short));
     keep(state, context, report, &identity, &abandoned).await?;
     // both run to their end: what the quotas grant is billed below, whatever becomes of a policy
+    let goal = Goal::new(&lease, &desired, by_use.as_ref(), &abandoned);
     let (step, furnished) = join(
-        step_quotas(context, &identity, &lease, &desired, &abandoned, false),
+        step_towards(context, &identity, &goal),
         furnish(state, context, &plans),
     )
     .await;
-    let step = step?;
+    let step = by_use::told(by_use.as_ref(), step?, state, due, report);
     let mut ready = all && step.settled;
     let blocked = !step.refused.is_empty() || report.namespace_refused();
     report.refuse(&step.refused);
@@ -244,6 +248,7 @@ async fn keep(
                 "no longer in spec.namespaces: nothing new can start in it; it goes with the release"
                     .to_owned()
             }),
+            quota: None,
         });
     }
     Ok(())
@@ -376,10 +381,11 @@ pub fn usage(
         found.labels().get(names::TENANCY_LABEL) == Some(&state.name)
             && found.labels().get(names::DEPARTMENT_LABEL) == Some(&state.department)
     });
-    let used: Vec<Hard> = quotas
+    let seen: Vec<ObservedQuota> = quotas.iter().map(quotas::observed).collect();
+    let places = quotas
         .iter()
-        .map(|found| quotas::observed(found).used)
-        .collect();
+        .map(|found| found.namespace().unwrap_or_default());
+    report.quotas = places.zip(seen.iter().map(quota::told)).collect();
     let mut columns = Vec::new();
     for entry in &part.lease {
         let LeaseItem {
@@ -392,7 +398,7 @@ pub fn usage(
         let Some(key) = quotas::usage_key(item) else {
             continue;
         };
-        let sum: i64 = used.iter().filter_map(|hard| hard.get(&key)).sum();
+        let sum: i64 = seen.iter().filter_map(|quota| quota.used.get(&key)).sum();
         let requested = format_quantity(sum, item.unit);
         let leased = parse_quantity(quantity, item.unit).map_or_else(
             |_| quantity.to_string(),

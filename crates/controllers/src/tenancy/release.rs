@@ -68,6 +68,7 @@ pub async fn advance(
             uid: Some(document.uid.clone()),
             ready: false,
             message: Some("kept until the release is approved and the grace is over".to_owned()),
+            quota: None,
         });
     }
     if known.is_empty() {

@@ -1,6 +1,6 @@
 //! What a tenancy's status says, written only when it differs.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use futures::future::join;
 use jiff::Timestamp;
@@ -45,6 +45,10 @@ pub struct Report {
     pub quotation: Option<QuotationStatus>,
     /// The namespaces.
     pub namespaces: Vec<NamespaceStatus>,
+    /// Used and granted in each of them, by name.
+    pub quotas: BTreeMap<String, String>,
+    /// The shares from which capacity has followed use, once they were reached.
+    pub split: Option<String>,
     /// Leased and used, per item.
     pub usage: Vec<ItemUsage>,
     /// Leased and used, for the columns.
@@ -200,7 +204,11 @@ impl Report {
             credit_left: old.credit_left.clone(),
             used: old.used.clone(),
             usage: old.usage.clone(),
-            namespaces: self.namespaces,
+            namespaces: as_shown(self.namespaces, &old.namespaces),
+            split: self
+                .split
+                .or_else(|| old.split.clone())
+                .filter(|_| state.tenancy.spec.rebalance.is_some()),
             reclaiming_since: self.reclaiming_since,
             history: old.history.clone(),
             conditions: old.conditions.clone(),
@@ -248,6 +256,9 @@ impl Report {
             });
         if stale || new != *old {
             figures(&mut new, state, context, self.usage, self.used);
+            for namespace in &mut new.namespaces {
+                namespace.quota = self.quotas.get(&namespace.name).cloned();
+            }
         }
         new
     }
@@ -357,6 +368,15 @@ fn flag(
         message: &message,
     };
     conditions::set(&mut status.conditions, &condition, generation, now);
+}
+
+/// The namespaces with the figures that were last shown of them.
+fn as_shown(mut found: Vec<NamespaceStatus>, old: &[NamespaceStatus]) -> Vec<NamespaceStatus> {
+    for namespace in &mut found {
+        let shown = old.iter().find(|known| known.name == namespace.name);
+        namespace.quota = shown.and_then(|known| known.quota.clone());
+    }
+    found
 }
 
 fn figures(

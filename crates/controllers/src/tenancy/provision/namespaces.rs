@@ -70,6 +70,7 @@ pub async fn ensure(
                 uid: Some(uid),
                 ready: true,
                 message: None,
+                quota: None,
             },
             Err(message) => {
                 report.wait(message.clone());
@@ -78,6 +79,7 @@ pub async fn ensure(
                     uid: None,
                     ready: false,
                     message: Some(message),
+                    quota: None,
                 }
             }
         };
