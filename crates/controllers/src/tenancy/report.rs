@@ -205,10 +205,7 @@ impl Report {
             used: old.used.clone(),
             usage: old.usage.clone(),
             namespaces: as_shown(self.namespaces, &old.namespaces),
-            split: self
-                .split
-                .or_else(|| old.split.clone())
-                .filter(|_| state.tenancy.spec.rebalance.is_some()),
+            split: followed(self.split, state, old),
             reclaiming_since: self.reclaiming_since,
             history: old.history.clone(),
             conditions: old.conditions.clone(),
@@ -255,10 +252,10 @@ impl Report {
                 state.now.since(then) >= self.refresh
             });
         if stale || new != *old {
-            figures(&mut new, state, context, self.usage, self.used);
             for namespace in &mut new.namespaces {
                 namespace.quota = self.quotas.get(&namespace.name).cloned();
             }
+            figures(&mut new, state, context, self.usage, self.used);
         }
         new
     }
@@ -368,6 +365,14 @@ fn flag(
         message: &message,
     };
     conditions::set(&mut status.conditions, &condition, generation, now);
+}
+
+/// The shares from which use is followed: those that this round has reached, or that were reached before. None where
+/// nothing follows use.
+fn followed(reached: Option<String>, state: &State, old: &TenancyStatus) -> Option<String> {
+    reached
+        .or_else(|| old.split.clone())
+        .filter(|_| state.tenancy.spec.rebalance.is_some())
 }
 
 /// The namespaces with the figures that were last shown of them.
