@@ -89,6 +89,10 @@ const MESSAGES: &[(&str, &str)] = &[
         "'rule T04: a namespace shares an item that the lease does not hold: asked %s, allowed %s; add it to spec.lease or take it out of the share'.format([self.namespaces.map(n, n.share.filter(k, !self.lease.exists(l, l.item == k))), [self.lease.map(l, l.item)]])",
     ),
     (
+        "T54",
+        "'rule T54: a floor names an item that the lease does not hold: asked %s, allowed %s; add it to spec.lease or take it out of the floor'.format([self.namespaces.map(n, has(n.floor) ? n.floor.filter(k, !self.lease.exists(l, l.item == k)) : []), [self.lease.map(l, l.item)]])",
+    ),
+    (
         "T05",
         "'rule T05: the term ends before it begins: asked %s through %s, allowed a last day on or after the first; correct spec.term'.format([self.term.from, self.term.through])",
     ),

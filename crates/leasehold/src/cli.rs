@@ -1,12 +1,10 @@
 //! What can be typed: commands, options and their help.
 //!
-//! The doc comments here and in `life` are the help texts; `leasehold reference` prints them into the manual.
-
-mod life;
+//! The doc comments here and in the modules are the help texts; `leasehold reference` prints them into the manual.
 
 mod accept;
 mod adopt;
-
+mod life;
 mod under;
 
 use std::{net::SocketAddr, path::PathBuf};
@@ -16,7 +14,7 @@ use leasehold_ledger::{canonical::Digest, time::LocalDate};
 
 pub use accept::AcceptArgs;
 pub use adopt::AdoptArgs;
-pub use life::{RenewArgs, ResumeArgs, SuspendArgs};
+pub use life::{ReleaseArgs, RenewArgs, ResumeArgs, SuspendArgs};
 pub use under::{DepartmentsArgs, TenanciesArgs};
 
 const EXAMPLES: &str = "\
@@ -355,26 +353,6 @@ pub struct RejectArgs {
     /// Number of the order or paper on which the decision rests.
     #[arg(long, value_name = "TEXT")]
     pub order_no: Option<String>,
-    /// Do not ask. Needed where standard input is no terminal.
-    #[arg(short, long)]
-    pub yes: bool,
-}
-
-/// `leasehold release`.
-#[derive(Args, Debug)]
-#[command(after_long_help = "\
-Example:
-  leasehold release oa -n dept-gov-office --reason 'system retired'
-
-Nothing new starts. Compute is billed until nothing runs any more: at once, if your workloads are gone. Namespaces and
-volumes go after the grace period and an approval; volumes are billed until they are gone. A release cannot be taken back;
-it asks you first, and without a terminal needs --yes.")]
-pub struct ReleaseArgs {
-    /// Name of the tenancy.
-    pub name: String,
-    /// Why.
-    #[arg(long, value_name = "TEXT")]
-    pub reason: String,
     /// Do not ask. Needed where standard input is no terminal.
     #[arg(short, long)]
     pub yes: bool,

@@ -37,4 +37,5 @@ pub mod retention;
 pub mod review;
 pub mod rules;
 pub mod suspension;
+pub mod systems;
 pub mod volumes;

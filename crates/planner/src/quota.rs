@@ -2,8 +2,11 @@
 //!
 //! Leased resources (processor, memory, storage, accelerators) are divided: their sum over the
 //! namespaces of a tenancy is bounded by the lease. Counts of objects are not leased; each
-//! namespace gets its own bounds, so that nobody fills the database of the cluster.
+//! namespace gets its own bounds, so that nobody fills the database of the cluster. A split may
+//! follow use ([`ByUse`]).
 
+mod pools;
+mod rebalance;
 mod step;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +23,8 @@ use crate::{
     rules::Refusal,
 };
 
+pub use pools::told;
+pub use rebalance::{ByUse, Part, rebalance};
 pub use step::{ObservedQuota, QuotaStep, quota_step};
 
 /// A quota: amounts in base units by the key of `ResourceQuota.spec.hard`. Base units are
@@ -204,7 +209,9 @@ pub fn split(
             Err(refusals) => refused.extend(refusals),
         }
     }
-    refused.extend(over_shared(&shared, part, items));
+    let leased = leased(part, items);
+    refused.extend(over_shared(&shared, &leased, items));
+    refused.extend(rebalance::refused_floors(spec, &leased, items));
     if refused.is_empty() {
         Ok(quotas)
     } else {
@@ -248,8 +255,8 @@ fn shares_of<'a>(
     }
 }
 
-/// Items of which more is shared out than the lease holds.
-fn over_shared(shared: &BTreeMap<&str, i64>, part: &ApprovedPart, items: &Items) -> Vec<Refusal> {
+/// What the lease holds of each item, in base units.
+fn leased<'a>(part: &'a ApprovedPart, items: &Items) -> BTreeMap<&'a str, i64> {
     let mut leased: BTreeMap<&str, i64> = BTreeMap::new();
     for entry in &part.lease {
         let base = items
@@ -258,6 +265,15 @@ fn over_shared(shared: &BTreeMap<&str, i64>, part: &ApprovedPart, items: &Items)
         let sum = leased.entry(entry.item.as_str()).or_insert(0);
         *sum = sum.saturating_add(base.unwrap_or(0));
     }
+    leased
+}
+
+/// Items of which more is shared out than the lease holds.
+fn over_shared(
+    shared: &BTreeMap<&str, i64>,
+    leased: &BTreeMap<&str, i64>,
+    items: &Items,
+) -> Vec<Refusal> {
     shared
         .iter()
         .filter_map(|(name, asked)| {

@@ -352,6 +352,11 @@ pub const RULES: &[Rule] = &[
         "a department that ends leases nothing new and nothing more",
     ),
     operator(
+        "T53",
+        "what namespaces keep at least adds up to no more than the lease",
+    ),
+    crd("T54", "floors name only items that the lease holds"),
+    operator(
         "T56",
         "a namespace is adopted only when nothing in it goes past a lease",
     ),

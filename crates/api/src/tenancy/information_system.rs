@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
     printcolumn(name = "Origin", type_ = "string", json_path = ".spec.origin"),
     printcolumn(name = "Level", type_ = "integer", json_path = ".spec.protectionLevel"),
     printcolumn(name = "Network", type_ = "string", json_path = ".spec.currentNetwork"),
+    printcolumn(name = "Leased", type_ = "string", json_path = ".status.total"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("size(self.metadata.name) <= 40").message("rule S01: a system's name has at most 40 characters; choose a shorter name")
 )]
@@ -146,8 +147,29 @@ pub struct InformationSystemStatus {
     /// Generation that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
+    /// What the system's tenancies lease together, by zone and item.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256))]
+    pub leased: Vec<SystemLease>,
+    /// The same for the columns, as `vcpu-x86 48, memory 96Gi`; zone by zone, where there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<String>,
     /// Conditions, one per type.
     #[serde(default)]
     #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
+}
+
+/// What is leased of one item for a system in one zone.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SystemLease {
+    /// Name of the network zone.
+    pub zone: String,
+    /// Item of the price book.
+    pub item: String,
+    /// How much, over all tenancies.
+    pub quantity: String,
+    /// How many tenancies hold some of it.
+    pub tenancies: u32,
 }

@@ -34,6 +34,7 @@ use std::collections::BTreeMap;
     validation = Rule::new("!has(oldSelf.spec.release) || (has(self.spec.release) && self.spec.release == oldSelf.spec.release && self.spec.lease == oldSelf.spec.lease && self.spec.namespaces == oldSelf.spec.namespaces && self.spec.term == oldSelf.spec.term && self.spec.contract == oldSelf.spec.contract && self.spec.budget == oldSelf.spec.budget)").message("rule T03: this tenancy is being released; its lease and namespaces cannot change any more; lease anew once it is Released")
 )]
 #[x_kube(validation = Rule::new("self.namespaces.all(n, n.share.all(k, self.lease.exists(l, l.item == k)))").message("rule T04: a namespace shares an item that the lease does not hold; add it to spec.lease or take it out of the share"))]
+#[x_kube(validation = Rule::new("self.namespaces.all(n, !has(n.floor) || n.floor.all(k, self.lease.exists(l, l.item == k)))").message("rule T54: a floor names an item that the lease does not hold; add it to spec.lease or take it out of the floor"))]
 #[x_kube(validation = Rule::new("self.term.from <= self.term.through").message("rule T05: the term ends before it begins; correct spec.term"))]
 #[x_kube(validation = Rule::new("!has(self.effectiveFrom) || (self.effectiveFrom >= self.term.from && self.effectiveFrom <= self.term.through)").message("rule T06: effectiveFrom lies outside the term; choose a day of the term"))]
 #[x_kube(validation = Rule::new("!has(oldSelf.acceptance) || !oldSelf.acceptance.accepted || (has(self.acceptance) && (self.acceptance.request != oldSelf.acceptance.request || self.acceptance.accepted))").message("rule T46: an acceptance cannot be taken back; leave spec.acceptance as it is, or release the tenancy"))]
@@ -66,6 +67,9 @@ pub struct TenancySpec {
     #[schemars(length(min = 1, max = 32))]
     #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["name".into()]))]
     pub namespaces: Vec<NamespaceShare>,
+    /// Lets the operator move the lease among the namespaces by itself. Without it, the shares stand. Needs nobody's approval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rebalance: Option<Rebalance>,
     /// People who work in the namespaces.
     #[serde(default)]
     #[schemars(length(max = 64))]
@@ -127,11 +131,30 @@ pub struct NamespaceShare {
     #[serde(default)]
     #[schemars(extend("maxProperties" = 64))]
     pub share: BTreeMap<String, QuantityText>,
+    /// What the namespace keeps at least of an item while the lease is rebalanced, as {vcpu-x86: "8"}, however little of it is used. Floors add up to no more than the lease.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 64))]
+    pub floor: BTreeMap<String, QuantityText>,
     /// Named volumes in the namespace.
     #[serde(default)]
     #[schemars(length(max = 32))]
     #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["name".into()]))]
     pub volumes: Vec<Volume>,
+}
+
+/// How the operator moves a lease among namespaces.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Rebalance {
+    /// What it goes by. Use: what pods and claims request; from the shares on, what is free goes to a namespace that is short of it.
+    pub by: RebalanceBy,
+}
+
+/// What a lease is moved by.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+pub enum RebalanceBy {
+    /// What pods and claims request.
+    Use,
 }
 
 /// A named volume.
@@ -280,6 +303,9 @@ pub struct TenancyStatus {
     #[serde(default)]
     #[schemars(length(max = 32))]
     pub namespaces: Vec<NamespaceStatus>,
+    /// Digest of the shares from which the operator rebalances. It begins anew from the shares when they change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split: Option<String>,
     /// Since when the release has been asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reclaiming_since: Option<String>,
@@ -421,6 +447,9 @@ pub struct NamespaceStatus {
     /// What is missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// Used and granted of what is leased, as `cpu 12/20, memory 20Gi/40Gi`; as old as the figures of usage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota: Option<String>,
     /// Its named volumes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]

@@ -1,4 +1,5 @@
-//! Information systems: an entry of the register is ready when whom it names exists.
+//! Information systems: an entry of the register is ready when whom it names exists. It shows what the system's tenancies
+//! lease together.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -6,6 +7,7 @@ use futures::{Stream, StreamExt, future, stream::BoxStream};
 use kube::{ResourceExt, runtime::controller::Action};
 use leasehold_api::{names, tenancy::InformationSystem};
 use leasehold_kit::{Shutdown, cache::Changed};
+use leasehold_planner::systems;
 
 use crate::{
     Context, Error, World,
@@ -25,7 +27,25 @@ fn triggers(world: &World) -> BoxStream<'static, Ref<InformationSystem>> {
         found.iter().map(wake::reference).collect()
     };
     let departments = comings_and_goings(world.departments.changes());
-    wake::named(&world.systems, departments, concerned)
+    let registered = wake::named(&world.systems, departments, concerned);
+    wake::any(vec![registered, leases(world)])
+}
+
+/// The system whose leases may add up to something else: that of a tenancy that changed. Of one that went nobody knows
+/// which it was, so all of its office are looked at.
+fn leases(world: &World) -> BoxStream<'static, Ref<InformationSystem>> {
+    let (systems, tenancies) = (world.systems.clone(), world.tenancies.clone());
+    let concerned = move |changed: &Changed| -> Vec<Ref<InformationSystem>> {
+        let office = changed.namespace.as_deref();
+        let tenancy = tenancies.get(office, &changed.name);
+        let of = tenancy.map(|tenancy| tenancy.spec.system);
+        let found = systems.select(|system| {
+            let its = of.as_deref().is_none_or(|name| name == system.name_any());
+            its && system.metadata.namespace.as_deref() == office
+        });
+        found.iter().map(wake::reference).collect()
+    };
+    wake::named(&world.systems, world.tenancies.changes(), concerned)
 }
 
 /// Those changes with which an object comes or goes: whether a department exists is all that a verdict asks of it, and
@@ -67,6 +87,13 @@ async fn reconcile(object: Arc<InformationSystem>, context: Context) -> Result<A
     new.observed_generation = object.metadata.generation;
     let now = context.now().timestamp();
     verdict.write(&mut new.conditions, object.metadata.generation, now);
+    let name = object.name_any();
+    let tenancies = context.world.tenancies.select(|tenancy| {
+        tenancy.spec.system.as_str() == name
+            && tenancy.metadata.namespace == object.metadata.namespace
+    });
+    new.leased = systems::leased(&tenancies);
+    new.total = systems::total(&new.leased);
     if new != old {
         context
             .kit

@@ -87,7 +87,8 @@ fn triggers(context: &Context) -> impl Stream<Item = Ref> + Send + 'static {
     ]);
     let neighbours = stream::select_all([
         context.world.approvals.changes().boxed(),
-        context.world.systems.changes().boxed(),
+        // what its status says of all leases of a system together is no news for one of them
+        written(context.world.systems.changes()).boxed(),
         context.world.suspensions.changes().boxed(),
     ]);
     let everything = stream::select_all([

@@ -3,6 +3,7 @@
 mod acceptance;
 mod adoption;
 mod billing;
+mod by_use;
 pub mod contents;
 #[cfg(test)]
 mod fixture;
@@ -32,7 +33,7 @@ use leasehold_ledger::{
 use leasehold_planner::{
     lease_facts::{self, LeaseContext},
     objects::{Nameable, NamespaceIdentity, NamespacePlan},
-    quota::{self, Hard},
+    quota::{self, Hard, ObservedQuota},
     request::{self, ApprovedPart, Asked, Items},
     rules::Refusal,
 };
@@ -40,6 +41,7 @@ use leasehold_planner::{
 pub use acceptance::shown as acceptance_shown;
 use contents::Found;
 pub use namespaces::record_gone;
+use quotas::{Goal, step_towards};
 pub use quotas::{observed as observed_quota, step_quotas};
 pub use volumes::describe as describe_volumes;
 
@@ -139,6 +141,7 @@ async fn provision(
             return Ok(Progress::Blocked);
         }
     };
+    let by_use = by_use::follow(state, context, due, &lease, &mut desired, &standing.short)?;
     let mut plans: Vec<NamespacePlan> = desired
         .iter()
         .map(|(short, hard)| NamespacePlan::new(identity.clone(), short, hard.clone()))
@@ -152,12 +155,13 @@ async fn provision(
     keep(state, context, report, &identity, &abandoned).await?;
     halt::all(context, report, &mut desired, &mut abandoned, &identity);
     // both run to their end: what the quotas grant is billed below, whatever becomes of a policy
+    let goal = Goal::new(&lease, &desired, by_use.as_ref(), &abandoned);
     let (step, furnished) = join(
-        step_quotas(context, &identity, &lease, &desired, &abandoned, false),
+        step_towards(context, &identity, &goal),
         furnish(state, context, &plans),
     )
     .await;
-    let step = step?;
+    let step = by_use::told(by_use.as_ref(), step?, state, due, report);
     let ready = all && step.settled;
     let blocked = !step.refused.is_empty() || report.namespace_refused();
     report.refuse(&step.refused);
@@ -401,10 +405,11 @@ pub fn usage(
         found.labels().get(names::TENANCY_LABEL) == Some(&state.name)
             && found.labels().get(names::DEPARTMENT_LABEL) == Some(&state.department)
     });
-    let used: Vec<Hard> = quotas
+    let seen: Vec<ObservedQuota> = quotas.iter().map(quotas::observed).collect();
+    let places = quotas
         .iter()
-        .map(|found| quotas::observed(found).used)
-        .collect();
+        .map(|found| found.namespace().unwrap_or_default());
+    report.quotas = places.zip(seen.iter().map(quota::told)).collect();
     let mut columns = Vec::new();
     for entry in &part.lease {
         let LeaseItem {
@@ -417,7 +422,8 @@ pub fn usage(
         let Some(key) = quotas::usage_key(item) else {
             continue;
         };
-        let sum_of = |key: &str| -> i64 { used.iter().filter_map(|hard| hard.get(key)).sum() };
+        let sum_of =
+            |key: &str| -> i64 { seen.iter().filter_map(|quota| quota.used.get(key)).sum() };
         let sum = sum_of(&key);
         let requested = format_quantity(sum, item.unit);
         let leased = parse_quantity(quantity, item.unit).map_or_else(

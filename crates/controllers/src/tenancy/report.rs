@@ -1,6 +1,6 @@
 //! What a tenancy's status says, written only when it differs.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use futures::future::join;
 use jiff::Timestamp;
@@ -45,6 +45,10 @@ pub struct Report {
     pub quotation: Option<QuotationStatus>,
     /// The namespaces.
     pub namespaces: Vec<NamespaceStatus>,
+    /// Used and granted in each of them, by name.
+    pub quotas: BTreeMap<String, String>,
+    /// The shares from which capacity has followed use, once they were reached.
+    pub split: Option<String>,
     /// Leased and used, per item.
     pub usage: Vec<ItemUsage>,
     /// Leased and used, for the columns.
@@ -230,7 +234,8 @@ impl Report {
             credit_left: old.credit_left.clone(),
             used: old.used.clone(),
             usage: old.usage.clone(),
-            namespaces: self.namespaces,
+            namespaces: as_shown(self.namespaces, &old.namespaces),
+            split: followed(self.split, state, old),
             reclaiming_since: self.reclaiming_since,
             retained: self.retained,
             suspension: self.suspended.map(|suspended| suspended.shown),
@@ -268,6 +273,9 @@ impl Report {
                 state.now.since(then) >= self.refresh
             });
         if stale || new != *old {
+            for namespace in &mut new.namespaces {
+                namespace.quota = self.quotas.get(&namespace.name).cloned();
+            }
             figures(&mut new, state, context, self.usage, self.used);
         }
         new
@@ -396,6 +404,23 @@ fn flag(
         message: &message,
     };
     conditions::set(&mut status.conditions, &condition, generation, now);
+}
+
+/// The shares from which use is followed: those that this round has reached, or that were reached before. None where
+/// nothing follows use.
+fn followed(reached: Option<String>, state: &State, old: &TenancyStatus) -> Option<String> {
+    reached
+        .or_else(|| old.split.clone())
+        .filter(|_| state.tenancy.spec.rebalance.is_some())
+}
+
+/// The namespaces with the figures that were last shown of them.
+fn as_shown(mut found: Vec<NamespaceStatus>, old: &[NamespaceStatus]) -> Vec<NamespaceStatus> {
+    for namespace in &mut found {
+        let shown = old.iter().find(|known| known.name == namespace.name);
+        namespace.quota = shown.and_then(|known| known.quota.clone());
+    }
+    found
 }
 
 fn figures(

@@ -1,4 +1,4 @@
-//! What can be typed about the life of a tenancy between its lease and its release.
+//! What can be typed about the life of a tenancy from its lease to its release.
 
 use clap::Args;
 use leasehold_ledger::time::LocalDate;
@@ -96,4 +96,24 @@ mod tests {
         assert!(!accepts(&["renew", "oa", "--through", "2028-08-32"]));
         assert!(!accepts(&["renew", "oa"]));
     }
+}
+
+/// `leasehold release`.
+#[derive(Args, Debug)]
+#[command(after_long_help = "\
+Example:
+  leasehold release oa -n dept-gov-office --reason 'system retired'
+
+Nothing new starts. Compute is billed until nothing runs any more: at once, if your workloads are gone. Namespaces and
+volumes go after the grace period and an approval; volumes are billed until they are gone. A release cannot be taken back;
+it asks you first, and without a terminal needs --yes.")]
+pub struct ReleaseArgs {
+    /// Name of the tenancy.
+    pub name: String,
+    /// Why.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// Do not ask. Needed where standard input is no terminal.
+    #[arg(short, long)]
+    pub yes: bool,
 }

@@ -76,6 +76,15 @@ pub fn normal(object: &Value) -> Value {
     let mut object = plain(object);
     without(object.get_mut("metadata"), &OF_ITS_OWN);
     without(object.get_mut("status"), &FIGURES);
+    let namespaces = object.pointer_mut("/status/namespaces");
+    for namespace in namespaces
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+    {
+        // used and granted, as old as the figures
+        without(Some(namespace), &["quota"]);
+    }
     if let Some(conditions) = object.pointer_mut("/status/conditions") {
         level(conditions);
     }

@@ -36,8 +36,8 @@ const DNS_PORT: i32 = 53;
 
 /// The network policies of a tenancy namespace.
 ///
-/// Systems of one department reach themselves over all their namespaces of one zone. Zones are
-/// separate networks, so the same system in another zone is not reached.
+/// Systems of one department reach themselves over all their namespaces of one zone, of whichever of
+/// their tenancies. Zones are separate networks, so the same system in another zone is not reached.
 pub fn network_policies(plan: &NamespacePlan, zone: &NetworkZoneSpec) -> Vec<NetworkPolicy> {
     let [deny, dns, same_system, gateway] = NETWORK_POLICIES;
     let siblings = same_system_peer(plan);

@@ -421,6 +421,26 @@ fn a_system_reaches_itself_and_nobody_else() {
 }
 
 #[test]
+fn tenancies_of_one_system_in_one_zone_are_one_network() {
+    let another = |zone: &str, short: &str| {
+        let identity = NamespaceIdentity {
+            tenancy: "oa-archive".to_owned(),
+            incarnation: 3,
+            ..identity("gov-office", "oa", zone)
+        };
+        NamespacePlan::new(identity, short, Hard::new())
+    };
+    let (prod, archive) = (prod(), another("gov-extranet", "archive"));
+    let elsewhere = another("internet", "web");
+    assert_ne!(prod.identity.tenancy, archive.identity.tenancy);
+    let policies = all_policies(&[&prod, &archive, &elsewhere], &zone(&json!({})));
+    let reach =
+        |from: &NamespacePlan, to: &NamespacePlan| reaches(&policies, &pod(from), &pod(to), HTTP);
+    assert!(reach(&prod, &archive) && reach(&archive, &prod));
+    assert!(!reach(&archive, &elsewhere) && !reach(&elsewhere, &archive));
+}
+
+#[test]
 fn a_namespace_without_our_labels_does_not_get_in_although_it_is_not_isolated() {
     let prod = prod();
     let policies = all_policies(&[&prod], &zone(&json!({})));

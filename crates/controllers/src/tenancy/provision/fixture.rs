@@ -91,6 +91,16 @@ impl Fake {
             .collect()
     }
 
+    /// Path and body of every write to such a path, in the order in which they arrived.
+    pub(super) fn writes(&self, part: &str) -> Vec<(String, Value)> {
+        let calls = self.calls.lock().unwrap();
+        let writes = calls.iter().filter(|call| call.method != "GET");
+        writes
+            .filter(|call| call.path.contains(part))
+            .map(|call| (call.path.clone(), call.body.clone()))
+            .collect()
+    }
+
     fn kit(&self) -> Kit {
         let mut config = kube::Config::new(self.url.parse().unwrap());
         // no certificate is needed, and none is looked for on this machine

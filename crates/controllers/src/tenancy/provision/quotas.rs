@@ -8,13 +8,57 @@ use leasehold_api::names;
 use leasehold_ledger::book::Item;
 use leasehold_planner::{
     objects::{self, NamespaceIdentity, NamespacePlan},
-    quota::{self, Hard, ObservedQuota, QuotaStep},
+    quota::{self, ByUse, Hard, ObservedQuota, QuotaStep},
 };
 
 use crate::{Context, Error, drift};
 
-/// One step towards the desired quotas, planned on what the API server holds right now. Namespaces that are `kept` and
-/// not desired give up what they lease and keep their bounds on objects.
+/// Where the quotas of a tenancy shall go.
+pub struct Goal<'a> {
+    /// The lease as quotas count it.
+    lease: &'a Hard,
+    /// Each namespace's quota, by its short name.
+    desired: &'a BTreeMap<String, Hard>,
+    /// What moves the leased part of these with use, if anything does.
+    by_use: Option<&'a ByUse>,
+    /// Namespaces that, where they are not desired, give up what they lease and keep their bounds on objects.
+    kept: &'a [String],
+    /// Whether compute may go to zero below what is used.
+    force_zero: bool,
+}
+
+impl<'a> Goal<'a> {
+    /// A goal below which nothing goes that is used.
+    pub fn new(
+        lease: &'a Hard,
+        desired: &'a BTreeMap<String, Hard>,
+        by_use: Option<&'a ByUse>,
+        kept: &'a [String],
+    ) -> Self {
+        Self {
+            lease,
+            desired,
+            by_use,
+            kept,
+            force_zero: false,
+        }
+    }
+
+    /// The next step from here. What follows use follows the use of these very quotas: a step that is planned on fresher
+    /// ones than the last would otherwise move to where something was used before.
+    fn step(&self, quotas: &BTreeMap<String, ObservedQuota>) -> QuotaStep {
+        let (lease, force_zero) = (self.lease, self.force_zero);
+        match self.by_use {
+            Some(by_use) => {
+                let moved = by_use.over(self.desired, quotas);
+                quota::quota_step(lease, &moved, quotas, force_zero)
+            }
+            None => quota::quota_step(lease, self.desired, quotas, force_zero),
+        }
+    }
+}
+
+/// One step towards the desired quotas; see [`step_towards`]. Nothing in them follows use.
 pub async fn step_quotas(
     context: &Context,
     identity: &NamespaceIdentity,
@@ -23,7 +67,36 @@ pub async fn step_quotas(
     kept: &[String],
     force_zero: bool,
 ) -> Result<QuotaStep, Error> {
-    let all: Vec<&String> = desired.keys().chain(kept).collect();
+    let goal = Goal {
+        force_zero,
+        ..Goal::new(lease, desired, None, kept)
+    };
+    step_towards(context, identity, &goal).await
+}
+
+/// The quotas of a department's namespaces as they were last seen, by short name.
+pub fn cached<'a>(
+    context: &Context,
+    department: &str,
+    short: impl Iterator<Item = &'a String>,
+) -> BTreeMap<String, ObservedQuota> {
+    let quotas = &context.world.quotas;
+    short
+        .filter_map(|short| {
+            let namespace = names::tenancy_namespace(department, short);
+            let found = quotas.get(Some(&namespace), names::QUOTA_NAME)?;
+            Some((short.clone(), observed(&found)))
+        })
+        .collect()
+}
+
+/// One step towards the goal, planned on what the API server holds right now.
+pub async fn step_towards(
+    context: &Context,
+    identity: &NamespaceIdentity,
+    goal: &Goal<'_>,
+) -> Result<QuotaStep, Error> {
+    let all: Vec<&String> = goal.desired.keys().chain(goal.kept).collect();
     let labels = identity.owner_labels();
     let mut cached = BTreeMap::new();
     for short in all.iter().copied() {
@@ -37,7 +110,7 @@ pub async fn step_quotas(
             cached.insert(short.clone(), observed(&found));
         }
     }
-    let step = quota::quota_step(lease, desired, &cached, force_zero);
+    let step = goal.step(&cached);
     if step.writes.is_empty() {
         return Ok(step);
     }
@@ -60,7 +133,7 @@ pub async fn step_quotas(
         drift::relabel(context, found, &labels).await?;
         fresh.insert(short.clone(), observed(found));
     }
-    let step = quota::quota_step(lease, desired, &fresh, force_zero);
+    let step = goal.step(&fresh);
     write(context, identity, &found, &step.writes).await?;
     Ok(step)
 }

@@ -27,6 +27,7 @@ mod acceptance;
 mod drift;
 mod expiry;
 mod oa;
+mod rebalance;
 mod review;
 mod storage;
 mod suspension;

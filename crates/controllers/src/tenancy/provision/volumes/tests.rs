@@ -89,6 +89,7 @@ fn shared(size: &str) -> Vec<NamespaceShare> {
     vec![NamespaceShare {
         name: "prod".into(),
         share: BTreeMap::new(),
+        floor: BTreeMap::new(),
         volumes: vec![volume],
     }]
 }

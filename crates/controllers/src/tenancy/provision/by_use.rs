@@ -1,0 +1,185 @@
+//! A split that follows use, where the department lets it.
+
+use std::collections::BTreeMap;
+
+use leasehold_api::tenancy::RebalanceBy;
+use leasehold_planner::quota::{ByUse, Hard, QuotaStep};
+
+use super::{
+    super::{observe::State, report::Report},
+    Due, SOON, quotas,
+};
+use crate::{Context, Error};
+
+/// What moves the split of the manifest, and the split as it follows from the use that was last seen. Nothing, where the
+/// shares stand. `there` are the namespaces that exist, named or not.
+pub fn follow(
+    state: &State,
+    context: &Context,
+    due: &Due,
+    lease: &Hard,
+    split: &mut BTreeMap<String, Hard>,
+    there: &[String],
+) -> Result<Option<ByUse>, Error> {
+    let Some(by_use) = of(state, due, lease, split)? else {
+        return Ok(None);
+    };
+    let all = split.keys().chain(there);
+    let seen = quotas::cached(context, &state.department, all);
+    *split = by_use.over(split, &seen);
+    by_use.count(split);
+    Ok(Some(by_use))
+}
+
+fn of(
+    state: &State,
+    due: &Due,
+    lease: &Hard,
+    split: &BTreeMap<String, Hard>,
+) -> Result<Option<ByUse>, Error> {
+    let spec = &state.tenancy.spec;
+    let Some(rebalance) = &spec.rebalance else {
+        return Ok(None);
+    };
+    match rebalance.by {
+        RebalanceBy::Use => {
+            let status = state.tenancy.status.as_ref();
+            let reached = status.and_then(|status| status.split.as_deref());
+            let by_use = ByUse::new(spec, lease, &due.items, split, reached)?;
+            Ok(Some(by_use))
+        }
+    }
+}
+
+/// What is told of a step. Once the split of the manifest was reached and the lease is in force, nobody waits for
+/// capacity that moves with use: it is looked after, and the tenancy is what it was. Otherwise every move would be a
+/// change of phase, with its events.
+pub fn told(
+    by_use: Option<&ByUse>,
+    step: QuotaStep,
+    state: &State,
+    due: &Due,
+    report: &mut Report,
+) -> QuotaStep {
+    let Some(by_use) = by_use else { return step };
+    if step.settled {
+        report.split = Some(by_use.begun().to_owned());
+        return step;
+    }
+    let in_force = state.is_effective(due.request.request);
+    let passes = by_use.is_under_way() && in_force && step.refused.is_empty();
+    if !passes {
+        return step;
+    }
+    report.look_again(SOON);
+    QuotaStep {
+        settled: true,
+        waiting: Vec::new(),
+        ..step
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use leasehold_ledger::document::EffectiveDoc;
+    use leasehold_planner::objects;
+    use serde_json::{Value, json};
+
+    use super::{
+        super::{
+            Progress, divide,
+            fixture::{Fake, context, due, list, made, plans, state},
+            provision,
+        },
+        *,
+    };
+
+    /// The tenancy of ten cores, five for each of two namespaces, that may be rebalanced and has reached that split.
+    fn rebalanced() -> State {
+        let mut state = state(&[("prod", "5"), ("test", "5")]);
+        let by_use: Value = json!({"by": "Use"});
+        state.tenancy.spec.rebalance = Some(serde_json::from_value(by_use).unwrap());
+        let due = due(&state);
+        state.view.effective.push(EffectiveDoc {
+            department: state.department.clone(),
+            tenancy: state.name.clone(),
+            incarnation: 1,
+            request: 1,
+            not_before: state.now,
+            at: state.now,
+        });
+        state.view.requests.push(due.request.clone());
+        let (lease, split) = divide(&state, &due, &[]).unwrap();
+        let by_use = of(&state, &due, &lease, &split).unwrap().unwrap();
+        let status = state.tenancy.status.get_or_insert_default();
+        status.split = Some(by_use.begun().to_owned());
+        state
+    }
+
+    /// Its namespaces and quotas, with so many thousandths of a core in use in each.
+    fn standing(used: [i64; 2]) -> (Vec<Value>, Vec<Value>) {
+        let state = rebalanced();
+        plans(&state, &due(&state))
+            .iter()
+            .zip(used)
+            .map(|(plan, used)| {
+                let mut quota = made(&json!(objects::quota(plan, &plan.hard)));
+                let hard = quota["spec"]["hard"].clone();
+                let used = format!("{used}m");
+                let used = json!({"requests.cpu": used, "limits.cpu": used});
+                quota["status"] = json!({"hard": hard, "used": used});
+                (made(&json!(objects::namespace(plan))), quota)
+            })
+            .unzip()
+    }
+
+    /// One round over such use: how far it is, what is waited for, and which quotas are written.
+    async fn round(used: [i64; 2]) -> (Progress, bool, Vec<(String, Value)>) {
+        let (namespaces, quotas) = standing(used);
+        let fake = Fake::start(move |call| {
+            let of = ["/edu--prod/", "/edu--test/"].map(|name| call.path.contains(name));
+            let place = of.iter().position(|found| *found);
+            match (call.path.as_str(), call.method.as_str(), place) {
+                ("/api/v1/namespaces", "GET", _) => Some(list(&namespaces)),
+                ("/api/v1/resourcequotas", "GET", _) => Some(list(&quotas)),
+                (path, "GET", Some(place)) if path.contains("/resourcequotas/") => {
+                    Some((200, quotas[place].clone()))
+                }
+                _ => None,
+            }
+        })
+        .await;
+        let (context, _tasks) = context(&fake).await;
+        let mut state = rebalanced();
+        let (due, mut report) = (due(&state), Report::new(&state));
+        let progress = Box::pin(provision(&mut state, &context, &mut report, &due)).await;
+        let writes = fake.writes("/resourcequotas/");
+        (progress.unwrap(), report.again.is_some(), writes)
+    }
+
+    #[tokio::test]
+    async fn what_moves_with_use_is_looked_after_and_told_as_nothing() {
+        // five of five are used: twice a head-room of 1250 more are wanted, and the other keeps 1250
+        let (progress, soon, writes) = round([5_000, 0]).await;
+        assert_eq!(progress, Progress::Ready);
+        assert!(soon, "the receiver grows in a later round");
+        let [(donor, less), (_, more)] = &writes[..] else {
+            panic!("{writes:?}")
+        };
+        assert!(donor.contains("/edu--test/"), "the donor first: {donor}");
+        let [less, more] = [less, more].map(|written| &written["spec"]["hard"]);
+        // 7500m and 2500m, on a grid of 157m: 48 steps of it are 7536m
+        assert_eq!(less["requests.cpu"], "2464m");
+        assert_eq!(less["limits.cpu"], "2464m");
+        assert_eq!(less["pods"], "40", "as many as its share has");
+        assert_eq!(more["requests.cpu"], "5", "nothing is free yet");
+        assert_eq!(more["pods"], "80");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_read_or_written_while_everybody_has_head_room() {
+        let (progress, soon, writes) = round([3_700, 1_000]).await;
+        assert_eq!((progress, soon), (Progress::Ready, false));
+        assert!(writes.is_empty(), "{writes:?}");
+    }
+}
