@@ -190,7 +190,7 @@ const MESSAGES: &[(&str, &str)] = &[
     ),
     (
         "C02",
-        "'rule C02: a final statement cannot change: asked a change of %s, allowed none; corrections come on a later one'.format([self.metadata.name])",
+        "'rule C02: a final statement cannot change: asked a change of %s, allowed none; leave it; what comes late is counted on the BillingPeriod'.format([self.metadata.name])",
     ),
 ];
 

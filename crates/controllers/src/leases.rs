@@ -3,10 +3,10 @@
 //! Use is told by watches, and its watermark by them. What is leased is told by the operator itself: between the instant
 //! from which a lease counts and the commit that says so, a period must not close over it. So each tenancy that has
 //! something due and not yet recorded holds the clock back, and after a start the clock stands still until every tenancy
-//! was looked at once.
+//! was looked at once, in a round that came to its end: one that failed may have left out what counts.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{Arc, PoisonError, RwLock},
 };
 
@@ -26,7 +26,8 @@ struct Pending {
 
 #[derive(Default)]
 struct Inner {
-    expected: Option<BTreeSet<Key>>,
+    /// Tenancies that were not looked at yet, and since when that is tried.
+    expected: Option<BTreeMap<Key, Option<Second>>>,
     pending: BTreeMap<Key, Pending>,
 }
 
@@ -37,7 +38,8 @@ pub struct Leases(Arc<RwLock<Inner>>);
 impl Leases {
     /// Tenancies that must be looked at before anything counts as complete.
     pub fn expect(&self, tenancies: impl IntoIterator<Item = Key>) {
-        self.write(|inner| inner.expected = Some(tenancies.into_iter().collect()));
+        let expected = tenancies.into_iter().map(|key| (key, None));
+        self.write(|inner| inner.expected = Some(expected.collect()));
     }
 
     /// Something of this tenancy counts from this instant and is not recorded yet. The instant may lie ahead: nothing is
@@ -61,7 +63,19 @@ impl Leases {
         });
     }
 
-    /// The tenancy was looked at since the start, whatever came of it.
+    /// A round of the tenancy begins now. Whatever becomes of it, the others wait no longer for it than they would for
+    /// what is late.
+    pub fn looking_at(&self, department: &str, tenancy: &str, now: Second) {
+        let key = (department.to_owned(), tenancy.to_owned());
+        self.write(|inner| {
+            let expected = inner.expected.as_mut();
+            if let Some(since) = expected.and_then(|expected| expected.get_mut(&key)) {
+                since.get_or_insert(now);
+            }
+        });
+    }
+
+    /// A round of the tenancy came to its end: whatever it has that counts and is not recorded is known by now.
     pub fn looked_at(&self, department: &str, tenancy: &str) {
         let key = (department.to_owned(), tenancy.to_owned());
         self.write(|inner| {
@@ -71,11 +85,14 @@ impl Leases {
         });
     }
 
-    /// Up to when lease facts are complete; none until every tenancy was looked at once. A tenancy whose object is gone
-    /// changes nothing any more and holds nothing back.
+    /// Up to when lease facts are complete; none until every tenancy was looked at once, or has failed for long. A tenancy
+    /// whose object is gone changes nothing any more and holds nothing back.
     pub fn complete_to(&self, now: Second, alive: impl Fn(&str, &str) -> bool) -> Option<Second> {
         let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let waits = inner.expected.as_ref()?.iter().any(|(d, t)| alive(d, t));
+        let waits = inner.expected.as_ref()?.iter().any(|((d, t), since)| {
+            let is_late = since.is_some_and(|since| now.since(since) > LONGEST);
+            alive(d, t) && !is_late
+        });
         if waits {
             return None;
         }
@@ -118,6 +135,38 @@ mod tests {
         );
         leases.looked_at("edu", "web");
         assert_eq!(leases.complete_to(NOW, |_, _| true), Some(NOW));
+    }
+
+    #[test]
+    fn a_tenancy_that_was_never_looked_at_to_the_end_holds_the_clock_back_for_a_time_only() {
+        let leases = Leases::default();
+        leases.expect([key("oa"), key("web")]);
+        leases.looking_at("edu", "oa", NOW);
+        // it failed, and is tried again
+        leases.looking_at("edu", "oa", NOW.plus(600));
+        leases.looking_at("edu", "web", NOW.plus(600));
+        leases.looked_at("edu", "web");
+        let still = NOW.plus(LONGEST);
+        assert_eq!(leases.complete_to(still, |_, _| true), None);
+        let after = still.plus(1);
+        assert_eq!(leases.complete_to(after, |_, _| true), Some(after));
+        // what it finds when it is looked at after all is held back like everything that is late
+        leases.pending("edu", "oa", Second::new(700), after);
+        leases.looked_at("edu", "oa");
+        assert_eq!(
+            leases.complete_to(after, |_, _| true),
+            Some(Second::new(700))
+        );
+    }
+
+    #[test]
+    fn a_tenancy_that_nobody_has_begun_to_look_at_is_waited_for() {
+        let leases = Leases::default();
+        leases.expect([key("oa")]);
+        let long_after = NOW.plus(LONGEST * 10);
+        assert_eq!(leases.complete_to(long_after, |_, _| true), None);
+        leases.looking_at("edu", "mail", NOW);
+        assert_eq!(leases.complete_to(long_after, |_, _| true), None);
     }
 
     #[test]

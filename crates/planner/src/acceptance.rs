@@ -19,6 +19,8 @@ use crate::{request::LedgerView, rules::Refusal};
 
 /// Seconds of a day, whatever the clocks do.
 const DAY: i64 = 86_400;
+/// The life that a word is of which names none.
+const FIRST: u32 = 1;
 
 /// A first request that is in place and not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +58,17 @@ pub fn delivery(view: &LedgerView) -> Option<Delivery<'_>> {
     })
 }
 
+/// What was given back and is neither accepted nor mended: the first of the words that say so. While it stands, nothing of
+/// the tenancy runs, whatever else was asked for and approved meanwhile.
+pub fn rejection(view: &LedgerView) -> Option<&AcceptanceDoc> {
+    let known = delivery(view)?;
+    known.rejected?;
+    // no word on it accepts: that would be billed
+    view.acceptance
+        .iter()
+        .find(|said| said.request == known.delivered.request)
+}
+
 /// Whether what is provisioned next has to be accepted before it is billed.
 pub fn is_demanded(view: &LedgerView, policy: &AcceptancePolicy) -> bool {
     match policy.billing_starts {
@@ -64,15 +77,16 @@ pub fn is_demanded(view: &LedgerView, policy: &AcceptancePolicy) -> bool {
     }
 }
 
-/// When what is delivered now counts as accepted by itself.
+/// When what is recorded as delivered now counts as accepted by itself. Whatever the delay between what stood and its
+/// record, nobody gets fewer days for it.
 ///
 /// A change of a lease that waits to be accepted does not begin the days anew, or one could go on changing and never pay.
 /// After a rejection they begin anew: what was mended is tried again.
-pub fn until(view: &LedgerView, policy: &AcceptancePolicy, delivered_at: Second) -> Second {
+pub fn until(view: &LedgerView, policy: &AcceptancePolicy, now: Second) -> Second {
     let days = i64::from(policy.auto_after_days);
-    let fresh = delivered_at.plus(days.saturating_mul(DAY));
+    let fresh = now.plus(days.saturating_mul(DAY));
     match delivery(view) {
-        Some(before) if before.rejected.is_none() => before.delivered.until.max(delivered_at),
+        Some(before) if before.rejected.is_none() => before.delivered.until.max(now),
         Some(_) | None => fresh,
     }
 }
@@ -90,7 +104,7 @@ impl Delivery<'_> {
         now: Second,
     ) -> Step {
         let until = self.delivered.until;
-        if let Some(said) = said.filter(|said| said.request == self.delivered.request) {
+        if let Some(said) = said.filter(|said| self.is_meant_by(said)) {
             let reason = said.reason.as_ref().map_or("", |reason| reason.as_str());
             let repeated = self.rejected.is_some_and(|before| before.reason == reason);
             let at = match (said.accepted, self.rejected) {
@@ -116,6 +130,11 @@ impl Delivery<'_> {
         }
     }
 
+    /// Whether this is said of it: what was said of a request of an earlier life counts for no later one.
+    fn is_meant_by(&self, said: &Acceptance) -> bool {
+        life(said) == self.delivered.incarnation && said.request == self.delivered.request
+    }
+
     fn word(&self, accepted: bool, by: &str, reason: &str, at: Second) -> AcceptanceDoc {
         let DeliveredDoc {
             department,
@@ -139,18 +158,34 @@ impl Delivery<'_> {
     /// Why what the department says is about nothing that waits for its word. What it said of a request before, and
     /// what was recorded of it, may stay in the manifest.
     pub fn misaddressed(&self, view: &LedgerView, said: Option<&Acceptance>) -> Option<Refusal> {
-        let said = said?;
-        let number = self.delivered.request;
-        let is_known = view.acceptance.iter().any(|d| d.request == said.request);
-        (said.request != number && !is_known).then(|| {
+        let said = said.filter(|said| !self.is_meant_by(said))?;
+        let (number, incarnation) = (self.delivered.request, self.delivered.incarnation);
+        let (asked, life) = (said.request, life(said));
+        if life != incarnation {
+            return Some(Refusal::new(
+                "T47",
+                format!("an acceptance of request {asked} of incarnation {life}"),
+                format!("one of request {number} of incarnation {incarnation}, which is in place"),
+                format!(
+                    "set spec.acceptance.request to {number} and spec.acceptance.incarnation to {incarnation}, or use leasehold accept"
+                ),
+            ));
+        }
+        let is_known = view.acceptance.iter().any(|d| d.request == asked);
+        (!is_known).then(|| {
             Refusal::new(
                 "T47",
-                format!("an acceptance of request {}", said.request),
+                format!("an acceptance of request {asked}"),
                 format!("one of request {number}, which is in place"),
                 format!("set spec.acceptance.request to {number}, or use leasehold accept"),
             )
         })
     }
+}
+
+/// The life of the tenancy's name of which this is said.
+fn life(said: &Acceptance) -> u32 {
+    said.incarnation.unwrap_or(FIRST)
 }
 
 #[cfg(test)]

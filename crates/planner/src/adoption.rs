@@ -5,9 +5,11 @@
 //! there already was asked by nobody. So it is looked through once, before the namespace is taken. What is found is
 //! named, and never taken away: it is not ours.
 
+mod ingresses;
+mod placement;
 mod pods;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::{
     api::{
@@ -25,7 +27,7 @@ use leasehold_api::{
 use leasehold_ledger::money::format_quantity;
 
 use crate::{
-    objects::{NETWORK_POLICIES, NamespacePlan, ROLE_BINDINGS},
+    objects::{NETWORK_POLICIES, Nameable, NamespacePlan, ROLE_BINDINGS},
     quota::{Hard, is_leased, parse, unit_of},
     rules::Refusal,
 };
@@ -36,9 +38,14 @@ const TOLD: usize = 10;
 const OURS: &str = "leasehold.dev/";
 /// What every namespace carries until it is emptied.
 const KUBERNETES: &str = "kubernetes";
-/// Annotations that name a class in the old way, which wins over the field.
+/// The annotation that names a class in the old way, which wins over the field.
 const OLD_STORAGE_CLASS: &str = "volume.beta.kubernetes.io/storage-class";
-const OLD_INGRESS_CLASS: &str = "kubernetes.io/ingress.class";
+/// Finalizers that the garbage collector takes off anything.
+const COLLECTED: [&str; 2] = ["foregroundDeletion", "orphan"];
+/// The one that the control plane puts on claims and takes off them.
+const CLAIM_IN_USE: &str = "kubernetes.io/pvc-protection";
+/// The one that the job controller puts on the pods of its jobs and takes off them.
+const COUNTED_BY_A_JOB: &str = "batch.kubernetes.io/job-tracking";
 
 /// What is in a namespace, as far as it can stand in the way.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -113,6 +120,7 @@ pub fn is_asked_for(namespace: &Namespace, department: &str, tenancy: &str) -> b
 
 /// Everything that stands in the way, in plain words, each with the name of the object.
 pub fn findings(namespace: &Namespace, contents: &Contents, wanted: &Wanted<'_>) -> Vec<String> {
+    let nameable = Nameable::of(wanted.zone, BTreeSet::new());
     let mut found = marks(namespace);
     found.extend(contents.quotas.iter().map(|quota| {
         let name = name(&quota.metadata);
@@ -128,7 +136,7 @@ pub fn findings(namespace: &Namespace, contents: &Contents, wanted: &Wanted<'_>)
     let pods = contents.pods.iter().filter(|pod| pods::is_alive(pod));
     found.extend(
         pods.clone()
-            .filter_map(|pod| pods::finding(pod, wanted.pod_security, wanted.leased)),
+            .filter_map(|pod| pods::finding(pod, wanted.pod_security, &nameable, wanted.leased)),
     );
     if let Some(leased) = wanted.leased {
         let claims = contents.claims.iter();
@@ -148,9 +156,43 @@ pub fn findings(namespace: &Namespace, contents: &Contents, wanted: &Wanted<'_>)
         }
     }
     found.extend(contents.services.iter().filter_map(outward));
+    let leased = wanted.leased.as_ref();
+    let domains = leased.map(|leased| &leased.plan.identity.nameable.domains);
     let ingresses = contents.ingresses.iter();
-    found.extend(ingresses.filter_map(|ingress| foreign_class(ingress, wanted.zone)));
+    found.extend(ingresses.filter_map(|one| ingresses::finding(one, &nameable, domains)));
+    found.extend(held(contents));
     found
+}
+
+/// What bears a finalizer that nobody may take away. Quotas and limit ranges must go whatever they bear.
+fn held(contents: &Contents) -> Vec<String> {
+    let bindings = contents.role_bindings.iter();
+    let bindings = bindings.map(|one| ("role binding", &one.metadata, None::<&str>));
+    let policies = contents.network_policies.iter();
+    let policies = policies.map(|one| ("network policy", &one.metadata, None::<&str>));
+    let pods = contents.pods.iter();
+    let pods = pods.map(|one| {
+        let known = pods::is_of_a_job(one).then_some(COUNTED_BY_A_JOB);
+        ("pod", &one.metadata, known)
+    });
+    let claims = contents.claims.iter();
+    let claims = claims.map(|one| ("volume claim", &one.metadata, Some(CLAIM_IN_USE)));
+    let services = contents.services.iter();
+    let services = services.map(|one| ("service", &one.metadata, None::<&str>));
+    let ingresses = contents.ingresses.iter();
+    let ingresses = ingresses.map(|one| ("ingress", &one.metadata, None::<&str>));
+    let all = bindings.chain(policies).chain(pods);
+    let all = all.chain(claims).chain(services).chain(ingresses);
+    all.flat_map(|(kind, metadata, known)| {
+        let finalizers = metadata.finalizers.iter().flatten();
+        finalizers
+            .filter(move |one| !COLLECTED.contains(&one.as_str()) && Some(one.as_str()) != known)
+            .map(move |one| {
+                let name = name(metadata);
+                format!("finalizer {one} on {kind} {name} would keep the namespace from going after a release (rule N10)")
+            })
+    })
+    .collect()
 }
 
 /// The refusal by rule T56 with the first of the findings; none where nothing stands in the way.
@@ -374,23 +416,6 @@ fn outward(service: &Service) -> Option<String> {
         let addresses = addresses.join(", ");
         format!("service {name} claims {addresses} outside of the cluster (rule N07)")
     })
-}
-
-/// An ingress of a class that the zone does not name. Where a zone names none, none is asked for.
-fn foreign_class(ingress: &Ingress, zone: &NetworkZoneSpec) -> Option<String> {
-    let name = name(&ingress.metadata);
-    let annotations = ingress.metadata.annotations.as_ref();
-    let old = annotations.and_then(|all| all.get(OLD_INGRESS_CLASS));
-    let spec = ingress.spec.as_ref();
-    let class = old.or_else(|| spec?.ingress_class_name.as_ref());
-    let class = class.map(String::as_str).unwrap_or_default();
-    let classes = &zone.ingress_classes;
-    if classes.is_empty() || classes.iter().any(|known| known.as_str() == class) {
-        return None;
-    }
-    Some(format!(
-        "ingress {name} is of class {class:?}, which the zone does not offer"
-    ))
 }
 
 #[cfg(test)]

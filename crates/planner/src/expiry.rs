@@ -6,6 +6,8 @@
 use leasehold_api::platform::ExpiryPolicy;
 use leasehold_ledger::time::{LocalDate, Second, Zone};
 
+use crate::request::{Asked, LedgerView, RequestError};
+
 /// How near the end of a term is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Nearness {
@@ -15,6 +17,21 @@ pub enum Nearness {
     Within(u16),
     /// The term is over.
     Over,
+}
+
+/// The last day of what stands, or a later one that the last request has which was approved since:
+/// a renewal that counts from a later day, or that something still keeps from standing, is granted
+/// all the same. None while nothing is approved.
+pub fn last_day(view: &LedgerView) -> Result<Option<LocalDate>, RequestError> {
+    let (standing, approved) = (view.effective(), view.approved());
+    let after = standing.map_or(0, |request| request.request);
+    let since = approved.filter(|request| request.request > after);
+    let mut last: Option<LocalDate> = None;
+    for request in standing.into_iter().chain(since) {
+        // a day that does not exist is refused when it is asked for
+        last = last.max(LocalDate::parse(&Asked::read(request)?.part.term.through).ok());
+    }
+    Ok(last)
 }
 
 /// How near the end of a term with this last day is today.
@@ -68,7 +85,9 @@ pub fn next_look(
 
 #[cfg(test)]
 mod tests {
+    use leasehold_ledger::document::{Decision, DecisionDoc, EffectiveDoc, RequestDoc};
     use proptest::prelude::*;
+    use serde_json::json;
 
     use super::*;
 
@@ -89,6 +108,91 @@ mod tests {
             notices_days: notices.to_vec(),
             suspend_after_days: suspend,
         }
+    }
+
+    /// Requests through these days, with what was decided on each; those up to `standing` stood.
+    fn view(requests: &[(&str, Option<Decision>)], standing: u32) -> LedgerView {
+        let mut view = LedgerView::default();
+        for (number, (through, decision)) in (1_u32..).zip(requests.iter().copied()) {
+            let asked: Asked = serde_json::from_value(json!({
+                "system": "oa", "zone": "gov-extranet", "cloudlet": "self",
+                "term": {"from": "2026-09-01", "through": through},
+                "contract": "HS-1", "budget": {"code": "30227"},
+                "lease": [{"item": "vcpu-x86", "quantity": "4"}],
+            }))
+            .unwrap();
+            view.requests.push(RequestDoc {
+                department: "edu".to_owned(),
+                tenancy: "oa".to_owned(),
+                incarnation: 1,
+                request: number,
+                snapshot: asked.snapshot().unwrap(),
+                digest: asked.digest().unwrap(),
+                requested_by: "zhang@edu".to_owned(),
+                at: Second::new(0),
+                quotation: None,
+            });
+            if let Some(decision) = decision {
+                view.decisions.insert(number, decided(number, decision));
+            }
+            if number <= standing {
+                view.effective.push(EffectiveDoc {
+                    department: "edu".to_owned(),
+                    tenancy: "oa".to_owned(),
+                    incarnation: 1,
+                    request: number,
+                    not_before: Second::new(0),
+                    at: Second::new(0),
+                });
+            }
+        }
+        view
+    }
+
+    fn decided(number: u32, decision: Decision) -> DecisionDoc {
+        DecisionDoc {
+            subject_kind: "Tenancy".to_owned(),
+            subject: format!("edu/oa/1/{number}"),
+            role: "office".to_owned(),
+            approval_uid: None,
+            decision,
+            decided_by: "wang@office".to_owned(),
+            order_no: String::new(),
+            reason: String::new(),
+            auto: false,
+            amount_monthly: None,
+            department: None,
+            at: Second::new(0),
+        }
+    }
+
+    #[test]
+    fn the_last_day_is_a_later_one_once_it_is_approved_and_no_earlier_one_before_it_stands() {
+        let (yes, no) = (Some(Decision::Approved), Some(Decision::Rejected));
+        let of = |requests: &[(&str, Option<Decision>)], standing: u32| {
+            let found = last_day(&view(requests, standing)).unwrap();
+            found.map(|day| day.to_string())
+        };
+        let said = |text: &str| Some(text.to_owned());
+        let first = ("2027-03-15", yes);
+        assert_eq!(of(&[], 0), None);
+        assert_eq!(of(&[("2027-03-15", None)], 0), None);
+        assert_eq!(of(&[first], 0), said("2027-03-15"));
+        assert_eq!(of(&[first], 1), said("2027-03-15"));
+        // asked for, and refused
+        assert_eq!(of(&[first, ("2028-03-15", None)], 1), said("2027-03-15"));
+        assert_eq!(of(&[first, ("2028-03-15", no)], 1), said("2027-03-15"));
+        // approved, and not standing yet
+        assert_eq!(of(&[first, ("2028-03-15", yes)], 1), said("2028-03-15"));
+        // shortened: what stands goes on until the shorter one does
+        assert_eq!(of(&[first, ("2027-01-31", yes)], 1), said("2027-03-15"));
+        assert_eq!(of(&[first, ("2027-01-31", yes)], 2), said("2027-01-31"));
+        // of those that do not stand the last one counts
+        let third = ("2027-06-30", yes);
+        assert_eq!(
+            of(&[first, ("2028-03-15", yes), third], 1),
+            said("2027-06-30")
+        );
     }
 
     #[test]

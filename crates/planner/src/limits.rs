@@ -120,6 +120,15 @@ impl Take {
         self.at_least(&Asked::read(request)?.part.lease, monthly)
     }
 
+    /// Whether it has more of any item than it had before; all that a tenancy takes that took nothing is more.
+    fn has_more_than(&self, before: Option<&Self>) -> bool {
+        let before = before.map(|take| &take.items);
+        self.items.iter().any(|(item, amount)| {
+            let had = before.and_then(|items| items.get(item));
+            *amount > had.copied().unwrap_or(0)
+        })
+    }
+
     /// `oa of street`.
     fn title(&self) -> String {
         format!("{} of {}", self.tenancy, self.department)
@@ -295,7 +304,8 @@ impl Limit {
     }
 
     /// Whether a tenancy may take `after` where it took `before`, beside what `others` of the department and below it
-    /// take. Taking no more than before is always possible, also where too much is taken already.
+    /// take. Taking no more than before is always possible, also where too much is taken already, and also where the
+    /// same costs more by now: a limit is no reason to end what a department has.
     pub fn check(
         &self,
         others: &[&Take],
@@ -308,7 +318,7 @@ impl Limit {
         if let Some(bound) = &self.monthly {
             let total = taken.monthly.checked_add(after.monthly)?;
             let rises = after.monthly > before.map_or(Money::ZERO, |take| take.monthly);
-            if rises && total > bound.most {
+            if rises && after.has_more_than(before) && total > bound.most {
                 let who = largest(others, |take| take.monthly, ToString::to_string);
                 let figures = [
                     format!("{} a month", after.monthly),

@@ -224,7 +224,7 @@ pub const RULES: &[Rule] = &[
     ),
     policy(
         "N10",
-        "nobody holds a tenancy's namespace by a finalizer on what is in it",
+        "nobody holds a tenancy's namespace, or a request that was deleted, by a finalizer",
     ),
     policy(
         "N11",

@@ -2,7 +2,8 @@
 //! to look again.
 //!
 //! An order that has begun in a tenancy's life begins once and ends once. What has ended does not
-//! come back: whoever wants it again writes another order, so that the ledger has both.
+//! come back: whoever wants it again writes another order, so that the ledger has both. An order
+//! that came after the release has ended without a beginning.
 
 use std::{cmp::Reverse, collections::BTreeSet};
 
@@ -274,6 +275,7 @@ pub fn plan(orders: &[Order], around: &Circumstances<'_>) -> Plan {
             && !running.contains(document.uid.as_str())
     });
     documents.extend(open.map(|begun| ends(begun, orders, around)));
+    documents.extend(too_late(orders, around));
     let shown = in_force.iter().max_by(|a, b| a.rank().cmp(&b.rank()));
     Plan {
         shown: shown.map(|order| ((*order).clone(), around.since(order))),
@@ -300,6 +302,20 @@ fn begins(order: &Order, around: &Circumstances<'_>) -> SuspensionDoc {
         by: order.by.clone(),
         at: around.now,
     }
+}
+
+/// Orders that nobody knows and that came after the release. The next life of the name must not fall under what was meant
+/// for this one, so each has ended with it, without ever having begun.
+fn too_late(orders: &[Order], around: &Circumstances<'_>) -> Vec<SuspensionDoc> {
+    let came = orders.iter().filter(|order| {
+        let is_known = around.records.iter().any(|known| known.uid == order.uid);
+        around.released && !order.is_policy && !is_known
+    });
+    came.map(|order| SuspensionDoc {
+        stage: SuspensionStage::Ended,
+        ..begins(order, around)
+    })
+    .collect()
 }
 
 /// The end of what had begun. Where the order is still there, with the last day that it has by now

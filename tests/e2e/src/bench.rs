@@ -5,23 +5,32 @@ pub mod close;
 mod figures;
 mod floor;
 mod provision;
+mod restart;
+mod written;
+
+use std::io::Write;
+use std::time::Duration;
 
 use leasehold_testkit::Failure;
 use tokio::task::JoinSet;
 
-pub use figures::{Calls, Floor, Memory, Report, Work};
+pub use figures::{Calls, Floor, Memory, Report, Restart, Work};
 pub use provision::provision;
 
-/// How many tenancies are being applied at a time.
+/// How many tenancies are being applied at a time, where no rate is asked for.
 const WORKERS: usize = 8;
 
 /// How much is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Load {
-    /// Tenancies, each of a department of its own; 1 to 999.
+    /// Tenancies, each of a department of its own; 1 to 9999.
     pub tenancies: u32,
     /// Namespaces of each tenancy; 1 to 32.
     pub namespaces: u32,
+    /// How many tenancies are applied a second, from 1; without, as fast as the API server takes them.
+    pub arrivals: Option<u32>,
+    /// Whether the floors are measured.
+    pub floors: bool,
 }
 
 impl Load {
@@ -29,6 +38,19 @@ impl Load {
     pub fn places(self) -> u32 {
         self.tenancies.saturating_mul(self.namespaces)
     }
+
+    /// How long after the first tenancy the one with this number, from 0, is applied; at once where no
+    /// rate is asked for.
+    fn arrival(self, number: u32) -> Duration {
+        let seconds = Duration::from_secs(number.into());
+        self.arrivals
+            .and_then(|rate| seconds.checked_div(rate))
+            .unwrap_or_default()
+    }
+}
+
+fn say(progress: &mut impl Write, what: &str) -> Result<(), Failure> {
+    writeln!(progress, "{what}").map_err(Failure::file("the progress"))
 }
 
 /// Does every job, at most so many at a time; results come in the order in which jobs end.
@@ -62,6 +84,29 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
+
+    fn load(arrivals: Option<u32>) -> Load {
+        Load {
+            tenancies: 9999,
+            namespaces: 3,
+            arrivals,
+            floors: false,
+        }
+    }
+
+    #[test]
+    fn tenancies_arrive_evenly_at_the_rate_that_is_asked_for() {
+        let milliseconds = |rate, numbers: [u32; 4]| {
+            numbers.map(|number| load(Some(rate)).arrival(number).as_millis())
+        };
+        assert_eq!(milliseconds(4, [0, 1, 2, 9]), [0, 250, 500, 2_250]);
+        assert_eq!(milliseconds(3, [0, 1, 3, 9998]), [0, 333, 1_000, 3_332_666]);
+    }
+
+    #[test]
+    fn without_a_rate_nobody_waits() {
+        assert_eq!(load(None).arrival(9998), Duration::ZERO);
+    }
 
     #[tokio::test]
     async fn every_job_is_done_and_never_more_at_a_time_than_there_are_workers() {

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
     printcolumn(name = "Net", type_ = "string", json_path = ".spec.totals.net"),
     printcolumn(name = "As of", type_ = "string", json_path = ".spec.asOf"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    validation = Rule::new("oldSelf.spec.state != 'Final' || self.spec == oldSelf.spec").message("rule C02: a final statement cannot change; corrections come on a later one")
+    validation = Rule::new("oldSelf.spec.state != 'Final' || self.spec == oldSelf.spec").message("rule C02: a final statement cannot change; leave it; what comes late is counted on the BillingPeriod")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct StatementSpec {

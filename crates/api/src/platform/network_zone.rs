@@ -74,6 +74,9 @@ pub struct NetworkZoneSpec {
     /// The one gateway through which traffic may leave, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub egress_gateway: Option<Peer>,
+    /// The ingress controller whose traffic is let into every namespace of the zone. Name it where ingressClasses names a class: without it nothing from outside of a system reaches what it publishes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ingress_gateway: Option<Peer>,
 }
 
 /// The three networks that a government keeps.

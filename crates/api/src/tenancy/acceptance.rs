@@ -1,5 +1,6 @@
 //! What a department says of what it was given.
 
+use super::LeaseItem;
 use crate::text::Paragraph;
 use kube::KubeSchema;
 use schemars::JsonSchema;
@@ -13,7 +14,11 @@ pub struct Acceptance {
     /// Number of the request that is in place, as status.acceptance shows it.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub request: u32,
-    /// True accepts: from then on it is billed, and that cannot be taken back. False rejects: nobody pays, and no pod starts until it is accepted.
+    /// Which life of the tenancy's name that request is of, as status.incarnation shows it; the first, if left out. What was said of an earlier life counts for no later one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub incarnation: Option<u32>,
+    /// True accepts: from then on it is billed, and that cannot be taken back. False rejects: nobody pays, what runs is ended, and nothing starts until it is accepted.
     pub accepted: bool,
     /// Why; required to reject.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -43,6 +48,16 @@ pub struct AcceptanceStatus {
     /// Where its acceptance stands.
     #[serde(default)]
     pub state: AcceptanceState,
+    /// What it leases.
+    #[serde(default)]
+    #[schemars(length(max = 64))]
+    pub items: Vec<LeaseItem>,
+    /// What that costs a month, as it was quoted; currency names the unit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub monthly: Option<String>,
+    /// Currency of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub currency: Option<String>,
     /// Since when it is in place.
     pub delivered_at: String,
     /// When it counts as accepted by itself; none once somebody rejected or accepted it.

@@ -119,9 +119,9 @@ pub enum DepartmentPhase {
     /// Leases as it likes within what is allowed.
     #[default]
     Active,
-    /// Is to end; still holds leases, or objects that ask for some.
+    /// Is to end; still holds leases, or objects that ask for some, or has departments below it.
     Ending,
-    /// Holds nothing any more. Its object may be deleted; its office namespace stays.
+    /// Holds nothing any more, and nothing is below it. Its object may be deleted; its office namespace stays.
     Ended,
 }
 

@@ -37,7 +37,7 @@ use std::collections::BTreeMap;
 #[x_kube(validation = Rule::new("self.namespaces.all(n, !has(n.floor) || n.floor.all(k, self.lease.exists(l, l.item == k)))").message("rule T54: a floor names an item that the lease does not hold; add it to spec.lease or take it out of the floor"))]
 #[x_kube(validation = Rule::new("self.term.from <= self.term.through").message("rule T05: the term ends before it begins; correct spec.term"))]
 #[x_kube(validation = Rule::new("!has(self.effectiveFrom) || (self.effectiveFrom >= self.term.from && self.effectiveFrom <= self.term.through)").message("rule T06: effectiveFrom lies outside the term; choose a day of the term"))]
-#[x_kube(validation = Rule::new("!has(oldSelf.acceptance) || !oldSelf.acceptance.accepted || (has(self.acceptance) && (self.acceptance.request != oldSelf.acceptance.request || self.acceptance.accepted))").message("rule T46: an acceptance cannot be taken back; leave spec.acceptance as it is, or release the tenancy"))]
+#[x_kube(validation = Rule::new("!has(oldSelf.acceptance) || !oldSelf.acceptance.accepted || (has(self.acceptance) && (self.acceptance.request != oldSelf.acceptance.request || (has(self.acceptance.incarnation) ? self.acceptance.incarnation : 1) != (has(oldSelf.acceptance.incarnation) ? oldSelf.acceptance.incarnation : 1) || self.acceptance.accepted))").message("rule T46: an acceptance cannot be taken back; leave spec.acceptance as it is, or release the tenancy"))]
 #[serde(rename_all = "camelCase")]
 pub struct TenancySpec {
     /// Name of the information system in this office namespace.
@@ -303,7 +303,7 @@ pub struct TenancyStatus {
     #[serde(default)]
     #[schemars(length(max = 32))]
     pub namespaces: Vec<NamespaceStatus>,
-    /// Digest of the shares from which the operator rebalances. It begins anew from the shares when they change.
+    /// Mark of the shares from which capacity began to follow use. When the shares change, it begins anew from them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<String>,
     /// Since when the release has been asked for.

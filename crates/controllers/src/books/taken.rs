@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use leasehold_ledger::document::{
-    DecisionDoc, EffectiveDoc, IncarnationDoc, ReleaseDoc, RequestDoc,
+    DecisionDoc, Document, EffectiveDoc, IncarnationDoc, ReleaseDoc, RequestDoc,
 };
 use leasehold_planner::{
     limits::{Take, take},
@@ -16,6 +16,13 @@ use super::{
     ceiling::{decisions_on, life_of},
 };
 use crate::{error::Error, verdict::told};
+
+/// Of more departments than this a whole kind of documents is read at once: a subtree may have thousands, and reading them
+/// one after the other would take as many round trips, while others open requests and make it all be read again.
+const FEW: usize = 4;
+
+/// The tenancies of several departments, by code of the department and name.
+type Views = BTreeMap<(String, String), LedgerView>;
 
 /// What the tenancies of several departments take.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,74 +50,107 @@ impl Books {
     pub async fn taken(&self, departments: &BTreeSet<&str>) -> Result<Taken, Error> {
         // first, so that what comes in between is taken for news
         let seen = self.store.latest::<RequestDoc>().await?;
-        let mut takes = Vec::new();
-        for department in departments {
-            takes.extend(self.takes(department).await?);
-        }
+        let takes = self.takes_of(departments).await?;
         Ok(Taken { takes, seen })
     }
 
     /// What each tenancy of a department takes.
     pub async fn takes(&self, department: &str) -> Result<Vec<Take>, Error> {
+        self.takes_of(&BTreeSet::from([department])).await
+    }
+
+    async fn takes_of(&self, departments: &BTreeSet<&str>) -> Result<Vec<Take>, Error> {
         let mut takes = Vec::new();
-        for view in self.leases(department).await? {
+        for view in self.leases(departments).await? {
             let taken = take(&view).map_err(|error| {
-                Error::understand(format!("leases of {department}"), told(&error))
+                Error::understand(format!("leases of {}", view.department), told(&error))
             })?;
             takes.extend(taken);
         }
         Ok(takes)
     }
 
-    /// What the ledger knows of the newest life of each tenancy of a department. Requests are read first: of everything
-    /// that comes in between, only another request could add to them.
-    async fn leases(&self, department: &str) -> Result<Vec<LedgerView>, Error> {
-        let store = &self.store;
-        let requests = store.documents_under::<RequestDoc>(department).await?;
+    /// What the ledger knows of the newest life of each tenancy of these departments. Requests are read first: of
+    /// everything that comes in between, only another request could add to them.
+    async fn leases(&self, departments: &BTreeSet<&str>) -> Result<Vec<LedgerView>, Error> {
+        let requests: Vec<RequestDoc> = self.documents_of(departments, "").await?;
         if requests.is_empty() {
             return Ok(Vec::new());
         }
-        let mut views: BTreeMap<String, LedgerView> = BTreeMap::new();
-        for recorded in store.documents_under::<IncarnationDoc>(department).await? {
-            let life = recorded.value;
-            let view = views.entry(life.tenancy.clone()).or_default();
+        let mut views = Views::new();
+        for life in self.documents_of::<IncarnationDoc>(departments, "").await? {
+            let key = (life.department.clone(), life.tenancy.clone());
+            let view = views.entry(key).or_default();
             if number(view) < life.incarnation {
                 view.department.clone_from(&life.department);
                 view.tenancy.clone_from(&life.tenancy);
                 view.incarnation = Some(life);
             }
         }
-        for request in requests.into_iter().map(|recorded| recorded.value) {
-            if let Some(view) = living(&mut views, &request.tenancy, request.incarnation) {
+        for request in requests {
+            let life = request.incarnation;
+            if let Some(view) = living(&mut views, &request.department, &request.tenancy, life) {
                 view.requests.push(request);
             }
         }
-        let path = decisions_on(department);
-        for recorded in store.documents_under::<DecisionDoc>(&path).await? {
-            let decision = recorded.value;
+        let of_tenancies = decisions_on("");
+        let decisions = self.documents_of::<DecisionDoc>(departments, &of_tenancies);
+        for decision in decisions.await? {
+            let department = department_of(&decision.subject);
             let request = decision.subject.rsplit('/').next();
             if let (Some((tenancy, life)), Some(request)) = (life_of(&decision), request)
                 && let Ok(request) = request.parse()
-                && let Some(view) = living(&mut views, tenancy, life)
+                && let Some(view) = living(&mut views, department, tenancy, life)
                 && decision.role == OFFICE
             {
                 view.decisions.insert(request, decision);
             }
         }
-        for recorded in store.documents_under::<EffectiveDoc>(department).await? {
-            let document = recorded.value;
-            if let Some(view) = living(&mut views, &document.tenancy, document.incarnation) {
+        for document in self.documents_of::<EffectiveDoc>(departments, "").await? {
+            let life = document.incarnation;
+            if let Some(view) = living(&mut views, &document.department, &document.tenancy, life) {
                 view.effective.push(document);
             }
         }
-        for recorded in store.documents_under::<ReleaseDoc>(department).await? {
-            let document = recorded.value;
-            if let Some(view) = living(&mut views, &document.tenancy, document.incarnation) {
+        for document in self.documents_of::<ReleaseDoc>(departments, "").await? {
+            let life = document.incarnation;
+            if let Some(view) = living(&mut views, &document.department, &document.tenancy, life) {
                 view.release.push(document);
             }
         }
         Ok(views.into_values().collect())
     }
+
+    /// The documents of a kind of these departments. Their subjects begin with the prefix, the code and a slash.
+    async fn documents_of<D: Document>(
+        &self,
+        departments: &BTreeSet<&str>,
+        prefix: &str,
+    ) -> Result<Vec<D>, Error> {
+        let mut found = Vec::new();
+        if departments.len() > FEW {
+            let all = self.store.documents::<D>(None, None).await?;
+            let ours = all.into_iter().map(|recorded| recorded.value);
+            found.extend(ours.filter(|document| {
+                let subject = document.subject();
+                let path = subject.strip_prefix(prefix);
+                path.is_some_and(|path| departments.contains(department_of(path)))
+            }));
+            return Ok(found);
+        }
+        for department in departments {
+            let path = format!("{prefix}{department}");
+            let theirs = self.store.documents_under::<D>(&path).await?;
+            found.extend(theirs.into_iter().map(|recorded| recorded.value));
+        }
+        Ok(found)
+    }
+}
+
+/// The department that a path of codes and names begins with.
+fn department_of(path: &str) -> &str {
+    path.split_once('/')
+        .map_or(path, |(department, _)| department)
 }
 
 /// Which life of its name a view is of; 0 for none.
@@ -118,13 +158,15 @@ fn number(view: &LedgerView) -> u32 {
     view.incarnation.as_ref().map_or(0, |life| life.incarnation)
 }
 
-/// The view of a tenancy, if this is the newest life of its name.
+/// The view of the tenancy of a department and a name, if this is the newest life of the name.
 fn living<'views>(
-    views: &'views mut BTreeMap<String, LedgerView>,
+    views: &'views mut Views,
+    department: &str,
     tenancy: &str,
     life: u32,
 ) -> Option<&'views mut LedgerView> {
-    views.get_mut(tenancy).filter(|view| number(view) == life)
+    let key = (department.to_owned(), tenancy.to_owned());
+    views.get_mut(&key).filter(|view| number(view) == life)
 }
 
 #[cfg(test)]
@@ -186,8 +228,12 @@ mod tests {
         Record::document(&request).unwrap()
     }
 
-    fn decided(subject: &str, decision: Decision) -> Record {
-        let document = DecisionDoc {
+    fn decided(subject: &str, outcome: Decision) -> Record {
+        Record::document(&decision(subject, outcome)).unwrap()
+    }
+
+    fn decision(subject: &str, decision: Decision) -> DecisionDoc {
+        DecisionDoc {
             subject_kind: "Tenancy".to_owned(),
             subject: subject.to_owned(),
             role: OFFICE.to_owned(),
@@ -200,8 +246,7 @@ mod tests {
             amount_monthly: None,
             department: None,
             at: AT,
-        };
-        Record::document(&document).unwrap()
+        }
     }
 
     fn release(tenancy: &str, incarnation: u32) -> Record {
@@ -263,6 +308,57 @@ mod tests {
             let found: Vec<(&str, &str)> = found.iter().map(|(t, m)| (*t, m.as_str())).collect();
             assert_eq!(found, expected);
         }
+    }
+
+    #[tokio::test]
+    async fn many_departments_read_at_once_take_what_each_of_them_takes() {
+        let books = books().await;
+        let codes = ["edu", "edu-school", "gov", "health", "street", "village"];
+        let mut records = Vec::new();
+        for (code, monthly) in codes
+            .iter()
+            .zip(["1.00", "2.00", "4.00", "8.00", "16.00", "32.00"])
+        {
+            let first = format!("{code}/oa/1/1");
+            records.push(life(code, "oa", 1));
+            records.push(request(&first, monthly));
+            records.push(decided(&first, Decision::Approved));
+            records.push(life(code, "web", 1));
+            records.push(request(&format!("{code}/web/1/1"), "64.00"));
+            records.push(decided(&format!("{code}/web/1/1"), Decision::Rejected));
+        }
+        records.push(release("oa", 1));
+        // something else that was decided for a department
+        records.push(
+            Record::document(&DecisionDoc {
+                subject_kind: "Release".to_owned(),
+                ..decision("gov/oa/1/0", Decision::Approved)
+            })
+            .unwrap(),
+        );
+        books.commit(records, AT).await.unwrap();
+        let of = async |codes: &[&'static str]| {
+            let codes: BTreeSet<&str> = codes.iter().copied().collect();
+            books.taken(&codes).await.unwrap().takes
+        };
+        let many = of(&["edu", "edu-school", "gov", "health", "street"]).await;
+        assert!(
+            many.iter().all(|take| take.holds && !take.waits),
+            "{many:?}"
+        );
+        let amounts: Vec<(&str, String)> = many
+            .iter()
+            .map(|take| (take.department.as_str(), take.monthly.to_string()))
+            .collect();
+        let expected = [
+            ("edu-school", "2.00".to_owned()),
+            ("gov", "4.00".to_owned()),
+            ("health", "8.00".to_owned()),
+            ("street", "16.00".to_owned()),
+        ];
+        assert_eq!(amounts, expected);
+        let few = of(&["edu", "edu-school", "gov"]).await;
+        assert_eq!(few, many[..2]);
     }
 
     #[tokio::test]

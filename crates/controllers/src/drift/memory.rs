@@ -37,7 +37,9 @@ pub(crate) enum Recall {
     Older,
     /// It was what is wanted now.
     Stood,
-    /// Something else was wanted, or nothing is known.
+    /// Something else was wanted.
+    Other,
+    /// Nothing is known.
     Unknown,
 }
 
@@ -108,8 +110,17 @@ impl Repairs {
             (true, true) if now.since(agreed.at) < LATE => Recall::Late,
             (true, _) => Recall::Older,
             (false, true) => Recall::Stood,
+            (false, false) if is_new(agreed, ward) => Recall::Other,
             (false, false) => Recall::Unknown,
         }
+    }
+
+    /// Whether something else is wanted of the object than when it was last as it should be.
+    pub(crate) fn is_new_wish(&self, ward: &Ward) -> bool {
+        let inner = self.lock();
+        let known = inner.known(&ward.owner, &ward.key);
+        let agreed = known.and_then(|known| known.agreed.as_ref());
+        agreed.is_some_and(|agreed| is_new(agreed, ward))
     }
 
     /// The object is there; nothing more is said of it.
@@ -249,6 +260,12 @@ impl Repairs {
     }
 }
 
+/// Whether all that is wanted is known of both times, and is not the same.
+fn is_new(agreed: &Agreed, ward: &Ward) -> bool {
+    let wishes = agreed.wanted.as_ref().zip(ward.wanted.as_ref());
+    wishes.is_some_and(|(then, now)| then != now)
+}
+
 impl Inner {
     fn known(&self, owner: &Owner, key: &Key) -> Option<&Known> {
         self.objects.get(owner)?.get(key)
@@ -304,6 +321,7 @@ impl Known {
 
 #[cfg(test)]
 mod tests {
+    use leasehold_api::names;
     use leasehold_kit::Writer;
     use leasehold_ledger::canonical::digest_bytes;
 
@@ -336,6 +354,26 @@ mod tests {
         }))
     }
 
+    impl Repairs {
+        /// A quota is fought over from now on. It was last as it should be when something else was wanted.
+        pub(crate) fn fight_over_quota(&self, owner: &Owner, place: &str, now: Second) {
+            let ward = Ward {
+                key: Key {
+                    place: Some(place.to_owned()),
+                    what: What::Quota,
+                    name: names::QUOTA_NAME.to_owned(),
+                },
+                owner: owner.clone(),
+                wanted: Some(digest_bytes(b"another wish")),
+            };
+            for _ in 0..5 {
+                self.repaired(&ward, &by("night-shift"), now);
+            }
+            assert!(matches!(self.judge(&ward, now), Repair::Wait(_)));
+            self.agreed(&ward, None, now);
+        }
+    }
+
     #[test]
     fn an_object_stood_as_long_as_the_same_is_wanted() {
         let repairs = Repairs::default();
@@ -343,8 +381,10 @@ mod tests {
         assert_eq!(repairs.recall(&one, Some(7), at(0)), Recall::Unknown);
         repairs.agreed(&one, Some(7), at(0));
         assert_eq!(repairs.recall(&one, Some(9), at(1)), Recall::Stood);
-        assert_eq!(repairs.recall(&other, Some(9), at(1)), Recall::Unknown);
+        assert_eq!(repairs.recall(&other, Some(9), at(1)), Recall::Other);
+        assert!(repairs.is_new_wish(&other) && !repairs.is_new_wish(&one));
         repairs.unsure(&one);
+        assert!(!repairs.is_new_wish(&other), "nothing is known");
         assert_eq!(repairs.recall(&one, Some(9), at(1)), Recall::Unknown);
         let nothing = Ward {
             wanted: None,

@@ -42,6 +42,8 @@ pub(crate) async fn keep<K: Watched>(
     let drift = match &found {
         Found::Unmade => None,
         Found::Awaited => return Ok(()),
+        // a wish of our own does not wait for the end of a fight
+        Found::Gone if context.repairs.is_new_wish(&ward) => None,
         Found::Gone => Some(Drift::Deleted),
         Found::There(copy) => match judged(context, &ward, desired, copy)? {
             Look::Well => return Ok(()),
@@ -49,15 +51,28 @@ pub(crate) async fn keep<K: Watched>(
             Look::Drifted(drift) => Some(drift),
         },
     };
-    let is_there = matches!(found, Found::There(_));
     let write = async {
-        if is_there {
-            context.kit.apply(desired).await
-        } else {
-            context.kit.make(desired).await
+        match &found {
+            Found::There(copy) => context.kit.apply(&*bound(desired, copy)).await,
+            Found::Unmade | Found::Awaited | Found::Gone => context.kit.make(desired).await,
         }
     };
     repaired(context, &ward, drift, write).await
+}
+
+/// A namespace under the uid that was found, and no other: what has taken its name by now is not ours. Anything else
+/// goes with its namespace.
+fn bound<'desired, K: Watched>(desired: &'desired K, copy: &K) -> Cow<'desired, K> {
+    match K::WHAT {
+        What::Namespace => {
+            let mut bound = desired.clone();
+            bound.meta_mut().uid.clone_from(&copy.meta().uid);
+            Cow::Owned(bound)
+        }
+        What::Quota | What::LimitRange | What::NetworkPolicy | What::RoleBinding => {
+            Cow::Borrowed(desired)
+        }
+    }
 }
 
 /// Takes away what stands under a name of ours and should not be there any more, whoever made it.
@@ -198,7 +213,8 @@ async fn look_for<K: Watched>(context: &Context, ward: &Ward) -> Result<Found<'s
     if !was_there {
         return Ok(Found::Unmade);
     }
-    if context.repairs.is_pausing(ward, context.now()) {
+    let is_new = context.repairs.is_new_wish(ward);
+    if !is_new && context.repairs.is_pausing(ward, context.now()) {
         return Ok(Found::Awaited);
     }
     let place = ward.key.place.as_deref();
@@ -235,11 +251,30 @@ fn was_in_place(context: &Context, ward: &Ward) -> bool {
         .namespaces
         .get(None, place)
         .and_then(|namespace| namespace.metadata.uid);
-    status.phase == Phase::Active
-        && status
-            .namespaces
-            .iter()
-            .any(|told| told.name == *place && told.ready && told.uid.is_some() && told.uid == uid)
+    let mut told = status.namespaces.iter();
+    is_set_up(status.phase)
+        && told.any(|told| {
+            let is_it = told.name == *place && told.uid.is_some() && told.uid == uid;
+            // while a lease changes, a namespace may be new: it shows figures once its quota has stood
+            let stood = status.phase != Phase::Changing || told.quota.is_some();
+            is_it && told.ready && stood
+        })
+}
+
+/// Whether everything is in place that a tenancy in this phase leases, but for what it leases anew.
+fn is_set_up(phase: Phase) -> bool {
+    match phase {
+        Phase::Provisioned
+        | Phase::Active
+        | Phase::Changing
+        | Phase::Expiring
+        | Phase::Suspended => true,
+        Phase::Requested
+        | Phase::Refused
+        | Phase::Approved
+        | Phase::Reclaiming
+        | Phase::Released => false,
+    }
 }
 
 /// Compares a copy with what the object should be, and tells a change by others from a wish of our own.
@@ -255,12 +290,15 @@ fn judged<K: Watched>(
     repairs.saw(&ward.owner, &ward.key);
     Ok(match (context.kit.compare(desired, copy)?, recall) {
         (_, Recall::Late) => Look::Well,
-        (Standing::AsDescribed, Recall::Stood | Recall::Unknown) => {
+        (Standing::AsDescribed, Recall::Stood | Recall::Other | Recall::Unknown) => {
             repairs.agreed(ward, version, now);
             Look::Well
         }
-        // whatever an older copy shows, what stands is what we wrote last
-        (_, Recall::Older) | (Standing::Differs(None), Recall::Unknown) => Look::Wanting,
+        // whatever an older copy shows, what stands is what we wrote last; and whatever others made of it meanwhile, a
+        // wish of our own does not wait for the end of a fight
+        (_, Recall::Older)
+        | (Standing::Differs(_), Recall::Other)
+        | (Standing::Differs(None), Recall::Unknown) => Look::Wanting,
         (Standing::Differs(by), Recall::Stood) => Look::Drifted(Drift::Changed(by)),
         (Standing::Differs(Some(by)), Recall::Unknown) => Look::Drifted(Drift::Changed(Some(by))),
     })

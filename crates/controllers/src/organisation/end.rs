@@ -36,15 +36,19 @@ pub fn phase(
         ));
     }
     let held = held(&code, takes, context);
-    if held.is_empty() {
-        return DepartmentPhase::Ended;
+    if !held.is_empty() {
+        verdict.note(format!(
+            "the department ends and still has {}; release them (leasehold release NAME -n {}), and delete what was refused",
+            held.join(", "),
+            names::office_namespace(&code)
+        ));
     }
-    verdict.note(format!(
-        "the department ends and still has {}; release them (leasehold release NAME -n {}), and delete what was refused",
-        held.join(", "),
-        names::office_namespace(&code)
-    ));
-    DepartmentPhase::Ending
+    // limits and oversight reach what is below through its object, which may be deleted once it has ended
+    if held.is_empty() && below.is_empty() {
+        DepartmentPhase::Ended
+    } else {
+        DepartmentPhase::Ending
+    }
 }
 
 /// Names of the department's tenancies that are not released: those whose objects are there, and those that the ledger

@@ -224,11 +224,15 @@ fn in_force(order: &Order, begun: &SuspensionDoc, zone: &Zone) -> Verdict {
 }
 
 fn over(order: &Order, around: &Circumstances<'_>) -> Verdict {
+    let begun = around.record(&order.uid, SuspensionStage::Begun);
     let ended = around.record(&order.uid, SuspensionStage::Ended);
-    let message = match (ended, order.until) {
+    // what came too late has an end in the ledger and no beginning
+    let message = match (begun.and(ended), order.until) {
         (Some(ended), _) => format!("ended on {}", ended.at.in_zone(around.zone)),
-        (None, Some(day)) => format!("its last day was {day}"),
-        (None, None) => format!("the tenancy {} has ended", around.tenancy),
+        (None, Some(day)) if order.end(around.zone) <= Some(around.now) => {
+            format!("its last day was {day}")
+        }
+        (None, _) => format!("the tenancy {} has ended", around.tenancy),
     };
     Verdict::fine("Over", message)
 }
@@ -267,13 +271,8 @@ mod tests {
         }
     }
 
-    fn shown(
-        records: &[SuspensionDoc],
-        until: Option<&str>,
-        now: &str,
-    ) -> (SuspensionPhase, String) {
-        let zone = Zone::parse("Asia/Shanghai").unwrap();
-        let around = Circumstances {
+    fn around<'a>(records: &'a [SuspensionDoc], zone: &'a Zone, now: &str) -> Circumstances<'a> {
+        Circumstances {
             department: "edu",
             tenancy: "oa",
             system: "oa",
@@ -281,10 +280,18 @@ mod tests {
             released: false,
             essential: &[],
             records,
-            zone: &zone,
+            zone,
             now: Second::parse(now).unwrap(),
-        };
-        let found = found(&order(until), &around);
+        }
+    }
+
+    fn shown(
+        records: &[SuspensionDoc],
+        until: Option<&str>,
+        now: &str,
+    ) -> (SuspensionPhase, String) {
+        let zone = Zone::parse("Asia/Shanghai").unwrap();
+        let found = found(&order(until), &around(records, &zone, now));
         (found.phase, found.verdict.summary().1.to_owned())
     }
 
@@ -318,5 +325,18 @@ mod tests {
         let (phase, told) = shown(&both, Some("2027-03-31"), after);
         assert_eq!(phase, SuspensionPhase::Refused);
         assert!(told.starts_with("rule T42:"), "{told}");
+    }
+
+    #[test]
+    fn an_order_that_came_after_the_release_never_began_and_says_so() {
+        let zone = Zone::parse("Asia/Shanghai").unwrap();
+        let records = [record(SuspensionStage::Ended)];
+        let around = Circumstances {
+            released: true,
+            ..around(&records, &zone, "2027-03-01T00:00:00Z")
+        };
+        let found = found(&order(None), &around);
+        assert_eq!(found.phase, SuspensionPhase::Over);
+        assert_eq!(found.verdict.summary().1, "the tenancy oa has ended");
     }
 }

@@ -1,13 +1,5 @@
 //! What the departments above allow, and what a department that ends may still ask for.
 
-use std::collections::BTreeMap;
-
-use futures::{Stream, StreamExt};
-use kube::ResourceExt;
-use leasehold_api::{
-    conditions::types,
-    tenancy::{Department, Leased, Tenancy},
-};
 use leasehold_ledger::money::{Money, Unit};
 use leasehold_planner::{
     limits::{self, Limit, LimitError, Take},
@@ -16,7 +8,7 @@ use leasehold_planner::{
 };
 
 use super::{observe::State, requests::part_of};
-use crate::{Context, Error, World, books::Taken, verdict::told};
+use crate::{Context, Error, books::Taken, verdict::told};
 
 /// Whether the limits of the department and of those above have room for this lease at this price a month. What was read
 /// for it comes back, for the commit that depends on it; nothing where nobody limits anything.
@@ -92,40 +84,4 @@ pub fn check_end(state: &State, part: &ApprovedPart) -> Result<(), Vec<Refusal>>
     let changes = request::changes(old.as_ref(), part, &state.prices(part));
     let checked = changes.and_then(|changes| limits::check_end(&state.department, end, &changes));
     checked.map_err(|refusal| vec![refusal])
-}
-
-/// Tenancies that a limit refuses, whenever somewhere less or more is leased: where it was full for one, another may have
-/// made room.
-pub fn refused(world: &World) -> impl Stream<Item = Vec<Tenancy>> + Send + 'static + use<> {
-    let (departments, tenancies) = (world.departments.clone(), world.tenancies.clone());
-    let all = departments.each(|department| (department.name_any(), leased(department)));
-    let mut known: BTreeMap<String, Option<Leased>> = all.into_iter().collect();
-    world.departments.changes().map(move |changed| {
-        if let Some(changed) = changed {
-            let now = departments.look(None, &changed.name, leased);
-            let before = match now.clone() {
-                Some(now) => known.insert(changed.name.clone(), now),
-                None => known.remove(&changed.name),
-            };
-            if before == now {
-                return Vec::new();
-            }
-        }
-        tenancies.select(is_refused)
-    })
-}
-
-fn leased(department: &Department) -> Option<Leased> {
-    department.status.as_ref()?.leased.clone()
-}
-
-/// Whether a limit is what a tenancy is refused for.
-fn is_refused(tenancy: &Tenancy) -> bool {
-    let mut conditions = tenancy.status.iter().flat_map(|status| &status.conditions);
-    conditions.any(|condition| {
-        condition.type_ == types::REFUSED
-            && ["rule T50:", "rule T51:"]
-                .iter()
-                .any(|rule| condition.message.contains(rule))
-    })
 }

@@ -3,13 +3,14 @@
 //! Observe (`observe`) reads caches and the ledger; requests (`requests`) numbers what is asked for, keeps it within the
 //! limits above (`limits`) and records who decided; provisioning (`provision`) makes namespaces, quotas, policies, rights
 //! and volumes of what is approved; release (`release`) takes them back, and keeps the volumes that are to outlive it
-//! (`retain`); suspensions (`suspension`) stop what runs; the end of the term (`term`) is told before it comes; approvals
-//! are told (`answers`) what became of them; report (`report`) writes the status. What is to be done is planned by pure
-//! functions of `leasehold-planner`.
+//! (`retain`); what runs is stopped by orders (`suspension`), and where nobody pays for it (`unpaid`); the end of the term
+//! (`term`) is told before it comes; approvals are told (`answers`) what became of them; report (`report`) writes the
+//! status. What is to be done is planned by pure functions of `leasehold-planner`.
 
 mod answers;
 mod concern;
 mod drifts;
+mod kin;
 mod limits;
 mod observe;
 mod provision;
@@ -20,6 +21,7 @@ mod retain;
 mod suspension;
 mod term;
 mod turns;
+mod unpaid;
 
 use std::{sync::Arc, time::Duration};
 
@@ -39,7 +41,10 @@ use leasehold_kit::{
     run,
 };
 
-use self::{observe::State, report::Report};
+use self::{
+    observe::{Life, State},
+    report::Report,
+};
 use crate::{Context, Error, World};
 
 /// A missed event is repaired after this long at the latest.
@@ -92,7 +97,6 @@ fn triggers(context: &Context) -> impl Stream<Item = Ref> + Send + 'static {
         context.world.suspensions.changes().boxed(),
     ]);
     let everything = stream::select_all([
-        written(context.world.departments.changes()).boxed(),
         written(context.world.zones.changes()).boxed(),
         written(context.world.cloudlets.changes()).boxed(),
         written(context.world.policies.changes()).boxed(),
@@ -100,7 +104,9 @@ fn triggers(context: &Context) -> impl Stream<Item = Ref> + Send + 'static {
         context.world.storage_classes.changes().boxed(),
     ]);
     let (a, b) = (Arc::clone(&world), Arc::clone(&world));
-    let refused = limits::refused(&world);
+    let departments = &context.world.departments;
+    let below = kin::concerned(&world, written(departments.changes()));
+    let refused = kin::refused(&world, departments.changes());
     stream::select_all([
         managed
             .map(move |changed| match changed {
@@ -119,6 +125,7 @@ fn triggers(context: &Context) -> impl Stream<Item = Ref> + Send + 'static {
         everything
             .map(move |_| references(&world.tenancies.select(|_| true)))
             .boxed(),
+        below.map(|found| references(&found)).boxed(),
         refused.map(|found| references(&found)).boxed(),
     ])
     .flat_map(|list: Vec<Ref>| stream::iter(list))
@@ -133,11 +140,15 @@ fn references(tenancies: &[Tenancy]) -> Vec<Ref> {
         .collect()
 }
 
-/// One round; whatever comes of it, the tenancy was looked at.
+/// One round. Only with one that came to its end was the tenancy looked at.
 async fn reconcile(tenancy: Arc<Tenancy>, context: Context) -> Result<Action, Error> {
+    let (leases, key) = (&context.leases, key(&tenancy));
+    if let Some((department, name)) = &key {
+        leases.looking_at(department, name, context.now());
+    }
     let outcome = Box::pin(round(&tenancy, &context)).await;
-    if let Some((department, name)) = key(&tenancy) {
-        context.leases.looked_at(&department, &name);
+    if let (Some((department, name)), Ok(_)) = (&key, &outcome) {
+        leases.looked_at(department, name);
     }
     outcome
 }
@@ -153,9 +164,8 @@ fn key(tenancy: &Tenancy) -> Option<(String, String)> {
 async fn round(tenancy: &Tenancy, context: &Context) -> Result<Action, Error> {
     let mut state = match observe::observe(tenancy, context).await? {
         observe::Outcome::Complete(state) => *state,
-        observe::Outcome::Waits(missing) => {
-            report::write_waiting(tenancy, context, &missing).await?;
-            return Ok(Action::requeue(RESYNC));
+        observe::Outcome::Waits { missing, life } => {
+            return wait(tenancy, context, &missing, life.as_deref()).await;
         }
     };
     let mut report = Report::new(&state);
@@ -177,24 +187,54 @@ async fn round(tenancy: &Tenancy, context: &Context) -> Result<Action, Error> {
     Ok(Action::requeue(again))
 }
 
+/// What can be done where something is missing that the tenancy refers to: it is told, and what must not run is stopped.
+async fn wait(
+    tenancy: &Tenancy,
+    context: &Context,
+    missing: &[String],
+    life: Option<&Life>,
+) -> Result<Action, Error> {
+    let (mut report, mut stopped) = (life.map(Report::new), Ok(()));
+    if let (Some(life), Some(report)) = (life, report.as_mut()) {
+        suspension::settle(life, context, report).await?;
+        let closed = provision::close(life, context, report).await;
+        stopped = closed.and(suspension::stop(life, context, report).await);
+    }
+    let again = report.as_ref().and_then(|report| report.again);
+    report::write_waiting(tenancy, context, missing, report).await?;
+    stopped?;
+    Ok(Action::requeue(again.unwrap_or(RESYNC).min(RESYNC)))
+}
+
 async fn advance(state: &mut State, context: &Context, report: &mut Report) -> Result<(), Error> {
     let release = state.tenancy.spec.release.is_some();
     if release {
         report.retained = retain::shown(state, context).await?;
     }
+    let gone = state.gone() || (release && state.view.incarnation.is_none());
+    let asked = if gone || release {
+        Ok(())
+    } else {
+        requests::advance(state, context, report).await
+    };
+    // after the requests: what was approved a moment ago may extend a term that is over
     suspension::settle(state, context, report).await?;
-    if state.gone() || (release && state.view.incarnation.is_none()) {
+    if gone {
         report.phase = Phase::Released;
         return answers::note(state, context).await;
     }
     let provided = if release {
         release::advance(state, context, report).await
     } else {
-        requests::advance(state, context, report).await?;
-        provision::advance(state, context, report).await
+        // what is approved does not wait for what cannot be asked or decided
+        asked.and(provision::advance(state, context, report).await)
     };
-    answers::note(state, context).await?;
-    // what must not run does not wait for what cannot be provided
+    let noted = answers::note(state, context).await;
+    // what must not run waits neither for what cannot be provided nor for anything else
+    let closed = match &provided {
+        Ok(()) => Ok(()),
+        Err(_) => provision::close(state, context, report).await,
+    };
     let stopped = suspension::stop(state, context, report).await;
-    provided.and(stopped)
+    provided.and(noted).and(closed).and(stopped)
 }

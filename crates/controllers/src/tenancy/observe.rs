@@ -1,6 +1,9 @@
 //! What a tenancy's round starts from.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    ops::{Deref, DerefMut},
+};
 
 use kube::ResourceExt;
 use leasehold_api::{
@@ -23,8 +26,9 @@ use leasehold_planner::{
 
 use crate::{Context, Error};
 
-/// Everything that a round may need, read once.
-pub struct State {
+/// What is known of a tenancy's life, also where something is missing that its lease refers to: enough to stop what
+/// runs.
+pub struct Life {
     /// The object.
     pub tenancy: Tenancy,
     /// Code of the department.
@@ -37,6 +41,18 @@ pub struct State {
     pub policy: Policy,
     /// The department's object.
     pub organisation: Department,
+    /// What the ledger knows of the tenancy's life that is alive.
+    pub view: LedgerView,
+    /// Number of the incarnation that would be the next.
+    pub next: u32,
+    /// Now, by the API server's clock.
+    pub now: Second,
+}
+
+/// Everything that a round may need, read once.
+pub struct State {
+    /// The life, whose parts are read as if they were here.
+    pub life: Life,
     /// The domains that the department has.
     pub domains: BTreeSet<String>,
     /// The information system; needed for a new request only.
@@ -47,25 +63,38 @@ pub struct State {
     pub cloudlet: Cloudlet,
     /// Published prices.
     pub catalogue: Catalogue,
-    /// What the ledger knows of the tenancy's life that is alive.
-    pub view: LedgerView,
-    /// Number of the incarnation that would be the next.
-    pub next: u32,
     /// What is asked for.
     pub asked: Asked,
-    /// Now, by the API server's clock.
-    pub now: Second,
+}
+
+impl Deref for State {
+    type Target = Life;
+
+    fn deref(&self) -> &Life {
+        &self.life
+    }
+}
+
+impl DerefMut for State {
+    fn deref_mut(&mut self) -> &mut Life {
+        &mut self.life
+    }
 }
 
 /// Whether a round can go on.
 pub enum Outcome {
     /// Everything is there.
     Complete(Box<State>),
-    /// Something is not there yet; each entry names it and says what to do.
-    Waits(Vec<String>),
+    /// Something is not there yet.
+    Waits {
+        /// Names each thing and says what to do.
+        missing: Vec<String>,
+        /// What is known all the same; nothing without the policy and the department.
+        life: Option<Box<Life>>,
+    },
 }
 
-impl State {
+impl Life {
     /// Whether this object's tenancy has ended. Another object of the same name is a new tenancy.
     pub fn gone(&self) -> bool {
         self.view.released()
@@ -90,6 +119,36 @@ impl State {
             .unwrap_or_else(|| "unknown".to_owned())
     }
 
+    /// Requests that were approved, by number.
+    pub fn approved(&self) -> impl Iterator<Item = &RequestDoc> {
+        self.view
+            .requests
+            .iter()
+            .filter(|request| self.view.decision(request.request) == Some(Decision::Approved))
+    }
+
+    /// Whether this request's quota stood and was recorded.
+    pub fn is_effective(&self, request: u32) -> bool {
+        self.view
+            .effective
+            .iter()
+            .any(|document| document.request == request)
+    }
+
+    /// The office namespace.
+    pub fn office(&self) -> String {
+        names::office_namespace(&self.department)
+    }
+
+    /// Reads the ledger's record again after something was added to it.
+    pub async fn refresh(&mut self, context: &Context) -> Result<(), Error> {
+        let view = context.books.view(&self.department, &self.name).await?;
+        (self.view, self.next) = living(view, self.tenancy.metadata.uid.as_deref());
+        Ok(())
+    }
+}
+
+impl State {
     /// Where to look up the items and prices of a lease: today's, else those of the first day of its term.
     pub fn prices(&self, part: &ApprovedPart) -> Prices<'_> {
         let first = LocalDate::parse(&part.term.from)
@@ -107,37 +166,9 @@ impl State {
         items_of(part, &self.prices(part))
     }
 
-    /// Requests that were approved, by number.
-    pub fn approved(&self) -> impl Iterator<Item = &RequestDoc> {
-        self.view
-            .requests
-            .iter()
-            .filter(|request| self.view.decision(request.request) == Some(Decision::Approved))
-    }
-
-    /// Whether this request's quota stood and was recorded.
-    pub fn is_effective(&self, request: u32) -> bool {
-        self.view
-            .effective
-            .iter()
-            .any(|document| document.request == request)
-    }
-
     /// The provider whose prices count.
     pub fn provider(&self) -> &str {
         &self.cloudlet.spec.provider
-    }
-
-    /// The office namespace.
-    pub fn office(&self) -> String {
-        names::office_namespace(&self.department)
-    }
-
-    /// Reads the ledger's record again after something was added to it.
-    pub async fn refresh(&mut self, context: &Context) -> Result<(), Error> {
-        let view = context.books.view(&self.department, &self.name).await?;
-        (self.view, self.next) = living(view, self.tenancy.metadata.uid.as_deref());
-        Ok(())
     }
 }
 
@@ -179,79 +210,91 @@ pub async fn observe(tenancy: &Tenancy, context: &Context) -> Result<Outcome, Er
             "the department's office namespace",
             "apply it in dept-CODE",
         );
-        return Ok(Outcome::Waits(vec![refusal.to_string()]));
+        return Ok(Outcome::Waits {
+            missing: vec![refusal.to_string()],
+            life: None,
+        });
     };
-    let world = &context.world;
-    let spec = &tenancy.spec;
+    let (world, spec) = (&context.world, &tenancy.spec);
     let mut missing = Vec::new();
-    let mut need = |what: &str, name: &str, who: &str| {
-        missing.push(format!("{what} {name} does not exist yet; {who}"));
+    let mut need = |is_there: bool, what: &str, name: &str, who: &str| {
+        if !is_there {
+            missing.push(format!("{what} {name} does not exist yet; {who}"));
+        }
     };
+    let office = "the e-government office applies it";
     let policy = world.policy();
-    if policy.is_none() {
-        need(
-            "CloudPolicy",
-            names::POLICY_NAME,
-            "the e-government office applies it",
-        );
-    }
+    need(policy.is_some(), "CloudPolicy", names::POLICY_NAME, office);
     let organisation = world.departments.get(None, &department);
-    if organisation.is_none() {
-        need(
-            "Department",
-            &department,
-            "the e-government office applies it",
-        );
-    }
-    let system = world.systems.get(Some(&namespace), &spec.system);
+    need(organisation.is_some(), "Department", &department, office);
+    let centre = "the data centre applies it";
     let zone = world.zones.get(None, &spec.zone);
-    if zone.is_none() {
-        need("NetworkZone", &spec.zone, "the data centre applies it");
-    }
+    need(zone.is_some(), "NetworkZone", &spec.zone, centre);
     let cloudlet = world.cloudlets.get(None, &spec.cloudlet);
-    if cloudlet.is_none() {
-        need("Cloudlet", &spec.cloudlet, "the data centre applies it");
-    }
-    let (Some(policy_object), Some(organisation), Some(zone), Some(cloudlet)) =
-        (policy, organisation, zone, cloudlet)
-    else {
-        return Ok(Outcome::Waits(missing));
+    need(cloudlet.is_some(), "Cloudlet", &spec.cloudlet, centre);
+    let (Some(policy), Some(organisation)) = (policy, organisation) else {
+        return Ok(Outcome::Waits {
+            missing,
+            life: None,
+        });
+    };
+    let life = life(tenancy, department, (policy, organisation), context).await?;
+    let (Some(zone), Some(cloudlet)) = (zone, cloudlet) else {
+        return Ok(Outcome::Waits {
+            missing,
+            life: Some(Box::new(life)),
+        });
     };
     let prices = context.books.prices();
-    let now = context.now();
-    let policy = ledger_policy(&policy_object.spec)
-        .map_err(|error| Error::understand("CloudPolicy default", error))?;
     let provider = cloudlet.spec.provider.as_str();
     let published = prices.books.iter().any(|book| book.provider == provider);
     let Some(catalogue) = prices.catalogue.clone().filter(|_| published) else {
-        return Ok(Outcome::Waits(vec![format!(
-            "no price book of provider {} is published; finance loads one and a second person publishes it",
-            cloudlet.spec.provider
-        )]));
+        let missing = format!(
+            "no price book of provider {provider} is published; finance loads one and a second person publishes it"
+        );
+        return Ok(Outcome::Waits {
+            missing: vec![missing],
+            life: Some(Box::new(life)),
+        });
     };
-    let name = tenancy.name_any();
-    let view = context.books.view(&department, &name).await?;
-    let (view, next) = living(view, tenancy.metadata.uid.as_deref());
     let rivals = world
         .departments
-        .select(|other| domains::meet(&organisation, other));
+        .select(|other| domains::meet(&life.organisation, other));
     Ok(Outcome::Complete(Box::new(State {
         asked: Asked::of(spec),
-        domains: domains::granted(&organisation, &rivals).domains,
+        domains: domains::granted(&life.organisation, &rivals).domains,
+        system: world.systems.get(Some(&namespace), &spec.system),
+        zone,
+        cloudlet,
+        catalogue,
+        life,
+    })))
+}
+
+/// Reads what the ledger has of a tenancy's life, by the policy and for the department.
+async fn life(
+    tenancy: &Tenancy,
+    department: String,
+    (policy_object, organisation): (CloudPolicy, Department),
+    context: &Context,
+) -> Result<Life, Error> {
+    let policy = ledger_policy(&policy_object.spec)
+        .map_err(|error| Error::understand("CloudPolicy default", error))?;
+    let name = tenancy.name_any();
+    let now = context.now();
+    let view = context.books.view(&department, &name).await?;
+    let (view, next) = living(view, tenancy.metadata.uid.as_deref());
+    Ok(Life {
         tenancy: tenancy.clone(),
         department,
         name,
         policy_object,
         policy,
         organisation,
-        system,
-        zone,
-        cloudlet,
-        catalogue,
         view,
         next,
         now,
-    })))
+    })
 }
 
 #[cfg(test)]

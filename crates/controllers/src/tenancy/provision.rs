@@ -2,11 +2,14 @@
 
 mod acceptance;
 mod adoption;
+#[cfg(test)]
+mod apart;
 mod billing;
 mod by_use;
+mod closing;
 pub mod contents;
 #[cfg(test)]
-mod fixture;
+pub(super) mod fixture;
 mod halt;
 pub mod namespaces;
 mod quotas;
@@ -19,7 +22,7 @@ use std::{
     time::Duration,
 };
 
-use futures::future::{join, join_all, try_join_all};
+use futures::future::{join, join_all};
 use kube::ResourceExt;
 use leasehold_api::{
     names,
@@ -33,14 +36,19 @@ use leasehold_ledger::{
 use leasehold_planner::{
     lease_facts::{self, LeaseContext},
     objects::{Nameable, NamespaceIdentity, NamespacePlan},
-    quota::{self, Hard, ObservedQuota},
+    quota::{self, Hard, ObservedQuota, QuotaStep},
     request::{self, ApprovedPart, Asked, Items},
     rules::Refusal,
 };
 
-pub use acceptance::shown as acceptance_shown;
+pub use acceptance::{
+    is_billed, nothing_late, settle as settle_acceptance, shown as acceptance_shown,
+    tell_released as tell_acceptance_released,
+};
+pub use closing::close;
 use contents::Found;
 pub use namespaces::record_gone;
+use namespaces::{Ensured, Standing};
 use quotas::{Goal, step_towards};
 pub use quotas::{observed as observed_quota, step_quotas};
 pub use volumes::describe as describe_volumes;
@@ -82,12 +90,13 @@ pub async fn advance(
             .leases
             .pending(&state.department, &state.name, due.not_before, state.now);
     }
+    let waited = report.waits_so_far();
     let mut progress = provision(state, context, report, &due).await?;
     let is_set_up = state.is_effective(due.request.request);
     if progress == Progress::Underway && is_set_up && drifts::is_contested(state, context) {
         // nothing of ours is under way: what stands is fought over, and looked at again when a pause ends
         progress = Progress::Ready;
-        report.wait_for_nothing();
+        report.wait_for_no_more_than(waited);
     }
     describe_volumes(state, context, &mut report.namespaces);
     let undecided = state.view.open().is_some();
@@ -101,7 +110,7 @@ pub async fn advance(
     if progress == Progress::Underway {
         report.look_again(SOON);
     }
-    term::look(state, report, &due.part)
+    term::look(state, report)
 }
 
 /// How far provisioning is.
@@ -123,7 +132,8 @@ pub fn seconds_until(instant: Second, now: Second) -> Duration {
 /// Brings what the due request leases into place.
 ///
 /// Billing begins when the quotas stand, before anybody gets rights: what is there is paid for, also when a volume or a
-/// policy still fails.
+/// policy still fails. Where it begins with the acceptance, nobody gets in before the delivery: with a part of the lease
+/// that never becomes whole, nothing would ever be accepted and paid.
 async fn provision(
     state: &mut State,
     context: &Context,
@@ -132,13 +142,14 @@ async fn provision(
 ) -> Result<Progress, Error> {
     let identity = identity(state, &due.items);
     let standing = namespaces::standing(state, context).await?;
+    let halted = halt::is_on(state, report);
     let (lease, mut desired) = match divide(state, due, &standing.short) {
         Ok(found) => found,
         Err(refusals) => {
             unsplit(state, context, report, &refusals);
-            keep(state, context, report, &identity, &standing.short).await?;
-            halt::as_they_stand(context, report, &identity, &standing.short).await?;
-            return Ok(Progress::Blocked);
+            let kept = keep(state, context, report, &identity, &standing.short).await;
+            halt::as_they_stand(context, halted, &identity, &standing.short).await?;
+            return kept.map(|()| Progress::Blocked);
         }
     };
     let by_use = by_use::follow(state, context, due, &lease, &mut desired, &standing.short)?;
@@ -146,34 +157,76 @@ async fn provision(
         .iter()
         .map(|(short, hard)| NamespacePlan::new(identity.clone(), short, hard.clone()))
         .collect();
-    let all = namespaces::ensure(state, context, report, &standing, &plans).await?;
-    // nothing is put into a namespace that is not ours
-    desired.retain(|short, _| report.has_namespace(&state.department, short));
-    plans.retain(|plan| desired.contains_key(&plan.short));
+    let ensured = namespaces::ensure(state, context, report, &standing, &plans).await?;
+    let aside = set_aside(state, report, &mut desired, &standing, &ensured);
+    plans.retain(|plan| report.has_namespace(&state.department, &plan.short));
     let mut abandoned = standing.short;
-    abandoned.retain(|short| !desired.contains_key(short));
-    keep(state, context, report, &identity, &abandoned).await?;
-    halt::all(context, report, &mut desired, &mut abandoned, &identity);
+    abandoned.retain(|short| !desired.contains_key(short) && !aside.contains_key(short));
+    let kept = keep(state, context, report, &identity, &abandoned).await;
+    halt::all(context, halted, &mut desired, &mut abandoned, &identity);
     // both run to their end: what the quotas grant is billed below, whatever becomes of a policy
     let goal = Goal::new(&lease, &desired, by_use.as_ref(), &abandoned);
+    let goal = goal.beside(&aside, &ensured.new);
     let (step, furnished) = join(
         step_towards(context, &identity, &goal),
-        furnish(state, context, &plans),
+        furnish(state, context, &plans, &ensured.new),
     )
     .await;
-    let step = by_use::told(by_use.as_ref(), step?, state, due, report);
-    let ready = all && step.settled;
-    let blocked = !step.refused.is_empty() || report.namespace_refused();
+    let step = step?;
+    let (settled, leased_settled) = (step.settled, step.leased_settled);
+    let step = by_use::told(by_use.as_ref(), step, state, context, due, report);
+    let ready = ensured.all && step.settled;
+    let blocked = tell_step(report, step);
+    let complete = ensured.all && leased_settled && !blocked;
+    let admits = billing::record(state, context, report, due, complete).await?;
+    if halted && !halt::is_on(state, report) {
+        // what mends the rejected stands, and its pods are given back
+        report.look_again(SOON);
+    }
+    if blocked {
+        acceptance::nothing_late(state, context);
+    }
+    // what is told may be more than what counts: people get in where the quotas count
+    let doors = Doors {
+        open: admits && settled,
+        new: &ensured.new,
+    };
+    let (found, unfurnished) = admit(state, context, due, &plans, furnished, &doors).await;
+    let progress = progress(report, found, ready, blocked);
+    // one that fails keeps nothing from the others, and is tried again
+    let failed = ensured.failed.or(kept.err()).or(unfurnished);
+    failed.map_or(Ok(progress), Err)
+}
+
+/// Leaves those in `desired` whose quotas can be written: nothing is put into a namespace that is not ours. Gives those
+/// that are being deleted and those of which nobody knows, with what they get.
+fn set_aside(
+    state: &State,
+    report: &Report,
+    desired: &mut BTreeMap<String, Hard>,
+    standing: &Standing,
+    ensured: &Ensured,
+) -> BTreeMap<String, Hard> {
+    let is_had = |short: &str| report.has_namespace(&state.department, short);
+    let others = standing.ending.iter().chain(&ensured.unsure);
+    let aside = others
+        .filter(|short| !is_had(short))
+        .map(|short| {
+            let gets = desired.get(short).cloned().unwrap_or_default();
+            (short.clone(), gets)
+        })
+        .collect();
+    desired.retain(|short, _| is_had(short) || ensured.failing.contains(short));
+    aside
+}
+
+/// Puts into the report how the quotas stand; gives whether somebody must do something first.
+fn tell_step(report: &mut Report, step: QuotaStep) -> bool {
     report.refuse(&step.refused);
     step.waiting
         .into_iter()
         .for_each(|sentence| report.wait(sentence));
-    billing::record(state, context, report, due, ready && !blocked).await?;
-    if blocked {
-        acceptance::nothing_late(state, context);
-    }
-    let found = admit(state, context, due, &plans, furnished?, step.settled).await?;
-    Ok(progress(report, found, ready, blocked))
+    !step.refused.is_empty() || report.namespace_refused()
 }
 
 /// How far it is with what was found in the namespaces, on top of how the quotas stand.
@@ -213,29 +266,64 @@ async fn furnish(
     state: &State,
     context: &Context,
     plans: &[NamespacePlan],
-) -> Result<Vec<Found>, Error> {
+    new: &BTreeSet<String>,
+) -> Vec<Result<Found, Error>> {
     let each = plans
         .iter()
-        .map(|plan| contents::furnish(state, context, plan));
-    join_all(each).await.into_iter().collect()
+        .map(|plan| contents::furnish(state, context, plan, new.contains(&plan.short)));
+    join_all(each).await
 }
 
-/// Lets people into the namespaces that are furnished, side by side, and gives what was found in all of them.
+/// Who is let in.
+struct Doors<'a> {
+    /// Whether rights and volumes are given; those that were given stand in any case.
+    open: bool,
+    /// Namespaces that were made in this round. What caches show under their names was in others.
+    new: &'a BTreeSet<String>,
+}
+
+/// Lets people into the namespaces that are furnished, side by side. Gives what was found in all of them, and why the
+/// first of those that failed did.
 async fn admit(
     state: &State,
     context: &Context,
     due: &Due,
     plans: &[NamespacePlan],
-    furnished: Vec<Found>,
-    settled: bool,
-) -> Result<Vec<Found>, Error> {
+    furnished: Vec<Result<Found, Error>>,
+    doors: &Doors<'_>,
+) -> (Vec<Found>, Option<Error>) {
     let each = plans
         .iter()
-        .zip(&furnished)
-        .filter(|(_, found)| found.is_complete())
-        .map(|(plan, _)| contents::admit(state, context, plan, &due.items, settled));
-    let admitted = try_join_all(each).await?;
-    Ok(furnished.into_iter().chain(admitted).collect())
+        .zip(furnished)
+        .map(|(plan, furnished)| admit_one(state, context, due, plan, furnished, doors));
+    let (mut all, mut failed) = (Vec::new(), None);
+    for outcome in join_all(each).await {
+        match outcome {
+            Ok(found) => all.push(found),
+            Err(error) => {
+                failed.get_or_insert(error);
+            }
+        }
+    }
+    (all, failed)
+}
+
+async fn admit_one(
+    state: &State,
+    context: &Context,
+    due: &Due,
+    plan: &NamespacePlan,
+    furnished: Result<Found, Error>,
+    doors: &Doors<'_>,
+) -> Result<Found, Error> {
+    let found = furnished?;
+    if !found.is_complete() {
+        return Ok(found);
+    }
+    if doors.new.contains(&plan.short) {
+        return Ok(contents::is_set_up(plan));
+    }
+    contents::admit(state, context, plan, &due.items, doors.open).await
 }
 
 /// Namespaces that the manifest no longer names keep what is in them, get nothing more, and stay fenced.
@@ -246,9 +334,12 @@ async fn keep(
     identity: &NamespaceIdentity,
     kept: &[String],
 ) -> Result<(), Error> {
+    let mut failed = None;
     for short in kept {
         let plan = NamespacePlan::new(identity.clone(), short, Hard::new());
-        contents::fence(state, context, &plan, false).await?;
+        if let Err(error) = contents::fence(state, context, &plan, false).await {
+            failed.get_or_insert(error);
+        }
         let named = state
             .tenancy
             .spec
@@ -271,7 +362,7 @@ async fn keep(
             ..NamespaceStatus::default()
         });
     }
-    Ok(())
+    failed.map_or(Ok(()), Err)
 }
 
 /// The lease as quotas count it, and each namespace's part of it.
@@ -281,8 +372,7 @@ fn divide(
     known: &[String],
 ) -> Result<(Hard, BTreeMap<String, Hard>), Vec<Refusal>> {
     let lease = quota::lease_hard(&due.part, &due.items).map_err(|refusal| vec![refusal])?;
-    let mut split = quota::split(&state.tenancy.spec, &due.part, &due.items)?;
-    acceptance::withhold(state, due, &mut split);
+    let split = quota::split(&state.tenancy.spec, &due.part, &due.items)?;
     bounded(known.iter().chain(split.keys())).map_err(|refusal| vec![refusal])?;
     Ok((lease, split))
 }

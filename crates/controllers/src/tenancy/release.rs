@@ -25,8 +25,9 @@ use super::{
     answers, drifts,
     observe::State,
     provision::{
-        contents, describe_volumes, identity, lease_context, namespaces, observed_quota,
-        record_gone, seconds_until, step_quotas, usage,
+        contents, describe_volumes, identity, is_billed, lease_context, namespaces, nothing_late,
+        observed_quota, record_gone, seconds_until, settle_acceptance, step_quotas,
+        tell_acceptance_released, usage,
     },
     report::Report,
     requests::{create_once, decision_of, part_of},
@@ -47,7 +48,7 @@ pub async fn advance(
 ) -> Result<(), Error> {
     report.phase = Phase::Reclaiming;
     // what is late here is the department's use, which is billed until it ends
-    context.leases.settled(&state.department, &state.name);
+    nothing_late(state, context);
     let requested = requested(state, context, report).await?;
     report.reclaiming_since = Some(requested.in_zone(&state.policy.time_zone));
     let alive = namespaces::alive(state, context).await?;
@@ -55,6 +56,11 @@ pub async fn advance(
         .books
         .namespaces(&state.department, &state.name, state.incarnation())
         .await?;
+    if !known.is_empty() {
+        // asking for the end is no rejection: what is still in place then counts as accepted at the promised instant
+        settle_acceptance(state, context, report).await?;
+        tell_acceptance_released(state, report);
+    }
     let provisioned = state.view.effective().or(state.view.approved());
     let part = provisioned.map(part_of).transpose()?;
     if let Some(part) = &part {
@@ -135,7 +141,8 @@ fn items(state: &State, part: &ApprovedPart) -> Result<Items, Error> {
     })
 }
 
-/// Growth stops at once. Compute is billed until nothing runs any more, storage until it is removed.
+/// Growth stops at once. Compute is billed until nothing runs any more, storage until it is removed; what runs and is not
+/// billed is ended (`unpaid`).
 async fn stop(
     state: &State,
     context: &Context,
@@ -178,7 +185,12 @@ async fn stop(
         })
         .await;
     }
-    report.wait("workloads still run and are billed until they end; remove them".to_owned());
+    let told = if is_billed(state, context).await? {
+        "workloads still run and are billed until they end; remove them"
+    } else {
+        "workloads still run and nobody pays for them; they are ended"
+    };
+    report.wait(told);
     Ok(())
 }
 
@@ -357,6 +369,8 @@ async fn released(
         at: state.now,
     };
     context.books.ensure(&document, state.now).await?;
+    // with nothing left, nothing is accepted by itself any more
+    context.leases.settled(&state.department, &state.name);
     report.phase = Phase::Released;
     report.happened(state, "leasehold", "released");
     drifts::forget(state, context);

@@ -16,11 +16,16 @@ use leasehold_api::{
 use leasehold_kit::EventType;
 use leasehold_ledger::{
     document::RequestDoc,
-    time::{PeriodKind, Second},
+    time::{LocalDate, PeriodKind, Second},
 };
 use leasehold_planner::rules::Refusal;
 
-use super::{observe::State, provision::acceptance_shown, suspension::Suspended, turns};
+use super::{
+    observe::{Life, State},
+    provision::acceptance_shown,
+    suspension::Suspended,
+    turns,
+};
 use crate::{Context, Error};
 
 /// Things that happened which the status remembers.
@@ -74,7 +79,7 @@ pub struct Report {
 impl Report {
     /// A report that starts where the last one ended. A month that is played in minutes is looked at once in it at least,
     /// for the figures.
-    pub fn new(state: &State) -> Self {
+    pub fn new(state: &Life) -> Self {
         let (refresh, again) = match state.policy.period {
             PeriodKind::Rehearsal { seconds } => {
                 let played = Duration::from_secs(seconds.into());
@@ -105,7 +110,7 @@ impl Report {
     /// The department gave back what is in place.
     pub fn refuse_acceptance(&mut self, number: u32, reason: &str, by: &str, command: &str) {
         self.refused.push(format!(
-            "request {number} was not accepted by {by}: {reason}. Nobody pays for it, and no pod starts until it is accepted ({command}), changed or released"
+            "request {number} was not accepted by {by}: {reason}. Nobody pays for it, and nothing runs until it is accepted ({command}) or a changed lease is in place; or release the tenancy"
         ));
     }
 
@@ -133,10 +138,10 @@ impl Report {
         ));
     }
 
-    /// The term of what stands is over since the end of this day.
-    pub fn expire(&mut self, through: &str) {
+    /// The approved term is over since the end of this day.
+    pub fn expire(&mut self, through: LocalDate) {
         self.expired.push(format!(
-            "the term ended on {through}; everything stands and is billed at the same price; extend spec.term.through or release the tenancy"
+            "the term ended on {through}; the lease goes on and is billed at the same price; extend spec.term.through or release the tenancy"
         ));
     }
 
@@ -145,10 +150,15 @@ impl Report {
         self.contested.push(what);
     }
 
-    /// Forgets what is waited for. In a fight it changes with every write of the other side, and a status that did would
-    /// be written as often.
-    pub fn wait_for_nothing(&mut self) {
-        self.waits.clear();
+    /// How many things are waited for so far.
+    pub fn waits_so_far(&self) -> usize {
+        self.waits.len()
+    }
+
+    /// Forgets what is waited for but these first ones. In a fight it changes with every write of the other side, and a
+    /// status that did would be written as often.
+    pub fn wait_for_no_more_than(&mut self, first: usize) {
+        self.waits.truncate(first);
     }
 
     /// Something is not in place yet.
@@ -172,7 +182,7 @@ impl Report {
     }
 
     /// Remembers something that happened.
-    pub fn happened(&mut self, state: &State, who: &str, what: &str) {
+    pub fn happened(&mut self, state: &Life, who: &str, what: &str) {
         let entry = HistoryEntry {
             at: state.now.to_string(),
             who: who.to_owned(),
@@ -446,16 +456,22 @@ fn figures(
         .map(|left| left.to_string());
 }
 
-/// Writes that the tenancy waits for objects that do not exist yet.
+/// Writes that the tenancy waits for objects that do not exist yet, and what is ordered of it all the same, where that
+/// could be found out.
 pub async fn write_waiting(
     tenancy: &Tenancy,
     context: &Context,
     missing: &[String],
+    ordered: Option<Report>,
 ) -> Result<(), Error> {
     let old = tenancy.status.clone().unwrap_or_default();
     let mut new = old.clone();
     new.observed_generation = tenancy.meta().generation;
-    let message = missing.join("; ");
+    let mut waits = missing.to_vec();
+    if let Some(report) = ordered {
+        waits.extend(stopped(report, &old, &mut new, context.now()));
+    }
+    let message = waits.join("; ");
     let now = context.now().timestamp();
     let ready = NewCondition {
         type_: types::READY,
@@ -467,17 +483,41 @@ pub async fn write_waiting(
     flag(
         &mut new,
         types::WAITING,
-        missing,
+        &waits,
         "NotThereYet",
         tenancy.meta().generation,
         now,
     );
     if new != old || tenancy.status.is_none() {
         tracing::debug!(tenancy = tenancy.name_any(), message, "waits");
+        turns::tell(tenancy, &old, &new, context).await;
         context
             .kit
             .patch_status(tenancy, tenancy.status.as_ref(), &new)
             .await?;
     }
     Ok(())
+}
+
+/// Puts what is ordered into a status of which nothing else is known anew; gives what is waited for besides.
+fn stopped(
+    report: Report,
+    old: &TenancyStatus,
+    new: &mut TenancyStatus,
+    now: Second,
+) -> Vec<String> {
+    let told = report.suspended.as_ref().map(Suspended::sentence);
+    new.phase = match (old.phase, told.is_some()) {
+        (Phase::Active | Phase::Changing | Phase::Expiring, true) => Phase::Suspended,
+        (Phase::Suspended, false) => Phase::Changing,
+        (shown, _) => shown,
+    };
+    new.suspension = report.suspended.map(|suspended| suspended.shown);
+    let (generation, sentences) = (new.observed_generation, Vec::from_iter(told));
+    let at = now.timestamp();
+    flag(new, types::SUSPENDED, &sentences, "Ordered", generation, at);
+    let turned = turns::history(old, new, now);
+    remember(&mut new.history, report.history);
+    remember(&mut new.history, turned);
+    report.waits
 }

@@ -43,6 +43,12 @@ pub async fn advance(
         let moved = match step {
             RequestStep::Same => false,
             RequestStep::Withdraw { number } => withdraw(state, context, report, number).await?,
+            // what is deleted and held asks for nothing more: provided, it would go past rule T12
+            RequestStep::Open { .. } | RequestStep::Waits { .. }
+                if state.tenancy.metadata.deletion_timestamp.is_some() =>
+            {
+                false
+            }
             RequestStep::Waits { number } => decide(state, context, report, number).await?,
             RequestStep::Rejected { number, reason, by } => {
                 report.refuse_decided(number, &reason, &by);
@@ -412,7 +418,7 @@ pub async fn create_once(context: &Context, wanted: &Approval) -> Result<(), Err
 pub fn decision_of(found: &Approval, asked: &ApprovalSubject) -> Option<DecisionDoc> {
     let spec = &found.spec;
     let decided_by = spec.decided_by.as_ref()?;
-    if spec.subject != *asked || decided_by == &asked.requested_by {
+    if !is_same(&spec.subject, asked) || decided_by == &asked.requested_by {
         return None;
     }
     let decision = match spec.decision? {
@@ -433,6 +439,16 @@ pub fn decision_of(found: &Approval, asked: &ApprovalSubject) -> Option<Decision
         department: None,
         at: leasehold_ledger::time::Second::new(0),
     })
+}
+
+/// Whether both are one question. Which object asked is evidence and no part of it: one that was deleted and applied again
+/// asks for the same. Number, digest and applicant tell questions of one life apart, and each life has names of its own.
+fn is_same(one: &ApprovalSubject, other: &ApprovalSubject) -> bool {
+    let but_uid = |subject: &ApprovalSubject| ApprovalSubject {
+        uid: other.uid.clone(),
+        ..subject.clone()
+    };
+    but_uid(one) == *other
 }
 
 /// Puts the standing request, its price and what it changes into the report.
@@ -484,7 +500,8 @@ fn quoted(line: QuotedLine) -> QuotedItem {
     }
 }
 
-fn quotation_of(request: &RequestDoc) -> Option<Quotation> {
+/// The quotation of a recorded request.
+pub fn quotation_of(request: &RequestDoc) -> Option<Quotation> {
     request
         .quotation
         .clone()
@@ -513,5 +530,56 @@ fn signed(amount: Money) -> String {
         amount.to_string()
     } else {
         format!("+{amount}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// An approval of request 2 by the office, with something else in its subject.
+    fn decided(but: &Value) -> Approval {
+        let mut subject = json!({
+            "kind": "Tenancy", "name": "oa", "uid": "u-1", "request": 2,
+            "digest": format!("sha256:{}", "0".repeat(64)), "requestedBy": "zhang@edu",
+        });
+        for (key, value) in but.as_object().unwrap() {
+            subject[key] = value.clone();
+        }
+        serde_json::from_value(json!({
+            "apiVersion": "charging.leasehold.dev/v1alpha1", "kind": "Approval",
+            "metadata": {"name": "oa-2-office", "namespace": "dept-edu"},
+            "spec": {
+                "role": "office", "subject": subject, "title": "oa request 2", "snapshot": "",
+                "decision": "Approved", "decidedBy": "chen@office",
+            },
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn an_answer_counts_whichever_object_asked_and_for_nothing_but_what_was_asked() {
+        let asked = decided(&json!({})).spec.subject;
+        let counts = |but: &Value| decision_of(&decided(but), &asked).is_some();
+        assert!(counts(&json!({})));
+        assert!(
+            counts(&json!({"uid": "u-2"})),
+            "deleted and applied again, it is asked still"
+        );
+        for but in [
+            json!({"request": 1}),
+            json!({"digest": format!("sha256:{}", "1".repeat(64))}),
+            json!({"requestedBy": "li@edu"}),
+            json!({"name": "mail"}),
+            json!({"kind": "Release"}),
+        ] {
+            assert!(!counts(&but), "{but}");
+        }
+        let own = json!({"requestedBy": "chen@office"});
+        let by_the_applicant = decided(&own);
+        let subject = by_the_applicant.spec.subject.clone();
+        assert!(decision_of(&by_the_applicant, &subject).is_none());
     }
 }

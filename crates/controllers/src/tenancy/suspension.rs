@@ -9,20 +9,18 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use leasehold_api::{names, platform::Suspension, tenancy::SuspensionInForce};
 use leasehold_kit::KitError;
-use leasehold_ledger::{
-    document::SuspensionDoc,
-    time::{LocalDate, Second},
-};
+use leasehold_ledger::{document::SuspensionDoc, time::Second};
 use leasehold_planner::{
     quota::PODS,
     suspension::{self, Circumstances, Order, Plan},
 };
 
 use super::{
-    observe::State,
+    observe::Life,
     provision::{namespaces, observed_quota, seconds_until},
     report::Report,
-    requests::part_of,
+    term::last_day,
+    unpaid,
 };
 use crate::{Context, Error};
 
@@ -70,7 +68,7 @@ impl Suspended {
 }
 
 /// Finds out what is in force, tells the ledger of what begins and what ends, and looks again when an order ends.
-pub async fn settle(state: &State, context: &Context, report: &mut Report) -> Result<(), Error> {
+pub async fn settle(state: &Life, context: &Context, report: &mut Report) -> Result<(), Error> {
     let Some(life) = &state.view.incarnation else {
         return Ok(());
     };
@@ -103,7 +101,7 @@ pub async fn settle(state: &State, context: &Context, report: &mut Report) -> Re
 }
 
 /// What the office has ordered of the tenancy, by name.
-fn ordered(state: &State, context: &Context) -> Vec<Order> {
+fn ordered(state: &Life, context: &Context) -> Vec<Order> {
     let office = state.office();
     let of_ours = |found: &Suspension| {
         found.metadata.namespace.as_ref() == Some(&office)
@@ -115,13 +113,11 @@ fn ordered(state: &State, context: &Context) -> Vec<Order> {
     orders
 }
 
-/// What the policy orders of a tenancy whose term is over.
-fn by_policy(state: &State, around: &Circumstances<'_>) -> Result<Option<Order>, Error> {
-    let Some(standing) = state.view.effective() else {
-        return Ok(None);
-    };
-    let part = part_of(standing)?;
-    let Ok(through) = LocalDate::parse(&part.term.through) else {
+/// What the policy orders of a tenancy whose term is over, and was not extended either.
+fn by_policy(state: &Life, around: &Circumstances<'_>) -> Result<Option<Order>, Error> {
+    // what does not stand yet cannot be stopped
+    let last = state.view.effective().and(last_day(state)?);
+    let Some(through) = last else {
         return Ok(None);
     };
     let releasing = state.tenancy.spec.release.is_some();
@@ -129,7 +125,7 @@ fn by_policy(state: &State, around: &Circumstances<'_>) -> Result<Option<Order>,
     Ok(suspension::by_policy(through, releasing, policy, around))
 }
 
-async fn record(state: &State, context: &Context, document: &SuspensionDoc) -> Result<(), Error> {
+async fn record(state: &Life, context: &Context, document: &SuspensionDoc) -> Result<(), Error> {
     context.books.ensure(document, state.now).await?;
     tracing::info!(
         department = state.department,
@@ -142,7 +138,7 @@ async fn record(state: &State, context: &Context, document: &SuspensionDoc) -> R
 }
 
 /// What is shown of it, with the pods that earlier rounds ended for it.
-fn suspended(state: &State, plan: Plan) -> Option<Suspended> {
+fn suspended(state: &Life, plan: Plan) -> Option<Suspended> {
     let (order, since) = plan.shown?;
     let known = state.tenancy.status.as_ref();
     let known = known.and_then(|status| status.suspension.as_ref());
@@ -162,9 +158,15 @@ fn suspended(state: &State, plan: Plan) -> Option<Suspended> {
     })
 }
 
-/// Ends what runs although nothing may, in the namespaces where nothing new can start any more.
-pub async fn stop(state: &State, context: &Context, report: &mut Report) -> Result<(), Error> {
-    let Some(since) = report.suspended.as_ref().map(|suspended| suspended.since) else {
+/// Ends what runs although nothing may, by order or because nobody pays for it, in the namespaces where nothing new can
+/// start any more.
+pub async fn stop(state: &Life, context: &Context, report: &mut Report) -> Result<(), Error> {
+    let unpaid = unpaid::find(state, context).await?;
+    let ordered = report.suspended.as_ref().map(|suspended| suspended.since);
+    let since = ordered
+        .into_iter()
+        .chain(unpaid.as_ref().map(|unpaid| unpaid.since));
+    let Some(since) = since.min() else {
         return Ok(());
     };
     let is_patient = state.now.since(since) < PATIENCE;
@@ -192,9 +194,18 @@ pub async fn stop(state: &State, context: &Context, report: &mut Report) -> Resu
     if let Some(suspended) = &mut report.suspended {
         suspended.shown.evicted = suspended.shown.evicted.saturating_add(ended);
     }
+    let why = match unpaid {
+        Some(unpaid) if ended > 0 => {
+            let what = format!("{ended} pods ended: {}", unpaid.why);
+            report.happened(state, "leasehold", &what);
+            format!("{}: ", unpaid.why)
+        }
+        Some(unpaid) => format!("{}: ", unpaid.why),
+        None => String::new(),
+    };
     if held > 0 {
         report.wait(format!(
-            "{held} pods are held up by disruption budgets and deleted at {} at the latest",
+            "{why}{held} pods are held up by disruption budgets and deleted at {} at the latest",
             since.plus(PATIENCE).in_zone(&state.policy.time_zone)
         ));
     }

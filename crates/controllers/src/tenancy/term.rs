@@ -8,24 +8,33 @@ use leasehold_planner::{
     request::ApprovedPart,
 };
 
-use super::{observe::State, provision::seconds_until, report::Report, requests::part_of};
+use super::{
+    observe::{Life, State},
+    provision::seconds_until,
+    report::Report,
+    requests::part_of,
+};
 use crate::Error;
 
 /// So soon is looked again after a term was extended: what the policy stopped is let go.
 const SOON: Duration = Duration::from_secs(1);
 
-/// Says how near the end of the term is of what stands, or of what is about to stand, and looks again when that changes.
-pub fn look(state: &State, report: &mut Report, due: &ApprovedPart) -> Result<(), Error> {
-    let standing = state.view.effective().map(part_of).transpose()?;
-    let term = &standing.as_ref().unwrap_or(due).term;
-    let Ok(through) = LocalDate::parse(&term.through) else {
+/// The last day, as far as it is approved.
+pub fn last_day(state: &Life) -> Result<Option<LocalDate>, Error> {
+    expiry::last_day(&state.view)
+        .map_err(|error| Error::understand("the term of what is approved", error))
+}
+
+/// Says how near the end of the approved term is, and looks again when that changes.
+pub fn look(state: &State, report: &mut Report) -> Result<(), Error> {
+    let Some(through) = last_day(state)? else {
         return Ok(());
     };
     let (policy, zone) = (&state.policy_object.spec.expiry, &state.policy.time_zone);
     match expiry::nearness(through, zone.date_of(state.now), policy) {
         Nearness::Far => {}
         Nearness::Within(days) => report.expiring = Some(expiry::sentence(through, days)),
-        Nearness::Over => report.expire(&term.through),
+        Nearness::Over => report.expire(through),
     }
     if let Some(next) = expiry::next_look(through, state.now, zone, policy) {
         report.look_again(seconds_until(next, state.now));

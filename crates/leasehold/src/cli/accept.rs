@@ -10,9 +10,9 @@ Examples:
   leasehold accept oa -n dept-gov-office --reject --reason 'volumes are slower than agreed'
 
 Where the office bills a first lease from its acceptance, kubectl shows the phase Provisioned until then. What nobody
-rejects counts as accepted on the day that the tenancy's status names. Rejected, it costs nothing and no pod starts until
-you accept it, change the lease or release the tenancy. An acceptance cannot be taken back; it asks you first, and
-without a terminal needs --yes.")]
+rejects counts as accepted on the day that the tenancy's status names, also if its release was asked for. Rejected, it
+costs nothing: what runs is ended, and nothing starts until you accept it or a changed lease is in place. An acceptance
+cannot be taken back; it asks you first, and without a terminal needs --yes.")]
 pub struct AcceptArgs {
     /// Name of the tenancy.
     pub name: String,

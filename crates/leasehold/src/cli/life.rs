@@ -34,7 +34,8 @@ Examples:
   leasehold resume oa -n dept-gov-office
 
 For the office. Pods are ended and none starts any more; volumes, objects and the lease stay, and the lease is billed on.
-It writes a Suspension named as the tenancy. It asks you first, and without a terminal needs --yes.")]
+It writes a Suspension named as the tenancy, with a number behind it where that name is taken by one that has ended or is
+another tenancy's. It asks you first, and without a terminal needs --yes.")]
 pub struct SuspendArgs {
     /// Name of the tenancy.
     pub name: String,
@@ -44,7 +45,7 @@ pub struct SuspendArgs {
     /// Who ordered it, and the number of the paper.
     #[arg(long, value_name = "TEXT")]
     pub authority: String,
-    /// Last day, included. Without it until it is lifted.
+    /// Last day, included, today or later. Without it until it is lifted.
     #[arg(long, value_name = "DAY", value_parser = day)]
     pub until: Option<LocalDate>,
     /// Do not ask. Needed where standard input is no terminal.
@@ -58,10 +59,9 @@ pub struct SuspendArgs {
 Example:
   leasehold resume oa -n dept-gov-office
 
-For the office. Deletes the Suspension named as the tenancy; the quotas let pods start again, and their controllers start
-them within a quarter of an hour, usually sooner. One of another name is lifted by `kubectl delete`. What the policy has
-suspended because the term is over goes on once the term is extended. It asks you first, and without a terminal needs
---yes.")]
+For the office. Deletes every Suspension of the tenancy that holds, whatever its name, and names them; the quotas let pods
+start again, and their controllers start them within a quarter of an hour, usually sooner. What the policy has suspended
+because the term is over goes on once the term is extended. It asks you first, and without a terminal needs --yes.")]
 pub struct ResumeArgs {
     /// Name of the tenancy.
     pub name: String,
@@ -105,8 +105,9 @@ Example:
   leasehold release oa -n dept-gov-office --reason 'system retired'
 
 Nothing new starts. Compute is billed until nothing runs any more: at once, if your workloads are gone. Namespaces and
-volumes go after the grace period and an approval; volumes are billed until they are gone. A release cannot be taken back;
-it asks you first, and without a terminal needs --yes.")]
+volumes go after the grace period and an approval, but for volumes with reclaim Retain, which are kept for a while without
+charge; storage is billed until the namespaces are gone. A release cannot be taken back; it asks you first, and without a
+terminal needs --yes.")]
 pub struct ReleaseArgs {
     /// Name of the tenancy.
     pub name: String,

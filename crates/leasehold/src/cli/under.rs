@@ -11,7 +11,7 @@ Examples:
 
 The office, finance and auditors see every department with what it leases, alone and with everything below it. Whoever
 oversees departments sees the codes of those below their own: without --under, below the office namespace that -n or the
-kubeconfig names.")]
+kubeconfig names. What you may not read is said on standard error, and in JSON below `unread`.")]
 pub struct DepartmentsArgs {
     /// Code of the department at the top; without it all of them, or your own and what is below it.
     #[arg(long, value_name = "CODE")]

@@ -19,24 +19,30 @@ pub fn run(arguments: &AcceptArgs, session: &Session, out: &mut dyn Write) -> Re
     let tenancy = found.with_context(|| {
         format!("failed to find tenancy {name} in namespace {namespace}; `kubectl get tenancies -A` lists them, -n names the namespace")
     })?;
-    let waiting = waiting(name, &tenancy)?;
+    let waiting = waiting(name, &tenancy, arguments.reject)?;
     let format = session.common.output;
-    super::before_asking(&shown(&tenancy, waiting), format, arguments.yes, out)?;
+    super::before_asking(&shown(waiting), format, arguments.yes, out)?;
     let question = if arguments.reject {
-        format!("Give request {} of {name} back?", waiting.request)
+        format!(
+            "Give request {} of {name} back? What runs in it is ended, and nothing starts until you accept it.",
+            waiting.request
+        )
     } else {
         format!("Accept {name}? It is billed from now on, which cannot be taken back.")
     };
     super::confirm(&question, arguments.yes)?;
     let (accepted, reason) = (!arguments.reject, arguments.reason.as_deref());
-    let patch = patch(waiting.request, accepted, reason);
-    let told: Tenancy = session.wait(kit.merge_patch(Some(&namespace), name, &patch))?;
-    refuse_unsaid(
-        name,
-        waiting.request,
+    let said = Acceptance {
+        request: waiting.request,
+        incarnation: tenancy
+            .status
+            .as_ref()
+            .and_then(|status| status.incarnation),
         accepted,
-        told.spec.acceptance.as_ref(),
-    )?;
+        reason: reason.map(Into::into),
+    };
+    let told: Tenancy = session.wait(kit.merge_patch(Some(&namespace), name, &patch(&said)))?;
+    refuse_unsaid(name, &said, told.spec.acceptance.as_ref())?;
     let verb = if accepted { "accepted" } else { "given back" };
     let sentence = format!(
         "{name}: request {} {verb}; `kubectl get tenancy {name} -n {namespace}` shows what comes of it",
@@ -83,11 +89,14 @@ impl Said<'_> {
     }
 }
 
-/// What waits to be accepted.
-fn waiting<'a>(name: &str, tenancy: &'a Tenancy) -> Result<&'a AcceptanceStatus> {
+/// What waits to be accepted, or to be given back.
+fn waiting<'a>(name: &str, tenancy: &'a Tenancy, reject: bool) -> Result<&'a AcceptanceStatus> {
     let status = tenancy.status.as_ref();
-    if tenancy.spec.release.is_some() {
-        bail!("failed to accept {name}: it is being released, and nothing of it will be billed");
+    if tenancy.spec.release.is_some() && !reject {
+        bail!(
+            "failed to accept {name}: it is being released, and nothing of it is billed before it counts as accepted by \
+             itself; with --reject you give it back, and nothing ever is"
+        );
     }
     match status.and_then(|status| status.acceptance.as_ref()) {
         Some(found) if found.state != AcceptanceState::Accepted => Ok(found),
@@ -107,18 +116,18 @@ fn waiting<'a>(name: &str, tenancy: &'a Tenancy) -> Result<&'a AcceptanceStatus>
     }
 }
 
-/// What a person must read before accepting.
-fn shown(tenancy: &Tenancy, waiting: &AcceptanceStatus) -> String {
+/// What a person must read before accepting: what is in place, whatever was asked for after it.
+fn shown(waiting: &AcceptanceStatus) -> String {
     let mut text = format!(
         "request {}, in place since {}:",
         waiting.request, waiting.delivered_at
     );
-    let status = tenancy.status.iter();
-    for leased in status.clone().flat_map(|status| &status.approved) {
+    for leased in &waiting.items {
         let _ = write!(text, "\n  {} {}", leased.item, leased.quantity);
     }
-    if let Some(price) = status.clone().find_map(|status| status.quotation.as_ref()) {
-        let _ = write!(text, "\n{} {} a month", price.monthly, price.currency);
+    if let Some(monthly) = &waiting.monthly {
+        let currency = waiting.currency.as_deref().unwrap_or_default();
+        let _ = write!(text, "\n{monthly} {currency} a month");
     }
     if let Some(until) = &waiting.until {
         let _ = write!(
@@ -132,19 +141,23 @@ fn shown(tenancy: &Tenancy, waiting: &AcceptanceStatus) -> String {
     text
 }
 
-fn patch(request: u32, accepted: bool, reason: Option<&str>) -> Value {
+fn patch(said: &Acceptance) -> Value {
+    let Acceptance {
+        request,
+        incarnation,
+        accepted,
+        reason,
+    } = said;
     // without a reason the one of an earlier rejection goes
-    json!({"spec": {"acceptance": {"request": request, "accepted": accepted, "reason": reason}}})
+    json!({"spec": {"acceptance": {
+        "request": request, "incarnation": incarnation, "accepted": accepted, "reason": reason,
+    }}})
 }
 
-fn refuse_unsaid(
-    name: &str,
-    request: u32,
-    accepted: bool,
-    kept: Option<&Acceptance>,
-) -> Result<()> {
+fn refuse_unsaid(name: &str, said: &Acceptance, kept: Option<&Acceptance>) -> Result<()> {
+    let of = |word: &Acceptance| (word.request, word.incarnation, word.accepted);
     match kept {
-        Some(kept) if (kept.request, kept.accepted) == (request, accepted) => Ok(()),
+        Some(kept) if of(kept) == of(said) => Ok(()),
         Some(_) | None => bail!(
             "failed to accept {name}: the cluster did not keep spec.acceptance; are its definitions up to date?"
         ),
@@ -173,29 +186,33 @@ mod tests {
     }
 
     fn provisioned(acceptance: &Value) -> Tenancy {
-        tenancy(&json!({
-            "phase": "Provisioned", "acceptance": acceptance,
-            "approved": [{"item": "memory", "quantity": "64Gi"}],
-            "quotation": {
-                "monthly": "1088.00", "term": "13056.00", "creditMonthly": "0.00", "book": "b",
-                "currency": "CNY",
-            },
-        }))
+        tenancy(&json!({"phase": "Provisioned", "acceptance": acceptance}))
     }
 
+    /// A first request waits, and another one is asked for already.
     fn open() -> Tenancy {
-        provisioned(&json!({
-            "request": 1, "state": "Open", "deliveredAt": "2026-09-01T10:00:00+08:00",
-            "until": "2026-09-08T10:00:00+08:00",
+        tenancy(&json!({
+            "phase": "Provisioned",
+            "request": {"number": 2, "digest": "sha256:2"},
+            "approved": [{"item": "memory", "quantity": "128Gi"}],
+            "quotation": {
+                "monthly": "2176.00", "term": "26112.00", "creditMonthly": "0.00", "book": "b",
+                "currency": "CNY",
+            },
+            "acceptance": {
+                "request": 1, "state": "Open", "deliveredAt": "2026-09-01T10:00:00+08:00",
+                "until": "2026-09-08T10:00:00+08:00", "monthly": "1088.00", "currency": "CNY",
+                "items": [{"item": "memory", "quantity": "64Gi"}],
+            },
         }))
     }
 
     #[test]
     fn a_person_reads_what_is_accepted_at_which_price_and_when_it_would_be_without_them() {
         let tenancy = open();
-        let waiting = waiting("oa", &tenancy).unwrap();
+        let waiting = waiting("oa", &tenancy, false).unwrap();
         assert_eq!(
-            shown(&tenancy, waiting),
+            shown(waiting),
             "request 1, in place since 2026-09-01T10:00:00+08:00:\n  memory 64Gi\n\
              1088.00 CNY a month\n\
              accepted by itself from 2026-09-08T10:00:00+08:00, unless rejected before"
@@ -204,7 +221,7 @@ mod tests {
             "request": 2, "state": "Rejected", "deliveredAt": "2026-09-01T10:00:00+08:00",
             "by": "zhang@gov-office", "reason": "too slow",
         }));
-        let text = shown(&rejected, super::waiting("oa", &rejected).unwrap());
+        let text = shown(super::waiting("oa", &rejected, false).unwrap());
         assert!(
             text.ends_with("\ngiven back by zhang@gov-office: too slow"),
             "{text}"
@@ -214,7 +231,7 @@ mod tests {
 
     #[test]
     fn what_does_not_wait_is_not_accepted() {
-        let refused = |tenancy: &Tenancy| waiting("oa", tenancy).unwrap_err().to_string();
+        let refused = |tenancy: &Tenancy| waiting("oa", tenancy, false).unwrap_err().to_string();
         let active = refused(&tenancy(&json!({"phase": "Active"})));
         assert!(active.contains("nothing of it waits"), "{active}");
         assert!(active.contains("Active"), "{active}");
@@ -230,22 +247,30 @@ mod tests {
         let release = json!({"reason": "retired"});
         released.spec.release = Some(serde_json::from_value(release).unwrap());
         assert!(refused(&released).contains("being released"));
+        assert!(
+            waiting("oa", &released, true).is_ok(),
+            "given back, it is never billed"
+        );
     }
 
     #[test]
-    fn an_acceptance_names_its_request_and_takes_an_old_reason_away() {
-        let expected = json!({"spec": {"acceptance": {
-            "request": 2, "accepted": true, "reason": null,
-        }}});
-        assert_eq!(patch(2, true, None), expected);
-        let kept = |accepted| Acceptance {
+    fn an_acceptance_names_its_request_and_its_life_and_takes_an_old_reason_away() {
+        let said = |incarnation, accepted| Acceptance {
             request: 2,
+            incarnation,
             accepted,
             reason: None,
         };
-        assert!(refuse_unsaid("oa", 2, true, Some(&kept(true))).is_ok());
-        assert!(refuse_unsaid("oa", 2, true, Some(&kept(false))).is_err());
-        assert!(refuse_unsaid("oa", 2, true, None).is_err());
+        let yes = said(Some(3), true);
+        let expected = json!({"spec": {"acceptance": {
+            "request": 2, "incarnation": 3, "accepted": true, "reason": null,
+        }}});
+        assert_eq!(patch(&yes), expected);
+        let kept = |kept: Option<&Acceptance>| refuse_unsaid("oa", &yes, kept).is_ok();
+        assert!(kept(Some(&yes)));
+        assert!(!kept(Some(&said(Some(3), false))));
+        assert!(!kept(Some(&said(None, true))), "of the first life");
+        assert!(!kept(None));
     }
 
     #[test]

@@ -4,9 +4,18 @@ use std::io::Write;
 
 use anyhow::Result;
 use leasehold_export::sheet::Sheet;
+use serde::Serialize;
 
 use super::tree::{self, Seen};
 use crate::{Outcome, cli::DepartmentsArgs, output, session::Session};
+
+/// What the command prints for programs.
+#[derive(Serialize, Debug)]
+struct Listed<'a> {
+    departments: &'a [Seen],
+    /// What could not be looked at, and why.
+    unread: &'a [String],
+}
 
 /// Lists departments, from the top down.
 pub fn run(arguments: &DepartmentsArgs, session: &Session, out: &mut dyn Write) -> Result<Outcome> {
@@ -20,7 +29,11 @@ pub fn run(arguments: &DepartmentsArgs, session: &Session, out: &mut dyn Write) 
             "names and sums are left out: you may not read departments; `leasehold tenancies` lists their leases",
         );
     }
-    output::show(&found.seen, &sheet(&found.seen), session.common.output, out)?;
+    let listed = Listed {
+        departments: &found.seen,
+        unread: &found.unread,
+    };
+    output::show(&listed, &sheet(&found.seen), session.common.output, out)?;
     Ok(Outcome::Done)
 }
 
@@ -89,12 +102,14 @@ mod tests {
                 "street,,,daye,,,,"
             ]
         );
-        let mut out = Vec::new();
-        output::show(&seen[1..], &sheet(&seen[1..]), Format::Json, &mut out).unwrap();
-        let read: serde_json::Value = serde_json::from_slice(&out).unwrap();
-        assert_eq!(
-            read[0],
-            serde_json::json!({"department": "street", "above": "daye", "depth": 1})
-        );
+        let listed = Listed {
+            departments: &seen[1..],
+            unread: &["department street: you may not look below it".to_owned()],
+        };
+        let expected = serde_json::json!({
+            "departments": [{"department": "street", "above": "daye", "depth": 1}],
+            "unread": ["department street: you may not look below it"],
+        });
+        assert_eq!(serde_json::to_value(&listed).unwrap(), expected);
     }
 }

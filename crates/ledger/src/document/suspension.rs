@@ -10,7 +10,7 @@ use crate::time::{LocalDate, Second};
 pub enum SuspensionStage {
     /// It is in force: nothing of the tenancy may run any more.
     Begun,
-    /// It has ended.
+    /// It has ended. One that was ordered when the tenancy was released already has no beginning.
     Ended,
 }
 

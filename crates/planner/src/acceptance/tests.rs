@@ -55,8 +55,17 @@ fn view(words: Vec<AcceptanceDoc>) -> LedgerView {
 fn says(request: u32, accepted: bool, reason: &str) -> Acceptance {
     Acceptance {
         request,
+        incarnation: None,
         accepted,
         reason: (!reason.is_empty()).then(|| reason.into()),
+    }
+}
+
+/// The same, of this life of the name.
+fn says_of(incarnation: u32, request: u32) -> Acceptance {
+    Acceptance {
+        incarnation: Some(incarnation),
+        ..says(request, true, "")
     }
 }
 
@@ -165,6 +174,54 @@ fn a_word_on_another_request_changes_nothing_and_is_pointed_out_unless_it_was_re
     for said in said {
         assert_eq!(found.misaddressed(&two, said.as_ref()), None, "{said:?}");
     }
+}
+
+#[test]
+fn what_was_said_in_one_life_of_the_name_counts_for_no_other() {
+    let life = |incarnation| {
+        let mut of_it = view(Vec::new());
+        of_it.delivered[0].incarnation = incarnation;
+        of_it
+    };
+    let (first, second) = (life(1), life(2));
+    let is_waiting =
+        |view: &LedgerView, said: Acceptance| step(view, Some(&said), BEFORE) == Step::Waits;
+    assert!(!is_waiting(&first, says(1, true, "")));
+    assert!(!is_waiting(&first, says_of(1, 1)));
+    assert!(!is_waiting(&second, says_of(2, 1)));
+    let others = [
+        (&first, says_of(2, 1)),
+        (&second, says(1, true, "")),
+        (&second, says_of(1, 1)),
+    ];
+    for (view, said) in others {
+        assert!(is_waiting(view, said.clone()), "{said:?}");
+    }
+    let found = delivery(&second).unwrap();
+    let left_over = says(1, true, "");
+    let refusal = found.misaddressed(&second, Some(&left_over)).unwrap();
+    assert_eq!(
+        refusal.to_string(),
+        "rule T47: asked an acceptance of request 1 of incarnation 1, allowed one of request 1 of incarnation 2, which is \
+         in place; set spec.acceptance.request to 1 and spec.acceptance.incarnation to 2, or use leasehold accept"
+    );
+    assert_eq!(found.misaddressed(&second, Some(&says_of(2, 1))), None);
+}
+
+#[test]
+fn a_rejection_stands_since_it_was_first_said_until_another_request_is_in_place() {
+    let noon = STOOD.plus(3600);
+    let first = word(1, false, BY, "too slow", noon);
+    let again = word(1, false, BY, "it is down", noon.plus(60));
+    let mut view = view(vec![first.clone()]);
+    view.acceptance.push(again);
+    assert_eq!(rejection(&view), Some(&first));
+    view.delivered.push(delivered(2, STOOD, UNTIL));
+    assert_eq!(rejection(&view), None, "what mends it is in place");
+    let worse = word(2, false, BY, "worse", noon.plus(120));
+    view.acceptance.push(worse.clone());
+    assert_eq!(rejection(&view), Some(&worse));
+    assert_eq!(rejection(&LedgerView::default()), None);
 }
 
 #[test]

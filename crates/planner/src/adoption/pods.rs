@@ -6,18 +6,16 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::{
-    api::core::v1::{
-        Capabilities, Container, Pod, PodSpec, ResourceRequirements, SecurityContext, Volume,
-    },
+    api::core::v1::{Capabilities, Container, Pod, PodSpec, ResourceRequirements, SecurityContext},
     apimachinery::pkg::api::resource::Quantity,
 };
 use leasehold_api::platform::PodSecurity;
 
-use super::{Leased, name};
-use crate::quota::parse;
+use super::{Leased, name, placement};
+use crate::{objects::Nameable, quota::parse};
 
-/// What every tenancy may ask for; the quota bounds it, with zero where it is not leased.
-const ALWAYS: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
+/// What every tenancy may ask for; the quota bounds it.
+const ALWAYS: [&str; 2] = ["cpu", "memory"];
 /// Capabilities that the level `baseline` lets a container add.
 const BASELINE: [&str; 13] = [
     "AUDIT_WRITE",
@@ -46,8 +44,19 @@ pub(super) fn is_alive(pod: &Pod) -> bool {
     !matches!(phase, Some("Succeeded" | "Failed"))
 }
 
+/// Whether a job made the pod, and so counts it.
+pub(super) fn is_of_a_job(pod: &Pod) -> bool {
+    let mut owners = pod.metadata.owner_references.iter().flatten();
+    owners.any(|owner| owner.kind == "Job" && owner.controller == Some(true))
+}
+
 /// What is wrong with a pod, in one sentence.
-pub(super) fn finding(pod: &Pod, level: PodSecurity, leased: Option<Leased<'_>>) -> Option<String> {
+pub(super) fn finding(
+    pod: &Pod,
+    level: PodSecurity,
+    nameable: &Nameable,
+    leased: Option<Leased<'_>>,
+) -> Option<String> {
     let spec = pod.spec.as_ref()?;
     let mut wrong: Vec<String> = Vec::new();
     let mut owners = pod.metadata.owner_references.iter().flatten();
@@ -57,10 +66,8 @@ pub(super) fn finding(pod: &Pod, level: PodSecurity, leased: Option<Leased<'_>>)
     wrong.extend(host(spec));
     wrong.extend(privileges(spec, level));
     wrong.extend(unleased(spec, leased));
-    let class = spec.priority_class_name.as_deref().unwrap_or_default();
-    if class.starts_with("system-") {
-        wrong.push(format!("has priority class {class}"));
-    }
+    wrong.extend(placement::elsewhere(pod, spec, nameable));
+    wrong.extend(placement::unnameable(spec, nameable));
     wrong.dedup();
     (!wrong.is_empty()).then(|| format!("pod {} {}", name(&pod.metadata), wrong.join(", ")))
 }
@@ -115,16 +122,6 @@ fn privileges(spec: &PodSpec, level: PodSecurity) -> Vec<String> {
                 wrong.push(format!("{reason} ({container})"));
             }
         }
-    }
-    if level == PodSecurity::Restricted {
-        let volumes = spec.volumes.iter().flatten();
-        let others = volumes.filter(|volume| volume.host_path.is_none() && !is_plain(volume));
-        wrong.extend(others.map(|volume| {
-            format!(
-                "mounts {}, of a kind that the level restricted refuses",
-                volume.name
-            )
-        }));
     }
     wrong
 }
@@ -182,19 +179,6 @@ fn unrestricted(spec: &PodSpec, context: Option<&SecurityContext>) -> Vec<&'stat
         wrong.push("keeps capabilities");
     }
     wrong
-}
-
-/// Whether a volume is of a kind that the level `restricted` lets through.
-fn is_plain(volume: &Volume) -> bool {
-    volume.config_map.is_some()
-        || volume.csi.is_some()
-        || volume.downward_api.is_some()
-        || volume.empty_dir.is_some()
-        || volume.ephemeral.is_some()
-        || volume.image.is_some()
-        || volume.persistent_volume_claim.is_some()
-        || volume.projected.is_some()
-        || volume.secret.is_some()
 }
 
 /// Resources and devices that the tenancy does not lease, as rule N05 would say.

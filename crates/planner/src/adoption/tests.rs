@@ -263,7 +263,7 @@ fn a_pod_that_reaches_out_of_its_containers_is_named_with_the_reason() {
         (
             json!({"priorityClassName": "system-node-critical"}),
             none.clone(),
-            "has priority class system-node-critical",
+            "has priority class system-node-critical (rule N05)",
         ),
         (
             json!({"resourceClaims": [{"name": "gpu"}]}),
@@ -274,6 +274,16 @@ fn a_pod_that_reaches_out_of_its_containers_is_named_with_the_reason() {
             none.clone(),
             json!({"resources": {"limits": {"hugepages-2Mi": "1Gi"}}}),
             "asks for hugepages-2Mi, which is not leased (rule N05)",
+        ),
+        (
+            none.clone(),
+            json!({"resources": {"requests": {"ephemeral-storage": "1Gi"}}}),
+            "asks for ephemeral-storage, which is not leased (rule N05)",
+        ),
+        (
+            json!({"volumes": [{"name": "share", "nfs": {"server": "s", "path": "/"}}]}),
+            none.clone(),
+            "mounts share, of a kind that no quota counts (rule N05)",
         ),
     ];
     for level in [PodSecurity::Restricted, PodSecurity::Baseline] {
@@ -310,11 +320,6 @@ fn the_level_restricted_asks_for_more_than_the_level_baseline() {
             json!({"securityContext": {"allowPrivilegeEscalation": false, "runAsUser": 0,
                 "capabilities": {"drop": ["ALL"]}}}),
             "may run as root (main)",
-        ),
-        (
-            json!({"volumes": [{"name": "share", "nfs": {"server": "s", "path": "/"}}]}),
-            none.clone(),
-            "mounts share, of a kind that the level restricted refuses",
         ),
     ];
     for (spec, container, reason) in &cases {
@@ -421,11 +426,11 @@ fn ways_in_from_outside_are_named() {
             "service web is of type LoadBalancer (rule N07)",
             "service web is of type ExternalName (rule N07)",
             "service web claims 192.0.2.7 outside of the cluster (rule N07)",
-            "ingress a is of class \"public\", which the zone does not offer",
-            "ingress b is of class \"\", which the zone does not offer",
+            "ingress a is of class \"public\", which the zone does not offer (rule N09)",
+            "ingress b is of class \"\", which the zone does not offer (rule N09)",
         ]
     );
-    // a zone that names no classes says nothing about them
+    // a zone that names no classes publishes nothing
     let (members, zone) = (members(), zone(&[]));
     let wanted = Wanted {
         members: &members,
@@ -434,7 +439,92 @@ fn ways_in_from_outside_are_named() {
         leased: None,
     };
     let told = findings(&namespace(&json!({})), &contents, &wanted);
-    assert_eq!(told.len(), 4, "{told:?}");
+    assert_eq!(told.len(), 6, "{told:?}");
+}
+
+#[test]
+fn objects_with_finalizers_that_nobody_takes_away_are_named_each_by_its_kind() {
+    let mut contents = Contents {
+        claims: vec![claim(Some("ssd"), "1Gi")],
+        services: vec![object(json!({"metadata": {"name": "web"}, "spec": {}}))],
+        ingresses: vec![object(json!({
+            "metadata": {"name": "web"}, "spec": {"ingressClassName": "gov-ingress"},
+        }))],
+        network_policies: vec![object(json!({"metadata": {"name": "deny"}}))],
+        role_bindings: vec![binding("old", "leasehold-tenant-viewer", "User", "liu@edu")],
+        ..pod(&json!({}), &json!({}))
+    };
+    // it holds the namespace as well when it has ended
+    contents.pods[0].status = object(json!({"phase": "Succeeded"}));
+    let job = "batch.kubernetes.io/job-tracking";
+    let bear = |contents: &mut Contents, finalizers: &[&str]| {
+        let finalizers: Vec<String> = finalizers.iter().map(|&one| one.to_owned()).collect();
+        for metadata in [
+            &mut contents.role_bindings[0].metadata,
+            &mut contents.network_policies[0].metadata,
+            &mut contents.pods[0].metadata,
+            &mut contents.claims[0].metadata,
+            &mut contents.services[0].metadata,
+            &mut contents.ingresses[0].metadata,
+        ] {
+            metadata.finalizers = Some(finalizers.clone());
+        }
+    };
+    bear(&mut contents, &["foregroundDeletion", "orphan"]);
+    assert_eq!(found(&contents), Vec::<String>::new());
+    bear(&mut contents, &["orphan", "example.com/never"]);
+    let things = [
+        "role binding old",
+        "network policy deny",
+        "pod web",
+        "volume claim data",
+        "service web",
+        "ingress web",
+    ];
+    let expected = things.map(|thing| {
+        format!("finalizer example.com/never on {thing} would keep the namespace from going after a release (rule N10)")
+    });
+    assert_eq!(found(&contents), expected);
+    // each of the control plane's own on its own kind
+    bear(&mut contents, &["kubernetes.io/pvc-protection"]);
+    assert_eq!(found(&contents).len(), 5);
+    bear(&mut contents, &[job]);
+    assert_eq!(found(&contents).len(), 6);
+    let owner = json!({"apiVersion": "batch/v1", "kind": "Job", "name": "j", "uid": "u", "controller": true});
+    contents.pods[0].metadata.owner_references = Some(vec![object(owner)]);
+    assert_eq!(found(&contents).len(), 5);
+}
+
+#[test]
+fn hosts_are_looked_at_once_the_domains_of_the_department_are_known() {
+    let contents = Contents {
+        ingresses: vec![object(json!({
+            "metadata": {"name": "web"},
+            "spec": {"ingressClassName": "gov-ingress", "rules": [{"host": "oa.edu.example"}]},
+        }))],
+        ..Contents::default()
+    };
+    assert_eq!(
+        found(&contents),
+        ["ingress web is published under oa.edu.example (rule N09)"]
+    );
+    let (mut plan, members, zone) = (plan(), members(), zone(&["gov-ingress"]));
+    plan.identity.nameable.domains = BTreeSet::from(["edu.example".to_owned()]);
+    let told = |leased: Option<Leased<'_>>| {
+        let wanted = Wanted {
+            members: &members,
+            pod_security: PodSecurity::Restricted,
+            zone: &zone,
+            leased,
+        };
+        findings(&namespace(&json!({})), &contents, &wanted)
+    };
+    let leased = Leased {
+        plan: &plan,
+        metered: false,
+    };
+    assert_eq!(told(Some(leased)), Vec::<String>::new());
+    assert_eq!(told(None), Vec::<String>::new());
 }
 
 #[test]

@@ -283,11 +283,32 @@ fn whoever_takes_no_more_than_before_is_let_through_whatever_the_limit_became() 
     assert!(check(&limit, &[&other], Some(&before), &before).is_empty());
     let less = one("street", "oa", "70.00", 7);
     assert!(check(&limit, &[&other], Some(&before), &less).is_empty());
-    // fewer cores for more money, as dearer memory would cost it
-    let dearer = one("street", "oa", "80.01", 7);
+    // fewer cores and a little memory for more money
+    let mut dearer = one("street", "oa", "80.01", 7);
+    let memory = thousandths("1Gi").unwrap();
+    dearer.items.insert("memory".to_owned(), memory);
     let refused = check(&limit, &[&other], Some(&before), &dearer);
     assert_eq!(refused.len(), 1);
     assert_eq!(refused[0].rule, "T50");
+}
+
+#[test]
+fn after_a_price_rise_the_same_and_less_go_through_and_one_core_more_does_not() {
+    let limit = limit(&json!({"monthly": "100.00"}));
+    let other = one("street", "mail", "60.00", 6);
+    // ten yuan a core when it was leased, fifteen by now
+    let before = one("street", "oa", "40.00", 4);
+    for (cores, monthly) in [(4, "60.00"), (3, "45.00")] {
+        let after = one("street", "oa", monthly, cores);
+        assert!(check(&limit, &[&other], Some(&before), &after).is_empty());
+    }
+    let more = one("street", "oa", "75.00", 5);
+    let refused = check(&limit, &[&other], Some(&before), &more);
+    let rules: Vec<&str> = refused.iter().map(|refusal| refusal.rule).collect();
+    assert_eq!(rules, ["T50"]);
+    // nothing was leased before: a first lease is more, however cheap
+    let first = check(&limit, &[&other], None, &one("street", "oa", "60.00", 4));
+    assert_eq!(first.len(), 1);
 }
 
 #[test]

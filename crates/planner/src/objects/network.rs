@@ -1,5 +1,5 @@
 //! Who may talk to whom: nothing by default, and then name service, the same system, and the
-//! zone's one way out.
+//! zone's one way out and one way in.
 
 use std::collections::BTreeMap;
 
@@ -20,13 +20,14 @@ use leasehold_api::{
 
 use super::{NamespacePlan, labels};
 
-/// Names of the network policies of a tenancy namespace. The last one only where the zone has an
-/// egress gateway.
-pub const NETWORK_POLICIES: [&str; 4] = [
+/// Names of the network policies of a tenancy namespace. The last two only where the zone has an
+/// egress or an ingress gateway.
+pub const NETWORK_POLICIES: [&str; 5] = [
     "default-deny",
     "allow-dns",
     "allow-same-system",
     "allow-egress-gateway",
+    "allow-ingress-gateway",
 ];
 
 /// Label that the API server puts on every namespace: its name.
@@ -39,7 +40,7 @@ const DNS_PORT: i32 = 53;
 /// Systems of one department reach themselves over all their namespaces of one zone, of whichever of
 /// their tenancies. Zones are separate networks, so the same system in another zone is not reached.
 pub fn network_policies(plan: &NamespacePlan, zone: &NetworkZoneSpec) -> Vec<NetworkPolicy> {
-    let [deny, dns, same_system, gateway] = NETWORK_POLICIES;
+    let [deny, dns, same_system, out, into] = NETWORK_POLICIES;
     let siblings = same_system_peer(plan);
     let mut policies = vec![
         policy(plan, deny, Some(Vec::new()), Some(Vec::new())),
@@ -52,20 +53,16 @@ pub fn network_policies(plan: &NamespacePlan, zone: &NetworkZoneSpec) -> Vec<Net
         policy(
             plan,
             same_system,
-            Some(vec![NetworkPolicyIngressRule {
-                from: Some(vec![siblings.clone()]),
-                ports: None,
-            }]),
+            Some(vec![from(siblings.clone())]),
             Some(vec![to(siblings, None)]),
         ),
     ];
     if let Some(way_out) = &zone.egress_gateway {
-        policies.push(policy(
-            plan,
-            gateway,
-            None,
-            Some(vec![to(peer(way_out), None)]),
-        ));
+        policies.push(policy(plan, out, None, Some(vec![to(peer(way_out), None)])));
+    }
+    if let Some(way_in) = &zone.ingress_gateway {
+        let rules = Some(vec![from(peer(way_in))]);
+        policies.push(policy(plan, into, rules, None));
     }
     policies
 }
@@ -95,6 +92,13 @@ fn policy(
             ingress,
             egress,
         }),
+    }
+}
+
+fn from(peer: NetworkPolicyPeer) -> NetworkPolicyIngressRule {
+    NetworkPolicyIngressRule {
+        from: Some(vec![peer]),
+        ports: None,
     }
 }
 

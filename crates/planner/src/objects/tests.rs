@@ -500,12 +500,40 @@ fn there_is_a_way_out_only_where_the_zone_has_a_gateway() {
         &foreign("egress", "other"),
         HTTP
     ));
+    assert!(
+        !reaches(&open, &gateway, &pod(&prod), HTTP),
+        "out is not in"
+    );
+    assert_eq!(closed.len(), 3);
+}
+
+#[test]
+fn there_is_a_way_in_only_for_the_ingress_gateway_that_the_zone_names() {
+    let prod = prod();
+    let controller = foreign("ingress", "controller");
+    let closed = all_policies(&[&prod], &zone(&json!({})));
+    assert!(!reaches(&closed, &controller, &pod(&prod), HTTP));
+    let both = json!({
+        "egressGateway": {"namespace": "egress", "podLabels": {"k8s-app": "gateway"}},
+        "ingressGateway": {"namespace": "ingress", "podLabels": {"k8s-app": "controller"}},
+    });
+    let open = all_policies(&[&prod], &zone(&both));
+    assert!(reaches(&open, &controller, &pod(&prod), HTTP));
+    for other in [
+        foreign("ingress", "other"),
+        foreign("default", "controller"),
+    ] {
+        assert!(!reaches(&open, &other, &pod(&prod), HTTP), "{other:?}");
+    }
+    assert!(
+        !reaches(&open, &pod(&prod), &controller, HTTP),
+        "in is not out"
+    );
     let names: Vec<_> = open
         .iter()
         .filter_map(|policy| policy.metadata.name.clone())
         .collect();
     assert_eq!(names, NETWORK_POLICIES);
-    assert_eq!(closed.len(), 3);
 }
 
 #[test]

@@ -23,6 +23,7 @@ use leasehold_ledger::{
 use super::{
     CLASS_CAPACITY, Hard, ObservedQuota, add, is_leased, keys_of, object_counts,
     pools::{Pool, add_up_storage, pools},
+    unit_of,
 };
 use crate::{request::Items, rules::Refusal};
 
@@ -279,9 +280,9 @@ impl ByUse {
         self.is_under_way
     }
 
-    /// What these namespaces should have, given what is observed: their leased keys moved, the others
-    /// as they are. Observed namespaces that are not among them give up what they have as soon as
-    /// it is not used any more.
+    /// What these namespaces should have, given what is observed: the leased keys of those that the
+    /// manifest names moved, the others as they are. Observed namespaces that it does not name give
+    /// up what they have as soon as it is not used any more.
     pub fn over(
         &self,
         desired: &BTreeMap<String, Hard>,
@@ -291,17 +292,17 @@ impl ByUse {
         for pool in pools(&self.lease) {
             let parts: Vec<Part> = desired
                 .keys()
+                .filter(|name| self.shares.contains_key(*name))
                 .map(|name| self.part(name, &pool, observed.get(name)))
                 .collect();
-            let elsewhere = observed
-                .iter()
-                .filter(|(name, _)| !desired.contains_key(*name))
-                .fold(0_i64, |sum, (_, quota)| {
-                    sum.saturating_add(pool.most(&quota.used))
-                });
+            let elsewhere = self.elsewhere(desired, observed, &pool);
+            let elsewhere = elsewhere.fold(0_i64, |sum, (_, used)| sum.saturating_add(used));
             let lease = pool.least(&self.lease).saturating_sub(elsewhere);
             let amounts = rebalance(lease.max(0), &parts);
-            for (hard, amount) in moved.values_mut().zip(amounts) {
+            let holders = moved
+                .iter_mut()
+                .filter(|(name, _)| self.shares.contains_key(*name));
+            for ((_, hard), amount) in holders.zip(amounts) {
                 for key in &pool.keys {
                     hard.insert(key.clone(), amount);
                 }
@@ -309,6 +310,65 @@ impl ByUse {
         }
         moved.values_mut().for_each(add_up_storage);
         moved
+    }
+
+    /// What is used of one thing in namespaces among which it is not divided.
+    fn elsewhere<'a>(
+        &'a self,
+        desired: &'a BTreeMap<String, Hard>,
+        observed: &'a BTreeMap<String, ObservedQuota>,
+        pool: &'a Pool,
+    ) -> impl Iterator<Item = (&'a String, i64)> {
+        observed
+            .iter()
+            .filter(move |(name, _)| {
+                !(desired.contains_key(*name) && self.shares.contains_key(*name))
+            })
+            .map(move |(name, quota)| (name, pool.most(&quota.used)))
+    }
+
+    /// Where no division holds the lease, because more than it is used or kept at least: after a
+    /// decrease. `moved` is what [`ByUse::over`] says of these observed quotas.
+    pub fn refused(
+        &self,
+        moved: &BTreeMap<String, Hard>,
+        observed: &BTreeMap<String, ObservedQuota>,
+    ) -> Vec<Refusal> {
+        pools(&self.lease)
+            .iter()
+            .filter_map(|pool| {
+                let unit = unit_of(pool.keys.first()?);
+                let named = moved
+                    .iter()
+                    .filter(|(name, _)| self.shares.contains_key(*name))
+                    .map(|(name, hard)| (name, pool.most(hard)));
+                let all: Vec<(&String, i64)> = named
+                    .chain(self.elsewhere(moved, observed, pool))
+                    .filter(|(_, amount)| *amount > 0)
+                    .collect();
+                let sum = all
+                    .iter()
+                    .fold(0_i64, |sum, (_, amount)| sum.saturating_add(*amount));
+                let lease = pool.least(&self.lease);
+                let told: Vec<String> = all
+                    .iter()
+                    .map(|(name, amount)| format!("{name} {}", format_quantity(*amount, unit)))
+                    .collect();
+                (sum > lease).then(|| {
+                    Refusal::new(
+                        "T31",
+                        format!(
+                            "{} of {}, in use or kept at least ({})",
+                            format_quantity(sum, unit),
+                            pool.name,
+                            told.join(", ")
+                        ),
+                        format!("the lease of {}", format_quantity(lease, unit)),
+                        "remove workloads or claims there, lower the floors, or lease more",
+                    )
+                })
+            })
+            .collect()
     }
 
     fn part(&self, name: &str, pool: &Pool, observed: Option<&ObservedQuota>) -> Part {

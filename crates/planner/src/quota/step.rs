@@ -43,7 +43,7 @@ impl ObservedQuota {
 
     /// What the namespace may already have: admission counts with the status, which becomes the
     /// spec at any moment.
-    fn held(&self, key: &str) -> i64 {
+    pub fn held(&self, key: &str) -> i64 {
         self.spec(key).max(self.status(key))
     }
 
@@ -60,6 +60,8 @@ pub struct QuotaStep {
     pub writes: Vec<(String, Hard)>,
     /// Whether every namespace has its part, in spec and in status, and there is nothing to do.
     pub settled: bool,
+    /// Whether that holds of all that is leased, whatever becomes of the counts of objects.
+    pub leased_settled: bool,
     /// Shrinks below what is used.
     pub refused: Vec<Refusal>,
     /// What is waited for, in plain sentences.
@@ -71,6 +73,10 @@ pub struct QuotaStep {
 /// Namespaces that are observed but not desired give up all they lease and keep their counts.
 /// Donors are written first. A key does not go below what is used, unless it goes to zero and
 /// `force_zero` is set (suspension and release: compute goes away while objects stay).
+///
+/// Nothing is settled while more of a leased key is held than the lease has, also when no more is
+/// wanted to go: what is held beyond the lease must not be taken for it. With `force_zero` what
+/// stays is kept as it is and asks for no lease.
 ///
 /// After each single write, in whatever order statuses follow and whenever the caller dies, the
 /// sum of max(`spec.hard`, `status.hard`) of each leased key is at most the lease, or where it was
@@ -99,14 +105,17 @@ pub fn quota_step(
         .collect();
     // donors first: a crash after any write leaves more free, not less
     namespaces.sort_by_key(|namespace| !namespace.gives());
+    let within = force_zero || rooms.values().all(|room| !room.over);
     let mut step = QuotaStep {
-        settled: true,
+        settled: within,
+        leased_settled: within,
         ..QuotaStep::default()
     };
     for namespace in namespaces {
         namespace.plan(&mut rooms, &mut step);
     }
     step.settled &= step.writes.is_empty() && step.refused.is_empty();
+    step.leased_settled &= step.refused.is_empty();
     step
 }
 
@@ -209,6 +218,7 @@ impl Namespace<'_> {
                 lacking.push(format!("{} of {key}", format_quantity(want - value, unit)));
             }
             step.settled &= value == want;
+            step.leased_settled &= value == want && self.counts(key, want);
             next.insert(key.clone(), value);
         }
         if !lacking.is_empty() {
@@ -231,6 +241,13 @@ impl Namespace<'_> {
                 self.name
             ));
         }
+    }
+
+    /// Whether so much of a key is written, and admission counts with it.
+    fn counts(&self, key: &str, amount: i64) -> bool {
+        let status = self.seen.status_hard.as_ref();
+        self.seen.spec_hard.get(key) == Some(&amount)
+            && status.is_some_and(|hard| hard.get(key) == Some(&amount))
     }
 
     /// Whether admission counts with these amounts.

@@ -247,6 +247,31 @@ fn an_order_binds_the_life_in_which_it_began_and_ends_with_it() {
 }
 
 #[test]
+fn an_order_that_came_after_the_release_is_none_of_the_next_life() {
+    let order = order("oa", None);
+    let policy = Order {
+        is_policy: true,
+        uid: "expiry-2027-01-20".to_owned(),
+        ..order.clone()
+    };
+    let mut scene = Scene::new();
+    scene.released = true;
+    let orders = [order.clone(), policy];
+    let found = plan(&orders, &scene.around());
+    let ended = record("u-oa", SuspensionStage::Ended, NOW);
+    assert_eq!(found.documents, slice::from_ref(&ended));
+    assert_eq!((found.shown, found.next), (None, None));
+
+    let mut scene = scene.with(ended);
+    assert!(plan(&orders, &scene.around()).documents.is_empty(), "once");
+    scene.released = false;
+    let mut next = scene.around();
+    next.incarnation = 2;
+    assert_eq!(rule(judge(&order, &next)), "over");
+    assert_eq!(plan(slice::from_ref(&order), &next), Plan::default());
+}
+
+#[test]
 fn of_several_the_one_that_ends_last_is_shown_and_all_are_recorded() {
     let policy = Order {
         name: "CloudPolicy default".to_owned(),

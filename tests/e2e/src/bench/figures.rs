@@ -10,7 +10,10 @@ use super::Load;
 /// Where the figures of calls and writes come from.
 const SOURCES: &str = "\
 calls: what the operator sent, by its own metric, with events and with what was refused or repeated
-writes: what the API server carried out of that, by its audit log, without events";
+writes: what the API server carried out of that, by its audit log, without events
+restart writes: the same from the operator's start until 20 s after it converged, also without its Lease";
+/// What stands where there is no figure.
+const NOT_MEASURED: &str = "not measured";
 
 /// Memory of a process, in KiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,11 +88,24 @@ pub struct Work {
     pub elapsed: Duration,
     /// From each tenancy's own apply until it is active.
     pub latencies: Vec<Duration>,
-    /// Writes of the operator that the API server carried out meanwhile, without events.
-    pub writes: u64,
+    /// Writes of the operator that the API server carried out meanwhile, without events; none where its
+    /// audit log was begun anew meanwhile.
+    pub writes: Option<u64>,
     /// What the operator sent meanwhile.
     pub calls: Calls,
     /// Of the operator when the last tenancy is active.
+    pub memory: Option<Memory>,
+}
+
+/// What a new start took after the operator was killed.
+#[derive(Clone, Copy, Debug)]
+pub struct Restart {
+    /// From the start of the process until it had looked at every tenancy and its reconciles had ended.
+    pub elapsed: Duration,
+    /// Writes of the operator that the API server carried out from the start until 20 s after that,
+    /// without events and its Lease; none where the audit log was begun anew meanwhile.
+    pub writes: Option<u64>,
+    /// Of the new process then.
     pub memory: Option<Memory>,
 }
 
@@ -98,17 +114,23 @@ pub struct Work {
 pub struct Report {
     load: Load,
     work: Work,
+    restart: Restart,
     floors: Vec<Floor>,
 }
 
 impl Report {
-    /// The fastest of `floors` is the one that counts.
-    pub fn new(load: Load, mut work: Work, floors: Vec<Floor>) -> Self {
+    /// The fastest of `floors` is the one that counts; there are none where they were not asked for.
+    pub fn new(load: Load, mut work: Work, restart: Restart, floors: Vec<Floor>) -> Self {
         work.latencies.sort_unstable();
-        Self { load, work, floors }
+        Self {
+            load,
+            work,
+            restart,
+            floors,
+        }
     }
 
-    /// One object for programs. Memory is null where it is not known.
+    /// One object for programs. What is not known is null.
     pub fn json(&self) -> Value {
         let floors: Vec<Value> = self
             .floors
@@ -121,13 +143,14 @@ impl Report {
             "tenancies": self.load.tenancies,
             "namespacesEach": self.load.namespaces,
             "namespaces": self.load.places(),
+            "arrivalsPerSecond": self.load.arrivals,
             "seconds": self.work.elapsed.as_secs_f64(),
             "tenanciesPerSecond": self.rate(),
             "p50Milliseconds": self.percentile(50),
             "p99Milliseconds": self.percentile(99),
             "maxMilliseconds": self.percentile(100),
             "operatorWrites": self.work.writes,
-            "operatorWritesPerTenancy": self.each(self.work.writes),
+            "operatorWritesPerTenancy": self.work.writes.map(|writes| self.each(writes)),
             "operatorCalls": self.work.calls.all(),
             "operatorCallsPerTenancy": self.each(self.work.calls.all()),
             "operatorReadCalls": self.work.calls.reads,
@@ -136,51 +159,28 @@ impl Report {
             "operatorWriteCallsPerTenancy": self.each(self.work.calls.writes),
             "operatorWatchCalls": self.work.calls.watches,
             "operatorWatchCallsPerTenancy": self.each(self.work.calls.watches),
-            "floorSeconds": self.floor().elapsed.as_secs_f64(),
-            "floorConcurrency": self.floor().workers,
+            "floorSeconds": self.floor().map(|floor| floor.elapsed.as_secs_f64()),
+            "floorConcurrency": self.floor().map(|floor| floor.workers),
             "floors": floors,
             "ratio": self.ratio(),
             "operatorResidentKiB": self.work.memory.map(|memory| memory.resident),
             "operatorPeakKiB": self.work.memory.map(|memory| memory.peak),
+            "restartSeconds": self.restart.elapsed.as_secs_f64(),
+            "restartWrites": self.restart.writes,
+            "restartResidentKiB": self.restart.memory.map(|memory| memory.resident),
+            "restartPeakKiB": self.restart.memory.map(|memory| memory.peak),
         })
     }
 
     /// A small table for people.
     pub fn table(&self, out: &mut impl Write) -> io::Result<()> {
-        let mib = |kib: Option<u64>| {
-            kib.map_or_else(|| "unknown".to_owned(), |kib| format!("{} MiB", kib / 1024))
-        };
-        let each = |count: u64| format!("{:.1}", self.each(count));
-        let calls = self.work.calls;
-        let lines = [
-            ("tenancies", self.load.tenancies.to_string()),
-            ("namespaces", self.load.places().to_string()),
-            ("seconds", format!("{:.2}", self.work.elapsed.as_secs_f64())),
-            ("tenancies/s", format!("{:.2}", self.rate())),
-            ("p50", format!("{} ms", self.percentile(50))),
-            ("p99", format!("{} ms", self.percentile(99))),
-            ("max", format!("{} ms", self.percentile(100))),
-            ("calls/tenancy", each(calls.all())),
-            ("  reads", each(calls.reads)),
-            ("  writes", each(calls.writes)),
-            ("  watches", each(calls.watches)),
-            ("writes/tenancy", each(self.work.writes)),
-            (
-                "floor seconds",
-                format!("{:.2}", self.floor().elapsed.as_secs_f64()),
-            ),
-            ("floor concurrency", self.floor().workers.to_string()),
-            ("ratio", format!("{:.2}", self.ratio())),
-            (
-                "operator RSS",
-                mib(self.work.memory.map(|memory| memory.resident)),
-            ),
-            (
-                "operator peak RSS",
-                mib(self.work.memory.map(|memory| memory.peak)),
-            ),
+        let rows = [
+            self.rows_of_load(),
+            self.rows_of_calls(),
+            self.rows_of_floor(),
+            self.rows_of_memory_and_restart(),
         ];
-        for (name, value) in lines {
+        for (name, value) in rows.into_iter().flatten() {
             writeln!(out, "{name:<18}{value:>12}")?;
         }
         for Floor { workers, elapsed } in &self.floors {
@@ -188,6 +188,64 @@ impl Report {
             writeln!(out, "{name:<18}{:>10.2} s", elapsed.as_secs_f64())?;
         }
         writeln!(out, "{SOURCES}")
+    }
+
+    fn rows_of_load(&self) -> Vec<Row> {
+        let arrivals = self.load.arrivals;
+        vec![
+            ("tenancies", self.load.tenancies.to_string()),
+            ("namespaces", self.load.places().to_string()),
+            (
+                "arrivals/s",
+                arrivals.map_or_else(|| "all at once".to_owned(), |rate| rate.to_string()),
+            ),
+            ("seconds", seconds(self.work.elapsed)),
+            ("tenancies/s", format!("{:.2}", self.rate())),
+            ("p50", format!("{} ms", self.percentile(50))),
+            ("p99", format!("{} ms", self.percentile(99))),
+            ("max", format!("{} ms", self.percentile(100))),
+        ]
+    }
+
+    fn rows_of_calls(&self) -> Vec<Row> {
+        let each = |count: u64| format!("{:.1}", self.each(count));
+        let calls = self.work.calls;
+        vec![
+            ("calls/tenancy", each(calls.all())),
+            ("  reads", each(calls.reads)),
+            ("  writes", each(calls.writes)),
+            ("  watches", each(calls.watches)),
+            ("writes/tenancy", measured(self.work.writes.map(each))),
+        ]
+    }
+
+    fn rows_of_floor(&self) -> Vec<Row> {
+        let floor = self.floor();
+        let workers = floor.map(|floor| floor.workers.to_string());
+        let ratio = self.ratio().map(|ratio| format!("{ratio:.2}"));
+        vec![
+            (
+                "floor seconds",
+                measured(floor.map(|floor| seconds(floor.elapsed))),
+            ),
+            ("floor concurrency", measured(workers)),
+            ("ratio", measured(ratio)),
+        ]
+    }
+
+    fn rows_of_memory_and_restart(&self) -> Vec<Row> {
+        let (memory, restart) = (self.work.memory, self.restart);
+        let writes = restart.writes.map(|writes| writes.to_string());
+        vec![
+            ("operator RSS", mib(memory.map(|memory| memory.resident))),
+            ("operator peak RSS", mib(memory.map(|memory| memory.peak))),
+            ("restart seconds", seconds(restart.elapsed)),
+            ("restart writes", measured(writes)),
+            (
+                "restart RSS",
+                mib(restart.memory.map(|memory| memory.resident)),
+            ),
+        ]
     }
 
     fn rate(&self) -> f64 {
@@ -199,18 +257,16 @@ impl Report {
         Duration::from_secs(count).div_duration_f64(Duration::from_secs(self.load.tenancies.into()))
     }
 
-    /// The fastest floor; none takes no time.
-    fn floor(&self) -> Floor {
+    /// The fastest floor.
+    fn floor(&self) -> Option<Floor> {
         let fastest = self.floors.iter().min_by_key(|floor| floor.elapsed);
-        fastest.copied().unwrap_or(Floor {
-            workers: 0,
-            elapsed: Duration::ZERO,
-        })
+        fastest.copied()
     }
 
     /// How many times the floor the tenancies took.
-    fn ratio(&self) -> f64 {
-        self.work.elapsed.div_duration_f64(self.floor().elapsed)
+    fn ratio(&self) -> Option<f64> {
+        let floor = self.floor()?;
+        Some(self.work.elapsed.div_duration_f64(floor.elapsed))
     }
 
     /// The latency in milliseconds that so many of a hundred tenancies do not exceed (nearest rank).
@@ -228,6 +284,21 @@ impl Report {
     }
 }
 
+/// Name and value of a line of the table.
+type Row = (&'static str, String);
+
+fn seconds(elapsed: Duration) -> String {
+    format!("{:.2}", elapsed.as_secs_f64())
+}
+
+fn measured(value: Option<String>) -> String {
+    value.unwrap_or_else(|| NOT_MEASURED.to_owned())
+}
+
+fn mib(kib: Option<u64>) -> String {
+    kib.map_or_else(|| "unknown".to_owned(), |kib| format!("{} MiB", kib / 1024))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -236,13 +307,15 @@ mod tests {
         let load = Load {
             tenancies: 50,
             namespaces: 3,
+            arrivals: None,
+            floors: true,
         };
         let latencies = milliseconds.map(Duration::from_millis).collect();
         let memory = Memory::read("VmHWM:\t   40960 kB\nVmRSS:\t   30720 kB\n");
         let work = Work {
             elapsed: Duration::from_secs(20),
             latencies,
-            writes: 625,
+            writes: Some(625),
             calls: Calls {
                 reads: 300,
                 writes: 700,
@@ -254,7 +327,18 @@ mod tests {
             workers,
             elapsed: Duration::from_secs(seconds),
         });
-        Report::new(load, work, floors.to_vec())
+        let restart = Restart {
+            elapsed: Duration::from_millis(3_250),
+            writes: Some(17),
+            memory: Memory::read("VmHWM:\t   35840 kB\nVmRSS:\t   33792 kB\n"),
+        };
+        Report::new(load, work, restart, floors.to_vec())
+    }
+
+    fn table(report: &Report) -> String {
+        let mut table = Vec::new();
+        report.table(&mut table).unwrap();
+        String::from_utf8(table).unwrap()
     }
 
     #[test]
@@ -283,9 +367,12 @@ mod tests {
         assert_eq!(shown["operatorWriteCallsPerTenancy"], 14.0);
         assert_eq!(shown["operatorWatchCallsPerTenancy"], 1.0);
         assert_eq!(shown["operatorPeakKiB"], 40_960);
-        let mut table = Vec::new();
-        report(1..=200).table(&mut table).unwrap();
-        let table = String::from_utf8(table).unwrap();
+        assert_eq!(shown["arrivalsPerSecond"], Value::Null);
+        assert_eq!(shown["restartSeconds"], 3.25);
+        assert_eq!(shown["restartWrites"], 17);
+        assert_eq!(shown["restartResidentKiB"], 33_792);
+        assert_eq!(shown["restartPeakKiB"], 35_840);
+        let table = table(&report(1..=200));
         assert!(
             table.contains("operator RSS            30 MiB\n"),
             "{table}"
@@ -296,6 +383,58 @@ mod tests {
         );
         assert!(
             table.contains("calls/tenancy             21.0\n  reads                    6.0\n"),
+            "{table}"
+        );
+    }
+
+    #[test]
+    fn what_a_restart_took_stands_in_the_table() {
+        let table = table(&report(1..=200));
+        assert!(
+            table.contains(
+                "restart seconds           3.25\nrestart writes              17\nrestart RSS             33 MiB\n"
+            ),
+            "{table}"
+        );
+        assert!(
+            table.contains("arrivals/s         all at once\n"),
+            "{table}"
+        );
+    }
+
+    #[test]
+    fn floors_and_writes_that_were_not_measured_are_told_as_such_and_not_as_nothing() {
+        let mut report = report(1..=200);
+        report.load.arrivals = Some(4);
+        report.floors.clear();
+        report.work.writes = None;
+        report.restart.writes = None;
+        let shown = report.json();
+        for name in [
+            "floorSeconds",
+            "floorConcurrency",
+            "ratio",
+            "operatorWritesPerTenancy",
+            "restartWrites",
+        ] {
+            assert_eq!(shown.get(name), Some(&Value::Null), "{name}");
+        }
+        assert_eq!(shown["floors"], json!([]));
+        assert_eq!(shown["arrivalsPerSecond"], 4);
+        let table = table(&report);
+        for name in [
+            "floor seconds",
+            "floor concurrency",
+            "ratio",
+            "writes/tenancy",
+            "restart writes",
+        ] {
+            let line = format!("{name:<18}not measured\n");
+            assert!(table.contains(&line), "{name}\n{table}");
+        }
+        assert!(!table.contains("floor at"), "{table}");
+        assert!(
+            table.contains("arrivals/s                   4\n"),
             "{table}"
         );
     }

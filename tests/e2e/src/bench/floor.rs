@@ -192,6 +192,6 @@ mod tests {
         assert_eq!(found, "floor-4-00001");
         assert_eq!(seen("floor-4-00001", &json!({})), None);
         assert_eq!(seen("floor-8-00001", &counted), None);
-        assert_eq!(seen("bench-001--n1", &counted), None);
+        assert_eq!(seen("bench-0001--n1", &counted), None);
     }
 }

@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 
 use leasehold_api::tenancy::{Department, InformationSystem, Phase, Tenancy};
 use leasehold_testkit::manifests::{self, Share};
-use leasehold_testkit::{Failure, LONG, OperatorProcess, SERVICE_ACCOUNT, Session, User};
+use leasehold_testkit::{Failure, LONG, OperatorProcess, Session, User};
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::floor::floors;
-use super::{Calls, Load, Memory, Report, WORKERS, Work, spread};
+use super::restart::restart;
+use super::written::Written;
+use super::{Calls, Load, Memory, Report, WORKERS, Work, say, spread};
 use crate::Stage;
 
 /// Name of every tenancy; departments tell them apart.
@@ -34,14 +36,16 @@ struct Applicant {
 /// When each tenancy was applied and when it was first seen active, by office namespace.
 type Instants = BTreeMap<String, Instant>;
 
-/// Provisions tenancies on a fresh control plane, then creates the same objects bare. Says on
-/// `progress` what it is doing. Everything it started ends with this process.
+/// Provisions tenancies on a fresh control plane, starts the operator again, then creates the same
+/// objects bare, if that is asked for. Says on `progress` what it is doing. Everything it started ends
+/// with this process.
 pub async fn provision(load: Load, progress: &mut impl Write) -> Result<Report, Failure> {
     say(progress, "starting a control plane and the operator")?;
     let stage = Stage::bare().await?;
     stage.furnish(&policy()?).await?;
+    let bound = LONG.saturating_add(EACH.saturating_mul(load.places()));
     say(progress, &format!("opening {} departments", load.tenancies))?;
-    let applicants = applicants(stage, load).await?;
+    let applicants = applicants(stage, load, bound).await?;
     say(
         progress,
         &format!(
@@ -49,40 +53,49 @@ pub async fn provision(load: Load, progress: &mut impl Write) -> Result<Report, 
             load.tenancies, load.namespaces
         ),
     )?;
-    let bound = LONG.saturating_add(EACH.saturating_mul(load.places()));
+    let work = Box::pin(work(stage, load, applicants, bound)).await?;
+    let restart = Box::pin(restart(stage, load, bound, progress)).await?;
+    let mut measured = Vec::new();
+    if load.floors {
+        // what the operator still has to do would burden the floor
+        stage.operator.lock().await.terminate();
+        say(
+            progress,
+            &format!(
+                "creating {} bare namespaces, several times over",
+                load.places()
+            ),
+        )?;
+        let admin = stage.user(User::Admin).await?;
+        measured = floors(&admin, load, bound).await?;
+    }
+    Ok(Report::new(load, work, restart, measured))
+}
+
+/// Leases every tenancy, and tells what that took.
+async fn work(
+    stage: &Stage,
+    load: Load,
+    applicants: Vec<Applicant>,
+    bound: Duration,
+) -> Result<Work, Failure> {
     let (written, sent) = so_far(stage).await?;
-    let (applied, active) = lease(stage, applicants, bound).await?;
+    let (applied, active) = lease(stage, load, applicants, bound).await?;
     let (writes, calls) = so_far(stage).await?;
-    let memory = {
-        let mut operator = stage.operator.lock().await;
-        let memory = Memory::of(operator.id());
-        // what it still has to do would burden the floor
-        operator.terminate();
-        memory
-    };
-    say(
-        progress,
-        &format!(
-            "creating {} bare namespaces, several times over",
-            load.places()
-        ),
-    )?;
-    let admin = stage.user(User::Admin).await?;
-    let floors = floors(&admin, load, bound).await?;
+    let memory = Memory::of(stage.operator.lock().await.id());
     let (elapsed, latencies) = spans(&applied, &active);
-    let work = Work {
+    Ok(Work {
         elapsed,
         latencies,
-        writes: writes.saturating_sub(written),
+        writes: writes.since(&written),
         calls: calls.since(sent),
         memory,
-    };
-    Ok(Report::new(load, work, floors))
+    })
 }
 
 /// Writes of the operator that the API server has carried out so far, by its audit log, and what the
 /// operator has sent, by its own metric.
-async fn so_far(stage: &Stage) -> Result<(u64, Calls), Failure> {
+async fn so_far(stage: &Stage) -> Result<(Written, Calls), Failure> {
     let operator = stage.operator.lock().await;
     // asked first: reading the log takes a while, in which more is sent
     let calls = Calls {
@@ -94,9 +107,7 @@ async fn so_far(stage: &Stage) -> Result<(u64, Calls), Failure> {
         // one that is ready has read the cluster
         return Err(Failure::Page(format!("/metrics shows no {REQUESTS}")));
     }
-    let all = stage.rig.writes()?;
-    let own = all.iter().filter(|write| write.user == SERVICE_ACCOUNT);
-    Ok((u64::try_from(own.count()).unwrap_or(u64::MAX), calls))
+    Ok((Written::so_far(stage)?, calls))
 }
 
 /// Requests of the operator so far with one of these verbs, however they ended.
@@ -108,10 +119,6 @@ async fn sent(operator: &OperatorProcess, verbs: &[&str]) -> Result<u64, Failure
         sum = sum.saturating_add(counted.map_err(Failure::Page)?);
     }
     Ok(sum)
-}
-
-fn say(progress: &mut impl Write, what: &str) -> Result<(), Failure> {
-    writeln!(progress, "{what}").map_err(Failure::file("the progress"))
 }
 
 /// The policy of the examples, in which no request waits for a person and no period ends meanwhile.
@@ -126,10 +133,8 @@ fn policy() -> Result<Value, Failure> {
 }
 
 /// Departments with a registered system and staff at work, each with a tenancy to apply.
-async fn applicants(stage: &Stage, load: Load) -> Result<Vec<Applicant>, Failure> {
-    let codes: Vec<String> = (1..=load.tenancies)
-        .map(|number| format!("bench-{number:03}"))
-        .collect();
+async fn applicants(stage: &Stage, load: Load, bound: Duration) -> Result<Vec<Applicant>, Failure> {
+    let codes: Vec<String> = (1..=load.tenancies).map(code).collect();
     let office = stage.user(User::Office).await?;
     for code in &codes {
         let department = manifests::department(code, "市政府办");
@@ -138,7 +143,7 @@ async fn applicants(stage: &Stage, load: Load) -> Result<Vec<Applicant>, Failure
     let mut applicants = Vec::new();
     for code in &codes {
         let staff = stage.user(User::Department(code)).await?;
-        register(stage, &staff, code).await?;
+        register(stage, &staff, code, bound).await?;
         applicants.push(Applicant {
             place: manifests::office(code),
             staff,
@@ -148,13 +153,23 @@ async fn applicants(stage: &Stage, load: Load) -> Result<Vec<Applicant>, Failure
     Ok(applicants)
 }
 
+/// The code of the department with this number, from 1; codes sort as their numbers do.
+fn code(number: u32) -> String {
+    format!("bench-{number:04}")
+}
+
 /// Registers the department's system, as soon as its staff may.
-async fn register(stage: &Stage, staff: &Session, code: &str) -> Result<(), Failure> {
+async fn register(
+    stage: &Stage,
+    staff: &Session,
+    code: &str,
+    bound: Duration,
+) -> Result<(), Failure> {
     let system = manifests::system(code, TENANCY);
     let place = manifests::office(code);
     let what = format!("the system of {code} registered");
     stage
-        .see(&what, LONG, async || {
+        .see(&what, bound, async || {
             match staff.post::<InformationSystem>(&system).await {
                 Ok(()) => Ok(()),
                 // an answer may have been lost on its way
@@ -184,30 +199,44 @@ fn tenancy(code: &str, namespaces: u32) -> Result<Value, Failure> {
     manifests::tenancy(code, TENANCY, &lease, &shares)
 }
 
-/// Applies every tenancy and waits until the last one is active.
+/// Applies every tenancy, at the rate that is asked for, and waits until the last one is active.
 async fn lease(
     stage: &Stage,
+    load: Load,
     applicants: Vec<Applicant>,
     bound: Duration,
 ) -> Result<(Instants, Instants), Failure> {
+    let bound = bound.saturating_add(load.arrival(load.tenancies));
     let auditor = stage.user(User::Auditor).await?;
     let wanted = applicants.len();
+    // at a rate nobody waits for a free worker: that would be the queue again
+    let workers = load.arrivals.map_or(WORKERS, |_| wanted);
     let mut active = Instants::new();
     let mut waiting = BTreeMap::new();
     let watching = auditor.follow::<Tenancy>(|tenancy| {
         note(tenancy, &mut active, &mut waiting);
         active.len() >= wanted
     });
-    let applying = spread(WORKERS, applicants, |applicant: Applicant| async move {
-        let applied = Instant::now();
-        let Applicant {
-            place,
-            staff,
-            manifest,
-        } = applicant;
-        staff.post::<Tenancy>(&manifest).await?;
-        Ok::<_, Failure>((place, applied))
-    });
+    let began = Instant::now();
+    let jobs = (0_u32..).zip(applicants);
+    let applying = spread(
+        workers,
+        jobs,
+        move |(number, applicant): (u32, Applicant)| async move {
+            let Applicant {
+                place,
+                staff,
+                manifest,
+            } = applicant;
+            let early = load.arrival(number).saturating_sub(began.elapsed());
+            if !early.is_zero() {
+                sleep(early).await;
+            }
+            let applied = Instant::now();
+            staff.post::<Tenancy>(&manifest).await?;
+            Ok::<_, Failure>((place, applied))
+        },
+    );
     let both = async { tokio::try_join!(watching, applying) };
     let both = timeout(bound, both).await;
     if let Ok(ended) = both {
@@ -264,6 +293,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn codes_of_all_departments_are_of_one_length() {
+        assert_eq!(
+            [1, 999, 1000, 9999].map(code),
+            ["bench-0001", "bench-0999", "bench-1000", "bench-9999"]
+        );
+    }
+
+    #[test]
     fn the_clock_runs_from_the_first_apply_to_the_last_active_tenancy() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
@@ -282,24 +319,24 @@ mod tests {
     #[test]
     fn a_tenancy_is_active_from_when_it_was_first_seen_so() {
         let tenancy = |phase: &str| -> Tenancy {
-            let mut manifest = tenancy("bench-001", 2).unwrap();
+            let mut manifest = tenancy("bench-0001", 2).unwrap();
             manifest["status"] = json!({"phase": phase});
             serde_json::from_value(manifest).unwrap()
         };
         let (mut active, mut waiting) = (Instants::new(), BTreeMap::new());
         note(tenancy("Approved"), &mut active, &mut waiting);
         assert!(active.is_empty());
-        assert!(states(&waiting).starts_with("dept-bench-001: Approved"));
+        assert!(states(&waiting).starts_with("dept-bench-0001: Approved"));
         note(tenancy("Active"), &mut active, &mut waiting);
-        let first = active["dept-bench-001"];
+        let first = active["dept-bench-0001"];
         note(tenancy("Active"), &mut active, &mut waiting);
-        assert_eq!(active["dept-bench-001"], first);
+        assert_eq!(active["dept-bench-0001"], first);
         assert!(waiting.is_empty());
     }
 
     #[test]
     fn shares_add_up_to_the_lease_and_no_person_decides() {
-        let manifest = tenancy("bench-001", 3).unwrap();
+        let manifest = tenancy("bench-0001", 3).unwrap();
         assert_eq!(manifest["spec"]["lease"][0]["quantity"], "12");
         assert_eq!(manifest["spec"]["lease"][1]["quantity"], "24Gi");
         let shared = manifest["spec"]["namespaces"].as_array().unwrap();

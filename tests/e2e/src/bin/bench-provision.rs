@@ -1,4 +1,5 @@
-//! `cargo xtask bench provision`: how fast tenancies become active, and how fast they could.
+//! `cargo xtask bench provision`: how fast tenancies become active, how fast they could, and what a new start of the
+//! operator takes.
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -8,16 +9,28 @@ use leasehold_e2e::bench::{Load, provision};
 use leasehold_testkit::Failure;
 use tokio::runtime::Runtime;
 
-/// Provisions tenancies on a control plane of its own, then creates the same objects without leasehold.
+/// Provisions tenancies on a control plane of its own, kills the operator and starts it again, then creates the same
+/// objects without leasehold.
 #[derive(Parser)]
 #[command(name = "bench-provision", bin_name = "cargo xtask bench provision")]
 struct Arguments {
     /// Tenancies, each of a department of its own.
-    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=999))]
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=9999))]
     tenancies: u32,
     /// Namespaces of each tenancy.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=32))]
     namespaces: u32,
+    /// Tenancies that are applied a second, so that latencies are not those of a queue. Without, all are applied as
+    /// fast as eight at a time can be.
+    #[arg(
+        long,
+        value_name = "PER_SECOND",
+        value_parser = clap::value_parser!(u32).range(1..=1000)
+    )]
+    arrivals: Option<u32>,
+    /// Leaves the floors out, where only the restart and memory matter.
+    #[arg(long)]
+    no_floor: bool,
     /// How to print the figures.
     #[arg(short, long, value_enum, default_value_t = Output::Table)]
     output: Output,
@@ -46,6 +59,8 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     let load = Load {
         tenancies: arguments.tenancies,
         namespaces: arguments.namespaces,
+        arrivals: arguments.arrivals,
+        floors: !arguments.no_floor,
     };
     let runtime = Runtime::new().map_err(Failure::file("the runtime"))?;
     let mut progress = io::stderr();

@@ -26,6 +26,8 @@ const KNOWN_OPEN: &str = include_str!("open.yaml");
 pub const CODE: &str = "attacker";
 /// Code of the department that is attacked.
 pub const OTHER: &str = "victim";
+/// Code of the department above the attackers'.
+pub const ABOVE: &str = "superior";
 /// Places whose department is the attackers' own.
 const THEIR_OWN: [&str; 3] = ["own", "own-office", "leaving"];
 

@@ -14,7 +14,7 @@ use kube::config::{AuthInfo, Config, KubeConfigOptions, Kubeconfig};
 use leasehold_testkit::{Failure, Ran, Rig, Session, User};
 use serde_json::{Value, json};
 
-use crate::cells::{CODE, Cell, OTHER};
+use crate::cells::{ABOVE, CODE, Cell, OTHER};
 use crate::change::{lay, operations};
 use crate::table::{Ground, Identity, Way};
 
@@ -25,9 +25,10 @@ const TRIES: usize = 5;
 pub const AT_ONCE: usize = 32;
 
 /// Who has a certificate, by their short names.
-const CERTIFIED: [(&str, User<'static>); 9] = [
+const CERTIFIED: [(&str, User<'static>); 10] = [
     ("staff", User::Department(CODE)),
     ("stranger", User::Department(OTHER)),
+    ("overseer", User::Department(ABOVE)),
     ("appraiser", User::Appraiser),
     ("unlisted", User::StrangeAppraiser),
     ("datacentre", User::DataCentre),

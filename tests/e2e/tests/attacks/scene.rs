@@ -8,7 +8,7 @@ use leasehold_testkit::manifests::{self, Contributed, Share};
 use leasehold_testkit::{Failure, LONG, NAMESPACE, Session, User, eventually};
 use serde_json::{Value, json};
 
-use crate::cells::{CODE, OTHER, month};
+use crate::cells::{ABOVE, CODE, OTHER, month};
 use crate::crowd::{Crowd, said};
 use crate::policies::{Piece, bindings};
 use crate::table::Ground;
@@ -22,6 +22,11 @@ const LEASED: [(&str, &str); 3] = [
 const HALF: [(&str, &str); 3] = [("vcpu-x86", "4"), ("memory", "8Gi"), ("block-ssd", "50Gi")];
 /// The label of what leasehold manages.
 const MANAGED: (&str, &str) = ("leasehold.dev/managed-by", "leasehold");
+/// In whose name the administrator makes what a job counts.
+const AS_JOBS: [&str; 2] = [
+    "--as=system:serviceaccount:kube-system:job-controller",
+    "--as-group=system:masters",
+];
 /// A tenancy that nobody asked for by name, because nothing was stamped when it was made.
 const UNSTAMPED: &str = "unstamped";
 /// The bindings by which whoever asks for a tenancy is stamped.
@@ -47,19 +52,43 @@ async fn people(stage: &'static Stage, ground: &Ground) -> Result<(), Failure> {
         spec["period"] = json!({"kind": "Month"});
     }
     stage.furnish(&policy).await?;
+    stage.office(ABOVE, "市政府").await?;
     for (code, name) in [(CODE, "督查室"), (OTHER, "信访局")] {
         let mut department = manifests::department(code, name);
         department["spec"]["domains"] = json!([domain(code)]);
+        if code == CODE {
+            department["spec"]["parent"] = json!(ABOVE);
+        }
         stage.user(User::Office).await?.apply(&department).await?;
         let office = Office::open(stage, code).await?;
         Box::pin(lease(&office)).await?;
         Box::pin(offer(&office)).await?;
         workloads(&office, ground).await?;
     }
+    overseen(stage).await?;
     orders(stage, ground).await?;
     next_prices(stage, ground).await?;
     surroundings(stage, ground).await?;
     documents(stage).await
+}
+
+/// Waits until those above see the leases of the attackers.
+async fn overseen(stage: &'static Stage) -> Result<(), Failure> {
+    let overseer = stage.user(User::Department(ABOVE)).await?;
+    let place = manifests::office(CODE);
+    let overseen = stage.see("the rights of those above", LONG, async || {
+        let words = ["get", "tenancies", "-n", place.as_str()];
+        let ran = overseer
+            .kubectl(&words, "")
+            .await
+            .map_err(|failure| said(&failure))?;
+        if ran.is_ok() {
+            Ok(())
+        } else {
+            Err(format!("{ran:?}"))
+        }
+    });
+    overseen.await
 }
 
 /// A lease of two namespaces with a named volume and a reader, and another that nobody has decided.
@@ -132,6 +161,24 @@ async fn workloads(office: &Office, ground: &Ground) -> Result<(), Failure> {
         }
         office.staff.create(&manifest).await?;
     }
+    counted(office, ground, &place).await
+}
+
+/// A pod that a job counts, of an owner of a kind that is not there: neither the garbage collector
+/// nor the job controller looks at it.
+async fn counted(office: &Office, ground: &Ground, place: &str) -> Result<(), Failure> {
+    let metadata = json!({
+        "name": "counted", "namespace": place, "finalizers": ["batch.kubernetes.io/job-tracking"],
+        "ownerReferences": [{
+            "apiVersion": "example.com/v1", "kind": "Keeper", "name": "first",
+            "uid": "00000000-0000-0000-0000-000000000001", "controller": true,
+        }],
+    });
+    let manifest = object(ground, "pod", metadata).to_string();
+    let [user, group] = AS_JOBS;
+    let admin = office.stage.user(User::Admin).await?;
+    let words = ["create", user, group, "-f", "-"];
+    admin.kubectl(&words, &manifest).await?.ok()?;
     Ok(())
 }
 
@@ -191,6 +238,7 @@ async fn surroundings(stage: &Stage, ground: &Ground) -> Result<(), Failure> {
     for manifest in classes() {
         admin.create(&manifest).await?;
     }
+    admin.create(&operations()).await?;
     let gone = ["delete", "namespace", leaving, "--wait=false"];
     operator.kubectl(&gone, "").await?.ok()?;
     Ok(())
@@ -212,6 +260,21 @@ fn classes() -> [Value; 3] {
             "metadata": {"name": "other"}, "handler": "other",
         }),
     ]
+}
+
+/// Who runs the cluster holds every right by a role, and is not of the group that may everything
+/// anyway.
+fn operations() -> Value {
+    json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+        "metadata": {"name": "operations"},
+        "roleRef": {
+            "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin",
+        },
+        "subjects": [{
+            "kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "ops@idc",
+        }],
+    })
 }
 
 /// Waits for the month's period and for a statement of each department.

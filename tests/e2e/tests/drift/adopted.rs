@@ -54,7 +54,10 @@ async fn offer(session: &Session, place: &str, to: &str) -> leasehold_testkit::R
 /// A pod of one core and one GiB, once the namespace has the account that pods run under.
 async fn runs(office: &Office, admin: &Session) -> Pod {
     let place = prod(office);
-    let web = pod(&place, "web", "1", "1Gi", None);
+    let mut web = pod(&place, "web", "1", "1Gi", None);
+    // rule N08 fills it in where a namespace is leased already
+    let zone = json!({"leasehold.node-restriction.kubernetes.io/zone": "gov-extranet"});
+    web["spec"]["nodeSelector"] = zone;
     let running = office.stage.see("a pod", LONG, async || {
         let ran = admin.try_create(&web).await;
         let ran = ran.map_err(|failure| format!("{failure:?}"))?;

@@ -89,12 +89,14 @@ async fn lists(county: &leasehold_e2e::Office) {
     let ran = xian.leasehold(&words).await.unwrap().ok().unwrap();
     let listed: Value = ran.json().unwrap();
     let codes = |listed: &Value| -> Vec<String> {
-        let all = listed.as_array().unwrap().iter();
+        let all = listed["departments"].as_array().unwrap().iter();
         all.map(|seen| seen["department"].as_str().unwrap().to_owned())
             .collect()
     };
     assert_eq!(codes(&listed), ["xian", "xiang", "cun"]);
-    assert_eq!(listed[0].get("monthly"), None, "sums that may not be read");
+    let top = &listed["departments"][0];
+    assert_eq!(top.get("monthly"), None, "sums that may not be read");
+    assert_eq!(listed["unread"], json!([]));
 
     let words = ["tenancies", "--under", "linxian"];
     let ran = xian.leasehold(&words).await.unwrap();
@@ -105,7 +107,7 @@ async fn lists(county: &leasehold_e2e::Office) {
     let ran = chen.leasehold(&words).await.unwrap().ok().unwrap();
     let listed: Value = ran.json().unwrap();
     assert_eq!(codes(&listed), ["xian", "xiang", "cun"]);
-    assert_eq!(listed[1]["monthly"], "320.00");
+    assert_eq!(listed["departments"][1]["monthly"], "320.00");
 }
 
 #[tokio::test]

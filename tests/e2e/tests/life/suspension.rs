@@ -180,7 +180,8 @@ async fn the_department_only_looks(office: &Office) {
     let refused = [
         (staff.try_create(&another).await, "create"),
         (staff.try_patch("sus/oa", &place, &shorter).await, "patch"),
-        (staff.try_patch("sus/oa", &status, &over).await, "patch"),
+        // kubectl reads a subresource before it patches it
+        (staff.try_patch("sus/oa", &status, &over).await, "get"),
         (
             staff
                 .kubectl(&["delete", "sus", "oa", "-n", &office.place], "")
@@ -344,6 +345,27 @@ async fn the_command_line_suspends_and_resumes() {
     allowed(&office, PODS).await;
     let again = chen.leasehold(&resume).await.unwrap();
     again.refused("is not suspended").unwrap();
+    let past = [&suspend[..], &["--until", "2020-02-29"]].concat();
+    let late = chen.leasehold(&past).await.unwrap();
+    late.refused("its last day 2020-02-29 has passed").unwrap();
+
+    // an order that has ended keeps its name, and is in nobody's way
+    let mut over = order(&office);
+    over["spec"]["until"] = json!("2020-02-29");
+    chen.apply(&over).await.unwrap();
+    stands(&office, SuspensionPhase::Over).await;
+    let told: Value = chen
+        .leasehold(&json)
+        .await
+        .unwrap()
+        .ok()
+        .unwrap()
+        .json()
+        .unwrap();
+    assert_eq!(told["suspension"], "oa-2");
+    office.phase("oa", Phase::Suspended).await.unwrap();
+    chen.leasehold(&resume).await.unwrap().ok().unwrap();
+    office.phase("oa", Phase::Active).await.unwrap();
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use k8s_openapi::api::rbac::v1::RoleBinding;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use leasehold_api::charging::{Approval, SubjectOfDecision};
-use leasehold_api::tenancy::{Phase, Tenancy};
+use leasehold_api::tenancy::{InformationSystem, Phase, Tenancy};
 use leasehold_e2e::{Office, Stage};
 use leasehold_ledger::money::{Unit, parse_quantity};
 use leasehold_testkit::{LONG, SERVICE_ACCOUNT, User};
@@ -420,6 +420,17 @@ async fn a_round_over_unchanged_input_writes_nothing() {
     let lease: &Items<'_> = &[("vcpu-x86", "4"), ("memory", "8Gi")];
     let manifest = office.manifest("oa", lease, &[("prod", lease)]).unwrap();
     office.lease(&manifest).await.unwrap();
+    let counted = office.stage.see("the sums of the system", LONG, async || {
+        let place = Some(office.place.as_str());
+        let system: InformationSystem = office.staff.get(place, "oa").await?;
+        let status = system.status.unwrap_or_default();
+        if status.leased.is_empty() {
+            Err(format!("{status:?}"))
+        } else {
+            Ok(())
+        }
+    });
+    counted.await.unwrap();
     look_again(&office, 0).await;
     let (before, from) = (
         managed(&office, "quiet--prod").await,

@@ -115,6 +115,7 @@ async fn provisioned(office: &Office) {
         let expected = [
             "allow-dns",
             "allow-egress-gateway",
+            "allow-ingress-gateway",
             "allow-same-system",
             "default-deny",
         ];

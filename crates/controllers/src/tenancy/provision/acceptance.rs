@@ -5,19 +5,20 @@
 //! counts from the promised one is dated there, however late it is noticed. What follows from what the department says is
 //! planned by `leasehold_planner::acceptance`.
 
-use std::collections::BTreeMap;
-
-use leasehold_api::tenancy::{AcceptanceState, AcceptanceStatus, Phase};
-use leasehold_ledger::document::{AcceptanceDoc, DeliveredDoc, EffectiveDoc};
+use leasehold_api::tenancy::{AcceptanceState, AcceptanceStatus, LeaseItem, Phase};
+use leasehold_ledger::document::{AcceptanceDoc, DeliveredDoc, EffectiveDoc, RequestDoc};
 use leasehold_planner::{
     acceptance::{self, Step},
     lease_facts::{self, LeaseCause},
-    quota::{self, Hard},
 };
 use leasehold_store::Record;
 
 use super::{
-    super::{observe::State, report::Report},
+    super::{
+        observe::{Life, State},
+        report::Report,
+        requests::{part_of, quotation_of},
+    },
     Due, as_due, billing, lease_context, not_before, seconds_until,
 };
 use crate::{Context, Error, books::lease_uid};
@@ -25,8 +26,19 @@ use crate::{Context, Error, books::lease_uid};
 /// Who has to say something, where the status names who is waited for.
 const DEPARTMENT: &str = "department";
 
+/// What a due request waits for before anything of it is billed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// Nothing: it is billed when it stands.
+    Nothing,
+    /// It has to be accepted, and nothing was ever delivered: nobody is let in yet.
+    Delivery,
+    /// It has to be accepted. It is delivered, or a request before it was.
+    Word,
+}
+
 /// Records what the department, the policy or the time says of what is delivered. It comes before anything else is
-/// provisioned: what is billed of it does not depend on what the next request brings.
+/// provisioned: what is billed of it does not depend on what the next request brings. A release changes nothing of it.
 pub async fn settle(
     state: &mut State,
     context: &Context,
@@ -36,10 +48,16 @@ pub async fn settle(
     let now = context.now();
     let said = state.tenancy.spec.acceptance.as_ref();
     let policy = &state.policy_object.spec.acceptance;
-    let step = acceptance::delivery(&state.view)
-        .map(|delivery| delivery.step(said, &state.requested_by(), policy, now));
-    let Some(Step::Record(word)) = step else {
+    let Some(delivery) = acceptance::delivery(&state.view) else {
         return Ok(());
+    };
+    let word = match delivery.step(said, &state.requested_by(), policy, now) {
+        Step::Record(word) => word,
+        Step::Rejected => return Ok(()),
+        Step::Waits => {
+            report.look_again(seconds_until(delivery.delivered.until, state.now));
+            return Ok(());
+        }
     };
     let number = word.request;
     let what = if word.accepted {
@@ -119,34 +137,50 @@ async fn bill(state: &State, context: &Context, word: &AcceptanceDoc) -> Result<
     Ok(())
 }
 
-/// Records once that a request is in place which has to be accepted. Tells whether its billing waits for that.
+/// Records once that a request is in place which has to be accepted. Tells what its billing waits for.
+///
+/// It is in place also while a rejection of the last one leaves it no pods: its delivery is what ends that.
 pub async fn deliver(
     state: &mut State,
     context: &Context,
     report: &mut Report,
     due: &Due,
     complete: bool,
-) -> Result<bool, Error> {
-    let number = due.request.request;
+) -> Result<Wait, Error> {
     let known = acceptance::delivery(&state.view);
-    if known.is_some_and(|known| known.delivered.request == number) {
-        return Ok(true);
+    if known.is_some_and(|known| known.delivered.request == due.request.request) {
+        return Ok(Wait::Word);
     }
+    let is_first = known.is_none();
+    let is_rejected = known.is_some_and(|known| known.rejected.is_some());
     let policy = &state.policy_object.spec.acceptance;
     if !acceptance::is_demanded(&state.view, policy) || is_billed(state, context).await? {
-        return Ok(false);
+        // nobody pays for a part of what shall mend the rejected, while nothing runs in it
+        let waits = is_rejected && !complete;
+        return Ok(if waits { Wait::Word } else { Wait::Nothing });
     }
-    if !complete {
-        return Ok(true);
+    if complete {
+        record_delivery(state, context, report, due).await?;
+        return Ok(Wait::Word);
     }
-    let at = billing::stood(state, context, due);
+    Ok(if is_first { Wait::Delivery } else { Wait::Word })
+}
+
+async fn record_delivery(
+    state: &mut State,
+    context: &Context,
+    report: &mut Report,
+    due: &Due,
+) -> Result<(), Error> {
+    let number = due.request.request;
+    let policy = &state.policy_object.spec.acceptance;
     let document = DeliveredDoc {
         department: state.department.clone(),
         tenancy: state.name.clone(),
         incarnation: state.incarnation(),
         request: number,
-        at,
-        until: acceptance::until(&state.view, policy, at),
+        at: billing::stood(state, context, due),
+        until: acceptance::until(&state.view, policy, context.now()),
     };
     let document = context.books.ensure(&document, state.now).await?;
     let tenancy = lease_uid(&state.department, &state.name, state.incarnation());
@@ -156,27 +190,15 @@ pub async fn deliver(
     context.leases.settled(&state.department, &state.name);
     state.refresh(context).await?;
     // it may have been accepted in advance, or be accepted by itself at once
-    settle(state, context, report).await?;
-    Ok(true)
+    settle(state, context, report).await
 }
 
-/// Whether something of the tenancy began to be billed when the policy asked for no acceptance; then that goes on.
-async fn is_billed(state: &State, context: &Context) -> Result<bool, Error> {
+/// Whether anything of the tenancy is billed. It may have begun to be when the policy asked for no acceptance; then that
+/// goes on.
+pub async fn is_billed(state: &Life, context: &Context) -> Result<bool, Error> {
     let books = &context.books;
     let open = books.open_lease(&state.department, &state.name, state.incarnation());
     Ok(!open.await?.is_empty())
-}
-
-/// Nobody uses what nobody pays: what was given back keeps its quotas and its volumes, and no pod starts.
-pub fn withhold(state: &State, due: &Due, desired: &mut BTreeMap<String, Hard>) {
-    let is_rejected = acceptance::delivery(&state.view).is_some_and(|known| {
-        known.rejected.is_some() && known.delivered.request == due.request.request
-    });
-    if is_rejected {
-        for hard in desired.values_mut() {
-            hard.insert(quota::PODS.to_owned(), 0);
-        }
-    }
 }
 
 /// Puts into the report that something is in place and waits to be accepted.
@@ -201,12 +223,28 @@ pub fn tell(state: &State, report: &mut Report) {
          unless it is rejected before, it counts as accepted and is billed from {}",
         until.in_zone(&state.policy.time_zone)
     ));
-    report.look_again(seconds_until(until, state.now));
     if let Some(request) = report.request.as_mut()
         && request.waiting_for.is_empty()
     {
         request.waiting_for = vec![DEPARTMENT.to_owned()];
     }
+}
+
+/// Puts into the report what a release does not end: what is in place counts as accepted at the promised instant.
+pub fn tell_released(state: &State, report: &mut Report) {
+    let Some(known) = acceptance::delivery(&state.view) else {
+        return;
+    };
+    if known.rejected.is_some() {
+        return;
+    }
+    report.wait(format!(
+        "nothing of it is billed yet; unless it is gone before, or rejected (leasehold accept {} -n {} --reject), it counts \
+         as accepted and is billed from {}",
+        state.name,
+        state.office(),
+        known.delivered.until.in_zone(&state.policy.time_zone)
+    ));
 }
 
 /// What the status says of the acceptance: nothing where none was needed.
@@ -223,8 +261,15 @@ pub fn shown(state: &State) -> Option<AcceptanceStatus> {
         return None;
     }
     let zone = &state.policy.time_zone;
+    // of that very request: another one may be open or due
+    let mut requests = view.requests.iter();
+    let request = requests.find(|known| known.request == delivered.request);
+    let quotation = request.and_then(quotation_of);
     Some(AcceptanceStatus {
         request: delivered.request,
+        items: request.map(leased).unwrap_or_default(),
+        monthly: quotation.as_ref().map(|quoted| quoted.monthly.to_string()),
+        currency: quotation.map(|quoted| quoted.currency),
         state: match word {
             None => AcceptanceState::Open,
             Some(_) if is_accepted => AcceptanceState::Accepted,
@@ -239,3 +284,12 @@ pub fn shown(state: &State) -> Option<AcceptanceStatus> {
             .filter(|reason| !reason.is_empty()),
     })
 }
+
+/// What a request leases.
+fn leased(request: &RequestDoc) -> Vec<LeaseItem> {
+    let part = part_of(request);
+    part.map(|part| part.lease).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::api::core::v1::Namespace;
+use kube::ResourceExt;
 use leasehold_api::names::{ADOPT_ANNOTATION, MANAGED_LABEL, ROLE_LABEL, ROLE_TENANCY};
 use leasehold_ledger::book::Basis;
 use leasehold_planner::{
@@ -35,9 +36,11 @@ pub async fn consider(
     found: &Namespace,
 ) -> Result<Result<String, String>, Error> {
     if !adoption::is_asked_for(found, &state.department, &state.name) {
+        reopen(context, plan, found).await?;
         return Ok(Err(not_taken(state, plan, found)));
     }
     if let Some(refusal) = in_the_way(state, context, plan, found).await? {
+        reopen(context, plan, found).await?;
         return Ok(Err(refusal.to_string()));
     }
     // under this uid or not at all: the name may have gone over to another namespace meanwhile
@@ -62,6 +65,20 @@ pub async fn consider(
     let taken = context.kit.apply(&desired).await?;
     tracing::info!(namespace = plan.name, tenancy = state.name, "adopted");
     Ok(Ok(taken.metadata.uid.unwrap_or_default()))
+}
+
+/// Opens one again that an earlier life of ours had closed when it ended, and that is not taken after all. One that is
+/// offered to another tenancy may be closed for that one.
+async fn reopen(context: &Context, plan: &NamespacePlan, found: &Namespace) -> Result<(), Error> {
+    let identity = &plan.identity;
+    let is_closed = found.labels().get(ROLE_LABEL).map(String::as_str) == Some(ROLE_TENANCY)
+        && !found.labels().contains_key(MANAGED_LABEL);
+    let is_anothers = found.annotations().contains_key(ADOPT_ANNOTATION)
+        && !adoption::is_asked_for(found, &identity.department, &identity.tenancy);
+    if is_closed && !is_anothers {
+        context.kit.apply(&bare(plan, found)).await?;
+    }
+    Ok(())
 }
 
 /// The namespace without anything of ours: applied, it takes away what was applied before.

@@ -23,7 +23,9 @@ use leasehold_store::Record;
 
 use super::{
     super::{observe::State, report::Report, term},
-    Due, acceptance, lease_context, quotas,
+    Due,
+    acceptance::{self, Wait},
+    lease_context, quotas,
 };
 use crate::{Context, Error, books::lease_uid};
 
@@ -32,8 +34,28 @@ use crate::{Context, Error, books::lease_uid};
 const PROMISE: i64 = 300;
 
 /// Records what is billed from now on. `complete` says that every quota stands as approved; before that, items are
-/// billed of which more stands than was billed so far.
+/// billed of which more stands than was billed so far. Tells whether people may be let in: what stands is billed, or what
+/// has to be accepted was delivered.
 pub async fn record(
+    state: &mut State,
+    context: &Context,
+    report: &mut Report,
+    due: &Due,
+    complete: bool,
+) -> Result<bool, Error> {
+    if state.is_effective(due.request.request) {
+        return Ok(true);
+    }
+    match acceptance::deliver(state, context, report, due, complete).await? {
+        Wait::Delivery => return Ok(false),
+        Wait::Word => return Ok(true),
+        Wait::Nothing => {}
+    }
+    bill(state, context, report, due, complete).await?;
+    Ok(true)
+}
+
+async fn bill(
     state: &mut State,
     context: &Context,
     report: &mut Report,
@@ -41,11 +63,6 @@ pub async fn record(
     complete: bool,
 ) -> Result<(), Error> {
     let number = due.request.request;
-    if state.is_effective(number)
-        || acceptance::deliver(state, context, report, due, complete).await?
-    {
-        return Ok(());
-    }
     let quotas = standing_quotas(state, context);
     let open = context
         .books

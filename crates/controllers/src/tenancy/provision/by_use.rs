@@ -6,7 +6,7 @@ use leasehold_api::tenancy::RebalanceBy;
 use leasehold_planner::quota::{ByUse, Hard, QuotaStep};
 
 use super::{
-    super::{observe::State, report::Report},
+    super::{drifts, observe::State, report::Report},
     Due, SOON, quotas,
 };
 use crate::{Context, Error};
@@ -58,6 +58,7 @@ pub fn told(
     by_use: Option<&ByUse>,
     step: QuotaStep,
     state: &State,
+    context: &Context,
     due: &Due,
     report: &mut Report,
 ) -> QuotaStep {
@@ -71,7 +72,10 @@ pub fn told(
     if !passes {
         return step;
     }
-    report.look_again(SOON);
+    // what is fought over is looked at again when a pause ends
+    if !drifts::is_contested(state, context) {
+        report.look_again(SOON);
+    }
     QuotaStep {
         settled: true,
         waiting: Vec::new(),
@@ -81,7 +85,7 @@ pub fn told(
 
 #[cfg(test)]
 mod tests {
-    use leasehold_ledger::document::EffectiveDoc;
+    use leasehold_ledger::document::{AcceptanceDoc, DeliveredDoc, EffectiveDoc};
     use leasehold_planner::objects;
     use serde_json::{Value, json};
 
@@ -93,6 +97,7 @@ mod tests {
         },
         *,
     };
+    use crate::drift::Owner;
 
     /// The tenancy of ten cores, five for each of two namespaces, that may be rebalanced and has reached that split.
     fn rebalanced() -> State {
@@ -100,13 +105,14 @@ mod tests {
         let by_use: Value = json!({"by": "Use"});
         state.tenancy.spec.rebalance = Some(serde_json::from_value(by_use).unwrap());
         let due = due(&state);
-        state.view.effective.push(EffectiveDoc {
-            department: state.department.clone(),
-            tenancy: state.name.clone(),
+        let life = &mut state.life;
+        life.view.effective.push(EffectiveDoc {
+            department: life.department.clone(),
+            tenancy: life.name.clone(),
             incarnation: 1,
             request: 1,
-            not_before: state.now,
-            at: state.now,
+            not_before: life.now,
+            at: life.now,
         });
         state.view.requests.push(due.request.clone());
         let (lease, split) = divide(&state, &due, &[]).unwrap();
@@ -133,8 +139,23 @@ mod tests {
             .unzip()
     }
 
-    /// One round over such use: how far it is, what is waited for, and which quotas are written.
-    async fn round(used: [i64; 2]) -> (Progress, bool, Vec<(String, Value)>) {
+    /// What a round came to.
+    struct Seen {
+        progress: Progress,
+        /// Whether it looks again soon.
+        soon: bool,
+        /// Quotas that were written, by path.
+        writes: Vec<(String, Value)>,
+        /// Whether anybody got rights.
+        rights: bool,
+    }
+
+    /// One round over such use.
+    async fn round(used: [i64; 2]) -> Seen {
+        round_of(rebalanced(), used, false).await
+    }
+
+    async fn round_of(mut state: State, used: [i64; 2], contested: bool) -> Seen {
         let (namespaces, quotas) = standing(used);
         let fake = Fake::start(move |call| {
             let of = ["/edu--prod/", "/edu--test/"].map(|name| call.path.contains(name));
@@ -150,21 +171,30 @@ mod tests {
         })
         .await;
         let (context, _tasks) = context(&fake).await;
-        let mut state = rebalanced();
+        if contested {
+            let owner = Owner::tenancy("edu", "oa");
+            let repairs = &context.repairs;
+            repairs.fight_over_quota(&owner, "edu--prod", context.now());
+        }
         let (due, mut report) = (due(&state), Report::new(&state));
         let progress = Box::pin(provision(&mut state, &context, &mut report, &due)).await;
-        let writes = fake.writes("/resourcequotas/");
-        (progress.unwrap(), report.again.is_some(), writes)
+        Seen {
+            progress: progress.unwrap(),
+            soon: report.again.is_some(),
+            writes: fake.writes("/resourcequotas/"),
+            rights: !fake.writes("/rolebindings").is_empty(),
+        }
     }
 
     #[tokio::test]
     async fn what_moves_with_use_is_looked_after_and_told_as_nothing() {
         // five of five are used: twice a head-room of 1250 more are wanted, and the other keeps 1250
-        let (progress, soon, writes) = round([5_000, 0]).await;
-        assert_eq!(progress, Progress::Ready);
-        assert!(soon, "the receiver grows in a later round");
-        let [(donor, less), (_, more)] = &writes[..] else {
-            panic!("{writes:?}")
+        let seen = round([5_000, 0]).await;
+        assert_eq!(seen.progress, Progress::Ready);
+        assert!(seen.soon, "the receiver grows in a later round");
+        assert!(!seen.rights, "nobody is let in before the quotas count");
+        let [(donor, less), (_, more)] = &seen.writes[..] else {
+            panic!("{:?}", seen.writes)
         };
         assert!(donor.contains("/edu--test/"), "the donor first: {donor}");
         let [less, more] = [less, more].map(|written| &written["spec"]["hard"]);
@@ -178,8 +208,46 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_is_read_or_written_while_everybody_has_head_room() {
-        let (progress, soon, writes) = round([3_700, 1_000]).await;
-        assert_eq!((progress, soon), (Progress::Ready, false));
-        assert!(writes.is_empty(), "{writes:?}");
+        let seen = round([3_700, 1_000]).await;
+        assert_eq!((seen.progress, seen.soon), (Progress::Ready, false));
+        assert!(seen.writes.is_empty(), "{:?}", seen.writes);
+        assert!(seen.rights);
+    }
+
+    #[tokio::test]
+    async fn what_is_fought_over_is_not_looked_at_all_the_time() {
+        let seen = round_of(rebalanced(), [5_000, 0], true).await;
+        assert_eq!((seen.progress, seen.soon), (Progress::Ready, false));
+    }
+
+    #[tokio::test]
+    async fn what_was_given_back_starts_no_pod_although_counts_follow_use() {
+        let mut state = rebalanced();
+        let life = &mut state.life;
+        life.view.effective.clear();
+        let (department, tenancy, at) = (life.department.clone(), life.name.clone(), life.now);
+        life.view.delivered.push(DeliveredDoc {
+            department: department.clone(),
+            tenancy: tenancy.clone(),
+            incarnation: 1,
+            request: 1,
+            at,
+            until: at.plus(60),
+        });
+        life.view.acceptance.push(AcceptanceDoc {
+            department,
+            tenancy,
+            incarnation: 1,
+            request: 1,
+            accepted: false,
+            by: "zhang@edu".to_owned(),
+            reason: "too slow".to_owned(),
+            at,
+        });
+        let seen = round_of(state, [5_000, 0], false).await;
+        assert_eq!(seen.writes.len(), 2, "{:?}", seen.writes);
+        for (path, written) in &seen.writes {
+            assert_eq!(written["spec"]["hard"]["pods"], "0", "{path}");
+        }
     }
 }

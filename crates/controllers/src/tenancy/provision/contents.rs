@@ -50,11 +50,12 @@ impl Found {
 }
 
 /// Puts into place what may be there before the quota stands: the limit range and the network policies, which bound
-/// what others may do and give nobody anything.
+/// what others may do and give nobody anything. What caches show in one that is new was in another of its name.
 pub async fn furnish(
     state: &State,
     context: &Context,
     plan: &NamespacePlan,
+    is_new: bool,
 ) -> Result<Found, Error> {
     let defaults = &state.policy_object.spec.container_defaults;
     let range = match objects::limit_range(plan, defaults, &plan.hard) {
@@ -63,9 +64,10 @@ pub async fn furnish(
     };
     let ranges = &context.world.limit_ranges;
     let current = ranges.get(Some(&plan.name), &range.name_any());
+    let current = current.filter(|_| !is_new);
     let (bounded, shielded) = join(
         drift::keep(context, &range, current.as_ref()),
-        shield(state, context, plan),
+        shield(state, context, plan, is_new),
     )
     .await;
     bounded?;
@@ -84,13 +86,15 @@ pub async fn admit(
 ) -> Result<Found, Error> {
     // just made: nothing is in it that could be looked after, and nothing may come yet
     if !settled && context.world.namespaces.get(None, &plan.name).is_none() {
-        return Ok(Found::waits(format!(
-            "namespace {} is being set up",
-            plan.name
-        )));
+        return Ok(is_set_up(plan));
     }
     rights(state, context, plan, settled).await?;
     volumes(state, context, plan, items, settled).await
+}
+
+/// It was made a moment ago, and nobody is let in yet.
+pub fn is_set_up(plan: &NamespacePlan) -> Found {
+    Found::waits(format!("namespace {} is being set up", plan.name))
 }
 
 /// Its own labels, network policies and rights: what a namespace must have as long as it exists, also when the manifest
@@ -105,7 +109,7 @@ pub async fn fence(
     if let Some(standing) = standing.filter(|found| found.metadata.deletion_timestamp.is_none()) {
         drift::keep(context, &objects::namespace(plan), Some(&standing)).await?;
     }
-    shield(state, context, plan).await?;
+    shield(state, context, plan, false).await?;
     rights(state, context, plan, settled).await
 }
 
@@ -114,18 +118,24 @@ fn owner(plan: &NamespacePlan) -> Owner {
 }
 
 /// Network policies: those of the zone, and no others of ours.
-async fn shield(state: &State, context: &Context, plan: &NamespacePlan) -> Result<(), Error> {
+async fn shield(
+    state: &State,
+    context: &Context,
+    plan: &NamespacePlan,
+    is_new: bool,
+) -> Result<(), Error> {
     let place = Some(plan.name.as_str());
     let world = &context.world;
     let policies = objects::network_policies(plan, &state.zone.spec);
     try_join_all(policies.iter().map(async |policy| {
         let current = world.network_policies.get(place, &policy.name_any());
+        let current = current.filter(|_| !is_new);
         drift::keep(context, policy, current.as_ref()).await
     }))
     .await?;
     for name in NETWORK_POLICIES {
         let kept = policies.iter().any(|policy| policy.name_any() == name);
-        if !kept {
+        if !kept && !is_new {
             let standing = world.network_policies.get(place, name);
             drift::remove(context, &owner(plan), standing).await?;
         }

@@ -31,16 +31,19 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{super::observe::State, Due, divide, identity};
+use super::{
+    super::observe::{Life, State},
+    Due, divide, identity,
+};
 use crate::{Books, Context, Figures, Leases, Measures, Repairs, Settings, World};
 
 /// One call, as the server sees it.
 #[derive(Clone, Debug)]
-pub(super) struct Call {
-    pub(super) method: String,
-    pub(super) path: String,
+pub(in crate::tenancy) struct Call {
+    pub(in crate::tenancy) method: String,
+    pub(in crate::tenancy) path: String,
     query: String,
-    pub(super) body: Value,
+    pub(in crate::tenancy) body: Value,
 }
 
 impl Call {
@@ -54,19 +57,19 @@ impl Call {
 }
 
 /// What the server says: a code and a body.
-pub(super) type Reply = (u16, Value);
+pub(in crate::tenancy) type Reply = (u16, Value);
 
 type Answer = dyn Fn(&Call) -> Option<Reply> + Send + Sync;
 
 /// The server. Watches bring nothing.
-pub(super) struct Fake {
+pub(in crate::tenancy) struct Fake {
     url: String,
     calls: Arc<Mutex<Vec<Call>>>,
 }
 
 impl Fake {
     /// Answers what the function has an answer for; else nothing is there, and everything that is written is taken.
-    pub(super) async fn start(
+    pub(in crate::tenancy) async fn start(
         answer: impl Fn(&Call) -> Option<Reply> + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -83,7 +86,7 @@ impl Fake {
     }
 
     /// Method and path of every call but lists and watches, in the order in which they arrived.
-    pub(super) fn calls(&self) -> Vec<String> {
+    pub(in crate::tenancy) fn calls(&self) -> Vec<String> {
         let calls = self.calls.lock().unwrap();
         let single = calls.iter().filter(|call| !call.is_list());
         single
@@ -92,7 +95,7 @@ impl Fake {
     }
 
     /// Path and body of every write to such a path, in the order in which they arrived.
-    pub(super) fn writes(&self, part: &str) -> Vec<(String, Value)> {
+    pub(in crate::tenancy) fn writes(&self, part: &str) -> Vec<(String, Value)> {
         let calls = self.calls.lock().unwrap();
         let writes = calls.iter().filter(|call| call.method != "GET");
         writes
@@ -112,21 +115,21 @@ impl Fake {
 }
 
 /// The API server's way to say no.
-pub(super) fn refusal(code: u16, reason: &str) -> Reply {
+pub(in crate::tenancy) fn refusal(code: u16, reason: &str) -> Reply {
     let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
         "message": reason, "reason": reason, "code": code});
     (code, status)
 }
 
 /// A list of these.
-pub(super) fn list(items: &[Value]) -> Reply {
+pub(in crate::tenancy) fn list(items: &[Value]) -> Reply {
     let list = json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": "1"},
         "items": items});
     (200, list)
 }
 
 /// The object as it is once it was made: with a uid.
-pub(super) fn made(object: &Value) -> Value {
+pub(in crate::tenancy) fn made(object: &Value) -> Value {
     let mut object = object.clone();
     let name = object["metadata"]["name"].as_str().unwrap().to_owned();
     object["metadata"]["uid"] = json!(format!("uid-of-{name}"));
@@ -192,7 +195,7 @@ async fn receive(stream: &mut BufReader<TcpStream>) -> Option<Call> {
 }
 
 /// What a reconciler is given, on this server, with an empty ledger. The caches are fed as long as the tasks live.
-pub(super) async fn context(fake: &Fake) -> (Context, JoinSet<()>) {
+pub(in crate::tenancy) async fn context(fake: &Fake) -> (Context, JoinSet<()>) {
     let mut tasks = JoinSet::new();
     let kit = fake.kit();
     let store = Store::in_memory().await.unwrap();
@@ -215,7 +218,7 @@ pub(super) async fn context(fake: &Fake) -> (Context, JoinSet<()>) {
 }
 
 /// Tenancy `oa` of the department `edu`, its ten cores split so among its namespaces.
-pub(super) fn state(shares: &[(&str, &str)]) -> State {
+pub(in crate::tenancy) fn state(shares: &[(&str, &str)]) -> State {
     let shares: Vec<Value> = shares
         .iter()
         .map(|(name, cores)| json!({"name": name, "share": {"vcpu-x86": cores}}))
@@ -246,12 +249,7 @@ pub(super) fn state(shares: &[(&str, &str)]) -> State {
         "displayName": "市级", "provider": "hs-bigdata", "zones": ["gov-extranet"],
     });
     State {
-        department: "edu".to_owned(),
-        name: "oa".to_owned(),
         catalogue: Catalogue::new(Vec::new(), policy.time_zone.clone()).unwrap(),
-        policy_object,
-        policy,
-        organisation: Department::new("edu", serde_json::from_value(organisation).unwrap()),
         domains: BTreeSet::new(),
         system: None,
         zone: NetworkZone::new("gov-extranet", serde_json::from_value(zone).unwrap()),
@@ -259,12 +257,19 @@ pub(super) fn state(shares: &[(&str, &str)]) -> State {
             names::SELF_CLOUDLET,
             serde_json::from_value(cloudlet).unwrap(),
         ),
-        view: LedgerView::default(),
-        next: 1,
         asked: Asked::of(&tenancy.spec),
-        // 2025-10-09T08:53:20Z, before any clock that runs this
-        now: Second::new(1_760_000_000),
-        tenancy,
+        life: Life {
+            department: "edu".to_owned(),
+            name: "oa".to_owned(),
+            policy_object,
+            policy,
+            organisation: Department::new("edu", serde_json::from_value(organisation).unwrap()),
+            view: LedgerView::default(),
+            next: 1,
+            // 2025-10-09T08:53:20Z, before any clock that runs this
+            now: Second::new(1_760_000_000),
+            tenancy,
+        },
     }
 }
 

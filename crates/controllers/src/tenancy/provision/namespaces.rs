@@ -15,7 +15,10 @@ use leasehold_planner::objects::{self, NamespacePlan};
 use leasehold_store::Record;
 
 use super::{
-    super::{observe::State, report::Report},
+    super::{
+        observe::{Life, State},
+        report::Report,
+    },
     adoption,
 };
 use crate::{
@@ -36,6 +39,8 @@ const OWNERSHIP: [&str; 4] = [
 pub struct Standing {
     /// Short names of those that exist.
     pub short: Vec<String>,
+    /// Short names of those that are being deleted: until they are gone, what they hold is not free.
+    pub ending: Vec<String>,
     /// Uids that the ledger knows.
     recorded: BTreeSet<String>,
     /// What was just read because the ledger knows it and the cache does not, by name.
@@ -46,18 +51,44 @@ pub struct Standing {
 struct Had {
     uid: String,
     adopted: bool,
+    /// Made by this round. No cache can have seen it, and what they show under its name was in another.
+    made: bool,
 }
 
-impl Had {
-    fn ours(found: Namespace) -> Self {
-        Self {
-            uid: found.metadata.uid.unwrap_or_default(),
-            adopted: false,
-        }
+/// What [`ensure`] came to.
+#[derive(Default)]
+pub struct Ensured {
+    /// Whether every planned namespace is as it is planned.
+    pub all: bool,
+    /// Short names of those that this round made or adopted.
+    pub new: BTreeSet<String>,
+    /// Short names of those that are there and ours, and were not brought to what is planned: no more than a quota is
+    /// written in them.
+    pub failing: BTreeSet<String>,
+    /// Short names of those of which nobody knows whose they are.
+    pub unsure: BTreeSet<String>,
+    /// Why the first of those that failed did.
+    pub failed: Option<Error>,
+}
+
+impl Ensured {
+    fn fails(&mut self, standing: &Standing, short: &str, error: Error) {
+        // a conflict says that the name went over to another namespace
+        let is_anothers = matches!(&error, Error::Kit(error) if error.is_conflict());
+        let is_ours = standing.short.iter().any(|known| known == short) && !is_anothers;
+        let place = if is_ours {
+            &mut self.failing
+        } else {
+            &mut self.unsure
+        };
+        place.insert(short.to_owned());
+        self.all = false;
+        self.failed.get_or_insert(error);
     }
 }
 
-/// Every planned namespace exists, is ours and carries its labels.
+/// Every planned namespace exists, is ours and carries its labels; of those that cannot be made so the others get what
+/// is theirs. Fails where what was made cannot be recorded.
 ///
 /// They are made side by side and recorded in one commit before anything is put into them. The operator may die in
 /// between: what it made carries the labels of ownership from the first moment, and its next life finds it by them in
@@ -68,7 +99,7 @@ pub async fn ensure(
     report: &mut Report,
     standing: &Standing,
     plans: &[NamespacePlan],
-) -> Result<bool, Error> {
+) -> Result<Ensured, Error> {
     // all are waited for: what one of them made must be recorded although another failed
     let each = plans
         .iter()
@@ -80,15 +111,22 @@ pub async fn ensure(
     });
     let there: Vec<(String, String)> = usable.collect();
     record(state, context, &standing.recorded, &there).await?;
-    let outcomes = outcomes.into_iter().collect::<Result<Vec<_>, _>>()?;
-    let mut all = true;
+    let mut ensured = Ensured {
+        all: true,
+        ..Ensured::default()
+    };
     for (plan, outcome) in plans.iter().zip(outcomes) {
-        all &= outcome.is_ok();
         let name = plan.name.clone();
         let status = match outcome {
-            Ok(had) => {
+            Ok(Ok(had)) => {
                 if had.adopted {
                     report.happened(state, "leasehold", &adoption::told(&name));
+                }
+                if had.adopted || had.made {
+                    // nothing that is not in it was taken out of it
+                    let owner = Owner::tenancy(&state.department, &state.name);
+                    context.repairs.forget_in(&owner, &name);
+                    ensured.new.insert(plan.short.clone());
                 }
                 NamespaceStatus {
                     name,
@@ -97,7 +135,8 @@ pub async fn ensure(
                     ..NamespaceStatus::default()
                 }
             }
-            Err(message) => {
+            Ok(Err(message)) => {
+                ensured.all = false;
                 // whoever must do something first does it to objects that nobody here watches
                 report.look_again(adoption::AGAIN);
                 report.wait(message.clone());
@@ -107,20 +146,24 @@ pub async fn ensure(
                     ..NamespaceStatus::default()
                 }
             }
+            Err(error) => {
+                ensured.fails(standing, &plan.short, error);
+                continue;
+            }
         };
         report.namespaces.push(status);
     }
-    Ok(all)
+    Ok(ensured)
 }
 
 /// Short names of the tenancy's namespaces that exist; see [`standing`].
-pub async fn alive(state: &State, context: &Context) -> Result<Vec<String>, Error> {
+pub async fn alive(state: &Life, context: &Context) -> Result<Vec<String>, Error> {
     Ok(standing(state, context).await?.short)
 }
 
 /// The tenancy's namespaces that exist. What was made and not yet recorded, because the operator died in between, is
 /// recorded; what is gone, or has become another's, is recorded as gone.
-pub async fn standing(state: &State, context: &Context) -> Result<Standing, Error> {
+pub async fn standing(state: &Life, context: &Context) -> Result<Standing, Error> {
     let prefix = names::tenancy_namespace(&state.department, "");
     let incarnation = state.incarnation().to_string();
     let is_its = |found: &Namespace| {
@@ -159,15 +202,23 @@ pub async fn standing(state: &State, context: &Context) -> Result<Standing, Erro
     for found in late.iter().filter(|found| is_standing(found)) {
         drift::relabel(context, *found, &labels).await?;
     }
-    let mut short: Vec<String> = ours
+    let mut all: Vec<(String, bool)> = ours
         .iter()
         .chain(late)
-        .filter(|found| is_standing(found))
-        .filter_map(|found| found.name_any().strip_prefix(&prefix).map(str::to_owned))
+        .filter_map(|found| {
+            let name = found.name_any();
+            let short = name.strip_prefix(&prefix)?.to_owned();
+            Some((short, is_standing(found)))
+        })
         .collect();
-    short.sort();
+    all.sort();
+    let those = |standing: bool| {
+        let those = all.iter().filter(|(_, stands)| *stands == standing);
+        those.map(|(short, _)| short.clone()).collect()
+    };
     Ok(Standing {
-        short,
+        short: those(true),
+        ending: those(false),
         recorded,
         read,
     })
@@ -175,7 +226,7 @@ pub async fn standing(state: &State, context: &Context) -> Result<Standing, Erro
 
 /// How those stand that the ledger knows and the cache does not, by name. Those that are gone are recorded as gone.
 async fn unseen_now(
-    state: &State,
+    state: &Life,
     context: &Context,
     unseen: &[&NamespaceDoc],
 ) -> Result<BTreeMap<String, Namespace>, Error> {
@@ -201,7 +252,7 @@ async fn unseen_now(
 
 /// Records in one commit those that the ledger does not know yet, given by uid and name.
 async fn record(
-    state: &State,
+    state: &Life,
     context: &Context,
     recorded: &BTreeSet<String>,
     there: &[(String, String)],
@@ -234,8 +285,8 @@ async fn record(
     Ok(())
 }
 
-/// The labels that make a namespace this tenancy's.
-fn ownership(state: &State) -> BTreeMap<String, String> {
+/// The labels that make a namespace, and what is in it, this tenancy's.
+pub(super) fn ownership(state: &Life) -> BTreeMap<String, String> {
     let incarnation = state.incarnation().to_string();
     let values = [
         names::MANAGED_VALUE,
@@ -283,8 +334,8 @@ async fn ensure_one(
         Some(read) => Some(read.clone()),
         None => context.world.namespaces.get(None, name),
     };
-    let found = match seen {
-        Some(found) => Some(found),
+    let (found, made) = match seen {
+        Some(found) => (Some(found), false),
         None => found_or_made(&context.kit, &desired, was_in_the_way(state, name)).await?,
     };
     tell_lost(state, context, name, found.as_ref());
@@ -303,13 +354,21 @@ async fn ensure_one(
     let is_known = uid.is_some_and(|uid| standing.recorded.contains(uid));
     if !is_known && !is_ours(&found, &desired) {
         let adopted = adoption::consider(state, context, plan, &found).await?;
-        return Ok(adopted.map(|uid| Had { uid, adopted: true }));
+        return Ok(adopted.map(|uid| Had {
+            uid,
+            adopted: true,
+            made: false,
+        }));
     }
     drift::keep(context, &desired, Some(&found)).await?;
-    Ok(Ok(Had::ours(found)))
+    Ok(Ok(Had {
+        uid: found.metadata.uid.unwrap_or_default(),
+        adopted: false,
+        made,
+    }))
 }
 
-/// The namespace of this name, made if there is none. None if it went while it was looked at.
+/// The namespace of this name, made if there is none, and whether it was. None if it went while it was looked at.
 ///
 /// A name that nothing is known of is most likely free, so it is made at once; what the API server then says is there
 /// already is read like any other, and is no more ours for it.
@@ -317,14 +376,16 @@ async fn found_or_made(
     kit: &Kit,
     desired: &Namespace,
     look_first: bool,
-) -> Result<Option<Namespace>, Error> {
+) -> Result<(Option<Namespace>, bool), Error> {
     let name = desired.name_any();
     if look_first && let Some(found) = kit.get::<Namespace>(None, &name).await? {
-        return Ok(Some(found));
+        return Ok((Some(found), false));
     }
     match kit.create(desired).await {
-        Ok(made) => Ok(Some(made)),
-        Err(error) if error.is_already_exists() => Ok(kit.get::<Namespace>(None, &name).await?),
+        Ok(made) => Ok((Some(made), true)),
+        Err(error) if error.is_already_exists() => {
+            Ok((kit.get::<Namespace>(None, &name).await?, false))
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -345,7 +406,7 @@ fn is_ours(found: &Namespace, desired: &Namespace) -> bool {
 }
 
 /// Records that a namespace of this uid is gone.
-pub async fn record_gone(state: &State, context: &Context, uid: &str) -> Result<(), Error> {
+pub async fn record_gone(state: &Life, context: &Context, uid: &str) -> Result<(), Error> {
     let document = NamespaceGoneDoc {
         cluster: context.books.cluster().uid.clone(),
         uid: uid.to_owned(),

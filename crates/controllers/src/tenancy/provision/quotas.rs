@@ -1,6 +1,6 @@
 //! Quotas, step by step: donors shrink, are seen to have shrunk, then receivers grow.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::{join_all, try_join_all};
 use k8s_openapi::api::core::v1::ResourceQuota;
@@ -23,6 +23,11 @@ pub struct Goal<'a> {
     by_use: Option<&'a ByUse>,
     /// Namespaces that, where they are not desired, give up what they lease and keep their bounds on objects.
     kept: &'a [String],
+    /// Namespaces whose quotas are not written, with what they get where no quota is found in them: what they hold is
+    /// not free.
+    aside: Option<&'a BTreeMap<String, Hard>>,
+    /// Namespaces of this round: what caches show under their names was in others.
+    new: Option<&'a BTreeSet<String>>,
     /// Whether compute may go to zero below what is used.
     force_zero: bool,
 }
@@ -40,21 +45,66 @@ impl<'a> Goal<'a> {
             desired,
             by_use,
             kept,
+            aside: None,
+            new: None,
             force_zero: false,
         }
     }
 
+    /// The same, beside namespaces whose quotas are not written, and with namespaces that were made in this round.
+    pub fn beside(self, aside: &'a BTreeMap<String, Hard>, new: &'a BTreeSet<String>) -> Self {
+        Self {
+            aside: Some(aside),
+            new: Some(new),
+            ..self
+        }
+    }
+
+    /// Those of which the quotas are looked at.
+    fn all(&self) -> Vec<&'a String> {
+        let aside = self.aside.into_iter().flat_map(BTreeMap::keys);
+        self.desired.keys().chain(self.kept).chain(aside).collect()
+    }
+
+    fn is_aside(&self, short: &str) -> bool {
+        self.aside.is_some_and(|aside| aside.contains_key(short))
+    }
+
+    fn is_new(&self, short: &str) -> bool {
+        self.new.is_some_and(|new| new.contains(short))
+    }
+
     /// The next step from here. What follows use follows the use of these very quotas: a step that is planned on fresher
     /// ones than the last would otherwise move to where something was used before.
-    fn step(&self, quotas: &BTreeMap<String, ObservedQuota>) -> QuotaStep {
-        let (lease, force_zero) = (self.lease, self.force_zero);
-        match self.by_use {
-            Some(by_use) => {
-                let moved = by_use.over(self.desired, quotas);
-                quota::quota_step(lease, &moved, quotas, force_zero)
+    fn step(&self, seen: &BTreeMap<String, ObservedQuota>) -> QuotaStep {
+        let lease = self.left(seen);
+        let mut quotas = seen.clone();
+        quotas.retain(|short, _| !self.is_aside(short));
+        let Some(by_use) = self.by_use else {
+            return quota::quota_step(&lease, self.desired, &quotas, self.force_zero);
+        };
+        let moved = by_use.over(self.desired, seen);
+        let mut step = quota::quota_step(&lease, &moved, &quotas, self.force_zero);
+        let refused = by_use.refused(&moved, seen);
+        step.settled &= refused.is_empty();
+        step.leased_settled &= refused.is_empty();
+        step.refused.extend(refused);
+        step
+    }
+
+    /// The lease without what is held where nothing is written.
+    fn left(&self, seen: &BTreeMap<String, ObservedQuota>) -> Hard {
+        let mut left = self.lease.clone();
+        for (short, gets) in self.aside.into_iter().flatten() {
+            for (key, amount) in &mut left {
+                let held = match seen.get(short) {
+                    Some(quota) => quota.held(key),
+                    None => gets.get(key).copied().unwrap_or(0),
+                };
+                *amount = amount.saturating_sub(held).max(0);
             }
-            None => quota::quota_step(lease, self.desired, quotas, force_zero),
         }
+        left
     }
 }
 
@@ -96,17 +146,19 @@ pub async fn step_towards(
     identity: &NamespaceIdentity,
     goal: &Goal<'_>,
 ) -> Result<QuotaStep, Error> {
-    let all: Vec<&String> = goal.desired.keys().chain(goal.kept).collect();
+    let all = goal.all();
     let labels = identity.owner_labels();
     let mut cached = BTreeMap::new();
-    for short in all.iter().copied() {
+    for short in all.iter().copied().filter(|short| !goal.is_new(short)) {
         let namespace = names::tenancy_namespace(&identity.department, short);
         if let Some(found) = context
             .world
             .quotas
             .get(Some(&namespace), names::QUOTA_NAME)
         {
-            drift::relabel(context, &found, &labels).await?;
+            if !goal.is_aside(short) {
+                drift::relabel(context, &found, &labels).await?;
+            }
             cached.insert(short.clone(), observed(&found));
         }
     }
@@ -130,7 +182,9 @@ pub async fn step_towards(
     let mut fresh = BTreeMap::new();
     for (short, found) in &found {
         // a quota without the label by which the cache finds it is not missing
-        drift::relabel(context, found, &labels).await?;
+        if !goal.is_aside(short) {
+            drift::relabel(context, found, &labels).await?;
+        }
         fresh.insert(short.clone(), observed(found));
     }
     let step = goal.step(&fresh);

@@ -1,7 +1,7 @@
 //! Rounds before an API server: what is written in which order, and what is left when a write fails.
 
 use leasehold_api::platform::BillingStarts;
-use leasehold_ledger::document::{AcceptanceDoc, DeliveredDoc, EffectiveDoc, NamespaceDoc};
+use leasehold_ledger::document::{DeliveredDoc, EffectiveDoc, NamespaceDoc};
 use leasehold_planner::objects;
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ use super::{
 use crate::drift::Owner;
 
 /// Namespaces of a tenancy that stands, and their quotas, which count.
-fn standing(shares: &[(&str, &str)]) -> (Vec<Value>, Vec<Value>) {
+pub(super) fn standing(shares: &[(&str, &str)]) -> (Vec<Value>, Vec<Value>) {
     let state = state(shares);
     plans(&state, &due(&state))
         .iter()
@@ -58,7 +58,7 @@ async fn round(policies: Option<Reply>) -> (Result<Progress, Error>, usize, Vec<
     (progress, effective.len(), fake.calls())
 }
 
-fn gave_rights(calls: &[String]) -> bool {
+pub(super) fn gave_rights(calls: &[String]) -> bool {
     let mut calls = calls.iter().filter(|call| !call.starts_with("GET "));
     calls.any(|call| call.contains("/rolebindings"))
 }
@@ -113,44 +113,13 @@ async fn what_has_to_be_accepted_is_delivered_once_and_not_billed() {
     };
     let found = &delivered.value;
     assert_eq!((found.request, found.incarnation), (1, 1));
-    assert_eq!(found.until.since(found.at), 7 * 24 * 3600);
+    let more = found.until.since(found.at) - 7 * 24 * 3600;
+    assert!((0..60).contains(&more), "{found:?}");
     let effective = store.documents::<EffectiveDoc>(None, None).await.unwrap();
     assert!(effective.is_empty(), "{effective:?}");
     let billed = context.books.open_lease("edu", "oa", 1).await.unwrap();
     assert!(billed.is_empty(), "{billed:?}");
     assert!(gave_rights(&fake.calls()), "the department tries it");
-}
-
-#[test]
-fn what_was_given_back_keeps_its_cores_and_starts_no_pod_until_another_request_mends_it() {
-    let mut state = state(&[("prod", "10")]);
-    let mut due = due(&state);
-    let at = state.now;
-    let (department, tenancy) = ("edu".to_owned(), "oa".to_owned());
-    state.view.delivered.push(DeliveredDoc {
-        department: department.clone(),
-        tenancy: tenancy.clone(),
-        incarnation: 1,
-        request: 1,
-        at,
-        until: at.plus(60),
-    });
-    let split = |state: &State, due: &Due| divide(state, due, &[]).unwrap().1["prod"].clone();
-    assert_eq!(split(&state, &due)["pods"], 80);
-    state.view.acceptance.push(AcceptanceDoc {
-        department,
-        tenancy,
-        incarnation: 1,
-        request: 1,
-        accepted: false,
-        by: "zhang@edu".to_owned(),
-        reason: "too slow".to_owned(),
-        at,
-    });
-    let held = split(&state, &due);
-    assert_eq!((held["pods"], held["requests.cpu"]), (0, 10_000));
-    due.request.request = 2;
-    assert_eq!(split(&state, &due)["pods"], 80);
 }
 
 #[tokio::test]
@@ -260,7 +229,7 @@ async fn a_strangers_namespace_is_read_and_refused_whether_or_not_it_was_known()
     for expected in [["POST ", "GET "].as_slice(), &["GET "]] {
         let (mut report, nothing) = (Report::new(&state), Standing::default());
         let all = namespaces::ensure(&state, &context, &mut report, &nothing, &plans).await;
-        assert!(!all.unwrap());
+        assert!(!all.unwrap().all);
         assert!(report.namespace_refused());
         assert!(!report.has_namespace("edu", "prod"));
         let calls = fake.calls().split_off(seen);
@@ -287,7 +256,10 @@ async fn what_was_made_is_recorded_although_another_failed() {
     let plans = plans(&state, &due(&state));
     let (mut report, nothing) = (Report::new(&state), Standing::default());
     let all = namespaces::ensure(&state, &context, &mut report, &nothing, &plans).await;
-    assert!(all.is_err());
+    let ensured = all.unwrap();
+    assert!(ensured.failed.is_some() && !ensured.all);
+    assert_eq!(ensured.unsure, BTreeSet::from(["prod".to_owned()]));
+    assert!(report.has_namespace("edu", "test") && !report.has_namespace("edu", "prod"));
     assert_eq!(recorded(&context).await, ["edu--test"]);
 }
 
@@ -331,7 +303,7 @@ async fn a_namespace_that_only_the_ledger_knows_is_read_once() {
     let standing = namespaces::standing(&state, &context).await.unwrap();
     assert_eq!(standing.short, ["prod"], "its quota counts all the same");
     let all = namespaces::ensure(&state, &context, &mut report, &standing, &plans).await;
-    assert!(all.unwrap());
+    assert!(all.unwrap().all);
     assert_eq!(fake.calls(), ["GET /api/v1/namespaces/edu--prod"]);
     assert_eq!(recorded(&context).await.len(), 1);
 }

@@ -9,13 +9,20 @@ use leasehold_ledger::{
 };
 use serde_json::{Value, json};
 
-use super::{Stage, tell};
+use super::{
+    Stage,
+    oa::{condition, history},
+    suspension::{is_there, pod},
+    tell,
+};
 use crate::{
     expect::TENANCIES,
-    people::{OFFICE, staff},
+    people::{ADMIN, OFFICE, staff},
     script::{Lessee, Wish},
     world,
 };
+
+mod unpaid;
 
 const DAY: i64 = 24 * 3600;
 const SECOND: Duration = Duration::from_secs(1);
@@ -131,10 +138,19 @@ async fn delivered(stage: &Stage<'_>) -> Result<DeliveredDoc, String> {
         .await?;
     let mut found = documents::<DeliveredDoc>(stage);
     let found = found.pop().ok_or("nothing is delivered")?;
-    same(&found.until.since(found.at), &(7 * DAY))?;
+    promised(stage, &found)?;
     same(&pods(stage), &"32".to_owned())?;
     same(&billed(stage), &Vec::new())?;
     Ok(found)
+}
+
+/// The days to try what is in place began just now.
+fn promised(stage: &Stage<'_>, found: &DeliveredDoc) -> Result<(), String> {
+    let left = found.until.since(now(stage));
+    if (7 * DAY - 60..=7 * DAY).contains(&left) {
+        return Ok(());
+    }
+    Err(format!("{left} s are left to try it: {found:?}"))
 }
 
 fn says(accepted: bool, reason: Option<&str>) -> Value {
@@ -201,8 +217,14 @@ fn what_is_given_back_costs_nothing_and_starts_nothing_until_it_is_accepted() {
         delivered(stage).await?;
         let [_, claim] = world::own("edu--prod");
         stage.create(&staff("edu"), &claim)?;
+        pod(stage, "web", "Running")?;
         stage.patch(&staff("edu"), OA, &says(false, Some(SLOW)))?;
         stage.until("no pods", |stage| pods(stage) == "0").await?;
+        stage
+            .until("the end of what ran", |stage| !is_there(stage, "web"))
+            .await?;
+        let refused = pod(stage, "more", "Running").unwrap_err();
+        same(&refused.contains("exceeded quota"), &true)?;
         // long after the instant at which it would have been accepted by itself
         stage.pass(days(30)).await;
         same(&is_in(stage, "Provisioned"), &true)?;
@@ -217,6 +239,8 @@ fn what_is_given_back_costs_nothing_and_starts_nothing_until_it_is_accepted() {
         let place = ["persistentvolumeclaims", "edu--prod", "own"];
         same(&stage.find(place).is_some(), &true)?;
         same(&warnings(stage), &1)?;
+        let ended = "1 pods ended: request 1 was not accepted";
+        same(&history(stage, "1 pods ended"), &vec![ended.to_owned()])?;
 
         let accepted = now(stage);
         stage.patch(&staff("edu"), OA, &says(true, None))?;
@@ -229,7 +253,10 @@ fn what_is_given_back_costs_nothing_and_starts_nothing_until_it_is_accepted() {
         if word.at < accepted || word.at.since(accepted) > 60 {
             return Err(format!("accepted at {accepted}, recorded of {}", word.at));
         }
-        same(&billed(stage), &whole(4, word.at))
+        same(&billed(stage), &whole(4, word.at))?;
+        pod(stage, "web", "Running")?;
+        stage.pass(days(1)).await;
+        same(&is_there(stage, "web"), &true)
     });
 }
 
@@ -273,6 +300,22 @@ fn a_lease_that_is_changed_while_it_waits_is_accepted_as_it_stands_and_no_later_
         stage.pass(days(3)).await;
         let change = world::change(&lessee(), &cores(6));
         stage.patch(&staff("edu"), OA, &change)?;
+        stage
+            .until("the question", |stage| {
+                status(stage)["request"]["number"] == 2
+            })
+            .await?;
+        // what would be accepted now is what is in place: 4 × 46.00 + 8 × 17.00 + 10 × 0.70
+        let shown = status(stage)["acceptance"].clone();
+        let items = json!([
+            {"item": "block-ssd", "quantity": "10Gi"}, {"item": "memory", "quantity": "8Gi"},
+            {"item": "vcpu-x86", "quantity": "4"},
+        ]);
+        same(&(&shown["request"], &shown["items"]), &(&json!(1), &items))?;
+        same(
+            &(&shown["monthly"], &shown["currency"]),
+            &(&json!("327.00"), &json!("CNY")),
+        )?;
         stage.approve("dept-edu", "oa-2-office").await?;
         stage
             .until("the larger lease in place", |stage| {
@@ -312,5 +355,110 @@ fn a_lease_that_is_released_before_it_is_accepted_was_never_billed() {
         same(&billed(stage), &Vec::new())?;
         same(&effective(stage), &Vec::new())?;
         same(&documents::<AcceptanceDoc>(stage), &Vec::new())
+    });
+}
+
+const RIGHTS: &str = "rolebindings.rbac.authorization.k8s.io";
+
+/// Whether anybody has rights in the namespace.
+fn has_rights(stage: &Stage<'_>) -> bool {
+    let all = stage.all(RIGHTS);
+    let mut bindings = all.iter();
+    bindings.any(|binding| binding["metadata"]["namespace"] == "edu--prod")
+}
+
+/// The lease in two namespaces, of which a stranger has the second one's name until it is taken away.
+fn divided(stage: &Stage<'_>) -> Result<(Lessee, Wish), String> {
+    let stranger =
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "edu--test"}});
+    stage.create(ADMIN, &stranger)?;
+    let lessee = Lessee {
+        shorts: vec!["prod".to_owned(), "test".to_owned()],
+        ..lessee()
+    };
+    let wish = Wish {
+        shares: vec![[4, 8, 10], [2, 4, 4]],
+        spare: [0; 3],
+    };
+    Ok((lessee, wish))
+}
+
+async fn in_the_way(stage: &Stage<'_>) -> Result<(), String> {
+    let told = |stage: &Stage<'_>| {
+        condition(stage, "Waiting").is_some_and(|told| told.contains("rule T32"))
+    };
+    stage.until("rule T32", told).await
+}
+
+#[test]
+fn nobody_is_let_in_before_all_of_it_is_in_place_and_the_days_to_try_it_begin_then() {
+    tell(async |stage| {
+        let policy = json!({"spec": {"acceptance": {"billingStarts": "Accepted"}}});
+        stage.furnish(&policy, &["edu"]).await?;
+        let (lessee, wish) = divided(stage)?;
+        let manifest = world::tenancy(&lessee, &wish);
+        stage.create(&staff("edu"), &manifest)?;
+        stage.approve("dept-edu", "oa-1-office").await?;
+        in_the_way(stage).await?;
+        stage
+            .until("the other namespace", |stage| pods(stage) == "32")
+            .await?;
+        // longer than it may be tried
+        stage.pass(days(10)).await;
+        same(&has_rights(stage), &false)?;
+        same(&documents::<DeliveredDoc>(stage), &Vec::new())?;
+
+        let one = json!([manifest["spec"]["namespaces"][0]]);
+        stage.patch(&staff("edu"), OA, &json!({"spec": {"namespaces": one}}))?;
+        stage
+            .until("the lease in place", |stage| is_in(stage, "Provisioned"))
+            .await?;
+        let delivered = documents::<DeliveredDoc>(stage).pop().unwrap();
+        same(&(now(stage).since(delivered.at) > 9 * DAY), &true)?;
+        promised(stage, &delivered)?;
+        stage.until("rights", has_rights).await?;
+        same(&billed(stage), &Vec::new())
+    });
+}
+
+#[test]
+fn what_was_accepted_in_one_life_of_a_name_is_not_accepted_in_the_next() {
+    tell(async |stage| {
+        delivered(stage).await?;
+        let yes = says(true, None);
+        stage.patch(&staff("edu"), OA, &yes)?;
+        stage
+            .until("the lease", |stage| is_in(stage, "Active"))
+            .await?;
+        let release = json!({"spec": {"release": {"reason": "系统下线"}}});
+        stage.patch(&staff("edu"), OA, &release)?;
+        stage.approve("dept-edu", "oa-release-office").await?;
+        stage
+            .until("the end", |stage| is_in(stage, "Released"))
+            .await?;
+        stage.delete(&staff("edu"), OA)?;
+
+        let mut again = world::tenancy(&lessee(), &cores(4));
+        again["spec"]["acceptance"] = yes["spec"]["acceptance"].clone();
+        stage.create(&staff("edu"), &again)?;
+        stage.approve("dept-edu", "oa.i2-1-office").await?;
+        stage
+            .until("the second life in place", |stage| {
+                is_in(stage, "Provisioned")
+            })
+            .await?;
+        stage.pass(days(1)).await;
+        let told = condition(stage, "Refused").unwrap_or_default();
+        same(&told.contains("of request 1 of incarnation 2"), &true)?;
+        same(&effective(stage).len(), &1)?;
+
+        let mut of_it = yes.clone();
+        of_it["spec"]["acceptance"]["incarnation"] = json!(2);
+        stage.patch(&staff("edu"), OA, &of_it)?;
+        stage
+            .until("the lease", |stage| is_in(stage, "Active"))
+            .await?;
+        same(&last_word(stage)?.incarnation, &2)?;
+        same(&effective(stage).len(), &2)
     });
 }

@@ -6,7 +6,7 @@ use super::{
     Stage,
     oa::{
         DAY, EDU, HOUR, OA, OFFICE_OF_EDU, both, condition, documents, events, history, in_phase,
-        leased, pods, shown,
+        leased, manifest, pods, shown,
     },
     tell,
 };
@@ -134,5 +134,99 @@ fn the_policy_stops_neither_an_essential_system_nor_what_is_given_back() {
             .await?;
         assert_eq!(documents(stage, "suspension").len(), 2);
         Ok(())
+    });
+}
+
+/// Nothing was stopped, and nobody says that the term is over.
+fn goes_on(stage: &Stage<'_>) {
+    assert!(documents(stage, "suspension").is_empty());
+    assert_eq!(shown(stage, "/suspension"), Value::Null);
+    for type_ in ["Expired", "Expiring", "Suspended"] {
+        assert_eq!(condition(stage, type_), None, "{type_}");
+    }
+    assert_eq!(pods(stage), both(["32", "16"]));
+}
+
+#[test]
+fn a_renewal_that_is_approved_for_a_later_day_is_no_reason_to_stop_anything_until_then() {
+    tell(async |stage| {
+        leased(stage, &suspends_after(0), "2027-01-20").await?;
+        let longer = json!({"spec": {
+            "term": {"through": "2027-12-20"}, "effectiveFrom": "2027-01-25",
+        }});
+        stage.patch(&staff("edu"), OA, &longer)?;
+        stage.approve(OFFICE_OF_EDU, "oa-2-office").await?;
+        // to the 23rd: the old term is over, and the new one does not stand yet
+        stage.pass(DAY * 8).await;
+        goes_on(stage);
+        assert_eq!(documents(stage, "effective").len(), 1);
+        // to the 26th
+        stage.pass(DAY * 3).await;
+        stage
+            .until("the new term", |stage| {
+                documents(stage, "effective").len() == 2
+            })
+            .await?;
+        goes_on(stage);
+        assert_eq!(history(stage, "renewed"), ["renewed through 2027-12-20"]);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_renewal_with_less_than_before_counts_from_the_next_month_and_stops_nothing_until_then() {
+    tell(async |stage| {
+        let mut policy = suspends_after(0);
+        policy["spec"]["decreaseEffective"] = json!("NextPeriod");
+        leased(stage, &policy, "2027-01-20").await?;
+        let mut smaller = manifest("2027-12-20")["spec"].clone();
+        smaller["lease"][1]["quantity"] = json!("10Gi");
+        smaller["namespaces"][0]["share"]["memory"] = json!("6Gi");
+        let patch = json!({"spec": {
+            "term": smaller["term"], "lease": smaller["lease"], "namespaces": smaller["namespaces"],
+        }});
+        stage.patch(&staff("edu"), OA, &patch)?;
+        stage.approve(OFFICE_OF_EDU, "oa-2-office").await?;
+        stage.pass(DAY * 8).await;
+        goes_on(stage);
+        assert_eq!(documents(stage, "effective").len(), 1);
+        // to the 2nd of February
+        stage.pass(DAY * 10).await;
+        stage
+            .until("the smaller lease", |stage| {
+                documents(stage, "effective").len() == 2
+            })
+            .await?;
+        goes_on(stage);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_renewal_that_a_wrong_split_keeps_from_standing_stops_nothing() {
+    tell(async |stage| {
+        leased(stage, &suspends_after(0), "2027-01-20").await?;
+        let longer = json!({"spec": {"term": {"through": "2027-12-20"}}});
+        stage.patch(&staff("edu"), OA, &longer)?;
+        stage
+            .until("the request", |stage| {
+                documents(stage, "request").len() == 2
+            })
+            .await?;
+        let good = manifest("2027-12-20")["spec"]["namespaces"].clone();
+        let mut wrong = good.clone();
+        wrong[0]["share"]["vcpu-x86"] = json!("400");
+        stage.patch(&staff("edu"), OA, &json!({"spec": {"namespaces": wrong}}))?;
+        stage.approve(OFFICE_OF_EDU, "oa-2-office").await?;
+        stage.pass(DAY * 8).await;
+        goes_on(stage);
+        assert_eq!(documents(stage, "effective").len(), 1);
+        stage.patch(&staff("edu"), OA, &json!({"spec": {"namespaces": good}}))?;
+        stage
+            .until("the new term", |stage| {
+                documents(stage, "effective").len() == 2
+            })
+            .await?;
+        in_phase(stage, "Active").await
     });
 }

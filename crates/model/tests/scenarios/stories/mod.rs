@@ -24,8 +24,10 @@ use crate::{
 };
 
 mod acceptance;
+mod deleted;
 mod drift;
 mod expiry;
+mod hierarchy;
 mod oa;
 mod rebalance;
 mod review;

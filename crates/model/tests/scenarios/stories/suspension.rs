@@ -15,7 +15,7 @@ use super::{
     tell,
 };
 use crate::{
-    people::{OFFICE, staff},
+    people::{ADMIN, DATA_CENTRE, OFFICE, staff},
     state::Books,
     world,
 };
@@ -47,7 +47,7 @@ fn ordered(stage: &Stage<'_>, pointer: &str) -> Value {
 }
 
 /// A pod of the department, in this phase.
-fn pod(stage: &Stage<'_>, name: &str, phase: &str) -> Result<(), String> {
+pub fn pod(stage: &Stage<'_>, name: &str, phase: &str) -> Result<(), String> {
     let mut pod = manifests::pod("edu--prod", name, "500m", "1Gi", None);
     pod["metadata"]["labels"] = json!({"app": "web"});
     stage.create(&staff("edu"), &pod)?;
@@ -58,7 +58,8 @@ fn pod(stage: &Stage<'_>, name: &str, phase: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn is_there(stage: &Stage<'_>, pod: &str) -> bool {
+/// Whether the department's pod of this name is there.
+pub fn is_there(stage: &Stage<'_>, pod: &str) -> bool {
     stage.find(["pods", "edu--prod", pod]).is_some()
 }
 
@@ -158,6 +159,101 @@ fn a_suspended_tenancy_runs_nothing_keeps_everything_else_and_comes_back() {
             billed,
             "the lease was billed on"
         );
+        Ok(())
+    });
+}
+
+#[test]
+fn a_quota_that_went_while_the_operator_was_away_is_told_of_a_suspended_tenancy_as_well() {
+    tell(async |stage| {
+        leased(stage, &json!({}), THROUGH).await?;
+        stage.create(OFFICE, &order(None))?;
+        no_pods(stage).await?;
+        in_phase(stage, "Suspended").await?;
+        stage.pass(MINUTE).await;
+        stage.operator().stop();
+        // it begins anew after three seconds
+        stage.pass(Duration::from_secs(1)).await;
+        stage.delete(ADMIN, QUOTAS[0])?;
+        let deleted = "quota leasehold in edu--prod was deleted ";
+        stage
+            .until(deleted, |stage| history(stage, deleted).len() == 1)
+            .await?;
+        no_pods(stage).await
+    });
+}
+
+#[test]
+fn an_order_stops_what_runs_although_the_zone_is_gone() {
+    tell(async |stage| {
+        leased(stage, &json!({}), THROUGH).await?;
+        pod(stage, "web", "Running")?;
+        let zone = ["networkzones.platform.leasehold.dev", "", "gov-extranet"];
+        let kept = stage.find(zone).unwrap_or_default();
+        stage.delete(DATA_CENTRE, zone)?;
+        stage
+            .until("a word about the zone", |stage| {
+                condition(stage, "Waiting").is_some_and(|told| told.contains("gov-extranet"))
+            })
+            .await?;
+        stage.create(OFFICE, &order(None))?;
+        no_pods(stage).await?;
+        stage
+            .until("the end of what ran", |stage| !is_there(stage, "web"))
+            .await?;
+        in_phase(stage, "Suspended").await?;
+        assert_eq!(shown(stage, "/suspension/evicted"), 1);
+        assert_eq!(events(stage, "Suspended"), ["Suspend"]);
+        assert!(condition(stage, "Waiting").is_some());
+
+        // lifted meanwhile; what may run again does so once the zone is there
+        stage.delete(OFFICE, ORDER)?;
+        stage
+            .until("the end of the order", |stage| {
+                shown(stage, "/suspension") == Value::Null
+                    && documents(stage, "suspension").len() == 2
+            })
+            .await?;
+        let mut again = kept.clone();
+        again["metadata"] = json!({"name": "gov-extranet"});
+        if let Some(again) = again.as_object_mut() {
+            again.remove("status");
+        }
+        stage.create(DATA_CENTRE, &again)?;
+        in_phase(stage, "Active").await?;
+        pods_again(stage).await
+    });
+}
+
+#[test]
+fn an_order_that_comes_after_the_release_is_none_of_the_next_tenancy_of_the_name() {
+    tell(async |stage| {
+        leased(stage, &json!({}), THROUGH).await?;
+        let release = json!({"spec": {"release": {"reason": "系统下线"}}});
+        stage.patch(&staff("edu"), OA, &release)?;
+        stage.approve(OFFICE_OF_EDU, "oa-release-office").await?;
+        in_phase(stage, "Released").await?;
+        stage.create(OFFICE, &order(None))?;
+        stage
+            .until("an order that is over", |stage| {
+                ordered(stage, "/phase") == "Over"
+            })
+            .await?;
+        stage
+            .until("its end in the ledger", |stage| {
+                documents(stage, "suspension").len() == 1
+            })
+            .await?;
+        stage.delete(&staff("edu"), OA)?;
+        stage.create(&staff("edu"), &manifest(THROUGH))?;
+        stage.approve(OFFICE_OF_EDU, "oa.i2-1-office").await?;
+        in_phase(stage, "Active").await?;
+        assert_eq!(pods(stage), both(USUAL));
+        stage.pass(DAY).await;
+        assert_eq!(shown(stage, "/phase"), "Active");
+        assert_eq!(ordered(stage, "/phase"), "Over");
+        let keys = documents(stage, "suspension");
+        assert!(keys.len() == 1 && keys[0].ends_with("/Ended"), "{keys:?}");
         Ok(())
     });
 }

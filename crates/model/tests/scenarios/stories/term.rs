@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Stage, tell};
 use crate::{
-    expect::TENANCIES,
+    expect::{APPROVALS, TENANCIES},
     people::{ADMIN, staff},
     script::{Lessee, Wish},
     world,
@@ -107,6 +107,32 @@ fn a_tenancy_whose_object_vanished_is_taken_up_by_the_next_object_of_its_name() 
             .until("the lease again", |stage| is_active(stage, at))
             .await?;
         assert_eq!(stage.find(QUOTA), quota);
+        assert_eq!(documents(stage, "incarnation"), 1);
+        assert_eq!(documents(stage, "request"), 1);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_tenancy_that_is_deleted_while_it_waits_and_applied_again_is_answered_by_the_same_question() {
+    tell(async |stage| {
+        stage.furnish(&json!({}), &["edu"]).await?;
+        let office = manifests::office("edu");
+        let at = [TENANCIES, office.as_str(), "oa"];
+        let question = [APPROVALS, office.as_str(), "oa-1-office"];
+        stage.create(&staff("edu"), &manifest("2027-12-31"))?;
+        stage
+            .until("the question", |stage| stage.find(question).is_some())
+            .await?;
+        let asked = stage.find(question).unwrap_or_default()["spec"]["subject"]["uid"].clone();
+        stage.delete(&staff("edu"), at)?;
+        stage.create(&staff("edu"), &manifest("2027-12-31"))?;
+        let again = stage.find(at).unwrap_or_default()["metadata"]["uid"].clone();
+        assert_ne!(asked, again);
+        stage.approve(&office, "oa-1-office").await?;
+        stage
+            .until("the lease", |stage| is_active(stage, at))
+            .await?;
         assert_eq!(documents(stage, "incarnation"), 1);
         assert_eq!(documents(stage, "request"), 1);
         Ok(())

@@ -464,6 +464,87 @@ fn floors_and_named_volumes_are_kept_and_what_is_used_elsewhere_is_not_given_awa
 }
 
 #[test]
+fn a_smaller_lease_is_reached_once_donors_have_come_down() {
+    // 24 are too much: 17 beyond the head-room of the first, and seven of the second's
+    let parts = [part(20, 0, 32, 10), part(20, 0, 32, 10)];
+    assert_eq!(settled(40, &parts), (1, vec![15, 25]));
+}
+
+#[test]
+fn a_lease_below_what_is_used_or_kept_is_refused_with_the_numbers_and_never_reached() {
+    let shares = json!([
+        {"name": "a", "share": {"vcpu-x86": "20"}},
+        {"name": "b", "share": {"vcpu-x86": "20"}, "floor": {"vcpu-x86": "28"}},
+    ]);
+    let (by_use, split) = following(&spec(json!({"vcpu-x86": "40"}), shares));
+    // as they stood under a lease of 64
+    let mut hard = [split["a"].clone(), split["b"].clone()];
+    for hard in &mut hard {
+        for key in ["requests.cpu", "limits.cpu"] {
+            hard.insert(key.to_owned(), 32_000);
+        }
+    }
+    let busy = [("requests.cpu", 20_000), ("limits.cpu", 18_000)];
+    let mut observed = BTreeMap::from([
+        ("a".to_owned(), standing(&hard[0], &busy)),
+        ("b".to_owned(), standing(&hard[1], &[])),
+    ]);
+    let lease = by_use.lease.clone();
+    let moved = by_use.over(&split, &observed);
+    assert_eq!(
+        ["a", "b"].map(|name| moved[name]["requests.cpu"]),
+        [20_000, 28_000]
+    );
+    let refused = by_use.refused(&moved, &observed);
+    let refused: Vec<String> = refused.iter().map(Refusal::to_string).collect();
+    assert_eq!(
+        refused,
+        [
+            "rule T31: asked 48 of cpu, in use or kept at least (a 20, b 28), allowed the lease of 40; \
+             remove workloads or claims there, lower the floors, or lease more"
+        ]
+    );
+    for (name, hard) in &moved {
+        observed.get_mut(name).unwrap().spec_hard.clone_from(hard);
+        observed.get_mut(name).unwrap().status_hard = Some(hard.clone());
+    }
+    let step = quota_step(&lease, &by_use.over(&split, &observed), &observed, false);
+    assert!(step.writes.is_empty(), "{step:?}");
+    assert!(!step.settled && !step.leased_settled, "{step:?}");
+    // twelve cores end
+    let less = [("requests.cpu", 12_000)];
+    observed.insert("a".to_owned(), standing(&moved["a"], &less));
+    let moved = by_use.over(&split, &observed);
+    assert_eq!(moved["a"]["requests.cpu"], 12_000);
+    assert!(by_use.refused(&moved, &observed).is_empty());
+}
+
+#[test]
+fn a_namespace_that_the_manifest_no_longer_names_gets_nothing_although_it_is_desired() {
+    let shares = json!([{"name": "a", "share": {"vcpu-x86": "32"}}]);
+    let (by_use, mut split) = following(&spec(json!({"vcpu-x86": "64"}), shares));
+    let cores = |cores: i64| -> Hard {
+        let keys = ["requests.cpu", "limits.cpu"];
+        keys.map(|key| (key.to_owned(), cores)).into()
+    };
+    let used = [("requests.cpu", 4_000), ("limits.cpu", 4_000)];
+    let observed = BTreeMap::from([
+        (
+            "a".to_owned(),
+            standing(&split["a"], &[("requests.cpu", 32_000)]),
+        ),
+        ("gone".to_owned(), standing(&cores(32_000), &used)),
+    ]);
+    // wanted for its counts alone, as when a suspension leaves it no pods
+    let none = Hard::from([("pods".to_owned(), 0)]);
+    split.insert("gone".to_owned(), none.clone());
+    let moved = by_use.over(&split, &observed);
+    assert_eq!(moved["gone"], none);
+    // 32 + 16 cores of the 60 that the other does not use, on a grid of 938m
+    assert_eq!(moved["a"]["requests.cpu"], 48_776);
+}
+
+#[test]
 fn floors_together_are_no_more_than_the_lease_and_of_what_it_holds() {
     let floors = |a: Value, b: Value| {
         refused(

@@ -152,6 +152,47 @@ fn counts_are_written_as_desired_whatever_is_free() {
     assert!(step.refused.is_empty());
 }
 
+#[test]
+fn a_smaller_lease_is_not_reached_before_quotas_hold_no_more_than_it() {
+    // as much is wanted as there is: nothing is left to write, and more is held than is leased
+    let desired = by_name([("a", hard(6, 0)), ("b", hard(4, 0))]);
+    let mut seen = by_name([
+        ("a", standing(&hard(6, 0), hard(6, 0))),
+        ("b", standing(&hard(4, 0), hard(4, 0))),
+    ]);
+    let step = quota_step(&hard(8, 0), &desired, &seen, false);
+    assert!(step.writes.is_empty(), "{step:?}");
+    assert!(!step.settled && !step.leased_settled, "{step:?}");
+    // a release keeps what stands, and asks for no lease
+    assert!(quota_step(&hard(8, 0), &desired, &seen, true).settled);
+
+    let desired = by_name([("a", hard(6, 0)), ("b", hard(2, 0))]);
+    let (four, two) = (hard(4, 0), hard(2, 0));
+    seen.insert("b".to_owned(), quota(two.clone(), Some(four), Hard::new()));
+    assert!(!quota_step(&hard(8, 0), &desired, &seen, false).settled);
+    seen.insert("b".to_owned(), standing(&two, Hard::new()));
+    assert!(quota_step(&hard(8, 0), &desired, &seen, false).settled);
+}
+
+#[test]
+fn what_is_leased_is_settled_whatever_becomes_of_counts() {
+    let with_pods = |cpu: i64, pods: i64| {
+        let mut amounts = hard(cpu, 0);
+        amounts.insert("pods".to_owned(), pods);
+        amounts
+    };
+    let desired = by_name([("a", with_pods(6, 48))]);
+    let step = |amounts: &Hard| {
+        let seen = by_name([("a", standing(amounts, Hard::new()))]);
+        let step = quota_step(&hard(6, 0), &desired, &seen, false);
+        (step.leased_settled, step.settled)
+    };
+    assert_eq!(step(&with_pods(6, 48)), (true, true));
+    assert_eq!(step(&with_pods(6, 1)), (true, false), "somebody's count");
+    assert_eq!(step(&with_pods(5, 48)), (false, false));
+    assert_eq!(step(&Hard::from([("pods".to_owned(), 48)])), (false, false));
+}
+
 /// What can happen.
 #[derive(Clone, Debug)]
 enum Event {
@@ -355,6 +396,26 @@ proptest! {
                 );
                 prop_assert!(world.used()[key] <= world.largest[key]);
             }
+        }
+    }
+
+    #[test]
+    fn nothing_is_settled_while_more_is_held_than_leased(
+        start in division(),
+        events in prop::collection::vec(event(true), 1..80),
+    ) {
+        let mut world = World::new();
+        world.divide(&start);
+        for event in &events {
+            world.apply(event);
+            let step = world.step();
+            if step.settled || step.leased_settled {
+                for key in KEYS {
+                    let held = world.held()[key];
+                    prop_assert!(held <= world.lease[key], "{event:?}: {held} of {key} held");
+                }
+            }
+            prop_assert!(step.leased_settled || !step.settled, "{step:?}");
         }
     }
 
