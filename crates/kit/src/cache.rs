@@ -41,22 +41,34 @@ pub struct Changed {
     pub name: String,
     /// Its labels, as far as they are known.
     pub labels: BTreeMap<String, String>,
+    /// Its uid: another object may have its name later.
+    pub uid: Option<String>,
     /// Generation of what people wrote; reports in the status do not move it.
     pub generation: Option<i64>,
     /// Whether it went.
     pub gone: bool,
 }
 
+/// Namespace and name of an object.
+type Place = (Option<String>, String);
+/// Uid and generation of an object, as it was last told.
+type Written = (Option<String>, Option<i64>);
+
 /// Those changes that people made: a new generation, or an end. What operators report in a status is left out.
 pub fn written(
     changes: impl Stream<Item = Option<Arc<Changed>>> + Send + 'static,
 ) -> impl Stream<Item = Option<Arc<Changed>>> + Send + 'static {
-    let mut known: BTreeMap<(Option<String>, String), Option<i64>> = BTreeMap::new();
+    let mut known: BTreeMap<Place, Written> = BTreeMap::new();
     changes.filter(move |changed| {
         let passes = changed.as_ref().is_none_or(|changed| {
             let key = (changed.namespace.clone(), changed.name.clone());
-            let before = known.insert(key, changed.generation);
-            changed.gone || before != Some(changed.generation)
+            if changed.gone {
+                known.remove(&key);
+                return true;
+            }
+            // one that was made anew begins with the first generation, too
+            let now = (changed.uid.clone(), changed.generation);
+            known.insert(key, now.clone()) != Some(now)
         });
         future::ready(passes)
     })
@@ -289,6 +301,7 @@ where
 {
     let meta = object.meta();
     Changed {
+        uid: meta.uid.clone(),
         namespace: meta.namespace.clone(),
         name: meta.name.clone().unwrap_or_default(),
         labels: meta.labels.clone().unwrap_or_default(),
@@ -388,6 +401,7 @@ mod tests {
     #[expect(clippy::unnecessary_wraps, reason = "listeners get options")]
     fn changed(generation: i64, gone: bool) -> Option<Arc<Changed>> {
         Some(Arc::new(Changed {
+            uid: None,
             namespace: None,
             name: "self".to_owned(),
             labels: BTreeMap::new(),
@@ -443,5 +457,37 @@ mod tests {
                 Some((Some(2), true))
             ]
         );
+    }
+
+    #[tokio::test]
+    async fn an_object_that_is_made_anew_under_its_name_is_news_although_its_generation_is_not() {
+        let made = |uid: &str| {
+            let made = changed(1, false).map(|known| Changed {
+                uid: Some(uid.to_owned()),
+                ..(*known).clone()
+            });
+            made.map(Arc::new)
+        };
+        // the end of the first was seen, that of the second was not
+        let events = vec![
+            made("u1"),
+            made("u1"),
+            changed(1, true),
+            made("u1"),
+            made("u2"),
+        ];
+        let passed: Vec<_> = written(stream::iter(events)).collect().await;
+        let told: Vec<_> = passed
+            .iter()
+            .flatten()
+            .map(|changed| (changed.uid.as_deref(), changed.gone))
+            .collect();
+        let expected = [
+            (Some("u1"), false),
+            (None, true),
+            (Some("u1"), false),
+            (Some("u2"), false),
+        ];
+        assert_eq!(told, expected);
     }
 }

@@ -213,6 +213,7 @@ mod tests {
     #[test]
     fn an_approval_wakes_the_contribution_that_it_decides_on() {
         let changed = |name: &str| Changed {
+            uid: None,
             namespace: Some("dept-gov-office".to_owned()),
             name: name.to_owned(),
             labels: BTreeMap::new(),

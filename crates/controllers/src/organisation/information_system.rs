@@ -178,6 +178,7 @@ mod tests {
 
     fn changed(name: &str, generation: i64, gone: bool) -> Arc<Changed> {
         Arc::new(Changed {
+            uid: None,
             namespace: None,
             name: name.to_owned(),
             labels: BTreeMap::new(),

@@ -367,6 +367,7 @@ mod tests {
     #[test]
     fn an_approval_wakes_the_book_that_it_decides_on() {
         let changed = |name: &str| Changed {
+            uid: None,
             namespace: Some("leasehold".to_owned()),
             name: name.to_owned(),
             labels: BTreeMap::new(),

@@ -260,6 +260,7 @@ mod tests {
     #[expect(clippy::unnecessary_wraps, reason = "listeners get options")]
     fn changed(code: &str) -> Option<Arc<Changed>> {
         Some(Arc::new(Changed {
+            uid: None,
             namespace: None,
             name: code.to_owned(),
             labels: BTreeMap::new(),
