@@ -65,13 +65,20 @@ async fn over_a_gap_what_lives_goes_on_what_went_is_bounded_and_nothing_counts_t
     the_periods_say_so(stage, &broken.gap).await;
 
     // metering goes on
-    finish(staff, PLACE, "lives").await;
-    let after = pod(PLACE, "after", "1", "1Gi", Some(2));
+    let lives = finish(staff, PLACE, "lives").await;
+    let after = pod(PLACE, "after", "1", "1Gi", None);
     staff.create(&after).await.unwrap();
+    in_phase(staff, PLACE, "after", "Running").await;
+    let after = finish(staff, PLACE, "after").await;
+    // the operator was away when this one ended: it goes by what it found
+    let comes = in_phase(staff, PLACE, "comes", "Succeeded").await;
     let found = settled(stage, CODE, "pod/cpu", 4).await;
     let mut expected: Vec<(String, Span, i64, bool)> = Vec::new();
-    for (name, quantity) in [("after", 1_000), ("comes", 1_000), ("lives", 2_000)] {
-        let over = in_phase(staff, PLACE, name, "Succeeded").await;
+    for (name, over, quantity) in [
+        ("after", after, 1_000),
+        ("comes", comes, 1_000),
+        ("lives", lives, 2_000),
+    ] {
         expected.push((object(name), lived(&over), quantity, false));
     }
     let last_sight = Span::new(recorded(&goes).0.unwrap(), broken.known);

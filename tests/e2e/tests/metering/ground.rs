@@ -3,9 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 
+use futures::TryStreamExt as _;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
+use kube::Api;
+use kube::api::{WatchEvent, WatchParams};
 use leasehold_e2e::{Office, Stage};
 use leasehold_ledger::document::Document;
 use leasehold_ledger::fact::{Fact, FactKind, Interval};
@@ -14,6 +18,7 @@ use leasehold_store::{Cursor, FactFilter, Store, StoreError};
 use leasehold_testkit::{Failure, LONG, Ran, Session, User, eventually};
 use serde_json::json;
 use tokio::sync::RwLock;
+use tokio::time::timeout;
 
 /// Held for writing by the test that breaks the watch of pods, and for reading by whoever cannot have
 /// it broken meanwhile. It is taken before the operator's lock.
@@ -122,12 +127,31 @@ pub async fn in_phase(staff: &Session, place: &str, name: &str, wanted: &str) ->
     seen.await.unwrap()
 }
 
-/// Lets the containers of a running pod end: its lifetime is over.
-pub async fn finish(staff: &Session, place: &str, name: &str) {
+/// Lets the containers of a running pod end: its lifetime is over. Gives the first version of the pod in
+/// which it had ended, for that is what the operator goes by: a played node that is short of time may end
+/// a pod once more, a second later.
+pub async fn finish(staff: &Session, place: &str, name: &str) -> Pod {
+    let running: Pod = staff.get(Some(place), name).await.unwrap();
+    let version = running.metadata.resource_version.unwrap();
+    let pods: Api<Pod> = Api::namespaced(staff.client(), place);
+    let only = WatchParams::default().fields(&format!("metadata.name={name}"));
+    let events = pods.watch(&only, &version).await.unwrap();
+    let ended = events.try_filter_map(async |event| {
+        let WatchEvent::Modified(pod) = event else {
+            return Ok(None);
+        };
+        let phase = pod
+            .status
+            .as_ref()
+            .and_then(|status| status.phase.as_deref());
+        Ok((phase == Some("Succeeded")).then_some(pod))
+    });
     let over = "kwok.leasehold.dev/lifetime=1";
     let arguments = ["annotate", "pod", name, "-n", place, over];
     let ran = staff.kubectl(&arguments, "").await.unwrap();
     ran.ok().unwrap();
+    let first = timeout(LONG, pin!(ended).try_next()).await;
+    first.expect("the pod ends in time").unwrap().unwrap()
 }
 
 /// Deletes a pod and waits until its object is gone. `how` are further arguments of kubectl.

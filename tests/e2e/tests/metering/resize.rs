@@ -42,8 +42,7 @@ async fn a_pod_that_grows_counts_at_once_and_one_that_shrinks_once_it_has_shrunk
     // it takes its time, so that the two instants can be told apart
     assert!(shrunk.since(asked) >= DELAY - 1, "{asked} {shrunk}");
     past(&admin, server_time(&admin).await.plus(2)).await;
-    finish(staff, PLACE, "web").await;
-    let whole = lived(&in_phase(staff, PLACE, "web", "Succeeded").await);
+    let whole = lived(&finish(staff, PLACE, "web").await);
 
     let object = format!("Pod {PLACE}/web");
     let found = ended(stage, CODE, "pod/cpu", &object).await;

@@ -1,10 +1,10 @@
 //! What was recorded: by the API server, the scheduler and the kubelets, whether or not anybody watched.
 
 use leasehold_ledger::time::Span;
-use leasehold_testkit::LONG;
 use leasehold_testkit::manifests::pod;
+use leasehold_testkit::{LONG, User};
 
-use crate::ground::{ended, in_phase, intervals, leased, lived, phase, recorded};
+use crate::ground::{ended, finish, in_phase, intervals, leased, lived, past, recorded};
 
 const LEASE: [(&str, &str); 2] = [("vcpu-x86", "8"), ("memory", "16Gi")];
 
@@ -12,17 +12,12 @@ const LEASE: [(&str, &str); 2] = [("vcpu-x86", "8"), ("memory", "16Gi")];
 async fn a_pod_is_metered_from_the_second_it_was_scheduled_to_the_second_it_finished() {
     let office = leased("meter-once", "统计局", &LEASE).await;
     let (stage, place) = (office.stage, "meter-once--prod");
-    office
-        .staff
-        .create(&pod(place, "batch", "1500m", "2Gi", Some(7)))
-        .await
-        .unwrap();
-    let over = stage
-        .see("a pod that has ended", LONG, async || {
-            phase(&office.staff, place, "batch", "Succeeded").await
-        })
-        .await
-        .unwrap();
+    let manifest = pod(place, "batch", "1500m", "2Gi", None);
+    office.staff.create(&manifest).await.unwrap();
+    let running = in_phase(&office.staff, place, "batch", "Running").await;
+    let admin = stage.user(User::Admin).await.unwrap();
+    past(&admin, recorded(&running).0.unwrap().plus(5)).await;
+    let over = finish(&office.staff, place, "batch").await;
     let (from, to) = recorded(&over);
     let span = Span::new(from.unwrap(), to.unwrap());
     assert!(span.seconds() >= 5, "{span:?}");

@@ -137,12 +137,9 @@ async fn a_pod_is_metered_at_what_the_scheduler_reserves_for_it() {
     }
     // 3 + 1.5 + 2.5 + 2 + 1.25 + 2 cores; 2048 + 1536 + 2176 + 2048 + 1144 + 2048 MiB
     kubernetes_counts(&office, 12_250, 11_000 * MIB).await;
-    for case in &cases {
-        finish(staff, PLACE, case.name).await;
-    }
     let mut expected = [Vec::new(), Vec::new()];
     for case in &cases {
-        let over = in_phase(staff, PLACE, case.name, "Succeeded").await;
+        let over = finish(staff, PLACE, case.name).await;
         let object = format!("Pod {PLACE}/{}", case.name);
         expected[0].push((object.clone(), lived(&over), case.millis));
         expected[1].push((object, lived(&over), case.mebibytes * MIB));
