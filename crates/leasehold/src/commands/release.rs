@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use leasehold_api::tenancy::{Tenancy, TenancySpec};
 use leasehold_export::sheet::Sheet;
 use serde::Serialize;
@@ -15,10 +15,7 @@ pub fn run(arguments: &ReleaseArgs, session: &Session, out: &mut dyn Write) -> R
     let kit = session.kit()?;
     let namespace = session.namespace(&kit);
     let name = &arguments.name;
-    let found: Option<Tenancy> = session.wait(kit.get(Some(&namespace), name))?;
-    let tenancy = found.with_context(|| {
-        format!("failed to find tenancy {name} in namespace {namespace}; `kubectl get tenancies -A` lists them, -n names the namespace")
-    })?;
+    let tenancy = super::tenancy(session, &kit, &namespace, name)?;
     refuse_released(name, &tenancy.spec)?;
     let held: Vec<&str> = tenancy
         .status

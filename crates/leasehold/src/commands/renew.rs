@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use leasehold_api::tenancy::{Tenancy, TenancySpec};
 use leasehold_export::sheet::Sheet;
 use leasehold_ledger::time::LocalDate;
@@ -16,10 +16,7 @@ pub fn run(arguments: &RenewArgs, session: &Session, out: &mut dyn Write) -> Res
     let kit = session.kit()?;
     let namespace = session.namespace(&kit);
     let name = &arguments.name;
-    let found: Option<Tenancy> = session.wait(kit.get(Some(&namespace), name))?;
-    let tenancy = found.with_context(|| {
-        format!("failed to find tenancy {name} in namespace {namespace}; `kubectl get tenancies -A` lists them, -n names the namespace")
-    })?;
+    let tenancy = super::tenancy(session, &kit, &namespace, name)?;
     let through = arguments.through;
     refuse_unrenewable(name, &tenancy.spec, through)?;
     let term = &tenancy.spec.term;
