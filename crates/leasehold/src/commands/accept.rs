@@ -164,22 +164,13 @@ fn refuse_unsaid(name: &str, said: &Acceptance, kept: Option<&Acceptance>) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::Format;
+    use crate::{cli::Format, commands::fixture::oa};
 
     fn tenancy(status: &Value) -> Tenancy {
-        serde_json::from_value(json!({
-            "apiVersion": "tenancy.leasehold.dev/v1alpha1", "kind": "Tenancy",
-            "metadata": {"name": "oa", "namespace": "dept-gov-office"},
-            "spec": {
-                "system": "oa", "zone": "gov-extranet",
-                "term": {"from": "2026-09-01", "through": "2027-08-31"},
-                "contract": "C", "budget": {"code": "B"},
-                "lease": [{"item": "memory", "quantity": "64Gi"}],
-                "namespaces": [{"name": "prod"}],
-            },
-            "status": status,
-        }))
-        .unwrap()
+        Tenancy {
+            status: Some(serde_json::from_value(status.clone()).unwrap()),
+            ..oa()
+        }
     }
 
     fn provisioned(acceptance: &Value) -> Tenancy {

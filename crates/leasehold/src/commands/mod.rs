@@ -9,6 +9,8 @@ mod departments;
 mod evidence;
 mod explain;
 mod export;
+#[cfg(test)]
+mod fixture;
 mod quote;
 mod reference;
 mod release;

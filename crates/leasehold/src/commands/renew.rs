@@ -91,20 +91,12 @@ fn refuse_unrenewable(name: &str, spec: &TenancySpec, through: LocalDate) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commands::fixture::oa;
 
     fn tenancy() -> Tenancy {
-        serde_json::from_value(json!({
-            "apiVersion": "tenancy.leasehold.dev/v1alpha1", "kind": "Tenancy",
-            "metadata": {"name": "oa", "namespace": "dept-gov-office", "resourceVersion": "7"},
-            "spec": {
-                "system": "oa", "zone": "gov-extranet",
-                "term": {"from": "2026-09-01", "through": "2027-08-31"},
-                "contract": "C", "budget": {"code": "B"},
-                "lease": [{"item": "memory", "quantity": "64Gi"}],
-                "namespaces": [{"name": "prod"}],
-            },
-        }))
-        .unwrap()
+        let mut tenancy = oa();
+        tenancy.metadata.resource_version = Some("7".to_owned());
+        tenancy
     }
 
     fn day(text: &str) -> LocalDate {
