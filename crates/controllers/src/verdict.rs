@@ -4,7 +4,11 @@ use std::error::Error;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::Resource;
 use leasehold_api::conditions::{self, NewCondition, types};
+use leasehold_kit::EventType;
+
+use crate::Context;
 
 /// What a round found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,6 +62,15 @@ impl Verdict {
             (None, Some(first)) => ("Waiting", first),
             (None, None) => (self.reason, &self.message),
         }
+    }
+
+    /// Warns of what is broken or missing, in an event of the object.
+    pub async fn warn<K: Resource<DynamicType = ()> + Sync>(&self, object: &K, context: &Context) {
+        let (reason, note) = self.summary();
+        context
+            .kit
+            .event(object, EventType::Warning, reason, "Check", note)
+            .await;
     }
 
     /// Sets `Ready`; `Refused` and `Waiting` stand only as long as they have something to say.
