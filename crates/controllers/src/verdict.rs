@@ -89,18 +89,8 @@ impl Verdict {
             (types::WAITING, "NotThereYet", &missing),
         ];
         for (type_, reason, sentences) in lists {
-            if sentences.is_empty() {
-                conditions::clear(conditions, type_);
-                continue;
-            }
             let message = sentences.join("; ");
-            let condition = NewCondition {
-                type_,
-                holds: true,
-                reason,
-                message: &message,
-            };
-            conditions::set(conditions, &condition, generation, now);
+            conditions::flag(conditions, type_, reason, &message, generation, now);
         }
     }
 }
