@@ -84,6 +84,29 @@ pub fn set(
     }
 }
 
+/// Lets a condition stand as long as it has something to say: sets it to hold with this message, or removes it where the
+/// message is empty.
+pub fn flag(
+    conditions: &mut Vec<Condition>,
+    type_: &str,
+    reason: &str,
+    message: &str,
+    generation: Option<i64>,
+    now: Timestamp,
+) {
+    if message.is_empty() {
+        clear(conditions, type_);
+        return;
+    }
+    let new = NewCondition {
+        type_,
+        holds: true,
+        reason,
+        message,
+    };
+    set(conditions, &new, generation, now);
+}
+
 /// Removes the condition of this type, if there is one.
 pub fn clear(conditions: &mut Vec<Condition>, type_: &str) {
     conditions.retain(|c| c.type_ != type_);
@@ -127,6 +150,20 @@ mod tests {
         assert_eq!(list.len(), 1);
         assert!(holds(&list, types::READY));
         clear(&mut list, types::READY);
+        assert!(list.is_empty());
+    }
+    #[test]
+    fn a_flag_stands_with_its_words_and_goes_with_them() {
+        let mut list = Vec::new();
+        flag(&mut list, types::EXPIRED, "TermOver", "", Some(1), at(10));
+        assert!(list.is_empty());
+        flag(&mut list, types::EXPIRED, "TermOver", "a", Some(1), at(20));
+        flag(&mut list, types::EXPIRED, "TermOver", "b", Some(2), at(30));
+        assert!(holds(&list, types::EXPIRED));
+        assert_eq!(list.len(), 1);
+        assert_eq!(list[0].message, "b");
+        assert_eq!(list[0].last_transition_time, Time(at(20)));
+        flag(&mut list, types::EXPIRED, "TermOver", "", Some(2), at(40));
         assert!(list.is_empty());
     }
 }

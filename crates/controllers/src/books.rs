@@ -1,6 +1,8 @@
 //! The ledger as reconcilers use it: identity of the cluster, a tenancy's record, the catalogue of published prices.
 
 mod ceiling;
+#[cfg(test)]
+mod fixture;
 mod taken;
 
 use std::{

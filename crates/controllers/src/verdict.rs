@@ -4,7 +4,11 @@ use std::error::Error;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::Resource;
 use leasehold_api::conditions::{self, NewCondition, types};
+use leasehold_kit::EventType;
+
+use crate::Context;
 
 /// What a round found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,6 +64,15 @@ impl Verdict {
         }
     }
 
+    /// Warns of what is broken or missing, in an event of the object.
+    pub async fn warn<K: Resource<DynamicType = ()> + Sync>(&self, object: &K, context: &Context) {
+        let (reason, note) = self.summary();
+        context
+            .kit
+            .event(object, EventType::Warning, reason, "Check", note)
+            .await;
+    }
+
     /// Sets `Ready`; `Refused` and `Waiting` stand only as long as they have something to say.
     pub fn write(&self, conditions: &mut Vec<Condition>, generation: Option<i64>, now: Timestamp) {
         let (reason, message) = self.summary();
@@ -76,18 +89,8 @@ impl Verdict {
             (types::WAITING, "NotThereYet", &missing),
         ];
         for (type_, reason, sentences) in lists {
-            if sentences.is_empty() {
-                conditions::clear(conditions, type_);
-                continue;
-            }
             let message = sentences.join("; ");
-            let condition = NewCondition {
-                type_,
-                holds: true,
-                reason,
-                message: &message,
-            };
-            conditions::set(conditions, &condition, generation, now);
+            conditions::flag(conditions, type_, reason, &message, generation, now);
         }
     }
 }

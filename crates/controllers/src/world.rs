@@ -13,13 +13,15 @@ use k8s_openapi::api::{
 use leasehold_api::{
     charging::{Appraisal, Approval, BillingPeriod, HandoverReceipt, PriceBook, Statement},
     names,
-    platform::{CloudPolicy, Cloudlet, NetworkZone, Suspension},
+    platform::{CloudPolicy, CloudPolicySpec, Cloudlet, NetworkZone, Suspension},
     tenancy::{Department, HardwareContribution, InformationSystem, Tenancy},
 };
 use leasehold_kit::{
     Kit,
     cache::{Cache, NotReady, all_ready},
 };
+use leasehold_ledger::policy::Policy;
+use leasehold_planner::convert::ledger_policy;
 use tokio::task::JoinSet;
 
 use crate::departments::Tree;
@@ -146,5 +148,20 @@ impl World {
     /// The policy in force, if the platform has written one.
     pub fn policy(&self) -> Option<CloudPolicy> {
         self.policies.get(None, names::POLICY_NAME)
+    }
+
+    /// The policy in force and the part of it that bills depend on, or in plain words what is waited for: a policy that
+    /// cannot be used counts as none.
+    pub fn valid_policy(&self) -> Result<(CloudPolicySpec, Policy), String> {
+        let found = self.policy().and_then(|found| {
+            let policy = ledger_policy(&found.spec).ok()?;
+            Some((found.spec, policy))
+        });
+        found.ok_or_else(|| {
+            format!(
+                "there is no valid CloudPolicy {} yet; the e-government office applies it",
+                names::POLICY_NAME
+            )
+        })
     }
 }

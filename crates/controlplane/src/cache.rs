@@ -63,6 +63,15 @@ pub struct Lock {
     _file: File,
 }
 
+/// The file that is locked: made where there is none, and never emptied.
+fn open(path: &Path) -> io::Result<File> {
+    File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)
+}
+
 /// Takes the lock at `path`, waiting for another holder; `progress` is told when there is one.
 pub fn lock(path: &Path, progress: &mut dyn Write) -> Result<Lock, CacheError> {
     let failed = |source| CacheError::Lock {
@@ -72,12 +81,7 @@ pub fn lock(path: &Path, progress: &mut dyn Write) -> Result<Lock, CacheError> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(failed)?;
     }
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(path)
-        .map_err(failed)?;
+    let file = open(path).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
@@ -100,12 +104,7 @@ pub fn try_lock(path: &Path) -> Result<Option<Lock>, CacheError> {
         path: path.to_owned(),
         source,
     };
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(path)
-        .map_err(failed)?;
+    let file = open(path).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(Some(Lock { _file: file })),
         Err(TryLockError::WouldBlock) => Ok(None),

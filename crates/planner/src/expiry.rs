@@ -85,11 +85,11 @@ pub fn next_look(
 
 #[cfg(test)]
 mod tests {
-    use leasehold_ledger::document::{Decision, DecisionDoc, EffectiveDoc, RequestDoc};
+    use leasehold_ledger::document::Decision;
     use proptest::prelude::*;
-    use serde_json::json;
 
     use super::*;
+    use crate::request::fixture;
 
     fn day(text: &str) -> LocalDate {
         LocalDate::parse(text).unwrap()
@@ -114,56 +114,17 @@ mod tests {
     fn view(requests: &[(&str, Option<Decision>)], standing: u32) -> LedgerView {
         let mut view = LedgerView::default();
         for (number, (through, decision)) in (1_u32..).zip(requests.iter().copied()) {
-            let asked: Asked = serde_json::from_value(json!({
-                "system": "oa", "zone": "gov-extranet", "cloudlet": "self",
-                "term": {"from": "2026-09-01", "through": through},
-                "contract": "HS-1", "budget": {"code": "30227"},
-                "lease": [{"item": "vcpu-x86", "quantity": "4"}],
-            }))
-            .unwrap();
-            view.requests.push(RequestDoc {
-                department: "edu".to_owned(),
-                tenancy: "oa".to_owned(),
-                incarnation: 1,
-                request: number,
-                snapshot: asked.snapshot().unwrap(),
-                digest: asked.digest().unwrap(),
-                requested_by: "zhang@edu".to_owned(),
-                at: Second::new(0),
-                quotation: None,
-            });
+            let asked = fixture::asked(&[("vcpu-x86", "4")], through);
+            view.requests.push(fixture::request("edu", number, &asked));
             if let Some(decision) = decision {
-                view.decisions.insert(number, decided(number, decision));
+                let decided = fixture::decided("edu", number, decision);
+                view.decisions.insert(number, decided);
             }
             if number <= standing {
-                view.effective.push(EffectiveDoc {
-                    department: "edu".to_owned(),
-                    tenancy: "oa".to_owned(),
-                    incarnation: 1,
-                    request: number,
-                    not_before: Second::new(0),
-                    at: Second::new(0),
-                });
+                view.effective.push(fixture::effective("edu", number));
             }
         }
         view
-    }
-
-    fn decided(number: u32, decision: Decision) -> DecisionDoc {
-        DecisionDoc {
-            subject_kind: "Tenancy".to_owned(),
-            subject: format!("edu/oa/1/{number}"),
-            role: "office".to_owned(),
-            approval_uid: None,
-            decision,
-            decided_by: "wang@office".to_owned(),
-            order_no: String::new(),
-            reason: String::new(),
-            auto: false,
-            amount_monthly: None,
-            department: None,
-            at: Second::new(0),
-        }
     }
 
     #[test]

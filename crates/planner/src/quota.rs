@@ -5,6 +5,8 @@
 //! namespace gets its own bounds, so that nobody fills the database of the cluster. A split may
 //! follow use ([`ByUse`]).
 
+#[cfg(test)]
+mod fixture;
 mod pools;
 mod rebalance;
 mod step;

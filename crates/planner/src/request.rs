@@ -7,6 +7,8 @@
 
 mod change;
 mod check;
+#[cfg(test)]
+pub(crate) mod fixture;
 
 use std::collections::BTreeMap;
 

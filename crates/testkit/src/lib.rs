@@ -5,7 +5,7 @@
 //! has a client certificate and the rights that the chart gives to its role, no more. [`OperatorProcess`]
 //! is the program as it is built, run with a token of the chart's `ServiceAccount`. [`eventually`] is how a
 //! test waits: for a condition, never for a time. [`proxy`] stands between the operator and the API server
-//! where things are to go wrong.
+//! where things are to go wrong; [`ends`] compares what comes of it with what comes of it undisturbed.
 //!
 //! Invariants:
 //! - Nothing is skipped: what cannot start is a [`Failure`] that says why and what to do.
@@ -17,6 +17,7 @@
 
 mod audit;
 mod command;
+pub mod ends;
 mod failure;
 pub mod manifests;
 mod operator;

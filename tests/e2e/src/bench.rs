@@ -11,6 +11,7 @@ mod written;
 use std::io::Write;
 use std::time::Duration;
 
+use clap::ValueEnum;
 use leasehold_testkit::Failure;
 use tokio::task::JoinSet;
 
@@ -19,6 +20,15 @@ pub use provision::provision;
 
 /// How many tenancies are being applied at a time, where no rate is asked for.
 const WORKERS: usize = 8;
+
+/// How to print the figures.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
 
 /// How much is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -106,60 +106,29 @@ pub(super) fn life_of(decision: &DecisionDoc) -> Option<(&str, u32)> {
 
 #[cfg(test)]
 mod tests {
-    use leasehold_ledger::time::Second;
     use leasehold_planner::request::{Direction, auto_approval};
-    use leasehold_store::{Record, Store};
+    use leasehold_store::Record;
 
-    use super::{super::OFFICE, *};
+    use super::{
+        super::{
+            OFFICE,
+            fixture::{AT, books, decision, life, release},
+        },
+        *,
+    };
 
-    const AT: Second = Second::new(0);
     const CEILING: Money = Money::from_minor(100);
     const AMOUNT: Money = Money::from_minor(60);
-
-    async fn books() -> Books {
-        let store = Store::in_memory().await.unwrap();
-        Books::open(store, "cluster", AT).await.unwrap()
-    }
-
-    fn life(department: &str, tenancy: &str, incarnation: u32) -> Record {
-        let life = IncarnationDoc {
-            department: department.to_owned(),
-            tenancy: tenancy.to_owned(),
-            incarnation,
-            uid: format!("{tenancy}-{incarnation}"),
-            at: AT,
-        };
-        Record::document(&life).unwrap()
-    }
-
-    fn release(tenancy: &str, incarnation: u32, stage: ReleaseStage) -> Record {
-        let release = ReleaseDoc {
-            department: "edu".to_owned(),
-            tenancy: tenancy.to_owned(),
-            incarnation,
-            stage,
-            requested_by: "zhang".to_owned(),
-            at: AT,
-        };
-        Record::document(&release).unwrap()
-    }
 
     /// The policy's approval of a request, e.g. `edu/oa/1/2`.
     fn approval(subject: &str) -> DecisionDoc {
         let (department, _) = subject.split_once('/').unwrap();
         DecisionDoc {
-            subject_kind: "Tenancy".to_owned(),
-            subject: subject.to_owned(),
-            role: OFFICE.to_owned(),
-            approval_uid: None,
-            decision: Decision::Approved,
             decided_by: "CloudPolicy default".to_owned(),
-            order_no: String::new(),
-            reason: String::new(),
             auto: true,
             amount_monthly: Some(AMOUNT),
             department: Some(department.to_owned()),
-            at: AT,
+            ..decision(subject, Decision::Approved)
         }
     }
 

@@ -174,31 +174,15 @@ mod tests {
     use leasehold_ledger::{
         document::{Decision, ReleaseStage},
         money::Money,
-        time::Second,
     };
     use leasehold_planner::request::Asked;
-    use leasehold_store::{Record, Store};
+    use leasehold_store::Record;
     use serde_json::json;
 
-    use super::*;
-
-    const AT: Second = Second::new(0);
-
-    async fn books() -> Books {
-        let store = Store::in_memory().await.unwrap();
-        Books::open(store, "cluster", AT).await.unwrap()
-    }
-
-    fn life(department: &str, tenancy: &str, incarnation: u32) -> Record {
-        let life = IncarnationDoc {
-            department: department.to_owned(),
-            tenancy: tenancy.to_owned(),
-            incarnation,
-            uid: format!("{tenancy}-{incarnation}"),
-            at: AT,
-        };
-        Record::document(&life).unwrap()
-    }
+    use super::{
+        super::fixture::{AT, books, decision, life, release},
+        *,
+    };
 
     /// A request, by department, tenancy, life and number, for so much a month.
     fn request(subject: &str, monthly: &str) -> Record {
@@ -230,35 +214,6 @@ mod tests {
 
     fn decided(subject: &str, outcome: Decision) -> Record {
         Record::document(&decision(subject, outcome)).unwrap()
-    }
-
-    fn decision(subject: &str, decision: Decision) -> DecisionDoc {
-        DecisionDoc {
-            subject_kind: "Tenancy".to_owned(),
-            subject: subject.to_owned(),
-            role: OFFICE.to_owned(),
-            approval_uid: None,
-            decision,
-            decided_by: "wang".to_owned(),
-            order_no: String::new(),
-            reason: String::new(),
-            auto: false,
-            amount_monthly: None,
-            department: None,
-            at: AT,
-        }
-    }
-
-    fn release(tenancy: &str, incarnation: u32) -> Record {
-        let release = ReleaseDoc {
-            department: "edu".to_owned(),
-            tenancy: tenancy.to_owned(),
-            incarnation,
-            stage: ReleaseStage::Released,
-            requested_by: "zhang".to_owned(),
-            at: AT,
-        };
-        Record::document(&release).unwrap()
     }
 
     fn amounts(takes: &[Take]) -> Vec<(&str, String)> {
@@ -296,7 +251,7 @@ mod tests {
                 ],
                 vec![("oa", "80.00")],
             ),
-            (vec![release("oa", 1)], vec![]),
+            (vec![release("oa", 1, ReleaseStage::Released)], vec![]),
             (
                 vec![life("edu", "oa", 2), request("edu/oa/2/1", "5.00")],
                 vec![("oa", "5.00")],
@@ -327,7 +282,7 @@ mod tests {
             records.push(request(&format!("{code}/web/1/1"), "64.00"));
             records.push(decided(&format!("{code}/web/1/1"), Decision::Rejected));
         }
-        records.push(release("oa", 1));
+        records.push(release("oa", 1, ReleaseStage::Released));
         // something else that was decided for a department
         records.push(
             Record::document(&DecisionDoc {
@@ -390,7 +345,10 @@ mod tests {
         let start = vec![life("edu", "oa", 1), request("edu/oa/1/1", "80.00")];
         books.commit(start, AT).await.unwrap();
         let seen = books.taken(&BTreeSet::from(["edu"])).await.unwrap();
-        let others = vec![decided("edu/oa/1/1", Decision::Approved), release("oa", 1)];
+        let others = vec![
+            decided("edu/oa/1/1", Decision::Approved),
+            release("oa", 1, ReleaseStage::Released),
+        ];
         books.commit(others, AT).await.unwrap();
         let records = vec![life("edu", "web", 1), request("edu/web/1/1", "1.00")];
         let batch = seen.hold(Batch::of(records));

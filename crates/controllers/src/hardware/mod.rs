@@ -13,15 +13,11 @@ use std::sync::Arc;
 
 use futures::{Stream, stream::BoxStream};
 use kube::{ResourceExt, runtime::controller::Action};
-use leasehold_api::{
-    names::POLICY_NAME,
-    tenancy::{ContributionPhase, HardwareContribution, HardwareContributionStatus},
-};
+use leasehold_api::tenancy::{ContributionPhase, HardwareContribution, HardwareContributionStatus};
 use leasehold_kit::{
     EventType, Shutdown,
     cache::{Cache, Changed},
 };
-use leasehold_planner::convert::ledger_policy;
 
 use self::{
     phase::Facts,
@@ -157,15 +153,9 @@ async fn tell(
 }
 
 async fn look(object: &HardwareContribution, context: &Context) -> Result<Found, Error> {
-    let policy = context.world.policy().and_then(|found| {
-        ledger_policy(&found.spec)
-            .ok()
-            .map(|policy| (found.spec, policy))
-    });
-    let Some((spec, policy)) = policy else {
-        return Ok(Found::waiting(format!(
-            "there is no valid CloudPolicy {POLICY_NAME} yet; the e-government office applies it"
-        )));
+    let (spec, policy) = match context.world.valid_policy() {
+        Ok(valid) => valid,
+        Err(sentence) => return Ok(Found::waiting(sentence)),
     };
     let Some(offer) = observe::offer(object, &policy.time_zone) else {
         let namespace = object.namespace().unwrap_or_default();

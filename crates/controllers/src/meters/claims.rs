@@ -114,10 +114,7 @@ fn end(claim: &PersistentVolumeClaim, held: &Holding, sight: &Sight) -> Moment {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::life::{
-            Life,
-            fixture::{seen, subject},
-        },
+        super::fixture::{self, at, sight},
         *,
     };
     use leasehold_ledger::{
@@ -125,23 +122,6 @@ mod tests {
         policy::EstimateBound,
     };
     use serde_json::json;
-
-    /// 2026-09-01T00:00:00Z.
-    const START: i64 = 1_788_220_800;
-
-    fn at(second: i64) -> Second {
-        Second::new(START + second)
-    }
-
-    fn sight(now: i64) -> Sight {
-        Sight {
-            now: at(now),
-            known_to: Some(at(now - 5)),
-            billed: EstimateBound::Lower,
-            gone: false,
-            listed: false,
-        }
-    }
 
     fn claim(phase: &str, capacity: &str, written: i64) -> PersistentVolumeClaim {
         serde_json::from_value(json!({
@@ -159,15 +139,7 @@ mod tests {
     }
 
     fn lived(sightings: &[(u64, PersistentVolumeClaim, Sight)]) -> Vec<Fact> {
-        let mut life = Life::default();
-        let mut all = Vec::new();
-        for (version, claim, sight) in sightings {
-            let standing = standing(claim, sight).unwrap();
-            let facts = life.facts(&seen(*version), &standing, Some(&subject()));
-            facts.iter().for_each(|fact| life.note(fact));
-            all.extend(facts);
-        }
-        all
+        fixture::lived(sightings, standing)
     }
 
     #[test]

@@ -7,6 +7,8 @@
 
 pub mod claims;
 pub mod effective;
+#[cfg(test)]
+mod fixture;
 pub mod gap;
 pub mod life;
 pub mod metered;

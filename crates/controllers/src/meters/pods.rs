@@ -203,34 +203,14 @@ fn finished_at(status: &ContainerStatus) -> Option<Second> {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::life::{
-            Life,
-            fixture::{seen, subject},
-        },
+        super::fixture::{self, at, sight},
         *,
     };
     use leasehold_ledger::fact::{Bounds, Fact, FactKind};
     use serde_json::{Value, json};
 
-    /// 2026-09-01T00:00:00Z.
-    const START: i64 = 1_788_220_800;
-
     fn time(second: i64) -> String {
-        Second::new(START + second).to_string()
-    }
-
-    fn at(second: i64) -> Second {
-        Second::new(START + second)
-    }
-
-    fn sight(now: i64) -> Sight {
-        Sight {
-            now: at(now),
-            known_to: Some(at(now - 5)),
-            billed: EstimateBound::Lower,
-            gone: false,
-            listed: false,
-        }
+        at(second).to_string()
     }
 
     fn gone(now: i64) -> Sight {
@@ -279,15 +259,7 @@ mod tests {
     }
 
     fn lived(sightings: &[(u64, Pod, Sight)]) -> Vec<Fact> {
-        let mut life = Life::default();
-        let mut all = Vec::new();
-        for (version, pod, sight) in sightings {
-            let standing = standing(pod, sight).unwrap();
-            let facts = life.facts(&seen(*version), &standing, Some(&subject()));
-            facts.iter().for_each(|fact| life.note(fact));
-            all.extend(facts);
-        }
-        all
+        fixture::lived(sightings, standing)
     }
 
     #[test]

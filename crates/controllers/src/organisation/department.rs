@@ -6,7 +6,7 @@ use futures::stream::BoxStream;
 use jiff::Timestamp;
 use kube::{ResourceExt, runtime::controller::Action};
 use leasehold_api::{
-    conditions::{self, NewCondition, types},
+    conditions::{self, types},
     names,
     tenancy::{Department, DepartmentPhase, DepartmentStatus},
 };
@@ -263,15 +263,11 @@ fn over_flag(sentences: &[String]) -> Flag {
 }
 
 fn flag(flag: &Flag, status: &mut DepartmentStatus, generation: Option<i64>, now: Timestamp) {
-    if flag.message.is_empty() {
-        conditions::clear(&mut status.conditions, flag.type_);
-        return;
-    }
-    let condition = NewCondition {
-        type_: flag.type_,
-        holds: true,
-        reason: flag.reason,
-        message: &flag.message,
-    };
-    conditions::set(&mut status.conditions, &condition, generation, now);
+    let Flag {
+        type_,
+        reason,
+        message,
+    } = flag;
+    let conditions = &mut status.conditions;
+    conditions::flag(conditions, type_, reason, message, generation, now);
 }

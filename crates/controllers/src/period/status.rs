@@ -196,17 +196,8 @@ fn doubt(view: &View<'_>, conditions: &mut Conditions) {
         (GAPS, "NotObserved", gaps),
         (ALTERED, "StatementsDiffer", altered(view)),
     ] {
-        let Some(message) = message else {
-            conditions::clear(conditions, type_);
-            continue;
-        };
-        let new = NewCondition {
-            type_,
-            holds: true,
-            reason,
-            message: &message,
-        };
-        conditions::set(conditions, &new, view.generation, view.now.timestamp());
+        let (message, now) = (message.unwrap_or_default(), view.now.timestamp());
+        conditions::flag(conditions, type_, reason, &message, view.generation, now);
     }
 }
 

@@ -4,6 +4,8 @@ use std::error::Error;
 
 use leasehold_ledger::{close::CloseError, rating::RatingError, time::Zone, verify::ReplayError};
 
+use crate::verdict::told;
+
 /// The words for a close that failed.
 pub fn of_close(error: &CloseError, zone: &Zone) -> String {
     match error {
@@ -30,7 +32,7 @@ pub fn of_close(error: &CloseError, zone: &Zone) -> String {
         ),
         CloseError::Books(_) => format!(
             "rule E03: the published price books contradict each other: {}; finance ends one of them",
-            chain(error)
+            told(error)
         ),
         CloseError::Rating(RatingError::Mixed { .. } | RatingError::Money(_))
         | CloseError::Lot { .. }
@@ -51,19 +53,8 @@ pub fn of_replay(error: &ReplayError) -> String {
 fn contradiction(error: &dyn Error) -> String {
     format!(
         "rule E04: the ledger contradicts itself: {}; the platform runs leasehold verify and restores a good copy",
-        chain(error)
+        told(error)
     )
-}
-
-/// An error with all its causes in one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
 }
 
 #[cfg(test)]

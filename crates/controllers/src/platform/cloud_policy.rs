@@ -60,11 +60,7 @@ async fn reconcile(object: Arc<CloudPolicy>, context: Context) -> Result<Action,
                 .await;
         }
         if !verdict.refused.is_empty() {
-            let (reason, note) = verdict.summary();
-            context
-                .kit
-                .event(&*object, EventType::Warning, reason, "Check", note)
-                .await;
+            verdict.warn(&*object, &context).await;
         }
         context
             .kit

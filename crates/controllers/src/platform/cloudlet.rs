@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use futures::stream::BoxStream;
 use kube::{ResourceExt, runtime::controller::Action};
 use leasehold_api::platform::{Cloudlet, CloudletStatus};
-use leasehold_kit::{EventType, Shutdown};
+use leasehold_kit::Shutdown;
 
 use super::capacity;
 use crate::{
@@ -43,11 +43,7 @@ async fn reconcile(object: Arc<Cloudlet>, context: Context) -> Result<Action, Er
                 .collect::<Vec<_>>()
         };
         if !verdict.is_fine() && ready(&new) != ready(&old) {
-            let (reason, note) = verdict.summary();
-            context
-                .kit
-                .event(&*object, EventType::Warning, reason, "Check", note)
-                .await;
+            verdict.warn(&*object, &context).await;
         }
         context
             .kit

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use futures::stream::BoxStream;
 use kube::{ResourceExt, runtime::controller::Action};
 use leasehold_api::platform::{NetworkZone, NetworkZoneSpec};
-use leasehold_kit::{EventType, Shutdown};
+use leasehold_kit::Shutdown;
 
 use crate::{
     Context, Error, World,
@@ -39,11 +39,7 @@ async fn reconcile(object: Arc<NetworkZone>, context: Context) -> Result<Action,
     verdict.write(&mut new.conditions, object.metadata.generation, now);
     if new != old {
         if !verdict.is_fine() {
-            let (reason, note) = verdict.summary();
-            context
-                .kit
-                .event(&*object, EventType::Warning, reason, "Check", note)
-                .await;
+            verdict.warn(&*object, &context).await;
         }
         context
             .kit

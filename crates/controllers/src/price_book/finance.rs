@@ -4,7 +4,9 @@
 //! decided, the question is taken back and asked anew, so that nobody decides on something outdated.
 
 use leasehold_api::{
-    charging::{Approval, ApprovalSpec, ApprovalSubject, DecisionSpec, SubjectOfDecision},
+    charging::{
+        Approval, ApprovalSpec, ApprovalStatus, ApprovalSubject, DecisionSpec, SubjectOfDecision,
+    },
     conditions::{self, NewCondition, types},
     text::Identity,
 };
@@ -157,18 +159,7 @@ pub(crate) async fn mark_recorded(
         reason: "Recorded",
         message: "the decision is in the ledger",
     };
-    let generation = found.metadata.generation;
-    conditions::set(
-        &mut status.conditions,
-        &condition,
-        generation,
-        context.now().timestamp(),
-    );
-    context
-        .kit
-        .patch_status(&found, found.status.as_ref(), &status)
-        .await?;
-    Ok(())
+    mark(&found, status, &condition, context).await
 }
 
 /// Says on an approval why its decision does not count.
@@ -177,20 +168,26 @@ pub(crate) async fn mark_refused(
     sentence: &str,
     context: &Context,
 ) -> Result<(), Error> {
-    let mut status = found.status.clone().unwrap_or_default();
+    let status = found.status.clone().unwrap_or_default();
     let condition = NewCondition {
         type_: types::READY,
         holds: false,
         reason: "Refused",
         message: sentence,
     };
+    mark(found, status, &condition, context).await
+}
+
+/// Writes a condition on an approval, and its status with it.
+async fn mark(
+    found: &Approval,
+    mut status: ApprovalStatus,
+    condition: &NewCondition<'_>,
+    context: &Context,
+) -> Result<(), Error> {
     let generation = found.metadata.generation;
-    conditions::set(
-        &mut status.conditions,
-        &condition,
-        generation,
-        context.now().timestamp(),
-    );
+    let now = context.now().timestamp();
+    conditions::set(&mut status.conditions, condition, generation, now);
     context
         .kit
         .patch_status(found, found.status.as_ref(), &status)

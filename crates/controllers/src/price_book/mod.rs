@@ -11,10 +11,7 @@ use std::sync::Arc;
 
 use futures::stream::BoxStream;
 use kube::{ResourceExt, runtime::controller::Action};
-use leasehold_api::{
-    charging::{Approval, BookPhase, PriceBook, PriceBookStatus},
-    names::POLICY_NAME,
-};
+use leasehold_api::charging::{Approval, BookPhase, PriceBook, PriceBookStatus};
 use leasehold_kit::{EventType, Shutdown, cache::Changed};
 use leasehold_ledger::{
     book::Book,
@@ -23,10 +20,7 @@ use leasehold_ledger::{
     policy::Policy,
     time::Second,
 };
-use leasehold_planner::{
-    approval,
-    convert::{ledger_book, ledger_policy},
-};
+use leasehold_planner::{approval, convert::ledger_book};
 
 use self::{finance::Answer, judge::Standing, publish::Published};
 use crate::{
@@ -167,15 +161,9 @@ async fn reconcile(object: Arc<PriceBook>, context: Context) -> Result<Action, E
 
 async fn look(object: &PriceBook, context: &Context) -> Result<Found, Error> {
     let name = object.name_any();
-    let Some(policy) = context
-        .world
-        .policy()
-        .and_then(|found| ledger_policy(&found.spec).ok())
-    else {
-        let sentence = format!(
-            "there is no valid CloudPolicy {POLICY_NAME} yet; the e-government office applies it"
-        );
-        return Ok(Found::waiting(None, sentence));
+    let policy = match context.world.valid_policy() {
+        Ok((_, policy)) => policy,
+        Err(sentence) => return Ok(Found::waiting(None, sentence)),
     };
     let book = match ledger_book(&name, &object.spec) {
         Ok(book) => book,

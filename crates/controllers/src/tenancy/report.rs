@@ -402,18 +402,8 @@ fn flag(
     generation: Option<i64>,
     now: Timestamp,
 ) {
-    if sentences.is_empty() {
-        conditions::clear(&mut status.conditions, type_);
-        return;
-    }
-    let message = sentences.join("; ");
-    let condition = NewCondition {
-        type_,
-        holds: true,
-        reason,
-        message: &message,
-    };
-    conditions::set(&mut status.conditions, &condition, generation, now);
+    let (conditions, message) = (&mut status.conditions, sentences.join("; "));
+    conditions::flag(conditions, type_, reason, &message, generation, now);
 }
 
 /// The shares from which use is followed: those that this round has reached, or that were reached before. None where

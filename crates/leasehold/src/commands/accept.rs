@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, io::Write};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use leasehold_api::tenancy::{Acceptance, AcceptanceState, AcceptanceStatus, Tenancy};
 use leasehold_export::sheet::Sheet;
 use serde::Serialize;
@@ -15,10 +15,7 @@ pub fn run(arguments: &AcceptArgs, session: &Session, out: &mut dyn Write) -> Re
     let kit = session.kit()?;
     let namespace = session.namespace(&kit);
     let name = &arguments.name;
-    let found: Option<Tenancy> = session.wait(kit.get(Some(&namespace), name))?;
-    let tenancy = found.with_context(|| {
-        format!("failed to find tenancy {name} in namespace {namespace}; `kubectl get tenancies -A` lists them, -n names the namespace")
-    })?;
+    let tenancy = super::tenancy(session, &kit, &namespace, name)?;
     let waiting = waiting(name, &tenancy, arguments.reject)?;
     let format = session.common.output;
     super::before_asking(&shown(waiting), format, arguments.yes, out)?;
@@ -167,22 +164,13 @@ fn refuse_unsaid(name: &str, said: &Acceptance, kept: Option<&Acceptance>) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::Format;
+    use crate::{cli::Format, commands::fixture::oa};
 
     fn tenancy(status: &Value) -> Tenancy {
-        serde_json::from_value(json!({
-            "apiVersion": "tenancy.leasehold.dev/v1alpha1", "kind": "Tenancy",
-            "metadata": {"name": "oa", "namespace": "dept-gov-office"},
-            "spec": {
-                "system": "oa", "zone": "gov-extranet",
-                "term": {"from": "2026-09-01", "through": "2027-08-31"},
-                "contract": "C", "budget": {"code": "B"},
-                "lease": [{"item": "memory", "quantity": "64Gi"}],
-                "namespaces": [{"name": "prod"}],
-            },
-            "status": status,
-        }))
-        .unwrap()
+        Tenancy {
+            status: Some(serde_json::from_value(status.clone()).unwrap()),
+            ..oa()
+        }
     }
 
     fn provisioned(acceptance: &Value) -> Tenancy {

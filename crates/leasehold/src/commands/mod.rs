@@ -9,6 +9,8 @@ mod departments;
 mod evidence;
 mod explain;
 mod export;
+#[cfg(test)]
+mod fixture;
 mod quote;
 mod reference;
 mod release;
@@ -22,7 +24,9 @@ mod verify;
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
+use leasehold_api::tenancy::Tenancy;
+use leasehold_kit::Kit;
 
 use crate::{
     Outcome,
@@ -61,6 +65,14 @@ pub fn run(command: &Command, session: &Session, out: &mut dyn Write) -> Result<
             bail!("failed to run the operator as a command; it has a loop of its own")
         }
     }
+}
+
+/// The tenancy of this name, which must be there.
+fn tenancy(session: &Session, kit: &Kit, namespace: &str, name: &str) -> Result<Tenancy> {
+    let found: Option<Tenancy> = session.wait(kit.get(Some(namespace), name))?;
+    found.with_context(|| {
+        format!("failed to find tenancy {name} in namespace {namespace}; `kubectl get tenancies -A` lists them, -n names the namespace")
+    })
 }
 
 /// Where a person reads what they are asked about.

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use leasehold_api::tenancy::{Tenancy, TenancySpec};
 use leasehold_export::sheet::Sheet;
 use serde::Serialize;
@@ -15,10 +15,7 @@ pub fn run(arguments: &ReleaseArgs, session: &Session, out: &mut dyn Write) -> R
     let kit = session.kit()?;
     let namespace = session.namespace(&kit);
     let name = &arguments.name;
-    let found: Option<Tenancy> = session.wait(kit.get(Some(&namespace), name))?;
-    let tenancy = found.with_context(|| {
-        format!("failed to find tenancy {name} in namespace {namespace}; `kubectl get tenancies -A` lists them, -n names the namespace")
-    })?;
+    let tenancy = super::tenancy(session, &kit, &namespace, name)?;
     refuse_released(name, &tenancy.spec)?;
     let held: Vec<&str> = tenancy
         .status
@@ -99,22 +96,11 @@ mod tests {
     use leasehold_api::tenancy::Release;
 
     use super::*;
-    use crate::cli::Format;
-
-    fn spec() -> TenancySpec {
-        serde_json::from_value(json!({
-            "system": "oa", "zone": "gov-extranet",
-            "term": {"from": "2026-09-01", "through": "2027-08-31"},
-            "contract": "C", "budget": {"code": "B"},
-            "lease": [{"item": "memory", "quantity": "64Gi"}],
-            "namespaces": [{"name": "prod"}],
-        }))
-        .unwrap()
-    }
+    use crate::{cli::Format, commands::fixture::oa};
 
     #[test]
     fn a_release_is_a_reason_in_the_spec_and_nothing_else() {
-        let mut value = serde_json::to_value(spec()).unwrap();
+        let mut value = serde_json::to_value(oa().spec).unwrap();
         value["release"] = patch("system retired")["spec"]["release"].clone();
         let released: TenancySpec = serde_json::from_value(value).unwrap();
         let release = Release {
@@ -124,7 +110,7 @@ mod tests {
             released,
             TenancySpec {
                 release: Some(release),
-                ..spec()
+                ..oa().spec
             }
         );
     }
@@ -154,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_release_is_asked_for_once() {
-        let mut spec = spec();
+        let mut spec = oa().spec;
         assert!(refuse_released("oa", &spec).is_ok());
         assert!(refuse_unreleased("oa", &spec).is_err());
         spec.release = Some(Release {

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use leasehold_api::tenancy::{Tenancy, TenancySpec};
 use leasehold_export::sheet::Sheet;
 use leasehold_ledger::time::LocalDate;
@@ -16,10 +16,7 @@ pub fn run(arguments: &RenewArgs, session: &Session, out: &mut dyn Write) -> Res
     let kit = session.kit()?;
     let namespace = session.namespace(&kit);
     let name = &arguments.name;
-    let found: Option<Tenancy> = session.wait(kit.get(Some(&namespace), name))?;
-    let tenancy = found.with_context(|| {
-        format!("failed to find tenancy {name} in namespace {namespace}; `kubectl get tenancies -A` lists them, -n names the namespace")
-    })?;
+    let tenancy = super::tenancy(session, &kit, &namespace, name)?;
     let through = arguments.through;
     refuse_unrenewable(name, &tenancy.spec, through)?;
     let term = &tenancy.spec.term;
@@ -94,20 +91,12 @@ fn refuse_unrenewable(name: &str, spec: &TenancySpec, through: LocalDate) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commands::fixture::oa;
 
     fn tenancy() -> Tenancy {
-        serde_json::from_value(json!({
-            "apiVersion": "tenancy.leasehold.dev/v1alpha1", "kind": "Tenancy",
-            "metadata": {"name": "oa", "namespace": "dept-gov-office", "resourceVersion": "7"},
-            "spec": {
-                "system": "oa", "zone": "gov-extranet",
-                "term": {"from": "2026-09-01", "through": "2027-08-31"},
-                "contract": "C", "budget": {"code": "B"},
-                "lease": [{"item": "memory", "quantity": "64Gi"}],
-                "namespaces": [{"name": "prod"}],
-            },
-        }))
-        .unwrap()
+        let mut tenancy = oa();
+        tenancy.metadata.resource_version = Some("7".to_owned());
+        tenancy
     }
 
     fn day(text: &str) -> LocalDate {

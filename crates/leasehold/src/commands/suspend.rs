@@ -7,7 +7,7 @@ use kube::ResourceExt;
 use leasehold_api::{
     names,
     platform::{CloudPolicy, Suspension, SuspensionPhase, SuspensionSpec},
-    tenancy::{Tenancy, TenancyStatus},
+    tenancy::TenancyStatus,
 };
 use leasehold_export::sheet::Sheet;
 use leasehold_kit::{Kit, KitError};
@@ -27,7 +27,7 @@ pub fn suspend(arguments: &SuspendArgs, session: &Session, out: &mut dyn Write) 
     let kit = session.kit()?;
     let namespace = session.namespace(&kit);
     let name = &arguments.name;
-    let tenancy = tenancy(session, &kit, &namespace, name)?;
+    let tenancy = super::tenancy(session, &kit, &namespace, name)?;
     if let Some(until) = arguments.until {
         let zone = zone(session, &kit)?;
         refuse_past(name, until, &zone, session.now())?;
@@ -59,7 +59,7 @@ pub fn resume(arguments: &ResumeArgs, session: &Session, out: &mut dyn Write) ->
     let known: Vec<Suspension> = session.wait(kit.list(Some(&namespace), None))?;
     let orders = standing(name, &known);
     if orders.is_empty() {
-        let tenancy = tenancy(session, &kit, &namespace, name)?;
+        let tenancy = super::tenancy(session, &kit, &namespace, name)?;
         bail!(not_ours(name, &namespace, tenancy.status.as_ref()))
     }
     let format = session.common.output;
@@ -144,13 +144,6 @@ fn ordered_by(name: &str, orders: &[&Suspension]) -> String {
         )
     });
     lines.collect::<Vec<_>>().join("\n")
-}
-
-fn tenancy(session: &Session, kit: &Kit, namespace: &str, name: &str) -> Result<Tenancy> {
-    let found: Option<Tenancy> = session.wait(kit.get(Some(namespace), name))?;
-    found.with_context(|| {
-        format!("failed to find tenancy {name} in namespace {namespace}; `kubectl get tenancies -A` lists them, -n names the namespace")
-    })
 }
 
 /// The object that is written under this name.

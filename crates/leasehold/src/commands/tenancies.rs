@@ -139,25 +139,18 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::cli::Format;
+    use crate::{cli::Format, commands::fixture::oa};
 
     fn tenancy(office: &str, name: &str) -> Tenancy {
-        serde_json::from_value(json!({
-            "apiVersion": "tenancy.leasehold.dev/v1alpha1", "kind": "Tenancy",
-            "metadata": {"name": name, "namespace": office},
-            "spec": {
-                "system": "oa", "zone": "gov-extranet",
-                "term": {"from": "2026-09-01", "through": "2027-08-31"},
-                "contract": "C", "budget": {"code": "B"},
-                "lease": [{"item": "memory", "quantity": "64Gi"}],
-                "namespaces": [{"name": "prod"}],
-            },
-            "status": {"phase": "Active", "used": "memory 20Gi/64Gi", "quotation": {
-                "monthly": "1088.00", "term": "13056.00", "creditMonthly": "0.00",
-                "book": "huangshi-2026", "currency": "CNY",
-            }},
-        }))
-        .unwrap()
+        let status = json!({"phase": "Active", "used": "memory 20Gi/64Gi", "quotation": {
+            "monthly": "1088.00", "term": "13056.00", "creditMonthly": "0.00",
+            "book": "huangshi-2026", "currency": "CNY",
+        }});
+        let mut tenancy = oa();
+        tenancy.metadata.name = Some(name.to_owned());
+        tenancy.metadata.namespace = Some(office.to_owned());
+        tenancy.status = Some(serde_json::from_value(status).unwrap());
+        tenancy
     }
 
     #[test]

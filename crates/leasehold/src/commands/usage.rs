@@ -227,9 +227,9 @@ fn within(intervals: Vec<Interval>, window: Span) -> Vec<Interval> {
 #[cfg(test)]
 mod tests {
     use leasehold_ledger::fact::{Meter, Subject};
-    use serde_json::json;
 
     use super::*;
+    use crate::commands::fixture::oa;
 
     fn at(text: &str) -> Second {
         Second::parse(text).unwrap()
@@ -264,18 +264,9 @@ mod tests {
     }
 
     fn tenancy(name: &str) -> Tenancy {
-        serde_json::from_value(json!({
-            "apiVersion": "tenancy.leasehold.dev/v1alpha1", "kind": "Tenancy",
-            "metadata": {"name": name, "namespace": "dept-gov-office"},
-            "spec": {
-                "system": "oa", "zone": "gov-extranet",
-                "term": {"from": "2026-09-01", "through": "2027-08-31"},
-                "contract": "C", "budget": {"code": "B"},
-                "lease": [{"item": "memory", "quantity": "64Gi"}],
-                "namespaces": [{"name": "prod"}],
-            },
-        }))
-        .unwrap()
+        let mut tenancy = oa();
+        tenancy.metadata.name = Some(name.to_owned());
+        tenancy
     }
 
     #[test]

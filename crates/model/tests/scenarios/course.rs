@@ -6,6 +6,7 @@ use k8s_openapi::jiff::Timestamp;
 use leasehold_kit::Clock;
 use leasehold_ledger::verify::verify;
 use leasehold_model::{Crash, Faults, RuntimeClock, Server, Store, Written};
+use leasehold_testkit::ends::{Books, State};
 use tokio::runtime::Builder;
 
 use crate::{
@@ -14,7 +15,7 @@ use crate::{
     operator::Operator,
     play::Play,
     script::Script,
-    state::{self, Books, Lives, State},
+    state::{self, Lives},
     world,
 };
 
@@ -137,9 +138,9 @@ fn check(course: &Course<'_>, ledger: &Ledger, left: &Left) -> Result<Outcome, S
         return Err(format!("the ledger does not verify: {finding:?}"));
     }
     left.ended.clone()?;
-    let books = Books::of(&rows);
+    let books = state::books(&rows);
     if let Some(known) = course.reference() {
-        agree(&known.books, &books)?;
+        known.books.difference(&books).map_or(Ok(()), Err)?;
     }
     Ok(Outcome {
         state: state::of(&left.cluster),
@@ -149,33 +150,6 @@ fn check(course: &Course<'_>, ledger: &Ledger, left: &Left) -> Result<Outcome, S
         commits: ledger.commits(),
         deaths: left.deaths,
     })
-}
-
-/// Whether two ledgers say the same.
-fn agree(known: &Books, found: &Books) -> Result<(), String> {
-    let tell = |known: &Vec<(String, i64)>, found: &Vec<(String, i64)>| {
-        format!("expected {known:?}, found {found:?}")
-    };
-    if let Some(difference) = state::difference(&known.leases, &found.leases, tell) {
-        return Err(format!("another lease is billed: {difference}"));
-    }
-    let missing = known
-        .documents
-        .iter()
-        .find(|one| !found.documents.contains(one));
-    let surplus = found
-        .documents
-        .iter()
-        .find(|one| !known.documents.contains(one));
-    if known.documents == found.documents {
-        Ok(())
-    } else {
-        Err(format!(
-            "other documents are recorded: {missing:?} is missing, {surplus:?} is new; {} instead of {}",
-            found.documents.len(),
-            known.documents.len(),
-        ))
-    }
 }
 
 /// The write that a crash was meant for, in words.

@@ -5,8 +5,11 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use leasehold_model::{Faults, Server, Store, Written};
-use leasehold_testkit::manifests;
+use leasehold_model::{EventKind, Faults, Server, Store, Written};
+use leasehold_testkit::{
+    ends::{difference, state_difference},
+    manifests,
+};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -391,8 +394,9 @@ impl<'play> Play<'play> {
         let (state, lives) = self
             .server
             .with_store(|store, _| (state::of(store), state::lives(store)));
-        state::difference(&known.state, &state, state::differs_at).or_else(|| {
-            state::difference(&known.lives, &lives, |expected, found| {
+        state_difference(&known.state, &state).or_else(|| {
+            let show = |life: &Vec<EventKind>| format!("{life:?}");
+            difference(&known.lives, &lives, show, |expected, found| {
                 format!("came and went as {found:?} instead of {expected:?}")
             })
         })

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use k8s_openapi::jiff::Timestamp;
 use leasehold_kit::{Clock, ManualClock};
 use leasehold_model::{Faults, Server, Store};
+use leasehold_testkit::ends::differs_at;
 use serde_json::{Value, json};
 
 use crate::{
@@ -106,7 +107,7 @@ fn two_runs_are_compared_without_times_and_identifiers_and_with_everything_else(
     assert_eq!(one("a"), other);
     assert_ne!(one("b"), other);
     assert_eq!(
-        state::differs_at(&one("b"), &other),
+        differs_at(&one("b"), &other),
         "at /metadata/name expected \"b\", found \"a\""
     );
 }

@@ -1,12 +1,8 @@
-use leasehold_ledger::{
-    document::{DecisionDoc, EffectiveDoc, ReleaseDoc, ReleaseStage},
-    time::Second,
-};
+use leasehold_ledger::document::{ReleaseDoc, ReleaseStage};
 use serde_json::{Value, json};
 
 use super::*;
-
-const AT: Second = Second::new(0);
+use crate::request::fixture::{self, AT};
 
 fn quoted(monthly: &str) -> Value {
     json!({
@@ -16,16 +12,7 @@ fn quoted(monthly: &str) -> Value {
 }
 
 fn asked(lease: &[(&str, &str)]) -> Asked {
-    let lease: Vec<Value> = lease
-        .iter()
-        .map(|(item, quantity)| json!({"item": item, "quantity": quantity}))
-        .collect();
-    serde_json::from_value(json!({
-        "system": "oa", "zone": "gov-extranet", "cloudlet": "self",
-        "term": {"from": "2026-09-01", "through": "2027-08-31"},
-        "contract": "HS-1", "budget": {"code": "30227"}, "lease": lease,
-    }))
-    .unwrap()
+    fixture::asked(lease, "2027-08-31")
 }
 
 /// One request of a tenancy's life: cores, its monthly price, and what was decided.
@@ -41,49 +28,19 @@ fn view(steps: &[Step<'_>], effective: &[u32]) -> LedgerView {
     for (number, (cores, monthly, decision)) in (1_u32..).zip(steps.iter().copied()) {
         let asked = asked(&[("vcpu-x86", cores)]);
         view.requests.push(RequestDoc {
-            department: "street".to_owned(),
-            tenancy: "oa".to_owned(),
-            incarnation: 1,
-            request: number,
-            snapshot: asked.snapshot().unwrap(),
-            digest: asked.digest().unwrap(),
-            requested_by: "zhang@street".to_owned(),
-            at: AT,
             quotation: Some(quoted(monthly)),
+            ..fixture::request("street", number, &asked)
         });
         if let Some(decision) = decision {
-            view.decisions.insert(number, decided(number, decision));
+            let decided = fixture::decided("street", number, decision);
+            view.decisions.insert(number, decided);
         }
     }
     view.effective = effective
         .iter()
-        .map(|number| EffectiveDoc {
-            department: "street".to_owned(),
-            tenancy: "oa".to_owned(),
-            incarnation: 1,
-            request: *number,
-            not_before: AT,
-            at: AT,
-        })
+        .map(|number| fixture::effective("street", *number))
         .collect();
     view
-}
-
-fn decided(number: u32, decision: Decision) -> DecisionDoc {
-    DecisionDoc {
-        subject_kind: "Tenancy".to_owned(),
-        subject: format!("street/oa/1/{number}"),
-        role: "office".to_owned(),
-        approval_uid: None,
-        decision,
-        decided_by: "wang@office".to_owned(),
-        order_no: String::new(),
-        reason: String::new(),
-        auto: false,
-        amount_monthly: None,
-        department: None,
-        at: AT,
-    }
 }
 
 /// Cores and price of a take, and whether it waits; nothing for a tenancy that takes nothing.

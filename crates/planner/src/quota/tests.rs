@@ -1,55 +1,10 @@
-use leasehold_ledger::{
-    book::{Basis, Category, Per},
-    money::Price,
-};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::*;
-
-fn item(name: &str, resource: Option<&str>, class: Option<&str>, unit: Unit) -> (String, Item) {
-    let item = Item {
-        name: name.to_owned(),
-        display_name: name.to_owned(),
-        category: Category::Compute,
-        resource: resource.map(str::to_owned),
-        storage_class: class.map(str::to_owned),
-        unit,
-        per: Per::Month,
-        basis: Basis::Reserved,
-        price: Price::parse("1.00").unwrap(),
-    };
-    (name.to_owned(), item)
-}
-
-fn items() -> Items {
-    Items::from([
-        item("vcpu-x86", Some("cpu"), None, Unit::Core),
-        item("vcpu-arm", Some("cpu"), None, Unit::Core),
-        item("memory", Some("memory"), None, Unit::GiB),
-        item("block-ssd", None, Some("ssd"), Unit::GiB),
-        item("block-hdd", None, Some("hdd"), Unit::GiB),
-        item("gpu-a", Some("nvidia.com/gpu"), None, Unit::Count),
-        item("licence", None, None, Unit::Count),
-    ])
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "called with json!")]
-fn spec(lease: Value, namespaces: Value) -> TenancySpec {
-    let lease: Vec<Value> = lease
-        .as_object()
-        .unwrap()
-        .iter()
-        .map(|(item, quantity)| json!({"item": item, "quantity": quantity}))
-        .collect();
-    serde_json::from_value(json!({
-        "system": "oa", "zone": "gov-extranet",
-        "term": {"from": "2026-09-01", "through": "2027-08-31"},
-        "contract": "c", "budget": {"code": "30227"},
-        "lease": lease, "namespaces": namespaces,
-    }))
-    .unwrap()
-}
+use super::{
+    fixture::{item, items, spec},
+    *,
+};
 
 fn divided(lease: Value, namespaces: Value) -> Result<BTreeMap<String, Hard>, Vec<String>> {
     let spec = spec(lease, namespaces);

@@ -38,33 +38,13 @@ fn again(lease: &[(&str, &str)], attempt: u32) -> Asked {
 }
 
 fn request(number: u32, asked: &Asked) -> RequestDoc {
-    RequestDoc {
-        department: "gov-office".to_owned(),
-        tenancy: "oa".to_owned(),
-        incarnation: 1,
-        request: number,
-        snapshot: asked.snapshot().unwrap(),
-        digest: asked.digest().unwrap(),
-        requested_by: "zhang@gov-office".to_owned(),
-        at: Second::new(0),
-        quotation: None,
-    }
+    fixture::request("gov-office", number, asked)
 }
 
 fn decided(number: u32, decision: Decision) -> (u32, DecisionDoc) {
     let doc = DecisionDoc {
-        subject_kind: "Tenancy".to_owned(),
-        subject: format!("gov-office/oa/1/{number}"),
-        role: "office".to_owned(),
-        approval_uid: None,
-        decision,
-        decided_by: "wang@office".to_owned(),
-        order_no: String::new(),
         reason: "too much".to_owned(),
-        auto: false,
-        amount_monthly: None,
-        department: None,
-        at: Second::new(0),
+        ..fixture::decided("gov-office", number, decision)
     };
     (number, doc)
 }
@@ -228,14 +208,7 @@ fn the_provisioned_request_is_the_last_whose_quota_stood() {
         &[(1, Decision::Approved), (2, Decision::Approved)],
     );
     assert!(view.effective().is_none());
-    view.effective.push(EffectiveDoc {
-        department: "gov-office".to_owned(),
-        tenancy: "oa".to_owned(),
-        incarnation: 1,
-        request: 1,
-        not_before: Second::new(0),
-        at: Second::new(5),
-    });
+    view.effective.push(fixture::effective("gov-office", 1));
     assert_eq!(view.effective().map(|r| r.request), Some(1));
     assert_eq!(view.approved().map(|r| r.request), Some(2));
 }

@@ -4,7 +4,8 @@ use std::error::Error;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
+use leasehold_e2e::bench::Output;
 use leasehold_e2e::bench::close::{Size, measure};
 use tokio::runtime::Runtime;
 
@@ -28,15 +29,6 @@ struct Arguments {
     /// How to print the figures.
     #[arg(short, long, value_enum, default_value_t = Output::Table)]
     output: Output,
-}
-
-/// How to print the figures.
-#[derive(Clone, Copy, ValueEnum)]
-enum Output {
-    /// For people.
-    Table,
-    /// For programs.
-    Json,
 }
 
 fn main() -> ExitCode {

@@ -4,8 +4,8 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use clap::{Parser, ValueEnum};
-use leasehold_e2e::bench::{Load, provision};
+use clap::Parser;
+use leasehold_e2e::bench::{Load, Output, provision};
 use leasehold_testkit::Failure;
 use tokio::runtime::Runtime;
 
@@ -34,15 +34,6 @@ struct Arguments {
     /// How to print the figures.
     #[arg(short, long, value_enum, default_value_t = Output::Table)]
     output: Output,
-}
-
-/// How to print the figures.
-#[derive(Clone, Copy, ValueEnum)]
-enum Output {
-    /// For people.
-    Table,
-    /// For programs.
-    Json,
 }
 
 fn main() -> ExitCode {

@@ -6,12 +6,13 @@
 
 use std::collections::BTreeMap;
 
+use leasehold_e2e::tables::parse;
 use leasehold_testkit::manifests::Days;
 use serde_json::Value;
 
 use crate::change::takes_away;
 use crate::rights::Rights;
-use crate::table::{Ground, Identity, Row, Sheet, Stamp, Way, parse};
+use crate::table::{Ground, Identity, Row, Sheet, Stamp, Way};
 
 const SHEETS: [(&str, &str); 3] = [
     ("namespaces", include_str!("namespaces.yaml")),

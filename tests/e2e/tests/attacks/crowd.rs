@@ -9,16 +9,15 @@ use std::sync::{Mutex, PoisonError};
 
 use http::Method;
 use kube::Client;
-use kube::client::Body;
 use kube::config::{AuthInfo, Config, KubeConfigOptions, Kubeconfig};
-use leasehold_testkit::{Failure, Ran, Rig, Session, User};
+use leasehold_e2e::person::{Answer, Call, JSON, Person, said};
+use leasehold_testkit::{Ran, Rig, Session, User};
 use serde_json::{Value, json};
 
 use crate::cells::{ABOVE, CODE, Cell, OTHER};
 use crate::change::{lay, operations};
 use crate::table::{Ground, Identity, Way};
 
-const JSON: &str = "application/json";
 /// How often a change of what somebody else changes meanwhile is tried.
 const TRIES: usize = 5;
 /// How many requests are on their way at once.
@@ -38,107 +37,6 @@ const CERTIFIED: [(&str, User<'static>); 10] = [
     ("nobody", User::Outsider(CODE)),
 ];
 
-/// Somebody who sends requests.
-struct Person {
-    client: Client,
-    /// Who is named in the headers, where the credentials are the administrator's.
-    named: Option<(String, Vec<String>)>,
-}
-
-/// One call of the API server.
-struct Call {
-    method: Method,
-    uri: String,
-    content: &'static str,
-    claims: BTreeMap<String, String>,
-    body: Value,
-}
-
-/// What the API server answered.
-#[derive(Clone, Debug)]
-pub struct Answer {
-    /// The HTTP code.
-    pub code: u16,
-    /// Its warnings.
-    pub warnings: Vec<String>,
-    /// What it sent: an object, a status, or plain text.
-    pub body: Value,
-}
-
-impl Answer {
-    /// Whether the request went through.
-    pub fn is_ok(&self) -> bool {
-        (200..300).contains(&self.code)
-    }
-
-    /// The words of a refusal.
-    pub fn message(&self) -> &str {
-        let said = self.body.get("message").or(Some(&self.body));
-        said.and_then(Value::as_str).unwrap_or_default()
-    }
-
-    /// What people need to know of it.
-    pub fn brief(&self) -> String {
-        if self.is_ok() {
-            format!("{} {:?}", self.code, self.warnings)
-        } else {
-            format!("{} {}", self.code, self.message())
-        }
-    }
-}
-
-impl Person {
-    async fn call(&self, call: Call) -> Result<Answer, String> {
-        let failed = |error: &dyn Display| format!("{}: {error}", call.uri);
-        let mut request = http::Request::builder()
-            .method(call.method)
-            .uri(call.uri.as_str())
-            .header("accept", JSON)
-            .header("content-type", call.content);
-        if let Some((user, groups)) = &self.named {
-            request = request.header("impersonate-user", user.as_str());
-            for group in groups {
-                request = request.header("impersonate-group", group.as_str());
-            }
-        }
-        for (header, value) in &call.claims {
-            request = request.header(header.as_str(), value.as_str());
-        }
-        let body = if call.body.is_null() {
-            Vec::new()
-        } else {
-            call.body.to_string().into_bytes()
-        };
-        let request = request
-            .body(Body::from(body))
-            .map_err(|error| failed(&error))?;
-        let response = self
-            .client
-            .send(request)
-            .await
-            .map_err(|error| failed(&error))?;
-        let code = response.status().as_u16();
-        let warnings = response
-            .headers()
-            .get_all("warning")
-            .iter()
-            .map(|warning| String::from_utf8_lossy(warning.as_bytes()).into_owned())
-            .collect();
-        let bytes = response
-            .into_body()
-            .collect_bytes()
-            .await
-            .map_err(|error| failed(&error))?;
-        let body = serde_json::from_slice(&bytes)
-            .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned()));
-        Ok(Answer {
-            code,
-            warnings,
-            body,
-        })
-    }
-}
-
 /// Everybody, on the runtime of the one campaign.
 pub struct Crowd {
     admin: Person,
@@ -152,23 +50,13 @@ impl Crowd {
     /// Gathers them. The tenancy's namespace must be there, because its account needs a token.
     pub async fn gather(rig: &Rig, ground: &Ground) -> Result<Self, String> {
         let session = rig.user(User::Admin).await.map_err(|f| said(&f))?;
-        let admin = Person {
-            client: session.client(),
-            named: None,
-        };
+        let admin = Person::new(session.client(), User::Admin.name(), User::Admin.groups());
         let mut people = BTreeMap::new();
         for (name, identity) in &ground.people {
-            let client = own(rig, &session, name, identity).await?;
-            let named = (identity.user.clone(), identity.groups.clone());
-            let person = match client {
-                Some(client) => Person {
-                    client,
-                    named: None,
-                },
-                None => Person {
-                    client: session.client(),
-                    named: Some(named),
-                },
+            let (user, groups) = (identity.user.clone(), identity.groups.clone());
+            let person = match own(rig, &session, name, identity).await? {
+                Some(client) => Person::new(client, user, groups),
+                None => Person::impersonated(session.client(), user, groups),
             };
             people.insert(name.clone(), person);
         }
@@ -182,24 +70,12 @@ impl Crowd {
 
     /// A call by the administrator.
     pub async fn admin(&self, method: Method, uri: &str, body: Value) -> Result<Answer, String> {
-        let call = Call {
-            method,
-            uri: uri.to_owned(),
-            content: JSON,
-            claims: BTreeMap::new(),
-            body,
-        };
-        self.admin.call(call).await
+        self.admin.call(Call::plain(method, uri, body)).await
     }
 
     /// What the administrator reads at a path.
     pub async fn look(&self, path: &str) -> Result<Value, String> {
-        let answer = self.admin(Method::GET, path, Value::Null).await?;
-        if answer.is_ok() {
-            Ok(answer.body)
-        } else {
-            Err(format!("{path}: {}", answer.brief()))
-        }
+        self.admin.look(path).await
     }
 
     /// JSON patch operations of the administrator, carried out.
@@ -396,9 +272,4 @@ async fn with(admin: &Session, credentials: Value) -> Result<Client, String> {
         .await
         .map_err(|error| failed(&error))?;
     Client::try_from(config).map_err(|error| failed(&error))
-}
-
-/// A failure in the words of these tests.
-pub fn said(failure: &Failure) -> String {
-    format!("{failure:?}")
 }

@@ -2,10 +2,11 @@
 
 use futures::StreamExt as _;
 use futures::stream;
+use leasehold_e2e::person::Answer;
 use serde_json::Value;
 
 use crate::cells::{Cell, Expected};
-use crate::crowd::{AT_ONCE, Answer, Crowd};
+use crate::crowd::{AT_ONCE, Crowd};
 use crate::table::Stamp;
 
 /// What came of an attack.

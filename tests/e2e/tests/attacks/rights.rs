@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use leasehold_e2e::tables::parse;
 use serde::Deserialize;
 
-use crate::table::{Held, Identity, parse};
+use crate::table::{Held, Identity};
 
 /// What every user may ask about themselves.
 const ABOUT_ONESELF: [&str; 3] = [

@@ -3,13 +3,14 @@
 
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, ServiceAccount};
 use leasehold_api::charging::{BillingPeriod, Statement, SubjectOfDecision};
+use leasehold_e2e::person::said;
 use leasehold_e2e::{Office, Stage};
 use leasehold_testkit::manifests::{self, Contributed, Share};
 use leasehold_testkit::{Failure, LONG, NAMESPACE, Session, User, eventually};
 use serde_json::{Value, json};
 
 use crate::cells::{ABOVE, CODE, OTHER, month};
-use crate::crowd::{Crowd, said};
+use crate::crowd::Crowd;
 use crate::policies::{Piece, bindings};
 use crate::table::Ground;
 

@@ -14,7 +14,6 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 /// How an object is attacked.
@@ -195,9 +194,4 @@ fn every_change() -> Vec<Way> {
         Way::Strategic,
         Way::Apply,
     ]
-}
-
-/// Reads a table.
-pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, String> {
-    serde_saphyr::from_str(text).map_err(|error| error.to_string())
 }

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use leasehold_e2e::person::said;
 use leasehold_testkit::{LONG, eventually};
 
 use crate::cells::Cell;
-use crate::crowd::{Crowd, said};
+use crate::crowd::Crowd;
 use crate::judge::{Tried, flaws, try_all};
 use crate::policies::{Binding, Piece, Validation, bindings, validations};
 

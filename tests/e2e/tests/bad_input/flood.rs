@@ -19,7 +19,7 @@ use serde_json::Value;
 use crate::answers::STUMBLES;
 use crate::junk::Source;
 use crate::leaves;
-use crate::living::{is_answered, name_of, unharmed};
+use crate::living::{is_answered, name_of, nobody_is, unharmed};
 use crate::wire::{Answer, People, Stored, Wire};
 
 /// Manifests in a run with all tests.
@@ -146,15 +146,7 @@ impl Flood<'_> {
                             format!("{kind} {}: {}", name_of(object), object["status"])
                         }));
                     }
-                    if silent.is_empty() {
-                        return Ok(());
-                    }
-                    let shown = &silent[..silent.len().min(15)];
-                    Err(format!(
-                        "{} are silent:\n{}",
-                        silent.len(),
-                        shown.join("\n")
-                    ))
+                    nobody_is(&silent)
                 },
             );
         looking.await.unwrap();

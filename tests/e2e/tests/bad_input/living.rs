@@ -127,17 +127,22 @@ async fn await_answers(stage: &Stage, wire: &Wire<'_>, stored: &[Case]) {
                 }
             }
         }
-        if silent.is_empty() {
-            return Ok(());
-        }
-        let shown = &silent[..silent.len().min(15)];
-        Err(format!(
-            "{} are silent:\n{}",
-            silent.len(),
-            shown.join("\n")
-        ))
+        nobody_is(&silent)
     });
     looking.await.unwrap();
+}
+
+/// Names the first of those that say nothing.
+pub fn nobody_is(silent: &[String]) -> Result<(), String> {
+    if silent.is_empty() {
+        return Ok(());
+    }
+    let shown = &silent[..silent.len().min(15)];
+    Err(format!(
+        "{} are silent:\n{}",
+        silent.len(),
+        shown.join("\n")
+    ))
 }
 
 /// What an object is called.

@@ -63,11 +63,14 @@ async fn a_program_that_writes_back_is_named_met_with_pauses_and_outlasted() {
     let seventh = office.when("oa", "a fight of seven repairs", |tenancy| {
         contest(tenancy).contains("put right 7 times")
     });
-    let tenancy = tokio::select! {
-        ended = rival(&admin, &place) => panic!("{ended:?}"),
-        tenancy = seventh => tenancy.unwrap(),
-        () = tokio::time::sleep(PERIODS) => panic!("nobody noticed the fight"),
+    let fight = async {
+        tokio::select! {
+            ended = rival(&admin, &place) => panic!("{ended:?}"),
+            tenancy = seventh => tenancy.unwrap(),
+        }
     };
+    let noticed = tokio::time::timeout(PERIODS, Box::pin(fight)).await;
+    let tenancy = noticed.expect("nobody noticed the fight");
     // five at once, one after 10 seconds and one after 20 more; instants are cut to whole seconds
     assert!(
         begun.elapsed() >= Duration::from_secs(25),

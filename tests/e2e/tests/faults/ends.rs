@@ -1,42 +1,17 @@
 //! What is there in the end, in a form in which two departments can be compared.
 
-use std::collections::BTreeMap;
-use std::sync::LazyLock;
-
 use leasehold_e2e::Stage;
 use leasehold_testkit::User;
-use regex::Regex;
-use serde_json::{Map, Value};
+use leasehold_testkit::ends::{self, State};
+use serde_json::Value;
 
 use crate::course::told;
-
-/// Objects of one department by kind, namespace and name, without what differs from one run to the next.
-pub type State = BTreeMap<String, Value>;
 
 /// What is compared: all that people or the operator make for a department, other than figures that grow with time.
 const KINDS: &str = "namespaces,resourcequotas,limitranges,persistentvolumeclaims,\
     networkpolicies.networking.k8s.io,rolebindings.rbac.authorization.k8s.io,\
     departments.tenancy.leasehold.dev,informationsystems.tenancy.leasehold.dev,\
     tenancies.tenancy.leasehold.dev,approvals.charging.leasehold.dev";
-/// Metadata of which every object has its own.
-const OF_ITS_OWN: [&str; 5] = [
-    "uid",
-    "resourceVersion",
-    "generation",
-    "creationTimestamp",
-    "managedFields",
-];
-/// Parts of a status that are figures of an instant, or a story of which the operator may die before it tells the end.
-const FIGURES: [&str; 5] = ["history", "usage", "used", "period", "creditLeft"];
-
-static TIME: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)").unwrap()
-});
-static UID: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").unwrap()
-});
-/// Digests of what names a department, an instant or an identifier.
-static DIGEST: LazyLock<Regex> = LazyLock::new(|| Regex::new("sha256:[0-9a-f]{64}").unwrap());
 
 /// Everything that is there, of all departments.
 pub async fn everything(stage: &Stage) -> Result<Vec<Value>, String> {
@@ -68,95 +43,19 @@ pub fn of(everything: &[Value], code: &str) -> State {
     .collect()
 }
 
-/// The first difference, in words.
-pub fn difference(expected: &State, found: &State) -> Option<String> {
-    for (key, value) in expected {
-        match found.get(key) {
-            None => return Some(format!("{key} is missing; expected {value}")),
-            Some(other) if other != value => {
-                return Some(format!("{key}: {}", differs_at("", value, other)));
-            }
-            Some(_) => {}
-        }
-    }
-    let surplus = found.iter().find(|(key, _)| !expected.contains_key(*key));
-    surplus.map(|(key, value)| format!("{key} should not be there: {value}"))
-}
-
-/// Where two values differ first.
-fn differs_at(path: &str, expected: &Value, found: &Value) -> String {
-    if let (Value::Object(one), Value::Object(other)) = (expected, found) {
-        for key in one.keys().chain(other.keys()) {
-            let (one, other) = (&expected[key.as_str()], &found[key.as_str()]);
-            if one != other {
-                return differs_at(&format!("{path}/{key}"), one, other);
-            }
-        }
-    }
-    format!("at {path} expected {expected}, found {found}")
-}
-
 /// An object that can be compared with that of another department.
 fn normal(object: &Value, code: &str) -> Value {
-    let mut object = plain(object, code);
-    let generation = object["metadata"]["generation"].clone();
-    without(object.get_mut("metadata"), &OF_ITS_OWN);
-    without(object.get_mut("status"), &FIGURES);
-    if let Some(observed) = object.pointer_mut("/status/observedGeneration") {
+    let mut normal = ends::normal(object, Some(code));
+    if let Some(observed) = normal.pointer_mut("/status/observedGeneration") {
         // how often people wrote is their matter; that the last time was seen is the operator's
-        *observed = Value::Bool(*observed == generation);
+        *observed = Value::Bool(*observed == object["metadata"]["generation"]);
     }
-    if let Some(conditions) = object.pointer_mut("/status/conditions") {
-        level(conditions);
-    }
-    object
-}
-
-fn without(part: Option<&mut Value>, fields: &[&str]) {
-    if let Some(map) = part.and_then(Value::as_object_mut) {
-        map.retain(|key, _| !fields.contains(&key.as_str()));
-    }
-}
-
-/// Conditions stand in the order in which they came up, and say which generation they were last written for.
-fn level(conditions: &mut Value) {
-    let Some(list) = conditions.as_array_mut() else {
-        return;
-    };
-    for condition in list.iter_mut() {
-        without(
-            Some(condition),
-            &["lastTransitionTime", "observedGeneration"],
-        );
-    }
-    list.sort_by_key(|condition| condition["type"].as_str().map(str::to_owned));
-}
-
-/// The value with words in the place of the code and of every time, identifier and digest.
-pub fn plain(value: &Value, code: &str) -> Value {
-    match value {
-        Value::String(text) => Value::String(plain_text(text, code)),
-        Value::Array(items) => items.iter().map(|item| plain(item, code)).collect(),
-        Value::Object(fields) => {
-            let fields = fields.iter();
-            let fields: Map<String, Value> = fields
-                .map(|(key, value)| (plain_text(key, code), plain(value, code)))
-                .collect();
-            Value::Object(fields)
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
-    }
-}
-
-fn plain_text(text: &str, code: &str) -> String {
-    let text = text.replace(code, "CODE");
-    let text = TIME.replace_all(&text, "TIME");
-    let text = UID.replace_all(&text, "UID");
-    DIGEST.replace_all(&text, "DIGEST").into_owned()
+    normal
 }
 
 #[cfg(test)]
 mod tests {
+    use leasehold_testkit::ends::state_difference;
     use serde_json::json;
 
     use super::*;
@@ -196,7 +95,7 @@ mod tests {
         let mut other = tenancy("wild001", "66666666-7777-8888-9999-000000000000", 2);
         *other.pointer_mut(pointer).unwrap() = value;
         let (expected, found) = states(other);
-        difference(&expected, &found)
+        state_difference(&expected, &found)
     }
 
     #[test]
@@ -210,7 +109,7 @@ mod tests {
         other["metadata"]["generation"] = json!(4);
         other["status"]["observedGeneration"] = json!(4);
         let (expected, found) = states(other);
-        assert_eq!(difference(&expected, &found), None);
+        assert_eq!(state_difference(&expected, &found), None);
         assert_eq!(
             expected.keys().collect::<Vec<_>>(),
             ["Tenancy dept-CODE oa"]
@@ -237,12 +136,12 @@ mod tests {
     #[test]
     fn what_is_missing_and_what_is_too_much_is_named() {
         let (expected, _) = states(Value::Null);
-        let told = difference(&expected, &State::new()).unwrap();
+        let told = state_difference(&expected, &State::new()).unwrap();
         assert!(
             told.starts_with("Tenancy dept-CODE oa is missing"),
             "{told}"
         );
-        let told = difference(&State::new(), &expected).unwrap();
+        let told = state_difference(&State::new(), &expected).unwrap();
         assert!(
             told.starts_with("Tenancy dept-CODE oa should not be there"),
             "{told}"

@@ -10,15 +10,16 @@ use futures::stream;
 use futures::{StreamExt as _, TryStreamExt as _};
 use leasehold_e2e::Stage;
 use leasehold_ledger::verify::Row;
+use leasehold_testkit::ends::{State, state_difference};
 use leasehold_testkit::proxy::Proxy;
 use leasehold_testkit::{Failure, LONG, OperatorOptions, OperatorProcess, Rig, eventually};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 use crate::after;
-use crate::books::{self, Books};
+use crate::books;
 use crate::course::{End, told, walk};
-use crate::ends::{self, State};
+use crate::ends;
 use crate::lives;
 use crate::scale::Scale;
 use crate::trouble::{Toll, Trouble, faults};
@@ -78,7 +79,7 @@ impl Scene {
         let everything = self.ended_alike(scale).await?;
         for number in 0..=late {
             let calm = code(CALM, number);
-            let kept = ends::difference(&ends::of(&before, &calm), &ends::of(&everything, &calm));
+            let kept = state_difference(&ends::of(&before, &calm), &ends::of(&everything, &calm));
             if let Some(why) = kept {
                 return Err(format!(
                     "what stood before the trouble is not as it was: {why}"
@@ -112,7 +113,7 @@ impl Scene {
             for (calm, rough) in pairs(scale) {
                 let (one, other) = (ends::of(&everything, &calm), ends::of(&everything, &rough));
                 is_something(&one, &calm)?;
-                if let Some(why) = ends::difference(&one, &other) {
+                if let Some(why) = state_difference(&one, &other) {
                     return Err(format!("{rough} does not end as {calm} did: {why}"));
                 }
             }
@@ -242,7 +243,7 @@ async fn at_rest(stage: &Stage) -> Result<Vec<Value>, String> {
 /// Whether the ledger says the same of each pair, and bills each lease once.
 fn booked_alike(scale: &Scale, rows: &[Row]) -> Result<(), String> {
     for (calm, rough) in pairs(scale) {
-        let (one, other) = (Books::of(rows, &calm)?, Books::of(rows, &rough)?);
+        let (one, other) = (books::of(rows, &calm)?, books::of(rows, &rough)?);
         other
             .are_billed_once()
             .map_err(|why| format!("{rough}: {why}"))?;

@@ -2,11 +2,11 @@
 
 use k8s_openapi::api::core::v1::Namespace;
 use leasehold_api::charging::Statement;
-use leasehold_api::tenancy::{Department, DepartmentPhase, Phase, Tenancy};
+use leasehold_api::tenancy::{Department, DepartmentPhase, Phase};
 use leasehold_testkit::{LONG, User};
 use serde_json::json;
 
-use crate::openings::{LEASE, change, open, open_below, shows};
+use crate::openings::{LEASE, apply, change, is_approved, open, open_below, shows};
 
 #[tokio::test]
 async fn a_department_that_ends_leases_nothing_more_gives_back_and_is_deleted_then_t52_d09() {
@@ -32,8 +32,7 @@ async fn a_department_that_ends_leases_nothing_more_gives_back_and_is_deleted_th
         .unwrap();
 
     let more = [("vcpu-x86", "6"), ("memory", "8Gi")];
-    let larger = street.manifest("oa", &more, &[("oa", &more)]).unwrap();
-    street.staff.apply(&larger).await.unwrap();
+    apply(&street, "oa", &more).await;
     let told = street.refused("oa", "T52").await.unwrap();
     assert_eq!(
         told,
@@ -41,17 +40,11 @@ async fn a_department_that_ends_leases_nothing_more_gives_back_and_is_deleted_th
          in department xian-z, which goes on with the work of jie-z"
     );
     let less = [("vcpu-x86", "2"), ("memory", "8Gi")];
-    let smaller = street.manifest("oa", &less, &[("oa", &less)]).unwrap();
-    street.staff.apply(&smaller).await.unwrap();
-    let approved = |tenancy: &Tenancy| {
-        let request = tenancy
-            .status
-            .as_ref()
-            .and_then(|status| status.request.as_ref());
-        request.is_some_and(|request| request.number == 2 && request.decision == "Approved")
-    };
+    apply(&street, "oa", &less).await;
     street
-        .when("oa", "less, approved by the policy", approved)
+        .when("oa", "less, approved by the policy", |tenancy| {
+            is_approved(tenancy, 2)
+        })
         .await
         .unwrap();
 

@@ -7,13 +7,7 @@ use leasehold_e2e::Office;
 use leasehold_testkit::{LONG, User};
 use serde_json::{Value, json};
 
-use crate::openings::{LEASE, change, open, open_below, said, shows};
-
-/// Applies a tenancy with one namespace of its name that holds all of it.
-async fn apply(office: &Office, name: &str, lease: &[(&str, &str)]) {
-    let manifest = office.manifest(name, lease, &[(name, lease)]).unwrap();
-    office.staff.apply(&manifest).await.unwrap();
-}
+use crate::openings::{LEASE, apply, change, is_approved, open, open_below, said, shows};
 
 /// Approvals that were ever written for a department.
 async fn asked_about(office: &Office) -> usize {
@@ -87,15 +81,10 @@ async fn an_item_is_limited_over_a_subtree_and_less_is_always_possible_t51() {
         "{told}"
     );
     apply(&street, "oa", &[("vcpu-x86", "2"), ("memory", "8Gi")]).await;
-    let smaller = |tenancy: &Tenancy| {
-        let request = tenancy
-            .status
-            .as_ref()
-            .and_then(|status| status.request.as_ref());
-        request.is_some_and(|request| request.number == 2 && request.decision == "Approved")
-    };
     street
-        .when("oa", "a smaller lease approved", smaller)
+        .when("oa", "a smaller lease approved", |tenancy| {
+            is_approved(tenancy, 2)
+        })
         .await
         .unwrap();
     // once it is in force, one core more is within the limit

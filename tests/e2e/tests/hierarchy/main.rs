@@ -9,7 +9,7 @@ mod limits;
 mod openings {
     //! How these stories begin.
 
-    use leasehold_api::tenancy::{Department, DepartmentStatus};
+    use leasehold_api::tenancy::{Department, DepartmentStatus, Tenancy};
     use leasehold_e2e::{Office, Stage};
     use leasehold_testkit::{LONG, Ran, Session, User};
     use serde_json::{Value, json};
@@ -28,6 +28,19 @@ mod openings {
         let office = open(code, name).await;
         change(office.stage, code, &json!({"parent": above})).await;
         office
+    }
+
+    /// Applies a tenancy with one namespace of its name that holds all of it.
+    pub async fn apply(office: &Office, name: &str, lease: &[(&str, &str)]) {
+        let manifest = office.manifest(name, lease, &[(name, lease)]).unwrap();
+        office.staff.apply(&manifest).await.unwrap();
+    }
+
+    /// Whether the request with this number is the tenancy's last one, and approved.
+    pub fn is_approved(tenancy: &Tenancy, number: u32) -> bool {
+        let status = tenancy.status.as_ref();
+        let request = status.and_then(|status| status.request.as_ref());
+        request.is_some_and(|request| request.number == number && request.decision == "Approved")
     }
 
     /// The office changes a department.

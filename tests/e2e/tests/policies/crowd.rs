@@ -1,15 +1,13 @@
 //! Everybody who asks, each with their own credentials where there are any.
 
 use std::collections::BTreeMap;
-use std::fmt::Display;
 
 use http::Method;
-use kube::Client;
-use kube::client::Body;
-use leasehold_testkit::{Failure, NAMESPACE, Rig, SERVICE_ACCOUNT, User};
+use leasehold_e2e::person::{Answer, Call, JSON, Person, said};
+use leasehold_testkit::{NAMESPACE, Rig, SERVICE_ACCOUNT, User};
 use serde_json::Value;
 
-use crate::request::{Answer, Outcome, Request, Verb};
+use crate::request::{Outcome, Request, Verb};
 use crate::table::Ground;
 
 /// Code of the department that the cases are about.
@@ -35,75 +33,6 @@ const PEOPLE: [(&str, User<'static>); 12] = [
     ("outsider", User::Outsider(CODE)),
 ];
 
-const JSON: &str = "application/json";
-
-/// Somebody who asks.
-pub struct Person {
-    client: Client,
-    impersonated: bool,
-    /// The name, as the API server sees it.
-    pub user: String,
-    /// The groups, beyond those that every user has.
-    pub groups: Vec<String>,
-}
-
-/// One call of the API server.
-struct Call {
-    method: Method,
-    uri: String,
-    content: &'static str,
-    body: Value,
-}
-
-impl Person {
-    async fn call(&self, call: Call) -> Result<Answer, String> {
-        let mut request = http::Request::builder()
-            .method(call.method)
-            .uri(call.uri.as_str())
-            .header("accept", JSON)
-            .header("content-type", call.content);
-        if self.impersonated {
-            request = request.header("impersonate-user", self.user.as_str());
-            for group in &self.groups {
-                request = request.header("impersonate-group", group.as_str());
-            }
-        }
-        let body = if call.body.is_null() {
-            Vec::new()
-        } else {
-            call.body.to_string().into_bytes()
-        };
-        let failed = |error: &dyn Display| format!("{}: {error}", call.uri);
-        let request = request
-            .body(Body::from(body))
-            .map_err(|error| failed(&error))?;
-        let response = self
-            .client
-            .send(request)
-            .await
-            .map_err(|error| failed(&error))?;
-        let code = response.status().as_u16();
-        let warnings = response
-            .headers()
-            .get_all("warning")
-            .iter()
-            .map(|warning| String::from_utf8_lossy(warning.as_bytes()).into_owned())
-            .collect();
-        let bytes = response
-            .into_body()
-            .collect_bytes()
-            .await
-            .map_err(|error| failed(&error))?;
-        let body = serde_json::from_slice(&bytes)
-            .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned()));
-        Ok(Answer {
-            code,
-            warnings,
-            body,
-        })
-    }
-}
-
 /// Everybody, on the runtime of one test.
 pub struct Crowd {
     people: BTreeMap<String, Person>,
@@ -118,39 +47,26 @@ impl Crowd {
         let mut people = BTreeMap::new();
         for (name, user) in PEOPLE {
             let session = rig.user(user).await.map_err(|failure| said(&failure))?;
-            let person = Person {
-                client: session.client(),
-                impersonated: false,
-                user: user.name(),
-                groups: user.groups(),
-            };
+            let person = Person::new(session.client(), user.name(), user.groups());
             people.insert(name.to_owned(), person);
         }
         let operator = rig
             .service_account()
             .await
             .map_err(|failure| said(&failure))?;
-        let operator = Person {
-            client: operator.client(),
-            impersonated: false,
-            user: SERVICE_ACCOUNT.to_owned(),
-            groups: vec![
-                "system:serviceaccounts".to_owned(),
-                format!("system:serviceaccounts:{NAMESPACE}"),
-            ],
-        };
+        let groups = vec![
+            "system:serviceaccounts".to_owned(),
+            format!("system:serviceaccounts:{NAMESPACE}"),
+        ];
+        let operator = Person::new(operator.client(), SERVICE_ACCOUNT.to_owned(), groups);
         people.insert("operator".to_owned(), operator);
         let admin = rig
             .user(User::Admin)
             .await
             .map_err(|failure| said(&failure))?;
         for (name, identity) in &ground.impersonated {
-            let person = Person {
-                client: admin.client(),
-                impersonated: true,
-                user: identity.user.clone(),
-                groups: identity.groups.clone(),
-            };
+            let (user, groups) = (identity.user.clone(), identity.groups.clone());
+            let person = Person::impersonated(admin.client(), user, groups);
             people.insert(name.clone(), person);
         }
         Ok(Self { people, ground })
@@ -164,7 +80,7 @@ impl Crowd {
 
     /// Asks, and compares what comes of it. Nothing is stored.
     pub async fn try_out(&self, request: &Request, outcome: &Outcome) -> Result<(), String> {
-        self.ask(request, true).await?.judge(request, outcome)
+        request.judge(&self.ask(request, true).await?, outcome)
     }
 
     /// Carries out a request, which must go through. One that was carried out before did.
@@ -173,7 +89,7 @@ impl Crowd {
         if request.verb == Verb::Create && answer.code == 409 {
             return Ok(());
         }
-        answer.judge(request, &Outcome::Accepted)
+        request.judge(&answer, &Outcome::Accepted)
     }
 
     /// Asks the API server; with `dry` nothing is stored.
@@ -203,6 +119,7 @@ impl Crowd {
             method,
             uri: format!("{path}?{}", query.join("&")),
             content,
+            claims: BTreeMap::new(),
             body: self.body(request).await?,
         };
         self.person(&request.who)?.call(call).await
@@ -228,22 +145,12 @@ impl Crowd {
 
     /// What is at a path, as the administrator sees it.
     pub async fn look(&self, path: &str) -> Result<Value, String> {
-        let answer = self.admin(Method::GET, path, Value::Null).await?;
-        if answer.is_ok() {
-            Ok(answer.body)
-        } else {
-            Err(format!("{path}: {answer:?}"))
-        }
+        self.person("admin")?.look(path).await
     }
 
     /// A call by the administrator.
     pub async fn admin(&self, method: Method, uri: &str, body: Value) -> Result<Answer, String> {
-        let call = Call {
-            method,
-            uri: uri.to_owned(),
-            content: JSON,
-            body,
-        };
+        let call = Call::plain(method, uri, body);
         self.person("admin")?.call(call).await
     }
 
@@ -258,9 +165,4 @@ impl Crowd {
             format!("{path}/{rest}")
         })
     }
-}
-
-/// A failure in the words of the tables' tests.
-pub fn said(failure: &Failure) -> String {
-    format!("{failure:?}")
 }

@@ -3,13 +3,14 @@
 
 use http::Method;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, ServiceAccount};
+use leasehold_e2e::person::said;
 use leasehold_e2e::{Office, Stage};
 use leasehold_testkit::manifests::{self, Share};
 use leasehold_testkit::{Failure, LONG, NAMESPACE, Rig, User, eventually, repository};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use crate::crowd::{ABOVE, CODE, Crowd, OTHER, said};
+use crate::crowd::{ABOVE, CODE, Crowd, OTHER};
 use crate::request::{Outcome, Request};
 use crate::table::{Job, Table};
 

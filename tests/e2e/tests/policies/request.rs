@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use leasehold_e2e::overlay::{merge, put};
+use leasehold_e2e::person::Answer;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -70,6 +71,33 @@ impl Request {
         }
         Ok(whole)
     }
+
+    /// Whether an answer is what must come of it.
+    pub fn judge(&self, answer: &Answer, outcome: &Outcome) -> Result<(), String> {
+        let warns = |words: &str| {
+            answer
+                .warnings
+                .iter()
+                .any(|warning| warning.contains(words))
+        };
+        let fits = match outcome {
+            Outcome::Accepted => answer.is_ok(),
+            Outcome::Unwarned(words) => answer.is_ok() && !warns(words),
+            Outcome::Warned(words) => answer.is_ok() && warns(words),
+            Outcome::Forbidden(words) => answer.code == 403 && answer.message().contains(words),
+            Outcome::Refused(words) => !answer.is_ok() && answer.message().contains(words),
+        };
+        if !fits {
+            return Err(format!("expected {outcome:?}, came {}", answer.brief()));
+        }
+        for (pointer, expected) in &self.shows {
+            let shown = answer.body.pointer(pointer).unwrap_or(&Value::Null);
+            if shown != expected {
+                return Err(format!("{pointer} is {shown} and not {expected}"));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What must come of a request.
@@ -85,58 +113,4 @@ pub enum Outcome {
     Forbidden(String),
     /// It is refused in these words, whatever the code.
     Refused(String),
-}
-
-/// What the API server answered.
-#[derive(Clone, Debug)]
-pub struct Answer {
-    /// The HTTP code.
-    pub code: u16,
-    /// Its warnings.
-    pub warnings: Vec<String>,
-    /// What it sent: an object, a status, or plain text.
-    pub body: Value,
-}
-
-impl Answer {
-    /// Whether the request went through.
-    pub fn is_ok(&self) -> bool {
-        (200..300).contains(&self.code)
-    }
-
-    /// The words of a refusal.
-    fn message(&self) -> &str {
-        let said = self.body.get("message").or(Some(&self.body));
-        said.and_then(Value::as_str).unwrap_or_default()
-    }
-
-    /// Whether it is what must come of the request.
-    pub fn judge(&self, request: &Request, outcome: &Outcome) -> Result<(), String> {
-        let fits = match outcome {
-            Outcome::Accepted => self.is_ok(),
-            Outcome::Unwarned(words) => self.is_ok() && !self.warns(words),
-            Outcome::Warned(words) => self.is_ok() && self.warns(words),
-            Outcome::Forbidden(words) => self.code == 403 && self.message().contains(words),
-            Outcome::Refused(words) => !self.is_ok() && self.message().contains(words),
-        };
-        if !fits {
-            return Err(format!("expected {outcome:?}, came {}", self.brief()));
-        }
-        for (pointer, expected) in &request.shows {
-            let shown = self.body.pointer(pointer).unwrap_or(&Value::Null);
-            if shown != expected {
-                return Err(format!("{pointer} is {shown} and not {expected}"));
-            }
-        }
-        Ok(())
-    }
-
-    fn warns(&self, words: &str) -> bool {
-        self.warnings.iter().any(|warning| warning.contains(words))
-    }
-
-    /// What people need to know of it.
-    fn brief(&self) -> String {
-        format!("{} {:?} {:?}", self.code, self.message(), self.warnings)
-    }
 }

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::StreamExt as _;
 use futures::stream;
 use http::Method;
+use leasehold_e2e::tables::parse;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::admission::AT_ONCE;
 use crate::crowd::Crowd;
 use crate::ground::laid;
-use crate::table::parse;
 
 const REVIEWS: &str = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
 

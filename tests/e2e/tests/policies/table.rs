@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use leasehold_e2e::tables::parse;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::request::{Outcome, Request};
@@ -223,9 +223,4 @@ impl Ground {
     pub fn read() -> Result<Self, String> {
         parse(include_str!("ground.yaml"))
     }
-}
-
-/// Reads a table.
-pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, String> {
-    serde_saphyr::from_str(text).map_err(|error| error.to_string())
 }

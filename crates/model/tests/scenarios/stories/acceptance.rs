@@ -11,12 +11,11 @@ use serde_json::{Value, json};
 
 use super::{
     Stage,
-    oa::{condition, history},
+    oa::{OA, condition, cores, history, lessee},
     suspension::{is_there, pod},
     tell,
 };
 use crate::{
-    expect::TENANCIES,
     people::{ADMIN, OFFICE, staff},
     script::{Lessee, Wish},
     world,
@@ -31,27 +30,8 @@ const QUOTA: [&str; 3] = ["resourcequotas", "edu--prod", "leasehold"];
 const SLOW: &str = "磁盘太慢";
 const BY_POLICY: &str = "CloudPolicy default";
 
-/// Where the tenancy is.
-const OA: [&str; 3] = [TENANCIES, "dept-edu", "oa"];
-
 fn days(number: i64) -> Duration {
     Duration::from_secs(u64::try_from(number * DAY).unwrap())
-}
-
-fn lessee() -> Lessee {
-    Lessee {
-        code: "edu",
-        name: "oa".to_owned(),
-        shorts: vec!["prod".to_owned()],
-    }
-}
-
-/// So many cores, 8 GiB of memory and 10 GiB of storage in one namespace.
-fn cores(number: i64) -> Wish {
-    Wish {
-        shares: vec![[number, 8, 10]],
-        spare: [0; 3],
-    }
 }
 
 fn now(stage: &Stage<'_>) -> Second {

@@ -28,12 +28,28 @@ pub const QUOTAS: [[&str; 3]; 2] = [
 /// Its department.
 pub const EDU: [&str; 3] = ["departments.tenancy.leasehold.dev", "", "edu"];
 
-/// The tenancy with this last day of its term.
-pub fn manifest(through: &str) -> Value {
-    let lessee = Lessee {
+/// The tenancy in one namespace.
+pub fn lessee() -> Lessee {
+    Lessee {
         code: "edu",
         name: "oa".to_owned(),
+        shorts: vec!["prod".to_owned()],
+    }
+}
+
+/// So many cores, 8 GiB of memory and 10 GiB of storage in that namespace.
+pub fn cores(number: i64) -> Wish {
+    Wish {
+        shares: vec![[number, 8, 10]],
+        spare: [0; 3],
+    }
+}
+
+/// The tenancy in two namespaces, with this last day of its term.
+pub fn manifest(through: &str) -> Value {
+    let lessee = Lessee {
         shorts: vec!["prod".to_owned(), "test".to_owned()],
+        ..lessee()
     };
     let wish = Wish {
         shares: vec![[4, 8, 10], [2, 4, 4]],

@@ -1,39 +1,23 @@
 //! A question that nobody decides becomes overdue, by the office's working days, and is so until somebody does.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
-use super::{Stage, tell};
+use super::{
+    Stage,
+    oa::{DAY, OA, cores, lessee},
+    tell,
+};
 use crate::{
-    expect::{APPROVALS, TENANCIES},
+    expect::APPROVALS,
     people::{OFFICE, staff},
-    script::{Lessee, Wish},
     world,
 };
 
-const DAY: Duration = Duration::from_secs(24 * 3600);
-const OA: [&str; 3] = [TENANCIES, "dept-edu", "oa"];
 /// The question about the first request.
 const FIRST: [&str; 3] = [APPROVALS, "dept-edu", "oa-1-office"];
 const POLICY: [&str; 3] = ["cloudpolicies.platform.leasehold.dev", "", "default"];
 /// The end of Friday, 22 January 2027. Stories begin on Friday the 15th.
 const DUE: &str = "2027-01-23T00:00:00+08:00";
-
-fn lessee() -> Lessee {
-    Lessee {
-        code: "edu",
-        name: "oa".to_owned(),
-        shorts: vec!["prod".to_owned()],
-    }
-}
-
-fn cores(number: i64) -> Wish {
-    Wish {
-        shares: vec![[number, 8, 10]],
-        spare: [0; 3],
-    }
-}
 
 /// The department asks for four cores under this policy, and the office has the question.
 async fn asked(stage: &Stage<'_>, policy: &Value) -> Result<(), String> {

@@ -16,8 +16,7 @@ use super::{
 };
 use crate::{
     people::{ADMIN, DATA_CENTRE, OFFICE, staff},
-    state::Books,
-    world,
+    state, world,
 };
 
 const SUSPENSIONS: &str = "suspensions.platform.leasehold.dev";
@@ -102,7 +101,10 @@ fn a_suspended_tenancy_runs_nothing_keeps_everything_else_and_comes_back() {
             stage.create(&staff("edu"), &own)?;
         }
         assert_eq!(pods(stage), both(USUAL));
-        let (before, billed) = (but_pods(stage), Books::of(&stage.rows()).leases);
+        let (before, billed) = (
+            but_pods(stage),
+            state::books(&stage.rows()).leases().clone(),
+        );
 
         stage.create(OFFICE, &order(None))?;
         in_phase(stage, "Suspended").await?;
@@ -155,7 +157,7 @@ fn a_suspended_tenancy_runs_nothing_keeps_everything_else_and_comes_back() {
             "{keys:?}"
         );
         assert_eq!(
-            Books::of(&stage.rows()).leases,
+            *state::books(&stage.rows()).leases(),
             billed,
             "the lease was billed on"
         );
