@@ -138,6 +138,7 @@ mod tests {
             tenancy: tenancy.to_owned(),
             incarnation,
             stage,
+            round: 0,
             requested_by: "zhang".to_owned(),
             at: AT,
         };

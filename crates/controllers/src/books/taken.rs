@@ -255,6 +255,7 @@ mod tests {
             tenancy: tenancy.to_owned(),
             incarnation,
             stage: ReleaseStage::Released,
+            round: 0,
             requested_by: "zhang".to_owned(),
             at: AT,
         };

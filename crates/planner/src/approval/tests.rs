@@ -123,6 +123,7 @@ fn release(at: i64) -> Approval {
         tenancy: "oa".to_owned(),
         incarnation: 1,
         stage: ReleaseStage::Requested,
+        round: 0,
         requested_by: "zhang@gov-office".to_owned(),
         at: Second::new(at),
     };
