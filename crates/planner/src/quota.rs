@@ -5,6 +5,7 @@
 //! namespace gets its own bounds, so that nobody fills the database of the cluster. A split may
 //! follow use ([`ByUse`]).
 
+mod lingering;
 mod pools;
 mod rebalance;
 mod step;
@@ -23,6 +24,7 @@ use crate::{
     rules::Refusal,
 };
 
+pub use lingering::{lingering, runs};
 pub use pools::told;
 pub use rebalance::{ByUse, Part, rebalance};
 pub use step::{ObservedQuota, QuotaStep, quota_step};

@@ -9,6 +9,7 @@
 
 mod answers;
 mod concern;
+mod decisions;
 mod drifts;
 mod kin;
 mod limits;
@@ -207,13 +208,16 @@ async fn wait(
 }
 
 async fn advance(state: &mut State, context: &Context, report: &mut Report) -> Result<(), Error> {
-    let release = state.tenancy.spec.release.is_some();
+    let back = release::take_back(state, context, report).await;
+    let release = state.releasing();
     if release {
         report.retained = retain::shown(state, context).await?;
     }
     let gone = state.gone() || (release && state.view.incarnation.is_none());
-    let asked = if gone || release {
+    let asked = if gone {
         Ok(())
+    } else if release {
+        decisions::settle(state, context, report).await
     } else {
         requests::advance(state, context, report).await
     };
@@ -223,12 +227,13 @@ async fn advance(state: &mut State, context: &Context, report: &mut Report) -> R
         report.phase = Phase::Released;
         return answers::note(state, context).await;
     }
+    // neither what is approved nor a release waits for what cannot be asked or decided
     let provided = if release {
         release::advance(state, context, report).await
     } else {
-        // what is approved does not wait for what cannot be asked or decided
-        asked.and(provision::advance(state, context, report).await)
+        provision::advance(state, context, report).await
     };
+    let provided = back.and(asked).and(provided);
     let noted = answers::note(state, context).await;
     // what must not run waits neither for what cannot be provided nor for anything else
     let closed = match &provided {

@@ -102,6 +102,11 @@ impl Life {
                 == self.tenancy.metadata.uid.as_deref()
     }
 
+    /// Whether the tenancy is to end: its manifest says so, or it said so and that was not taken back.
+    pub fn releasing(&self) -> bool {
+        self.tenancy.spec.release.is_some() || (self.view.releasing() && !self.view.released())
+    }
+
     /// Number of the incarnation that is alive, or would be the next.
     pub fn incarnation(&self) -> u32 {
         self.view

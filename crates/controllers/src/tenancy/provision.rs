@@ -11,6 +11,7 @@ pub mod contents;
 #[cfg(test)]
 pub(super) mod fixture;
 mod halt;
+pub mod lingering;
 pub mod namespaces;
 mod quotas;
 #[cfg(test)]

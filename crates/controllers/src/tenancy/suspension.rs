@@ -120,7 +120,7 @@ fn by_policy(state: &Life, around: &Circumstances<'_>) -> Result<Option<Order>, 
     let Some(through) = last else {
         return Ok(None);
     };
-    let releasing = state.tenancy.spec.release.is_some();
+    let releasing = state.releasing();
     let policy = &state.policy_object.spec.expiry;
     Ok(suspension::by_policy(through, releasing, policy, around))
 }

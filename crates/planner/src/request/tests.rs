@@ -240,6 +240,29 @@ fn the_provisioned_request_is_the_last_whose_quota_stood() {
     assert_eq!(view.approved().map(|r| r.request), Some(2));
 }
 
+#[test]
+fn a_release_that_was_taken_back_counts_no_more_until_it_is_asked_for_again() {
+    let stage = |stage, round| ReleaseDoc {
+        department: "gov-office".to_owned(),
+        tenancy: "oa".to_owned(),
+        incarnation: 1,
+        stage,
+        round,
+        requested_by: "zhang@gov-office".to_owned(),
+        at: Second::new(i64::from(round)),
+    };
+    let mut view = view(&[&asked(SMALL)], &[(1, Decision::Approved)]);
+    assert_eq!((view.releasing(), view.release_round()), (false, 0));
+    view.release.push(stage(ReleaseStage::Requested, 0));
+    assert!(view.releasing());
+    view.release.push(stage(ReleaseStage::TakenBack, 0));
+    assert_eq!((view.releasing(), view.release_round()), (false, 1));
+    view.release.push(stage(ReleaseStage::Requested, 1));
+    assert_eq!(view.release_asked().map(|doc| doc.round), Some(1));
+    view.release.push(stage(ReleaseStage::TakenBack, 1));
+    assert_eq!((view.releasing(), view.released()), (false, false));
+}
+
 fn item(name: &str, source: (Option<&str>, Option<&str>), unit: Unit, price: &str) -> Item {
     Item {
         name: name.to_owned(),
