@@ -82,7 +82,7 @@ const MESSAGES: &[(&str, &str)] = &[
     ),
     (
         "T03",
-        "'rule T03: this tenancy is being released: asked a change of %s, allowed none; wait until it is Released and lease anew'.format([self.metadata.name])",
+        "'rule T03: this tenancy is being released: asked a change of %s, allowed none, and to take the release back only after the office has rejected it; wait until it is Released and lease anew'.format([self.metadata.name])",
     ),
     (
         "T04",

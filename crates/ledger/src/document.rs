@@ -6,6 +6,7 @@
 //! change back (a policy, a department's name) has the instant in its key as well.
 
 mod acceptance;
+mod release;
 mod serial;
 mod suspension;
 mod volume;
@@ -25,6 +26,7 @@ use crate::statement::Totals;
 use crate::time::{Period, Second};
 
 pub use acceptance::{AcceptanceDoc, DeliveredDoc};
+pub use release::{ReleaseDoc, ReleaseStage};
 pub use serial::{SerialDoc, SerialError, SerialFreedDoc, normalise_serial, serial_claim};
 pub use suspension::{SuspensionDoc, SuspensionStage};
 pub use volume::{VolumeEnd, VolumeGoneDoc, VolumeRetainedDoc};
@@ -338,39 +340,6 @@ document!(
     d.cluster.clone()
 );
 
-/// How far the return of a tenancy went.
-#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ReleaseStage {
-    /// The department asked for it.
-    Requested,
-    /// Nothing is left.
-    Released,
-}
-
-/// A stage of the return of a tenancy.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ReleaseDoc {
-    /// Code of the department.
-    pub department: String,
-    /// Name of the tenancy.
-    pub tenancy: String,
-    /// Which life of the name, from 1.
-    pub incarnation: u32,
-    /// The stage reached.
-    pub stage: ReleaseStage,
-    /// User who asked for the release.
-    pub requested_by: String,
-    /// When the stage was reached.
-    pub at: Second,
-}
-
-document!(
-    ReleaseDoc, "release",
-    d => format!("{}/{:?}", tenancy_key(&d.department, &d.tenancy, d.incarnation), d.stage),
-    format!("{}/{}", d.department, d.tenancy)
-);
-
 /// One accepted device of a lot.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -553,6 +522,7 @@ mod tests {
             tenancy: "oa".to_owned(),
             incarnation: 2,
             stage: ReleaseStage::Released,
+            round: 0,
             requested_by: "zhang".to_owned(),
             at: Second::new(0),
         };

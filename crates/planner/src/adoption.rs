@@ -344,7 +344,8 @@ fn unleased(claim: &PersistentVolumeClaim, plan: &NamespacePlan) -> Option<Strin
     })
 }
 
-fn class_of(claim: &PersistentVolumeClaim) -> &str {
+/// The storage class of the claim; empty where it has none.
+pub(crate) fn class_of(claim: &PersistentVolumeClaim) -> &str {
     let annotations = claim.metadata.annotations.as_ref();
     let old = annotations.and_then(|all| all.get(OLD_STORAGE_CLASS));
     let spec = claim.spec.as_ref();
@@ -387,7 +388,8 @@ fn above_the_share<'a>(
         .collect()
 }
 
-fn stored(claim: &PersistentVolumeClaim) -> i64 {
+/// Bytes that the claim asks for.
+pub(crate) fn stored(claim: &PersistentVolumeClaim) -> i64 {
     let spec = claim.spec.as_ref();
     let requests = spec.and_then(|spec| spec.resources.as_ref()?.requests.as_ref());
     let storage = requests.and_then(|requests| requests.get("storage"));

@@ -259,9 +259,10 @@ pub fn release_approval(
         incarnation,
         requested_by,
         at,
+        round,
         ..
     } = release;
-    let digest = digest(release, tenancy)?;
+    let digest = release_digest(release)?;
     let lines = vec![
         format!("Release of tenancy {tenancy} of {department} ({department_name})"),
         format!("Asked by {requested_by} at {at}"),
@@ -283,7 +284,11 @@ pub fn release_approval(
         &format!("release of {tenancy}"),
         lines,
     );
-    let stem = stem(tenancy, *incarnation);
+    let mut stem = stem(tenancy, *incarnation);
+    if *round > 0 {
+        // one was taken back: the question about it stays, decided
+        let _ = write!(stem, ".r{}", round.saturating_add(1));
+    }
     let name = match attempt {
         0 => format!("{stem}-release-office"),
         again => format!("{stem}-release-{again}-office"),
@@ -295,6 +300,11 @@ pub fn release_approval(
         Some(tenancy),
         spec,
     ))
+}
+
+/// What a decision on a release binds to.
+pub fn release_digest(release: &ReleaseDoc) -> Result<Digest, ApprovalError> {
+    digest(release, &release.tenancy)
 }
 
 /// The question whether a contribution is credited, if it is ready for it.

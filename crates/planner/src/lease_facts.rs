@@ -54,6 +54,15 @@ pub enum LeaseCause {
     Release {
         /// The last provisioned request.
         last_request: u32,
+        /// How often a release was taken back before.
+        round: u32,
+    },
+    /// The release was taken back, and what had ended of this request stands again.
+    TakenBack {
+        /// The provisioned request.
+        request: u32,
+        /// How often a release was taken back, this time among them.
+        round: u32,
     },
 }
 
@@ -63,6 +72,10 @@ impl LeaseCause {
             Self::Request(number)
             | Self::Release {
                 last_request: number,
+                ..
+            }
+            | Self::TakenBack {
+                request: number, ..
             } => number,
         }
     }
@@ -70,7 +83,10 @@ impl LeaseCause {
     fn version(self) -> String {
         match self {
             Self::Request(number) => format!("request-{number}"),
-            Self::Release { .. } => "release".to_owned(),
+            // each has keys of its own: an item ends, and begins, once for each of them
+            Self::Release { round: 0, .. } => "release".to_owned(),
+            Self::Release { round, .. } => format!("release-{round}"),
+            Self::TakenBack { round, .. } => format!("taken-back-{round}"),
         }
     }
 }
@@ -146,7 +162,9 @@ fn fact(
         ..
     } = context;
     let evidence = match cause {
-        LeaseCause::Request(_) => "status.hard of the tenancy's quotas",
+        LeaseCause::Request(_) | LeaseCause::TakenBack { .. } => {
+            "status.hard of the tenancy's quotas"
+        }
         LeaseCause::Release { .. } => "release of the tenancy",
     };
     Fact {
@@ -312,7 +330,10 @@ mod tests {
 
     #[test]
     fn a_release_can_close_compute_first_and_storage_later() {
-        let cause = LeaseCause::Release { last_request: 2 };
+        let cause = LeaseCause::Release {
+            last_request: 2,
+            round: 0,
+        };
         let now = open(&[("cpu", 32), ("ssd", 5)]);
         let first = lease_facts(
             &context(),
@@ -330,6 +351,38 @@ mod tests {
         let last = lease_facts(&context(), &rest, &target(&[]), cause, Second::new(9));
         assert_eq!(said(&last), [("lease/ssd".to_owned(), FactKind::Closed, 0)]);
         assert_ne!(first[0].key(), last[0].key());
+    }
+
+    #[test]
+    fn what_ends_with_every_release_and_begins_with_every_one_taken_back_is_told_each_time() {
+        let (nothing, leased) = (target(&[]), target(&[("cpu", 32)]));
+        let mut at = Second::new(0);
+        let first = LeaseCause::Request(1);
+        let mut facts = lease_facts(&context(), &open(&[]), &leased, first, at);
+        for round in 0..3 {
+            let release = LeaseCause::Release {
+                last_request: 1,
+                round,
+            };
+            at = at.plus(10);
+            let ended = lease_facts(&context(), &open(&[("cpu", 32)]), &nothing, release, at);
+            facts.extend(ended);
+            let back = LeaseCause::TakenBack {
+                request: 1,
+                round: round + 1,
+            };
+            at = at.plus(5);
+            facts.extend(lease_facts(&context(), &open(&[]), &leased, back, at));
+        }
+        // two facts with one key would be an error; 0-10, 15-25, 30-40, and from 45 on
+        let found: Vec<(Second, Second, u32)> = intervals(&facts, Second::new(60))
+            .unwrap()
+            .iter()
+            .map(|found| (found.span.from, found.span.to, found.subject.request))
+            .collect();
+        let expected = [(0, 10), (15, 25), (30, 40), (45, 60)]
+            .map(|(from, to)| (Second::new(from), Second::new(to), 1));
+        assert_eq!(found, expected);
     }
 
     proptest! {

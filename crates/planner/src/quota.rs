@@ -7,6 +7,7 @@
 
 #[cfg(test)]
 mod fixture;
+mod lingering;
 mod pools;
 mod rebalance;
 mod step;
@@ -25,6 +26,7 @@ use crate::{
     rules::Refusal,
 };
 
+pub use lingering::{lingering, runs};
 pub use pools::told;
 pub use rebalance::{ByUse, Part, rebalance};
 pub use step::{ObservedQuota, QuotaStep, quota_step};

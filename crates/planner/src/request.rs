@@ -211,11 +211,24 @@ impl LedgerView {
         self.requests.iter().find(|r| r.request == number)
     }
 
-    /// Whether a release was asked for.
-    pub fn releasing(&self) -> bool {
+    /// How many releases of this life were taken back.
+    pub fn release_round(&self) -> u32 {
+        let taken_back = self.release.iter();
+        let rounds = taken_back.filter(|r| r.stage == ReleaseStage::TakenBack);
+        u32::try_from(rounds.count()).unwrap_or(u32::MAX)
+    }
+
+    /// The release that was asked for and not taken back.
+    pub fn release_asked(&self) -> Option<&ReleaseDoc> {
+        let round = self.release_round();
         self.release
             .iter()
-            .any(|r| r.stage == ReleaseStage::Requested)
+            .find(|r| r.stage == ReleaseStage::Requested && r.round == round)
+    }
+
+    /// Whether a release was asked for, and not taken back.
+    pub fn releasing(&self) -> bool {
+        self.release_asked().is_some()
     }
 
     /// Whether nothing is left of this life.

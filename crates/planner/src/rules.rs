@@ -265,7 +265,10 @@ pub const RULES: &[Rule] = &[
         "T02",
         "a tenancy lives in its department's office namespace",
     ),
-    crd("T03", "nothing changes in a tenancy that is being released"),
+    crd(
+        "T03",
+        "nothing changes in a tenancy that is being released, and a release is taken back only after it was rejected",
+    ),
     crd("T04", "a namespace shares only items that the lease holds"),
     crd(
         "T05",

@@ -31,7 +31,7 @@ use std::collections::BTreeMap;
     printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].message", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("size(self.metadata.name) <= 40").message("rule T01: a tenancy's name has at most 40 characters; choose a shorter name"),
-    validation = Rule::new("!has(oldSelf.spec.release) || (has(self.spec.release) && self.spec.release == oldSelf.spec.release && self.spec.lease == oldSelf.spec.lease && self.spec.namespaces == oldSelf.spec.namespaces && self.spec.term == oldSelf.spec.term && self.spec.contract == oldSelf.spec.contract && self.spec.budget == oldSelf.spec.budget)").message("rule T03: this tenancy is being released; its lease and namespaces cannot change any more; lease anew once it is Released")
+    validation = Rule::new("!has(oldSelf.spec.release) || (!has(self.spec.release) && has(oldSelf.status) && has(oldSelf.status.releaseDecision) && oldSelf.status.releaseDecision == 'Rejected') || (has(self.spec.release) && self.spec.release == oldSelf.spec.release && self.spec.lease == oldSelf.spec.lease && self.spec.namespaces == oldSelf.spec.namespaces && self.spec.term == oldSelf.spec.term && self.spec.contract == oldSelf.spec.contract && self.spec.budget == oldSelf.spec.budget)").message("rule T03: this tenancy is being released; its lease and namespaces cannot change any more, and the release is taken back only after the office has rejected it; lease anew once it is Released")
 )]
 #[x_kube(validation = Rule::new("self.namespaces.all(n, n.share.all(k, self.lease.exists(l, l.item == k)))").message("rule T04: a namespace shares an item that the lease does not hold; add it to spec.lease or take it out of the share"))]
 #[x_kube(validation = Rule::new("self.namespaces.all(n, !has(n.floor) || n.floor.all(k, self.lease.exists(l, l.item == k)))").message("rule T54: a floor names an item that the lease does not hold; add it to spec.lease or take it out of the floor"))]
@@ -80,7 +80,7 @@ pub struct TenancySpec {
     /// Whether the department accepts its first lease, where the cloud policy bills from the acceptance. `leasehold accept` writes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acceptance: Option<Acceptance>,
-    /// Asks to end the tenancy. Growth stops at once; namespaces go after the grace period and an approval.
+    /// Asks to end the tenancy. Growth stops at once; namespaces go after the grace period and an approval. Leave it out again to take it back, once the office has rejected it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<Release>,
 }
@@ -309,6 +309,9 @@ pub struct TenancyStatus {
     /// Since when the release has been asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reclaiming_since: Option<String>,
+    /// What the office has said of the release that is asked for: Undecided, Approved or Rejected. One that was rejected can be taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release_decision: Option<String>,
     /// Volumes that are kept although the tenancy is released.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]

@@ -36,6 +36,7 @@ pub fn release(tenancy: &str, incarnation: u32, stage: ReleaseStage) -> Record {
         tenancy: tenancy.to_owned(),
         incarnation,
         stage,
+        round: 0,
         requested_by: "zhang".to_owned(),
         at: AT,
     };

@@ -95,6 +95,7 @@ mod tests {
                     tenancy: tenancy.clone(),
                     incarnation: 1,
                     stage: *stage,
+                    round: 0,
                     requested_by: "zhang".to_owned(),
                     at,
                 })

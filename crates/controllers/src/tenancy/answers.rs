@@ -5,9 +5,10 @@
 //! (rule A07).
 
 use leasehold_api::{
-    charging::Approval,
+    charging::{Approval, SubjectOfDecision},
     conditions::{self, NewCondition, types},
 };
+use leasehold_kit::EventType;
 use leasehold_ledger::{
     document::{Decision, DecisionDoc, RequestDoc},
     time::Second,
@@ -17,6 +18,11 @@ use leasehold_planner::approval;
 use super::observe::State;
 use crate::{Context, Error};
 
+/// The reason of an approval that nobody waits for.
+const MOOT: &str = "Moot";
+/// How it is told that a decision came when nobody waited for it any more.
+const LATE: &str = "the decision came when nobody waited for it any more, and has no effect";
+
 /// Notes on the approvals of the tenancy's requests what the ledger has of them.
 pub async fn note(state: &State, context: &Context) -> Result<(), Error> {
     for request in &state.view.requests {
@@ -24,15 +30,38 @@ pub async fn note(state: &State, context: &Context) -> Result<(), Error> {
         let Some(found) = context.world.approvals.get(Some(&state.office()), &name) else {
             continue;
         };
-        let Some(what) = became(state, request) else {
-            continue;
-        };
-        match what {
-            Became::Recorded(decision) => recorded(context, &found, decision).await?,
-            // what a person has decided meanwhile is never called a question that nobody asks
-            Became::Moot(_) if found.spec.decision.is_some() => {}
-            Became::Moot(why) => moot(state, context, &found, why).await?,
+        match became(state, request) {
+            Some(Became::Recorded(decision)) => recorded(context, &found, decision).await?,
+            Some(Became::Moot(why)) => moot(state, context, &found, why).await?,
+            None => asked_again(context, &found).await?,
         }
+    }
+    note_releases(state, context).await
+}
+
+/// Says on questions about a release that was taken back that nobody asks them any more.
+async fn note_releases(state: &State, context: &Context) -> Result<(), Error> {
+    if state.view.release_round() == 0 {
+        return Ok(());
+    }
+    let office = state.office();
+    let asked = state.view.release_asked();
+    let asked = asked.map(approval::release_digest).transpose();
+    let asked = asked.map_err(|error| Error::understand("the release that is asked for", error))?;
+    let is_over = |found: &Approval| {
+        let subject = &found.spec.subject;
+        let is_asked = asked
+            .as_ref()
+            .is_some_and(|asked| *subject.digest == *asked.as_str());
+        let status = found.status.as_ref();
+        found.metadata.namespace.as_ref() == Some(&office)
+            && subject.kind == SubjectOfDecision::Release
+            && *subject.name == *state.name
+            && !is_asked
+            && status.is_none_or(|status| status.recorded_at.is_none())
+    };
+    for found in &context.world.approvals.select(is_over) {
+        moot(state, context, found, "the release was taken back").await?;
     }
     Ok(())
 }
@@ -49,9 +78,7 @@ fn became<'a>(state: &'a State, request: &RequestDoc) -> Option<Became<'a>> {
             Some(Became::Moot(&decision.reason))
         }
         Some(decision) => Some(Became::Recorded(decision)),
-        None if state.tenancy.spec.release.is_some() => {
-            Some(Became::Moot("the tenancy is to be released"))
-        }
+        None if state.releasing() => Some(Became::Moot("the tenancy is to be released")),
         None => None,
     }
 }
@@ -68,6 +95,9 @@ pub async fn recorded(
         return Ok(());
     }
     status.recorded_at = Some(Second::to_string(&decision.at));
+    if is_moot(found) {
+        conditions::clear(&mut status.conditions, types::REFUSED);
+    }
     context
         .kit
         .patch_status(found, found.status.as_ref(), &status)
@@ -75,18 +105,51 @@ pub async fn recorded(
     Ok(())
 }
 
-/// Says on an undecided approval that nobody waits for it any more.
+/// Says on an approval that nobody waits for it any more, and on one that was decided all the same that it came late.
 async fn moot(state: &State, context: &Context, found: &Approval, why: &str) -> Result<(), Error> {
     let mut status = found.status.clone().unwrap_or_default();
+    let is_late = found.spec.decision.is_some();
+    if is_late && status.recorded_at.is_some() {
+        return Ok(());
+    }
+    let message = if is_late {
+        format!("{LATE}: {why}")
+    } else {
+        why.to_owned()
+    };
     let condition = NewCondition {
         type_: types::REFUSED,
         holds: true,
-        reason: "Moot",
-        message: why,
+        reason: MOOT,
+        message: &message,
     };
+    let mut known = status.conditions.iter();
+    let is_news = !known.any(|known| known.type_ == types::REFUSED && known.message == message);
     let generation = found.metadata.generation;
     let now = state.now.timestamp();
     conditions::set(&mut status.conditions, &condition, generation, now);
+    let kit = &context.kit;
+    kit.patch_status(found, found.status.as_ref(), &status)
+        .await?;
+    if is_late && is_news {
+        kit.event(found, EventType::Warning, MOOT, "Decide", &message)
+            .await;
+    }
+    Ok(())
+}
+
+fn is_moot(found: &Approval) -> bool {
+    let mut conditions = found.status.iter().flat_map(|status| &status.conditions);
+    conditions.any(|known| known.type_ == types::REFUSED && known.reason == MOOT)
+}
+
+/// Says no more that nobody waits: the release for which that was so was taken back.
+async fn asked_again(context: &Context, found: &Approval) -> Result<(), Error> {
+    if !is_moot(found) {
+        return Ok(());
+    }
+    let mut status = found.status.clone().unwrap_or_default();
+    conditions::clear(&mut status.conditions, types::REFUSED);
     context
         .kit
         .patch_status(found, found.status.as_ref(), &status)

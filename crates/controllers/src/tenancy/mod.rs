@@ -1,14 +1,15 @@
 //! Tenancies: from a department's manifest to namespaces that hold, and back.
 //!
 //! Observe (`observe`) reads caches and the ledger; requests (`requests`) numbers what is asked for, keeps it within the
-//! limits above (`limits`) and records who decided; provisioning (`provision`) makes namespaces, quotas, policies, rights
-//! and volumes of what is approved; release (`release`) takes them back, and keeps the volumes that are to outlive it
-//! (`retain`); what runs is stopped by orders (`suspension`), and where nobody pays for it (`unpaid`); the end of the term
-//! (`term`) is told before it comes; approvals are told (`answers`) what became of them; report (`report`) writes the
-//! status. What is to be done is planned by pure functions of `leasehold-planner`.
+//! limits above (`limits`) and records who decided (`decisions`); provisioning (`provision`) makes namespaces, quotas,
+//! policies, rights and volumes of what is approved; release (`release`) takes them back, and keeps the volumes that are
+//! to outlive it (`retain`); what runs is stopped by orders (`suspension`), and where nobody pays for it (`unpaid`); the
+//! end of the term (`term`) is told before it comes; approvals are told (`answers`) what became of them; report
+//! (`report`) writes the status. What is to be done is planned by pure functions of `leasehold-planner`.
 
 mod answers;
 mod concern;
+mod decisions;
 mod drifts;
 mod kin;
 mod limits;
@@ -207,13 +208,16 @@ async fn wait(
 }
 
 async fn advance(state: &mut State, context: &Context, report: &mut Report) -> Result<(), Error> {
-    let release = state.tenancy.spec.release.is_some();
+    let back = release::take_back(state, context, report).await;
+    let release = state.releasing();
     if release {
         report.retained = retain::shown(state, context).await?;
     }
     let gone = state.gone() || (release && state.view.incarnation.is_none());
-    let asked = if gone || release {
+    let asked = if gone {
         Ok(())
+    } else if release {
+        decisions::settle(state, context, report).await
     } else {
         requests::advance(state, context, report).await
     };
@@ -223,12 +227,13 @@ async fn advance(state: &mut State, context: &Context, report: &mut Report) -> R
         report.phase = Phase::Released;
         return answers::note(state, context).await;
     }
+    // neither what is approved nor a release waits for what cannot be asked or decided
     let provided = if release {
         release::advance(state, context, report).await
     } else {
-        // what is approved does not wait for what cannot be asked or decided
-        asked.and(provision::advance(state, context, report).await)
+        provision::advance(state, context, report).await
     };
+    let provided = back.and(asked).and(provided);
     let noted = answers::note(state, context).await;
     // what must not run waits neither for what cannot be provided nor for anything else
     let closed = match &provided {

@@ -102,6 +102,11 @@ impl Life {
                 == self.tenancy.metadata.uid.as_deref()
     }
 
+    /// Whether the tenancy is to end: its manifest says so, or it said so and that was not taken back.
+    pub fn releasing(&self) -> bool {
+        self.tenancy.spec.release.is_some() || (self.view.releasing() && !self.view.released())
+    }
+
     /// Number of the incarnation that is alive, or would be the next.
     pub fn incarnation(&self) -> u32 {
         self.view
@@ -149,7 +154,8 @@ impl Life {
 }
 
 impl State {
-    /// Where to look up the items and prices of a lease: today's, else those of the first day of its term.
+    /// Where to look up the items and prices of a lease: today's, else those of the first day of its term, else those of
+    /// the day on which it was decided.
     pub fn prices(&self, part: &ApprovedPart) -> Prices<'_> {
         let first = LocalDate::parse(&part.term.from)
             .map_or(self.now, |day| self.policy.time_zone.local_midnight(day));
@@ -158,6 +164,7 @@ impl State {
             provider: self.provider(),
             at: self.now,
             since: first,
+            approved: Some(&self.view),
         }
     }
 
@@ -310,6 +317,7 @@ mod tests {
             tenancy: "oa".to_owned(),
             incarnation: 3,
             stage: ReleaseStage::Released,
+            round: 0,
             requested_by: "zhang".to_owned(),
             at,
         };

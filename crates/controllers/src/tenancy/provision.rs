@@ -11,6 +11,7 @@ pub mod contents;
 #[cfg(test)]
 pub(super) mod fixture;
 mod halt;
+pub mod lingering;
 pub mod namespaces;
 mod quotas;
 #[cfg(test)]
@@ -49,7 +50,7 @@ pub use closing::close;
 use contents::Found;
 pub use namespaces::record_gone;
 use namespaces::{Ensured, Standing};
-use quotas::{Goal, step_towards};
+use quotas::{Goal, Stepped, step_towards};
 pub use quotas::{observed as observed_quota, step_quotas};
 pub use volumes::describe as describe_volumes;
 
@@ -149,7 +150,8 @@ async fn provision(
             unsplit(state, context, report, &refusals);
             let kept = keep(state, context, report, &identity, &standing.short).await;
             halt::as_they_stand(context, halted, &identity, &standing.short).await?;
-            return kept.map(|()| Progress::Blocked);
+            let failed = kept.err().or(standing.failed);
+            return failed.map_or(Ok(Progress::Blocked), Err);
         }
     };
     let by_use = by_use::follow(state, context, due, &lease, &mut desired, &standing.short)?;
@@ -158,7 +160,8 @@ async fn provision(
         .map(|(short, hard)| NamespacePlan::new(identity.clone(), short, hard.clone()))
         .collect();
     let ensured = namespaces::ensure(state, context, report, &standing, &plans).await?;
-    let aside = set_aside(state, report, &mut desired, &standing, &ensured);
+    let mut aside = set_aside(state, report, &mut desired, &standing, &ensured);
+    let untold = lingering::hold(context, &state.department, &lease, &standing, &mut aside).await;
     plans.retain(|plan| report.has_namespace(&state.department, &plan.short));
     let mut abandoned = standing.short;
     abandoned.retain(|short| !desired.contains_key(short) && !aside.contains_key(short));
@@ -172,7 +175,7 @@ async fn provision(
         furnish(state, context, &plans, &ensured.new),
     )
     .await;
-    let step = step?;
+    let Stepped { step, failed } = step?;
     let (settled, leased_settled) = (step.settled, step.leased_settled);
     let step = by_use::told(by_use.as_ref(), step, state, context, due, report);
     let ready = ensured.all && step.settled;
@@ -194,7 +197,8 @@ async fn provision(
     let (found, unfurnished) = admit(state, context, due, &plans, furnished, &doors).await;
     let progress = progress(report, found, ready, blocked);
     // one that fails keeps nothing from the others, and is tried again
-    let failed = ensured.failed.or(kept.err()).or(unfurnished);
+    let failed = failed.or(ensured.failed).or(kept.err()).or(unfurnished);
+    let failed = failed.or(standing.failed).or(untold);
     failed.map_or(Ok(progress), Err)
 }
 
@@ -208,7 +212,8 @@ fn set_aside(
     ensured: &Ensured,
 ) -> BTreeMap<String, Hard> {
     let is_had = |short: &str| report.has_namespace(&state.department, short);
-    let others = standing.ending.iter().chain(&ensured.unsure);
+    let ends = standing.ending.iter().chain(&standing.unsure);
+    let others = ends.chain(&ensured.unsure);
     let aside = others
         .filter(|short| !is_had(short))
         .map(|short| {

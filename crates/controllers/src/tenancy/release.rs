@@ -1,5 +1,8 @@
 //! Release: growth stops, the office signs, the grace passes, namespaces go, the last bill is drawn.
 
+mod back;
+mod question;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::api::core::v1::Namespace;
@@ -8,37 +11,37 @@ use leasehold_api::{
     tenancy::{NamespaceStatus, Phase},
 };
 use leasehold_ledger::{
-    book::Category,
-    document::{Decision, DecisionDoc, NamespaceDoc, ReleaseDoc, ReleaseStage},
+    book::{Category, Item, Per},
+    document::{NamespaceDoc, ReleaseDoc, ReleaseStage},
     time::Second,
 };
 use leasehold_planner::{
-    approval,
-    lease_facts::{self, LeaseCause},
+    lease_facts::{self, LeaseCause, OpenLease},
     objects::NamespacePlan,
     quota::{self, Hard},
     request::{ApprovedPart, Items},
 };
 use leasehold_store::Record;
 
+pub use back::settle as take_back;
+
 use super::{
-    answers, drifts,
+    drifts,
     observe::State,
     provision::{
-        contents, describe_volumes, identity, is_billed, lease_context, namespaces, nothing_late,
-        observed_quota, record_gone, seconds_until, settle_acceptance, step_quotas,
+        contents, describe_volumes, identity, is_billed, lease_context, lingering, namespaces,
+        nothing_late, observed_quota, record_gone, seconds_until, settle_acceptance, step_quotas,
         tell_acceptance_released, usage,
     },
     report::Report,
-    requests::{create_once, decision_of, part_of},
+    requests::part_of,
     retain,
 };
-use crate::{
-    Context, Error,
-    books::{OFFICE, lease_uid},
-};
+use crate::{Context, Error};
 
 const SOON: Duration = Duration::from_secs(2);
+/// So soon is looked again whether a pod is gone that no quota counts any more.
+const LINGERS: Duration = Duration::from_secs(15);
 
 /// One round of a tenancy whose end was asked for.
 pub async fn advance(
@@ -51,7 +54,20 @@ pub async fn advance(
     nothing_late(state, context);
     let requested = requested(state, context, report).await?;
     report.reclaiming_since = Some(requested.in_zone(&state.policy.time_zone));
-    let alive = namespaces::alive(state, context).await?;
+    let mut standing = namespaces::standing(state, context).await?;
+    let unread = standing.failed.take();
+    let advanced = proceed(state, context, report, requested, &standing).await;
+    // those that could be read do not wait for the one that could not
+    advanced.and(unread.map_or(Ok(()), Err))
+}
+
+async fn proceed(
+    state: &mut State,
+    context: &Context,
+    report: &mut Report,
+    requested: Second,
+    standing: &namespaces::Standing,
+) -> Result<(), Error> {
     let known = context
         .books
         .namespaces(&state.department, &state.name, state.incarnation())
@@ -67,7 +83,7 @@ pub async fn advance(
         let items = items(state, part)?;
         report.approved.clone_from(&part.lease);
         usage(state, context, report, part, &items);
-        stop(state, context, report, part, &items, &alive).await?;
+        stop(state, context, report, (part, &items), standing).await?;
     }
     for document in known.values() {
         report.namespaces.push(NamespaceStatus {
@@ -82,7 +98,7 @@ pub async fn advance(
     if known.is_empty() {
         return released(state, context, report, part.as_ref()).await;
     }
-    let approved = approved(state, context, report).await?;
+    let approved = question::approved(state, context, report).await?;
     let due = requested.plus(i64::from(state.policy_object.spec.release.grace_seconds));
     if !approved {
         return Ok(());
@@ -108,12 +124,7 @@ async fn requested(
     context: &Context,
     report: &mut Report,
 ) -> Result<Second, Error> {
-    let known = state
-        .view
-        .release
-        .iter()
-        .find(|d| d.stage == ReleaseStage::Requested);
-    if let Some(document) = known {
+    if let Some(document) = state.view.release_asked() {
         return Ok(document.at);
     }
     let document = ReleaseDoc {
@@ -121,6 +132,7 @@ async fn requested(
         tenancy: state.name.clone(),
         incarnation: state.incarnation(),
         stage: ReleaseStage::Requested,
+        round: state.view.release_round(),
         requested_by: state.requested_by(),
         at: state.now,
     };
@@ -147,19 +159,18 @@ async fn stop(
     state: &State,
     context: &Context,
     report: &mut Report,
-    part: &ApprovedPart,
-    items: &Items,
-    alive: &[String],
+    (part, items): (&ApprovedPart, &Items),
+    standing: &namespaces::Standing,
 ) -> Result<(), Error> {
     let lease = quota::lease_hard(part, items)
         .map_err(|refusal| Error::understand("the approved lease", refusal))?;
     let identity = identity(state, items);
     let mut desired: BTreeMap<String, Hard> = BTreeMap::new();
     let mut idle = true;
-    for short in alive {
+    for short in &standing.short {
         let plan = NamespacePlan::new(identity.clone(), short, Hard::new());
         contents::fence(state, context, &plan, false).await?;
-        let Some(standing) = context
+        let Some(quota) = context
             .world
             .quotas
             .get(Some(&plan.name), names::QUOTA_NAME)
@@ -167,23 +178,28 @@ async fn stop(
             idle = false;
             continue;
         };
-        let standing = observed_quota(&standing);
-        idle &= standing
+        let quota = observed_quota(&quota);
+        idle &= quota
             .used
             .iter()
             .all(|(key, used)| !is_compute(key) || *used == 0);
-        desired.insert(short.clone(), without_compute(&standing.spec_hard));
+        desired.insert(short.clone(), without_compute(&quota.spec_hard));
     }
     let step = step_quotas(context, &identity, &lease, &desired, &[], true).await?;
     if !step.settled {
         report.look_again(SOON);
         return Ok(());
     }
-    if idle {
-        return close_items(state, context, part, |category| {
-            !matches!(category, Category::Storage | Category::Backup)
-        })
-        .await;
+    let open = open(state, context).await?;
+    let is_left = open
+        .keys()
+        .any(|item| items.get(item).is_none_or(is_for_running));
+    // a quota no longer counts a pod that overstays its time to end, and a namespace that ends has none
+    if idle && (!is_left || !standing.unsure.is_empty()) {
+        return Ok(());
+    }
+    if idle && !is_running(state, context, standing).await? {
+        return close_items(state, context, (part, items), &open, is_for_running).await;
     }
     let told = if is_billed(state, context).await? {
         "workloads still run and are billed until they end; remove them"
@@ -191,7 +207,39 @@ async fn stop(
         "workloads still run and nobody pays for them; they are ended"
     };
     report.wait(told);
+    if idle {
+        // no quota tells of their end
+        report.look_again(LINGERS);
+    }
     Ok(())
+}
+
+/// Whether a pod is left in any namespace, those that end among them.
+async fn is_running(
+    state: &State,
+    context: &Context,
+    standing: &namespaces::Standing,
+) -> Result<bool, Error> {
+    for short in standing.short.iter().chain(&standing.ending) {
+        let place = names::tenancy_namespace(&state.department, short);
+        if lingering::runs(context, &place).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether an item is for what runs. What is paid once was paid.
+fn is_for_running(item: &Item) -> bool {
+    !matches!(item.category, Category::Storage | Category::Backup) && item.per != Per::Once
+}
+
+/// What is billed of the lease.
+async fn open(state: &State, context: &Context) -> Result<BTreeMap<String, OpenLease>, Error> {
+    let books = &context.books;
+    books
+        .open_lease(&state.department, &state.name, state.incarnation())
+        .await
 }
 
 /// Whether a quota key counts what runs.
@@ -209,21 +257,17 @@ fn without_compute(hard: &Hard) -> Hard {
         .collect()
 }
 
-/// Ends the billing of the items that the test holds for, where it has not ended yet.
+/// Ends the billing of the items that the test holds for.
 async fn close_items(
     state: &State,
     context: &Context,
-    part: &ApprovedPart,
-    ends: impl Fn(Category) -> bool,
+    (part, items): (&ApprovedPart, &Items),
+    open: &BTreeMap<String, OpenLease>,
+    ends: impl Fn(&Item) -> bool,
 ) -> Result<(), Error> {
-    let open = context
-        .books
-        .open_lease(&state.department, &state.name, state.incarnation())
-        .await?;
-    let items = items(state, part)?;
     let stays: BTreeMap<String, i64> = open
         .iter()
-        .filter(|(item, _)| items.get(*item).is_some_and(|found| !ends(found.category)))
+        .filter(|(item, _)| items.get(*item).is_some_and(|found| !ends(found)))
         .map(|(item, held)| (item.clone(), held.quantity))
         .collect();
     if stays.len() == open.len() {
@@ -233,95 +277,13 @@ async fn close_items(
     let lease = lease_context(state, context, part);
     let cause = LeaseCause::Release {
         last_request: request,
+        round: state.view.release_round(),
     };
-    let facts = lease_facts::lease_facts(&lease, &open, &stays, cause, context.now());
+    let facts = lease_facts::lease_facts(&lease, open, &stays, cause, context.now());
     context
         .books
         .commit(facts.into_iter().map(Record::from).collect(), state.now)
         .await?;
-    Ok(())
-}
-
-/// Whether the office has approved the release; writes the undecided Approval if it is not there.
-async fn approved(state: &State, context: &Context, report: &mut Report) -> Result<bool, Error> {
-    let attempt = state.tenancy.spec.request.attempt;
-    let life = lease_uid(&state.department, &state.name, state.incarnation());
-    let subject = format!("{life}/{attempt}");
-    if let Some(decision) = context.books.decision("Release", &subject, OFFICE).await? {
-        note(state, context, &decision).await?;
-        if decision.decision == Decision::Approved {
-            return Ok(true);
-        }
-        report.refuse_release(&decision.reason, &decision.decided_by);
-        return Ok(false);
-    }
-    let requested = state
-        .view
-        .release
-        .iter()
-        .find(|d| d.stage == ReleaseStage::Requested);
-    let Some(requested) = requested else {
-        return Ok(false);
-    };
-    let reason = state
-        .tenancy
-        .spec
-        .release
-        .as_ref()
-        .map_or("", |release| release.reason.as_str());
-    let wanted = approval::release_approval(
-        requested,
-        &state.tenancy.metadata.uid.clone().unwrap_or_default(),
-        &state.organisation.spec.display_name,
-        reason,
-        attempt,
-    )
-    .map_err(|error| Error::understand("the approval to be written", error))?;
-    let name = wanted.metadata.name.clone().unwrap_or_default();
-    let Some(found) = context.world.approvals.get(Some(&state.office()), &name) else {
-        create_once(context, &wanted).await?;
-        report.wait(format!(
-            "the release waits for the office: leasehold approve {name} -n {}",
-            state.office()
-        ));
-        return Ok(false);
-    };
-    let Some(decision) = decision_of(&found, &wanted.spec.subject) else {
-        report.wait(format!(
-            "the release waits for the office: leasehold approve {name} -n {}",
-            state.office()
-        ));
-        return Ok(false);
-    };
-    let decision = DecisionDoc {
-        subject_kind: "Release".to_owned(),
-        subject,
-        role: OFFICE.to_owned(),
-        approval_uid: found.metadata.uid.clone(),
-        department: Some(state.department.clone()),
-        at: state.now,
-        ..decision
-    };
-    let decision = context.books.ensure(&decision, state.now).await?;
-    answers::recorded(context, &found, &decision).await?;
-    report.happened(
-        state,
-        &decision.decided_by,
-        &format!("release {:?}", decision.decision),
-    );
-    Ok(decision.decision == Decision::Approved)
-}
-
-/// Notes on the approval of the release that its decision is recorded, if the operator died before it did.
-async fn note(state: &State, context: &Context, decision: &DecisionDoc) -> Result<(), Error> {
-    let office = state.office();
-    let its = context.world.approvals.select(|found| {
-        found.metadata.namespace.as_ref() == Some(&office)
-            && found.metadata.uid == decision.approval_uid
-    });
-    for found in &its {
-        answers::recorded(context, found, decision).await?;
-    }
     Ok(())
 }
 
@@ -358,13 +320,15 @@ async fn released(
     part: Option<&ApprovedPart>,
 ) -> Result<(), Error> {
     if let Some(part) = part {
-        close_items(state, context, part, |_| true).await?;
+        let (items, open) = (items(state, part)?, open(state, context).await?);
+        close_items(state, context, (part, &items), &open, |_| true).await?;
     }
     let document = ReleaseDoc {
         department: state.department.clone(),
         tenancy: state.name.clone(),
         incarnation: state.incarnation(),
         stage: ReleaseStage::Released,
+        round: state.view.release_round(),
         requested_by: state.requested_by(),
         at: state.now,
     };

@@ -60,6 +60,8 @@ pub struct Report {
     pub used: Option<String>,
     /// Since when the release has been asked for.
     pub reclaiming_since: Option<String>,
+    /// What the office has said of the release.
+    pub release_decision: Option<String>,
     /// Volumes that are kept although the tenancy is released.
     pub retained: Vec<RetainedVolume>,
     /// The suspension that is in force.
@@ -134,7 +136,7 @@ impl Report {
     /// A person said no to the release.
     pub fn refuse_release(&mut self, reason: &str, by: &str) {
         self.refused.push(format!(
-            "the release was rejected by {by}: {reason}. Raise spec.request.attempt to ask again"
+            "the release was rejected by {by}: {reason}. Raise spec.request.attempt to ask again, or leave spec.release out to keep the tenancy"
         ));
     }
 
@@ -247,6 +249,7 @@ impl Report {
             namespaces: as_shown(self.namespaces, &old.namespaces),
             split: followed(self.split, state, old),
             reclaiming_since: self.reclaiming_since,
+            release_decision: self.release_decision,
             retained: self.retained,
             suspension: self.suspended.map(|suspended| suspended.shown),
             history: old.history.clone(),

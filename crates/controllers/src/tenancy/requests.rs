@@ -19,7 +19,7 @@ use leasehold_planner::{
 };
 use leasehold_store::{Batch, Record};
 
-use super::{limits, observe::State, report::Report};
+use super::{decisions, limits, observe::State, report::Report};
 use crate::{
     Context, Error,
     books::{OFFICE, request_subject},
@@ -110,6 +110,9 @@ async fn withdraw(
     let Some(request) = state.view.requests.iter().find(|r| r.request == number) else {
         return Ok(false);
     };
+    if decisions::came_first(state, context, report, request).await? {
+        return Ok(true);
+    }
     let decision = withdrawn(state, request, "the approved values were applied again");
     context.books.ensure(&decision, state.now).await?;
     report.happened(
@@ -144,6 +147,12 @@ async fn open(
     report: &mut Report,
     opening: Opening,
 ) -> Result<bool, Error> {
+    let superseded = superseded(state, &opening);
+    if let Some(old) = superseded
+        && decisions::came_first(state, context, report, old).await?
+    {
+        return Ok(true);
+    }
     let Some(system) = &state.system else {
         report.wait(format!(
             "InformationSystem {} does not exist yet; apply it in this namespace",
@@ -167,9 +176,6 @@ async fn open(
         ..opening.request
     };
     let mut records = beginning(state)?;
-    let superseded = opening
-        .supersedes
-        .and_then(|number| state.view.requests.iter().find(|r| r.request == number));
     if let Some(old) = superseded {
         let reason = format!("superseded by request {}", request.request);
         records.push(Record::document(&withdrawn(state, old, &reason))?);
@@ -194,6 +200,12 @@ async fn open(
         );
     }
     Ok(true)
+}
+
+/// The waiting request that a new one takes the place of.
+fn superseded<'a>(state: &'a State, opening: &Opening) -> Option<&'a RequestDoc> {
+    let number = opening.supersedes?;
+    state.view.requests.iter().find(|r| r.request == number)
 }
 
 /// The first record of a life, where this request begins it.
@@ -379,30 +391,7 @@ async fn decide(
         create_once(context, &wanted).await?;
         return Ok(false);
     };
-    let Some(decision) = decision_of(&found, &wanted.spec.subject) else {
-        return Ok(false);
-    };
-    let recorded = DecisionDoc {
-        subject_kind: "Tenancy".to_owned(),
-        subject: request_subject(request),
-        role: OFFICE.to_owned(),
-        approval_uid: found.metadata.uid.clone(),
-        department: Some(state.department.clone()),
-        at: state.now,
-        ..decision
-    };
-    let recorded = context.books.ensure(&recorded, state.now).await?;
-    let verb = match recorded.decision {
-        Decision::Approved => "approved",
-        Decision::Rejected => "rejected",
-        Decision::Withdrawn => "withdrawn",
-    };
-    report.happened(
-        state,
-        &recorded.decided_by,
-        &format!("request {number} {verb}"),
-    );
-    Ok(true)
+    decisions::record(state, context, report, request, &found).await
 }
 
 /// Creates an approval; one of the same name that is there already is the one that was meant.

@@ -120,7 +120,7 @@ fn by_policy(state: &Life, around: &Circumstances<'_>) -> Result<Option<Order>, 
     let Some(through) = last else {
         return Ok(None);
     };
-    let releasing = state.tenancy.spec.release.is_some();
+    let releasing = state.releasing();
     let policy = &state.policy_object.spec.expiry;
     Ok(suspension::by_policy(through, releasing, policy, around))
 }
@@ -171,8 +171,9 @@ pub async fn stop(state: &Life, context: &Context, report: &mut Report) -> Resul
     };
     let is_patient = state.now.since(since) < PATIENCE;
     let (mut ended, mut held, mut left) = (0_u32, 0_u32, AT_ONCE);
-    for short in namespaces::alive(state, context).await? {
-        let place = names::tenancy_namespace(&state.department, &short);
+    let standing = namespaces::standing(state, context).await?;
+    for short in &standing.short {
+        let place = names::tenancy_namespace(&state.department, short);
         if !is_closed(context, &place) {
             report.look_again(SOON);
             continue;
@@ -209,7 +210,8 @@ pub async fn stop(state: &Life, context: &Context, report: &mut Report) -> Resul
             since.plus(PATIENCE).in_zone(&state.policy.time_zone)
         ));
     }
-    Ok(())
+    // what runs elsewhere was ended all the same
+    standing.failed.map_or(Ok(()), Err)
 }
 
 /// Whether admission lets no pod into the namespace any more.

@@ -4,7 +4,7 @@
 //! was billed at all, no pod starts any more: provisioning and the release see to that. What runs already is ended, as
 //! under a suspension.
 
-use leasehold_ledger::{document::ReleaseStage, time::Second};
+use leasehold_ledger::time::Second;
 use leasehold_planner::acceptance;
 
 use super::{observe::Life, provision::is_billed};
@@ -40,11 +40,10 @@ fn given_back(state: &Life) -> Option<Unpaid> {
 
 /// The release of what never took effect, if one was asked for.
 fn released(state: &Life) -> Option<Unpaid> {
-    if state.tenancy.spec.release.is_none() || !state.view.effective.is_empty() {
+    if !state.releasing() || !state.view.effective.is_empty() {
         return None;
     }
-    let mut stages = state.view.release.iter();
-    let asked = stages.find(|document| document.stage == ReleaseStage::Requested)?;
+    let asked = state.view.release_asked()?;
     Some(Unpaid {
         since: asked.at,
         why: "the release was asked for before anything was billed".to_owned(),

@@ -228,6 +228,7 @@ fn quoted(tenancy: &Manifest<TenancySpec>, file: &Path, cloud: &Cloud) -> Result
         provider: &cloud.provider,
         at: first,
         since: first,
+        approved: None,
     };
     let items = quantities(&part, &prices).map_err(|refusals| {
         let reasons: Vec<String> = refusals.iter().map(ToString::to_string).collect();

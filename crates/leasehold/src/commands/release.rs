@@ -29,7 +29,7 @@ pub fn run(arguments: &ReleaseArgs, session: &Session, out: &mut dyn Write) -> R
         super::before_asking(&text, format, arguments.yes, out)?;
     }
     super::confirm(
-        &format!("Release {name}? It cannot be taken back."),
+        &format!("Release {name}? It can be taken back only if the office rejects it."),
         arguments.yes,
     )?;
     let patch = patch(&arguments.reason);

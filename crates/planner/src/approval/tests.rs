@@ -123,10 +123,32 @@ fn release(at: i64) -> Approval {
         tenancy: "oa".to_owned(),
         incarnation: 1,
         stage: ReleaseStage::Requested,
+        round: 0,
         requested_by: "zhang@gov-office".to_owned(),
         at: Second::new(at),
     };
     release_approval(&release, "u-1", "市政府办", "the system moved", 0).unwrap()
+}
+
+#[test]
+fn a_release_that_is_asked_for_after_one_was_taken_back_is_another_question() {
+    let name = |incarnation, round, attempt| {
+        let release = ReleaseDoc {
+            department: "gov-office".to_owned(),
+            tenancy: "oa".to_owned(),
+            incarnation,
+            stage: ReleaseStage::Requested,
+            round,
+            requested_by: "zhang@gov-office".to_owned(),
+            at: Second::new(0),
+        };
+        let asked = release_approval(&release, "u-1", "市政府办", "moved", attempt).unwrap();
+        (asked.metadata.name.unwrap(), asked.spec.subject.digest)
+    };
+    let (first, second) = (name(1, 0, 0), name(1, 1, 0));
+    assert_eq!(second.0, "oa.r2-release-office");
+    assert_ne!(first.1, second.1, "a decision on the first is none on it");
+    assert_eq!(name(2, 1, 3).0, "oa.i2.r2-release-3-office");
 }
 
 #[test]

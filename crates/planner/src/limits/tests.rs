@@ -109,6 +109,7 @@ fn a_released_tenancy_takes_nothing_and_one_that_is_to_be_released_still_does() 
         tenancy: "oa".to_owned(),
         incarnation: 1,
         stage,
+        round: 0,
         requested_by: "zhang@street".to_owned(),
         at: AT,
     };

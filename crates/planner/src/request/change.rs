@@ -1,15 +1,19 @@
 //! What a request changes, in quantities and in money.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    iter,
+};
 
 use leasehold_api::tenancy::LeaseItem;
 use leasehold_ledger::{
     book::{Catalogue, Item, Per},
+    document::Decision,
     money::{Money, Unit, parse_quantity},
     time::Second,
 };
 
-use super::ApprovedPart;
+use super::{ApprovedPart, LedgerView};
 use crate::rules::Refusal;
 
 /// Hours for which an hourly price is quoted a month: a year's hours over twelve.
@@ -33,15 +37,34 @@ pub struct Prices<'a> {
     /// An earlier instant for items that are leased but no longer in the book, such as the first
     /// day of the term.
     pub since: Second,
+    /// What was approved before, if anything was: an item that was leased in the middle of a term
+    /// and is in no book any more is what it was when it was decided on.
+    pub approved: Option<&'a LedgerView>,
 }
 
 impl<'a> Prices<'a> {
     /// The item as its book describes it.
     pub fn item(&self, name: &str) -> Result<&'a Item, Refusal> {
-        self.catalogue
-            .item(self.provider, name, self.at)
-            .or_else(|| self.catalogue.item(self.provider, name, self.since))
+        let at = |instant: Second| self.catalogue.item(self.provider, name, instant);
+        at(self.at)
+            .or_else(|| at(self.since))
+            .or_else(|| self.decided().find_map(at))
             .ok_or_else(|| self.unknown(name))
+    }
+
+    /// When what was approved was decided, and when it was asked for: its book may have ended in
+    /// between. The latest comes first.
+    fn decided(&self) -> impl Iterator<Item = Second> {
+        let decisions = self.approved.into_iter().flat_map(|view| {
+            let approved = view.decisions.iter().rev();
+            approved.map(move |(number, decision)| (view, number, decision))
+        });
+        decisions
+            .filter(|(_, _, decision)| decision.decision == Decision::Approved)
+            .flat_map(|(view, number, decision)| {
+                let asked = view.requests.iter().filter(move |r| r.request == *number);
+                iter::once(decision.at).chain(asked.map(|request| request.at))
+            })
     }
 
     /// The refusal of an item that is in no book.

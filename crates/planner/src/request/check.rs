@@ -180,6 +180,7 @@ fn check_items(
         provider,
         at,
         since: at,
+        approved: None,
     };
     let mut wanted: Vec<(String, i64)> = Vec::with_capacity(part.lease.len());
     let mut bases: BTreeMap<String, (&Item, Basis)> = BTreeMap::new();

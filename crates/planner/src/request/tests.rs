@@ -213,6 +213,29 @@ fn the_provisioned_request_is_the_last_whose_quota_stood() {
     assert_eq!(view.approved().map(|r| r.request), Some(2));
 }
 
+#[test]
+fn a_release_that_was_taken_back_counts_no_more_until_it_is_asked_for_again() {
+    let stage = |stage, round| ReleaseDoc {
+        department: "gov-office".to_owned(),
+        tenancy: "oa".to_owned(),
+        incarnation: 1,
+        stage,
+        round,
+        requested_by: "zhang@gov-office".to_owned(),
+        at: Second::new(i64::from(round)),
+    };
+    let mut view = view(&[&asked(SMALL)], &[(1, Decision::Approved)]);
+    assert_eq!((view.releasing(), view.release_round()), (false, 0));
+    view.release.push(stage(ReleaseStage::Requested, 0));
+    assert!(view.releasing());
+    view.release.push(stage(ReleaseStage::TakenBack, 0));
+    assert_eq!((view.releasing(), view.release_round()), (false, 1));
+    view.release.push(stage(ReleaseStage::Requested, 1));
+    assert_eq!(view.release_asked().map(|doc| doc.round), Some(1));
+    view.release.push(stage(ReleaseStage::TakenBack, 1));
+    assert_eq!((view.releasing(), view.released()), (false, false));
+}
+
 fn item(name: &str, source: (Option<&str>, Option<&str>), unit: Unit, price: &str) -> Item {
     Item {
         name: name.to_owned(),
@@ -270,7 +293,54 @@ fn prices(catalogue: &Catalogue) -> Prices<'_> {
         provider: "hs-bigdata",
         at,
         since: at,
+        approved: None,
     }
+}
+
+#[test]
+fn an_item_whose_book_ended_without_a_successor_is_what_it_was_when_it_was_decided_on() {
+    let day = |text: &str| LocalDate::parse(text).unwrap();
+    let second = |text: &str| Second::parse(text).unwrap();
+    let gpu = (Some("nvidia.com/gpu"), None);
+    // sold in spring 2027 alone, and neither on the first day of the term nor today
+    let spring = Book {
+        name: "huangshi-gpu".to_owned(),
+        from: day("2027-03-01"),
+        through: day("2027-04-30"),
+        items: vec![item("gpu-a800", gpu, Unit::Count, "2400.00")],
+        ..book()
+    };
+    let catalogue = Catalogue::new(vec![book(), spring], shanghai()).unwrap();
+    let with_gpu = asked(&[("vcpu-x86", "32"), ("gpu-a800", "2")]);
+    let mut known = view(
+        &[&asked(SMALL), &with_gpu],
+        &[(1, Decision::Approved), (2, Decision::Approved)],
+    );
+    let today = Prices {
+        at: second("2027-06-01T00:00:00Z"),
+        since: second("2026-09-01T00:00:00Z"),
+        ..prices(&catalogue)
+    };
+    let found = |known: &LedgerView| {
+        let prices = Prices {
+            approved: Some(known),
+            ..today
+        };
+        items_of(&with_gpu.part, &prices).map(|items| items["gpu-a800"].unit)
+    };
+    assert!(items_of(&with_gpu.part, &today).is_err());
+    assert!(found(&known).is_err(), "decided on before it was sold");
+    let decision = known.decisions.get_mut(&2).unwrap();
+    decision.at = second("2027-03-15T00:00:00Z");
+    assert_eq!(found(&known), Ok(Unit::Count));
+    // asked for on the last day of the book, and decided on the day after
+    let decision = known.decisions.get_mut(&2).unwrap();
+    decision.at = second("2027-05-02T00:00:00Z");
+    known.requests[1].at = second("2027-04-30T01:00:00Z");
+    assert_eq!(found(&known), Ok(Unit::Count));
+    let decision = known.decisions.get_mut(&2).unwrap();
+    decision.decision = Decision::Rejected;
+    assert!(found(&known).is_err(), "what was rejected was never leased");
 }
 
 fn money(text: &str) -> Money {

@@ -108,3 +108,45 @@ async fn a_release_that_the_office_rejects_is_asked_for_again_and_then_ends_the_
     assert_eq!(refusal(&released), "");
     assert!(!namespace_is_there(&office).await);
 }
+
+#[tokio::test]
+async fn a_release_is_taken_back_after_the_office_rejects_it_and_not_before() {
+    let office = open("staying", "水利局").await;
+    let manifest = office.manifest("oa", &LEASE, &[("prod", &LEASE)]).unwrap();
+    office.lease(&manifest).await.unwrap();
+    let place = office.place.as_str();
+    let words = ["release", "oa", "-n", place, "--reason", REASON, "--yes"];
+    let asked = office.staff.leasehold(&words).await.unwrap();
+    asked.ok().unwrap();
+    let said = |word: &'static str| {
+        move |tenancy: &Tenancy| {
+            let status = tenancy.status.as_ref();
+            status.and_then(|status| status.release_decision.as_deref()) == Some(word)
+        }
+    };
+    let what = "a release that nobody has answered";
+    office.when("oa", what, said("Undecided")).await.unwrap();
+    let (back, more) = (json!({"spec": {"release": null}}), ["-n", place]);
+    let early = office.staff.try_patch("tcy/oa", &more, &back).await;
+    early.unwrap().refused("rule T03:").unwrap();
+
+    let chen = office.stage.user(User::Office).await.unwrap();
+    let paper = "oa-release-office";
+    let no = ["reject", paper, "-n", place, "--reason", "先迁移", "--yes"];
+    chen.leasehold(&no).await.unwrap().ok().unwrap();
+    let what = "a release that was rejected";
+    office.when("oa", what, said("Rejected")).await.unwrap();
+    let taken_back = office.staff.try_patch("tcy/oa", &more, &back).await;
+    taken_back.unwrap().ok().unwrap();
+    let tenancy = office.phase("oa", Phase::Active).await.unwrap();
+    assert_eq!(refusal(&tenancy), "");
+    let status = tenancy.status.unwrap();
+    assert_eq!(
+        (status.release_decision, status.reclaiming_since),
+        (None, None)
+    );
+    // it may change again, as before it was to end
+    let members = json!({"spec": {"members": []}});
+    let changed = office.staff.try_patch("tcy/oa", &more, &members).await;
+    changed.unwrap().ok().unwrap();
+}

@@ -1,7 +1,7 @@
 //! Rounds in which one namespace is not as the others: it fails, ends, was made a moment ago or is fought over.
 
 use leasehold_api::names::{ADOPT_ANNOTATION, ROLE_LABEL, ROLE_TENANCY};
-use leasehold_ledger::document::EffectiveDoc;
+use leasehold_ledger::document::{EffectiveDoc, NamespaceDoc};
 use serde_json::{Value, json};
 
 use super::{
@@ -115,6 +115,146 @@ async fn nothing_grows_into_what_a_namespace_holds_until_it_is_gone() {
     };
     assert_eq!(written["spec"]["hard"]["requests.cpu"], "5");
     assert!(fake.writes("/edu--test/").is_empty(), "it ends");
+}
+
+/// What `prod` may have of ten cores while `test`, which nobody names any more, ends without its quota.
+async fn beside_what_lingers(pods: Result<Value, u16>) -> (bool, Value) {
+    let (mut namespaces, mut quotas) = standing(&[("prod", "2"), ("test", "5")]);
+    namespaces[1]["metadata"]["deletionTimestamp"] = json!("2026-09-01T00:00:00Z");
+    quotas.remove(1);
+    let fake = Fake::start(move |call| match (call.method.as_str(), &*call.path) {
+        ("GET", "/api/v1/namespaces") => Some(list(&namespaces)),
+        ("GET", "/api/v1/resourcequotas") => Some(list(&quotas)),
+        ("GET", "/api/v1/namespaces/edu--test/pods") => Some(match &pods {
+            Ok(pod) => list(std::slice::from_ref(pod)),
+            Err(code) => refusal(*code, "Forbidden"),
+        }),
+        ("GET", path) if path == quota_of("prod") => Some((200, quotas[0].clone())),
+        _ => None,
+    })
+    .await;
+    let (context, _tasks) = context(&fake).await;
+    let went_well = round(&context, &[("prod", "10")]).await.is_ok();
+    let written = fake.writes(&quota_of("prod"));
+    let hard = written.first().map(|(_, body)| &body["spec"]["hard"]);
+    (
+        went_well,
+        hard.map(|hard| hard["requests.cpu"].clone())
+            .unwrap_or_default(),
+    )
+}
+
+fn lingering(phase: &str) -> Value {
+    let cores = json!({"cpu": "3"});
+    json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web", "namespace": "edu--test"},
+        "spec": {"containers": [{"name": "web", "resources": {"requests": cores, "limits": cores}}]},
+        "status": {"phase": phase}})
+}
+
+#[tokio::test]
+async fn pods_that_outlive_the_quota_of_a_namespace_that_ends_hold_what_they_ask_for() {
+    let running = beside_what_lingers(Ok(lingering("Running"))).await;
+    assert_eq!(running, (true, json!("7")));
+    let over = beside_what_lingers(Ok(lingering("Succeeded"))).await;
+    assert_eq!(over, (true, json!("10")));
+}
+
+#[tokio::test]
+async fn what_cannot_be_told_of_a_namespace_that_ends_counts_as_all_of_the_lease() {
+    let (went_well, grown) = beside_what_lingers(Err(403)).await;
+    assert!(!went_well, "and the error is told");
+    assert_eq!(grown, json!("2"));
+}
+
+#[tokio::test]
+async fn a_quota_that_cannot_be_given_its_labels_back_keeps_no_other_from_growing() {
+    let shares = [("prod", "5"), ("test", "5")];
+    let (namespaces, mut quotas) = standing(&[("prod", "4"), ("test", "5")]);
+    let labels = quotas[1]["metadata"]["labels"].as_object_mut().unwrap();
+    labels.remove(names::TENANCY_LABEL).unwrap();
+    let its = quota_of("test");
+    let fake = server(namespaces, quotas, move |_, path| path == its).await;
+    let (context, _tasks) = context(&fake).await;
+    assert!(round(&context, &shares).await.is_err(), "it is told");
+    let written = fake.writes(&quota_of("prod"));
+    assert_eq!(written.len(), 1, "{:?}", fake.calls());
+    assert_eq!(written[0].1["spec"]["hard"]["requests.cpu"], "5");
+    assert_eq!(
+        effective(&context).await,
+        0,
+        "one of the two is not settled"
+    );
+}
+
+#[tokio::test]
+async fn a_quota_that_cannot_be_read_keeps_the_others_from_growing_and_from_nothing_else() {
+    let shares = [("prod", "5"), ("test", "5")];
+    let (namespaces, mut quotas) = standing(&[("prod", "4"), ("test", "5")]);
+    for quota in &mut quotas {
+        quota["spec"]["hard"]["pods"] = json!("0");
+    }
+    let fake = Fake::start(move |call| match (call.method.as_str(), &*call.path) {
+        ("GET", "/api/v1/namespaces") => Some(list(&namespaces)),
+        ("GET", "/api/v1/resourcequotas") => Some(list(&quotas)),
+        ("GET", path) if path == quota_of("prod") => Some((200, quotas[0].clone())),
+        ("GET", path) if path == quota_of("test") => Some(refusal(403, "Forbidden")),
+        _ => None,
+    })
+    .await;
+    let (context, _tasks) = context(&fake).await;
+    assert!(round(&context, &shares).await.is_err(), "it is told");
+    let written = fake.writes(&quota_of("prod"));
+    assert_eq!(written.len(), 1, "{:?}", fake.calls());
+    let hard = &written[0].1["spec"]["hard"];
+    assert_eq!(
+        (&hard["requests.cpu"], &hard["pods"]),
+        (&json!("4"), &json!("40"))
+    );
+    assert!(fake.writes(&quota_of("test")).is_empty());
+}
+
+#[tokio::test]
+async fn a_namespace_that_cannot_be_read_keeps_no_quota_of_the_others_from_being_written() {
+    let (mut namespaces, mut quotas) = standing(&[("prod", "5"), ("test", "5")]);
+    // the cache shows the second one no more, and the ledger knows it
+    let hidden = namespaces.remove(1);
+    quotas[0]["spec"]["hard"]["pods"] = json!("0");
+    let its = "/api/v1/namespaces/edu--test";
+    let fake = Fake::start(move |call| match (call.method.as_str(), &*call.path) {
+        ("GET", "/api/v1/namespaces") => Some(list(&namespaces)),
+        ("GET", "/api/v1/resourcequotas") => Some(list(&quotas)),
+        ("GET", path) if path == its => Some(refusal(403, "Forbidden")),
+        ("GET", path) if path.ends_with("/resourcequotas/leasehold") => {
+            Some((200, quotas[place(path)?].clone()))
+        }
+        _ => None,
+    })
+    .await;
+    let (context, _tasks) = context(&fake).await;
+    let document = NamespaceDoc {
+        cluster: "cluster".to_owned(),
+        uid: hidden["metadata"]["uid"].as_str().unwrap().to_owned(),
+        name: "edu--test".to_owned(),
+        department: "edu".to_owned(),
+        tenancy: "oa".to_owned(),
+        incarnation: 1,
+        at: Second::new(0),
+    };
+    context
+        .books
+        .ensure(&document, Second::new(0))
+        .await
+        .unwrap();
+    let found = round(&context, &[("prod", "10")]).await;
+    assert!(found.is_err(), "it is told");
+    let written = fake.writes(&quota_of("prod"));
+    assert_eq!(written.len(), 1, "{:?}", fake.calls());
+    let hard = &written[0].1["spec"]["hard"];
+    // what the other one holds is not free
+    assert_eq!(
+        (&hard["requests.cpu"], &hard["pods"]),
+        (&json!("5"), &json!("80"))
+    );
 }
 
 #[tokio::test]

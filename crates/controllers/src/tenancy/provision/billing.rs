@@ -2,7 +2,8 @@
 //!
 //! More is billed from the instant that its quota stood (a first lease where the policy says so: once it is accepted, see
 //! `acceptance`), less from the instant that was promised. Both are recorded in
-//! one transaction with the facts; what was billed early because part of a lease stood is not billed twice.
+//! one transaction with the facts; what was billed early because part of a lease stood is not billed twice. What ended with
+//! a release that was taken back begins anew when it stands again.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +11,8 @@ use k8s_openapi::api::core::v1::ResourceQuota;
 use kube::ResourceExt;
 use leasehold_api::names;
 use leasehold_ledger::{
-    document::EffectiveDoc,
-    fact::{Fact, Meter},
+    document::{EffectiveDoc, ReleaseStage},
+    fact::{Fact, FactKind, Meter},
     time::{PeriodKind, Second},
 };
 use leasehold_planner::{
@@ -44,6 +45,7 @@ pub async fn record(
     complete: bool,
 ) -> Result<bool, Error> {
     if state.is_effective(due.request.request) {
+        resume(state, context, report, due, complete).await?;
         return Ok(true);
     }
     match acceptance::deliver(state, context, report, due, complete).await? {
@@ -134,6 +136,55 @@ async fn bill(
         term::renewed(state, report, number, &due.part)?;
         context.leases.settled(&state.department, &state.name);
         state.refresh(context).await?;
+    }
+    Ok(())
+}
+
+/// What ended with a release that was taken back is billed again, each item from the instant at which it stood.
+async fn resume(
+    state: &State,
+    context: &Context,
+    report: &mut Report,
+    due: &Due,
+    complete: bool,
+) -> Result<(), Error> {
+    let stages = state.view.release.iter();
+    let taken_back = stages.filter(|document| document.stage == ReleaseStage::TakenBack);
+    let Some(taken_back) = taken_back.map(|document| document.at).max() else {
+        return Ok(());
+    };
+    let books = &context.books;
+    let open = books
+        .open_lease(&state.department, &state.name, state.incarnation())
+        .await?;
+    let mut target = quantities(due)?;
+    if target.keys().all(|item| open.contains_key(item)) {
+        return Ok(());
+    }
+    // no period closes over it before it is recorded
+    let leases = &context.leases;
+    leases.pending(&state.department, &state.name, taken_back, state.now);
+    let quotas = standing_quotas(state, context);
+    if !complete {
+        target = partly(due, &open, &target, &held(&quotas));
+    }
+    let now = context.now();
+    let stood = stood_at(&quotas).unwrap_or(now).max(taken_back).min(now);
+    let cause = LeaseCause::TakenBack {
+        request: due.request.request,
+        round: state.view.release_round(),
+    };
+    let lease = lease_context(state, context, &due.part);
+    let mut facts = lease_facts::lease_facts(&lease, &open, &target, cause, stood);
+    facts.retain(|fact| fact.kind == FactKind::Opened);
+    if !facts.is_empty() {
+        let records = facts.into_iter().map(Record::from).collect();
+        books.commit(records, state.now).await?;
+        let what = format!("what the release had ended stands; billed again from {stood}");
+        report.happened(state, "leasehold", &what);
+    }
+    if complete {
+        leases.settled(&state.department, &state.name);
     }
     Ok(())
 }

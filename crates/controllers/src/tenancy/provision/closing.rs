@@ -27,13 +27,15 @@ pub async fn close(life: &Life, context: &Context, report: &Report) -> Result<()
         return Ok(());
     }
     let labels = namespaces::ownership(life);
-    let places = namespaces::alive(life, context).await?;
-    let places = places
+    let standing = namespaces::standing(life, context).await?;
+    let places = standing
+        .short
         .iter()
         .map(|short| names::tenancy_namespace(&life.department, short));
     // all of them are tried: what runs in one is no excuse for what runs in another
     let closed = places.map(async |place| close_one(context, &place, &labels).await);
-    join_all(closed).await.into_iter().collect()
+    let closed: Result<(), Error> = join_all(closed).await.into_iter().collect();
+    closed.and(standing.failed.map_or(Ok(()), Err))
 }
 
 async fn close_one(

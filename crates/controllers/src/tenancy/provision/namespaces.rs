@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures::future::{join_all, try_join_all};
+use futures::future::join_all;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt;
 use leasehold_api::{
@@ -41,6 +41,10 @@ pub struct Standing {
     pub short: Vec<String>,
     /// Short names of those that are being deleted: until they are gone, what they hold is not free.
     pub ending: Vec<String>,
+    /// Short names of those that could not be read: what they hold is not free either.
+    pub unsure: Vec<String>,
+    /// Why the first of those failed that could not be read, or not be given their labels back.
+    pub failed: Option<Error>,
     /// Uids that the ledger knows.
     recorded: BTreeSet<String>,
     /// What was just read because the ledger knows it and the cache does not, by name.
@@ -156,13 +160,9 @@ pub async fn ensure(
     Ok(ensured)
 }
 
-/// Short names of the tenancy's namespaces that exist; see [`standing`].
-pub async fn alive(state: &Life, context: &Context) -> Result<Vec<String>, Error> {
-    Ok(standing(state, context).await?.short)
-}
-
 /// The tenancy's namespaces that exist. What was made and not yet recorded, because the operator died in between, is
-/// recorded; what is gone, or has become another's, is recorded as gone.
+/// recorded; what is gone, or has become another's, is recorded as gone. Fails where the ledger does: one that cannot be
+/// read is no reason to leave the others alone.
 pub async fn standing(state: &Life, context: &Context) -> Result<Standing, Error> {
     let prefix = names::tenancy_namespace(&state.department, "");
     let incarnation = state.incarnation().to_string();
@@ -188,7 +188,11 @@ pub async fn standing(state: &Life, context: &Context) -> Result<Standing, Error
         .values()
         .filter(|document| !cached.iter().any(|(uid, _)| *uid == document.uid))
         .collect();
-    let read = unseen_now(state, context, &unseen).await?;
+    let Unseen {
+        read,
+        unread,
+        failed,
+    } = unseen_now(state, context, &unseen).await?;
     // what the cache does not show yet, or no longer by its labels, is there all the same: its quota counts, and what
     // runs in it is billed
     let late: Vec<&Namespace> = unseen
@@ -198,45 +202,74 @@ pub async fn standing(state: &Life, context: &Context) -> Result<Standing, Error
             (found.metadata.uid.as_ref() == Some(&document.uid)).then_some(found)
         })
         .collect();
-    let labels = ownership(state);
-    for found in late.iter().filter(|found| is_standing(found)) {
-        drift::relabel(context, *found, &labels).await?;
-    }
-    let mut all: Vec<(String, bool)> = ours
-        .iter()
-        .chain(late)
-        .filter_map(|found| {
-            let name = found.name_any();
-            let short = name.strip_prefix(&prefix)?.to_owned();
-            Some((short, is_standing(found)))
-        })
-        .collect();
-    all.sort();
+    let unmarked = give_back(state, context, &late).await;
     let those = |standing: bool| {
-        let those = all.iter().filter(|(_, stands)| *stands == standing);
-        those.map(|(short, _)| short.clone()).collect()
+        let all = ours.iter().chain(late.iter().copied());
+        let those = all.filter(|found| is_standing(found) == standing);
+        short_of(&prefix, those.map(ResourceExt::name_any))
     };
     Ok(Standing {
         short: those(true),
         ending: those(false),
+        unsure: short_of(&prefix, unread.iter().cloned()),
+        failed: failed.or(unmarked),
         recorded,
         read,
     })
 }
 
-/// How those stand that the ledger knows and the cache does not, by name. Those that are gone are recorded as gone.
+/// Short names, in order.
+fn short_of(prefix: &str, names: impl Iterator<Item = String>) -> Vec<String> {
+    let short = names.filter_map(|name| Some(name.strip_prefix(prefix)?.to_owned()));
+    let mut short: Vec<String> = short.collect();
+    short.sort();
+    short
+}
+
+/// Gives those that stand back the labels that make them this tenancy's. Gives why the first of those failed that could
+/// not get them.
+async fn give_back(state: &Life, context: &Context, found: &[&Namespace]) -> Option<Error> {
+    let labels = ownership(state);
+    let mut failed = None;
+    for found in found.iter().filter(|found| is_standing(found)) {
+        if let Err(error) = drift::relabel(context, *found, &labels).await {
+            failed.get_or_insert(error);
+        }
+    }
+    failed
+}
+
+/// How those stand that the ledger knows and the cache does not.
+#[derive(Default)]
+struct Unseen {
+    /// Those that are there, by name.
+    read: BTreeMap<String, Namespace>,
+    /// Names of those of which nobody knows.
+    unread: BTreeSet<String>,
+    failed: Option<Error>,
+}
+
+/// Reads those that the ledger knows and the cache does not. Those that are gone are recorded as gone.
 async fn unseen_now(
     state: &Life,
     context: &Context,
     unseen: &[&NamespaceDoc],
-) -> Result<BTreeMap<String, Namespace>, Error> {
-    let live = try_join_all(unseen.iter().map(async |document| {
+) -> Result<Unseen, Error> {
+    let live = join_all(unseen.iter().map(async |document| {
         let kit = &context.kit;
         kit.get::<Namespace>(None, &document.name).await
     }))
-    .await?;
-    let mut read = BTreeMap::new();
+    .await;
+    let mut found = Unseen::default();
     for (document, live) in unseen.iter().zip(live) {
+        let live = match live {
+            Ok(live) => live,
+            Err(error) => {
+                found.unread.insert(document.name.clone());
+                found.failed.get_or_insert(error.into());
+                continue;
+            }
+        };
         let uid = live.as_ref().and_then(|found| found.metadata.uid.as_ref());
         if uid != Some(&document.uid) {
             record_gone(state, context, &document.uid).await?;
@@ -244,10 +277,10 @@ async fn unseen_now(
             context.repairs.forget_in(&owner, &document.name);
         }
         if let Some(live) = live {
-            read.insert(document.name.clone(), live);
+            found.read.insert(document.name.clone(), live);
         }
     }
-    Ok(read)
+    Ok(found)
 }
 
 /// Records in one commit those that the ledger does not know yet, given by uid and name.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures::future::{join_all, try_join_all};
+use futures::future::join_all;
 use k8s_openapi::api::core::v1::ResourceQuota;
 use leasehold_api::names;
 use leasehold_ledger::book::Item;
@@ -76,28 +76,44 @@ impl<'a> Goal<'a> {
 
     /// The next step from here. What follows use follows the use of these very quotas: a step that is planned on fresher
     /// ones than the last would otherwise move to where something was used before.
-    fn step(&self, seen: &BTreeMap<String, ObservedQuota>) -> QuotaStep {
+    fn step(&self, seen: &Seen) -> QuotaStep {
         let lease = self.left(seen);
-        let mut quotas = seen.clone();
-        quotas.retain(|short, _| !self.is_aside(short));
-        let Some(by_use) = self.by_use else {
-            return quota::quota_step(&lease, self.desired, &quotas, self.force_zero);
+        let mut quotas = seen.quotas.clone();
+        quotas.retain(|short, _| !self.is_aside(short) && !seen.spared.contains(short));
+        let mut refused = Vec::new();
+        let mut desired = match self.by_use {
+            None => self.desired.clone(),
+            // what one uses of which nobody knows is no reason to move anything
+            Some(_) if seen.is_blind => as_it_stands(self.desired, &seen.quotas),
+            Some(by_use) => {
+                let moved = by_use.over(self.desired, &seen.quotas);
+                refused = by_use.refused(&moved, &seen.quotas);
+                moved
+            }
         };
-        let moved = by_use.over(self.desired, seen);
-        let mut step = quota::quota_step(&lease, &moved, &quotas, self.force_zero);
-        let refused = by_use.refused(&moved, seen);
-        step.settled &= refused.is_empty();
-        step.leased_settled &= refused.is_empty();
+        desired.retain(|short, _| !seen.spared.contains(short));
+        let mut step = quota::quota_step(&lease, &desired, &quotas, self.force_zero);
+        let is_whole = refused.is_empty() && seen.spared.is_empty();
+        step.settled &= is_whole;
+        step.leased_settled &= is_whole;
         step.refused.extend(refused);
         step
     }
 
-    /// The lease without what is held where nothing is written.
-    fn left(&self, seen: &BTreeMap<String, ObservedQuota>) -> Hard {
+    /// The lease without what is held where nothing is written. Nothing is left where that is not known.
+    fn left(&self, seen: &Seen) -> Hard {
         let mut left = self.lease.clone();
-        for (short, gets) in self.aside.into_iter().flatten() {
+        if seen.is_blind {
+            left.values_mut().for_each(|amount| *amount = 0);
+            return left;
+        }
+        let nothing = Hard::new();
+        let aside = self.aside.into_iter().flatten();
+        let spared = seen.spared.iter().filter(|short| !self.is_aside(short));
+        let others = aside.chain(spared.map(|short| (short, &nothing)));
+        for (short, gets) in others {
             for (key, amount) in &mut left {
-                let held = match seen.get(short) {
+                let held = match seen.quotas.get(short) {
                     Some(quota) => quota.held(key),
                     None => gets.get(key).copied().unwrap_or(0),
                 };
@@ -106,6 +122,66 @@ impl<'a> Goal<'a> {
         }
         left
     }
+}
+
+/// The division as the quotas stand, where they do.
+fn as_it_stands(
+    desired: &BTreeMap<String, Hard>,
+    quotas: &BTreeMap<String, ObservedQuota>,
+) -> BTreeMap<String, Hard> {
+    let mut standing = desired.clone();
+    for (short, hard) in &mut standing {
+        let spec = quotas.get(short).map(|quota| &quota.spec_hard);
+        let leased = spec.into_iter().flatten();
+        let leased = leased.filter(|(key, _)| quota::is_leased(key));
+        hard.extend(leased.map(|(key, amount)| (key.clone(), *amount)));
+    }
+    standing
+}
+
+/// Quotas as they were read.
+#[derive(Default)]
+struct Seen {
+    quotas: BTreeMap<String, ObservedQuota>,
+    /// Namespaces whose quotas are not written: they could not be read, or not be given their labels back.
+    spared: BTreeSet<String>,
+    /// Whether of some of these nobody knows what they hold.
+    is_blind: bool,
+    /// Why the first of these failed.
+    failed: Option<Error>,
+}
+
+impl Seen {
+    /// Takes in a quota. One without the labels by which the cache finds it gets them back.
+    async fn take(
+        &mut self,
+        context: &Context,
+        goal: &Goal<'_>,
+        labels: &BTreeMap<String, String>,
+        (short, found): (&str, &ResourceQuota),
+    ) {
+        if !goal.is_aside(short)
+            && let Err(error) = drift::relabel(context, found, labels).await
+        {
+            self.spared.insert(short.to_owned());
+            self.failed.get_or_insert(error);
+        }
+        self.quotas.insert(short.to_owned(), observed(found));
+    }
+
+    fn fails(&mut self, short: &str, error: Error) {
+        self.spared.insert(short.to_owned());
+        self.is_blind = true;
+        self.failed.get_or_insert(error);
+    }
+}
+
+/// A step that was taken.
+pub struct Stepped {
+    /// The step.
+    pub step: QuotaStep,
+    /// Why the first quota of those failed that could not be read or given its labels back. The others were written.
+    pub failed: Option<Error>,
 }
 
 /// One step towards the desired quotas; see [`step_towards`]. Nothing in them follows use.
@@ -121,7 +197,8 @@ pub async fn step_quotas(
         force_zero,
         ..Goal::new(lease, desired, None, kept)
     };
-    step_towards(context, identity, &goal).await
+    let Stepped { step, failed } = step_towards(context, identity, &goal).await?;
+    failed.map_or(Ok(step), Err)
 }
 
 /// The quotas of a department's namespaces as they were last seen, by short name.
@@ -140,56 +217,57 @@ pub fn cached<'a>(
         .collect()
 }
 
-/// One step towards the goal, planned on what the API server holds right now.
+/// One step towards the goal, planned on what the API server holds right now. A quota that cannot be read keeps the others
+/// from growing, because it may hold all of the lease, and from nothing else.
 pub async fn step_towards(
     context: &Context,
     identity: &NamespaceIdentity,
     goal: &Goal<'_>,
-) -> Result<QuotaStep, Error> {
+) -> Result<Stepped, Error> {
     let all = goal.all();
     let labels = identity.owner_labels();
-    let mut cached = BTreeMap::new();
+    let mut cached = Seen::default();
     for short in all.iter().copied().filter(|short| !goal.is_new(short)) {
         let namespace = names::tenancy_namespace(&identity.department, short);
-        if let Some(found) = context
-            .world
-            .quotas
-            .get(Some(&namespace), names::QUOTA_NAME)
-        {
-            if !goal.is_aside(short) {
-                drift::relabel(context, &found, &labels).await?;
-            }
-            cached.insert(short.clone(), observed(&found));
+        let quotas = &context.world.quotas;
+        if let Some(found) = quotas.get(Some(&namespace), names::QUOTA_NAME) {
+            cached
+                .take(context, goal, &labels, (short.as_str(), &found))
+                .await;
         }
     }
     let step = goal.step(&cached);
     if step.writes.is_empty() {
-        return Ok(step);
+        let failed = cached.failed;
+        return Ok(Stepped { step, failed });
     }
     // a cache may lag and show less than what stands: room is reckoned from fresh objects only
-    let found = try_join_all(all.iter().map(async |short| {
+    let found = join_all(all.iter().map(async |short| {
         let namespace = names::tenancy_namespace(&identity.department, short);
         let kit = &context.kit;
         kit.get::<ResourceQuota>(Some(&namespace), names::QUOTA_NAME)
             .await
     }))
-    .await?;
-    let found: BTreeMap<String, ResourceQuota> = all
-        .into_iter()
-        .zip(found)
-        .filter_map(|(short, found)| Some((short.clone(), found?)))
-        .collect();
-    let mut fresh = BTreeMap::new();
-    for (short, found) in &found {
-        // a quota without the label by which the cache finds it is not missing
-        if !goal.is_aside(short) {
-            drift::relabel(context, found, &labels).await?;
+    .await;
+    let mut fresh = Seen::default();
+    let mut standing = BTreeMap::new();
+    for (short, found) in all.into_iter().zip(found) {
+        match found {
+            Ok(Some(found)) => {
+                // a quota without the label by which the cache finds it is not missing
+                fresh
+                    .take(context, goal, &labels, (short.as_str(), &found))
+                    .await;
+                standing.insert(short.clone(), found);
+            }
+            Ok(None) => {}
+            Err(error) => fresh.fails(short, error.into()),
         }
-        fresh.insert(short.clone(), observed(found));
     }
     let step = goal.step(&fresh);
-    write(context, identity, &found, &step.writes).await?;
-    Ok(step)
+    write(context, identity, &standing, &step.writes).await?;
+    let failed = fresh.failed;
+    Ok(Stepped { step, failed })
 }
 
 /// Writes one step. What gives something up is written first and one by one: when that fails, nothing has grown.

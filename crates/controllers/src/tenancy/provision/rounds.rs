@@ -271,8 +271,8 @@ async fn what_was_made_before_a_crash_is_recorded_before_anything_else() {
             .await;
     let (context, _tasks) = context(&fake).await;
     let state = state(&[("prod", "10")]);
-    let alive = namespaces::alive(&state, &context).await.unwrap();
-    assert_eq!(alive, ["prod"]);
+    let found = namespaces::standing(&state, &context).await.unwrap();
+    assert_eq!(found.short, ["prod"]);
     assert_eq!(recorded(&context).await, ["edu--prod"]);
     assert!(fake.calls().is_empty(), "{:?}", fake.calls());
 }

@@ -24,12 +24,14 @@ use crate::{
 };
 
 mod acceptance;
+mod decisions;
 mod deleted;
 mod drift;
 mod expiry;
 mod hierarchy;
 mod oa;
 mod rebalance;
+mod release;
 mod review;
 mod storage;
 mod suspension;

@@ -1,0 +1,110 @@
+//! The return of a tenancy: asked for, taken back after it was rejected, carried out.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Document, tenancy_key};
+use crate::time::Second;
+
+/// How far the return of a tenancy went.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ReleaseStage {
+    /// The department asked for it.
+    Requested,
+    /// The department took it back after it was rejected.
+    TakenBack,
+    /// Nothing is left.
+    Released,
+}
+
+/// A stage of the return of a tenancy.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ReleaseDoc {
+    /// Code of the department.
+    pub department: String,
+    /// Name of the tenancy.
+    pub tenancy: String,
+    /// Which life of the name, from 1.
+    pub incarnation: u32,
+    /// The stage reached.
+    pub stage: ReleaseStage,
+    /// How many releases of this life were taken back before this one was asked for. The first one is written without
+    /// it.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub round: u32,
+    /// User who asked for the release, or took it back.
+    pub requested_by: String,
+    /// When the stage was reached.
+    pub at: Second,
+}
+
+impl Document for ReleaseDoc {
+    const KIND: &'static str = "release";
+
+    /// Ledgers from before a release could be taken back know first ones only, and their keys have no number.
+    fn key(&self) -> String {
+        let tenancy = tenancy_key(&self.department, &self.tenancy, self.incarnation);
+        let key = format!("{tenancy}/{:?}", self.stage);
+        if is_first(&self.round) {
+            key
+        } else {
+            format!("{key}/{}", self.round)
+        }
+    }
+
+    fn subject(&self) -> String {
+        format!("{}/{}", self.department, self.tenancy)
+    }
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks with a reference"
+)]
+fn is_first(round: &u32) -> bool {
+    *round == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{canonical::canonical_json, document::row_key};
+
+    fn release(stage: ReleaseStage, round: u32) -> ReleaseDoc {
+        ReleaseDoc {
+            department: "gov-office".to_owned(),
+            tenancy: "oa".to_owned(),
+            incarnation: 2,
+            stage,
+            round,
+            requested_by: "zhang@gov-office".to_owned(),
+            at: Second::new(0),
+        }
+    }
+
+    #[test]
+    fn a_release_that_is_asked_for_again_after_it_was_taken_back_has_a_key_of_its_own() {
+        let keys = [
+            (ReleaseStage::Requested, 0),
+            (ReleaseStage::TakenBack, 0),
+            (ReleaseStage::Requested, 1),
+            (ReleaseStage::Released, 1),
+        ]
+        .map(|(stage, round)| row_key(&release(stage, round)));
+        let expected = [
+            "release/gov-office/oa/2/Requested",
+            "release/gov-office/oa/2/TakenBack",
+            "release/gov-office/oa/2/Requested/1",
+            "release/gov-office/oa/2/Released/1",
+        ];
+        assert_eq!(keys, expected);
+    }
+
+    #[test]
+    fn the_first_release_is_written_as_before_releases_could_be_taken_back() {
+        let old = r#"{"at":"1970-01-01T00:00:00Z","department":"gov-office","incarnation":2,"requestedBy":"zhang@gov-office","stage":"Requested","tenancy":"oa"}"#;
+        let first = release(ReleaseStage::Requested, 0);
+        assert_eq!(canonical_json(&first).unwrap(), old);
+        assert_eq!(serde_json::from_str::<ReleaseDoc>(old).unwrap(), first);
+    }
+}
