@@ -177,6 +177,41 @@ mod definitions {
     }
 
     #[test]
+    fn no_field_with_a_list_of_values_may_be_null_because_null_is_in_no_list() {
+        fn look(path: &str, schema: &Value, lists: &mut Vec<String>) {
+            if schema.get("enum").is_some() {
+                assert_ne!(schema["nullable"], true, "{path} refuses null");
+                lists.push(path.to_owned());
+            }
+            match schema {
+                Value::Object(fields) => {
+                    for (name, below) in fields {
+                        look(&format!("{path}.{name}"), below, lists);
+                    }
+                }
+                Value::Array(all) => all.iter().for_each(|below| look(path, below, lists)),
+                _ => {}
+            }
+        }
+
+        let mut lists = Vec::new();
+        for definition in leasehold_api::definitions() {
+            let kind = definition.spec.names.kind.clone();
+            let schema = serde_json::to_value(&definition.spec.versions[0].schema).unwrap();
+            look(&kind, &schema["openAPIV3Schema"], &mut lists);
+        }
+        for field in [
+            "InformationSystem.properties.spec.properties.currentNetwork",
+            "Approval.properties.spec.properties.decision",
+        ] {
+            assert!(
+                lists.iter().any(|path| path == field),
+                "{field} is not in {lists:?}"
+            );
+        }
+    }
+
+    #[test]
     fn no_definition_uses_a_format_that_the_api_server_warns_about() {
         let definitions = serde_json::to_string(&leasehold_api::definitions()).unwrap();
         assert!(
