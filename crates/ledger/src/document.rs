@@ -6,6 +6,7 @@
 //! change back (a policy, a department's name) has the instant in its key as well.
 
 mod acceptance;
+mod life;
 mod serial;
 mod suspension;
 mod volume;
@@ -25,6 +26,7 @@ use crate::statement::Totals;
 use crate::time::{Period, Second};
 
 pub use acceptance::{AcceptanceDoc, DeliveredDoc};
+pub use life::{DepartmentLifeDoc, LifeStage};
 pub use serial::{SerialDoc, SerialError, SerialFreedDoc, normalise_serial, serial_claim};
 pub use suspension::{SuspensionDoc, SuspensionStage};
 pub use volume::{VolumeEnd, VolumeGoneDoc, VolumeRetainedDoc};

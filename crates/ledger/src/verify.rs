@@ -18,8 +18,8 @@ use serde_json::Value;
 use crate::canonical::{CanonicalError, Digest, canonical_json, digest_bytes};
 use crate::close::{Closing, close};
 use crate::document::{
-    AcceptanceDoc, BookDoc, ClusterDoc, DecisionDoc, DeliveredDoc, DepartmentDoc, Document,
-    EffectiveDoc, GapDoc, IncarnationDoc, LotDoc, NamespaceDoc, NamespaceGoneDoc, PeriodCloseDoc,
+    AcceptanceDoc, BookDoc, ClusterDoc, DecisionDoc, DeliveredDoc, DepartmentDoc,
+    DepartmentLifeDoc, Document, EffectiveDoc, GapDoc, IncarnationDoc, LotDoc, NamespaceDoc, NamespaceGoneDoc, PeriodCloseDoc,
     PeriodOpenDoc, PolicyDoc, ReleaseDoc, RequestDoc, SerialDoc, SerialFreedDoc, SuspensionDoc,
     VolumeGoneDoc, VolumeRetainedDoc, row_key, split_row_key,
 };
@@ -497,6 +497,7 @@ fn not_recomputed(seq: u64, period: &str, error: &dyn Error) -> Finding {
 fn readable(kind: &str, row: &Row) -> Result<(), Finding> {
     match kind {
         ClusterDoc::KIND => doc::<ClusterDoc>(row).map(drop),
+        DepartmentLifeDoc::KIND => doc::<DepartmentLifeDoc>(row).map(drop),
         IncarnationDoc::KIND => doc::<IncarnationDoc>(row).map(drop),
         EffectiveDoc::KIND => doc::<EffectiveDoc>(row).map(drop),
         NamespaceDoc::KIND => doc::<NamespaceDoc>(row).map(drop),

@@ -19,12 +19,11 @@ use leasehold_ledger::{
 };
 use leasehold_planner::{
     convert::ledger_policy,
-    domains,
     request::{ApprovedPart, Asked, Items, LedgerView, Prices, items_of},
     rules::Refusal,
 };
 
-use crate::{Context, Error};
+use crate::{Context, Error, organisation::life as ages};
 
 /// What is known of a tenancy's life, also where something is missing that its lease refers to: enough to stop what
 /// runs.
@@ -257,12 +256,10 @@ pub async fn observe(tenancy: &Tenancy, context: &Context) -> Result<Outcome, Er
             life: Some(Box::new(life)),
         });
     };
-    let rivals = world
-        .departments
-        .select(|other| domains::meet(&life.organisation, other));
+    let granted = ages::granted(&life.organisation, context).await?;
     Ok(Outcome::Complete(Box::new(State {
         asked: Asked::of(spec),
-        domains: domains::granted(&life.organisation, &rivals).domains,
+        domains: granted.domains,
         system: world.systems.get(Some(&namespace), &spec.system),
         zone,
         cloudlet,

@@ -25,6 +25,7 @@ use crate::{
 
 mod acceptance;
 mod deleted;
+mod domains;
 mod drift;
 mod expiry;
 mod hierarchy;
