@@ -10,8 +10,12 @@ use leasehold_planner::{
     objects::{self, NamespaceIdentity, NamespacePlan},
     quota::{self, ByUse, Hard, ObservedQuota, QuotaStep},
 };
+use serde_json::json;
 
-use crate::{Context, Error, drift};
+use crate::{
+    Context, Error,
+    drift::{self, Owner},
+};
 
 /// Where the quotas of a tenancy shall go.
 pub struct Goal<'a> {
@@ -76,20 +80,28 @@ impl<'a> Goal<'a> {
 
     /// The next step from here. What follows use follows the use of these very quotas: a step that is planned on fresher
     /// ones than the last would otherwise move to where something was used before.
-    fn step(&self, seen: &BTreeMap<String, ObservedQuota>) -> QuotaStep {
-        let lease = self.left(seen);
-        let mut quotas = seen.clone();
+    fn step(&self, seen: &Seen) -> QuotaStep {
+        let lease = self.left(&seen.stand);
+        let mut quotas = seen.stand.clone();
         quotas.retain(|short, _| !self.is_aside(short));
         let Some(by_use) = self.by_use else {
             return quota::quota_step(&lease, self.desired, &quotas, self.force_zero);
         };
-        let moved = by_use.over(self.desired, seen);
+        let moved = by_use.over(self.desired, &seen.given);
         let mut step = quota::quota_step(&lease, &moved, &quotas, self.force_zero);
-        let refused = by_use.refused(&moved, seen);
+        let refused = by_use.refused(&moved, &seen.given);
         step.settled &= refused.is_empty();
         step.leased_settled &= refused.is_empty();
         step.refused.extend(refused);
         step
+    }
+
+    /// What the quotas are on their way to, where that follows use. It counts as given from the first write on: what is
+    /// still waited for must not be divided a second time, nor what others made of it meanwhile.
+    fn targets(&self, seen: &Seen) -> BTreeMap<String, Hard> {
+        let by_use = self.by_use.into_iter();
+        let targets = by_use.flat_map(|by_use| by_use.over(self.desired, &seen.given));
+        targets.collect()
     }
 
     /// The lease without what is held where nothing is written.
@@ -124,20 +136,112 @@ pub async fn step_quotas(
     step_towards(context, identity, &goal).await
 }
 
-/// The quotas of a department's namespaces as they were last seen, by short name.
-pub fn cached<'a>(
+/// Quotas of a tenancy as they were read, by short name.
+#[derive(Default)]
+struct Seen {
+    /// As they stand.
+    stand: BTreeMap<String, ObservedQuota>,
+    /// As the operator has left them; of a goal that follows use.
+    given: BTreeMap<String, ObservedQuota>,
+}
+
+impl Seen {
+    fn add(
+        &mut self,
+        context: &Context,
+        goal: &Goal<'_>,
+        place: &Place<'_>,
+        found: Option<&ResourceQuota>,
+    ) -> Result<(), Error> {
+        let short = place.short.to_owned();
+        if let Some(by_use) = goal.by_use
+            && let Some(given) = given(context, by_use, place, found)?
+        {
+            self.given.insert(short.clone(), given);
+        }
+        if let Some(found) = found {
+            self.stand.insert(short, observed(found));
+        }
+        Ok(())
+    }
+}
+
+/// A namespace of a tenancy.
+struct Place<'a> {
+    owner: &'a Owner,
+    namespace: String,
+    short: &'a str,
+}
+
+impl<'a> Place<'a> {
+    fn new(owner: &'a Owner, department: &str, short: &'a str) -> Self {
+        Self {
+            owner,
+            namespace: names::tenancy_namespace(department, short),
+            short,
+        }
+    }
+}
+
+/// The quotas of a tenancy's namespaces as the operator has left them and as far as they were seen, by short name.
+pub fn left<'a>(
     context: &Context,
-    department: &str,
+    by_use: &ByUse,
+    (department, tenancy): (&str, &str),
     short: impl Iterator<Item = &'a String>,
-) -> BTreeMap<String, ObservedQuota> {
+) -> Result<BTreeMap<String, ObservedQuota>, Error> {
     let quotas = &context.world.quotas;
-    short
-        .filter_map(|short| {
-            let namespace = names::tenancy_namespace(department, short);
-            let found = quotas.get(Some(&namespace), names::QUOTA_NAME)?;
-            Some((short.clone(), observed(&found)))
-        })
-        .collect()
+    let owner = Owner::tenancy(department, tenancy);
+    let mut left = BTreeMap::new();
+    for short in short {
+        let place = Place::new(&owner, department, short);
+        let found = quotas.get(Some(&place.namespace), names::QUOTA_NAME);
+        if let Some(given) = given(context, by_use, &place, found.as_ref())? {
+            left.insert(short.clone(), given);
+        }
+    }
+    Ok(left)
+}
+
+/// A quota with what the operator gave to it, and with what is used now. What others made of it is no split that anybody
+/// asked for: nothing follows from it, and the next step puts it right. What was given before this process began is what
+/// stands, unless others have written it since; then it is what the manifest shares out.
+fn given(
+    context: &Context,
+    by_use: &ByUse,
+    place: &Place<'_>,
+    found: Option<&ResourceQuota>,
+) -> Result<Option<ObservedQuota>, Error> {
+    let repairs = &context.repairs;
+    let known = repairs.given(place.owner, &place.namespace);
+    let stands = found.map(observed).unwrap_or_default();
+    let spec_hard = match (known, found) {
+        (Some(known), _) => known,
+        (None, None) => return Ok(None),
+        (None, Some(found)) if is_written_by_others(context, found)? => by_use.share(place.short),
+        (None, Some(_)) => {
+            repairs.gave(place.owner, &place.namespace, &stands.spec_hard);
+            stands.spec_hard.clone()
+        }
+    };
+    Ok(Some(ObservedQuota {
+        spec_hard,
+        ..stands
+    }))
+}
+
+/// Whether others have taken something leased of the quota since the operator's own last write.
+fn is_written_by_others(context: &Context, found: &ResourceQuota) -> Result<bool, Error> {
+    let hard = found.spec.as_ref().and_then(|spec| spec.hard.as_ref());
+    // whoever has a key of another amount than this has it of whatever amount
+    let none: BTreeMap<&str, &str> = hard
+        .into_iter()
+        .flat_map(BTreeMap::keys)
+        .filter(|key| quota::is_leased(key))
+        .map(|key| (key.as_str(), "-1"))
+        .collect();
+    let part = json!({"spec": {"hard": none}});
+    Ok(context.kit.blame(&part, found)?.is_some())
 }
 
 /// One step towards the goal, planned on what the API server holds right now.
@@ -148,19 +252,16 @@ pub async fn step_towards(
 ) -> Result<QuotaStep, Error> {
     let all = goal.all();
     let labels = identity.owner_labels();
-    let mut cached = BTreeMap::new();
+    let owner = Owner::of(&labels);
+    let mut cached = Seen::default();
     for short in all.iter().copied().filter(|short| !goal.is_new(short)) {
-        let namespace = names::tenancy_namespace(&identity.department, short);
-        if let Some(found) = context
-            .world
-            .quotas
-            .get(Some(&namespace), names::QUOTA_NAME)
-        {
-            if !goal.is_aside(short) {
-                drift::relabel(context, &found, &labels).await?;
-            }
-            cached.insert(short.clone(), observed(&found));
+        let place = Place::new(&owner, &identity.department, short);
+        let quotas = &context.world.quotas;
+        let found = quotas.get(Some(&place.namespace), names::QUOTA_NAME);
+        if let Some(found) = found.as_ref().filter(|_| !goal.is_aside(short)) {
+            drift::relabel(context, found, &labels).await?;
         }
+        cached.add(context, goal, &place, found.as_ref())?;
     }
     let step = goal.step(&cached);
     if step.writes.is_empty() {
@@ -174,22 +275,28 @@ pub async fn step_towards(
             .await
     }))
     .await?;
-    let found: BTreeMap<String, ResourceQuota> = all
-        .into_iter()
-        .zip(found)
-        .filter_map(|(short, found)| Some((short.clone(), found?)))
-        .collect();
-    let mut fresh = BTreeMap::new();
-    for (short, found) in &found {
+    let mut standing = BTreeMap::new();
+    let mut fresh = Seen::default();
+    for (short, found) in all.into_iter().zip(found) {
         // a quota without the label by which the cache finds it is not missing
-        if !goal.is_aside(short) {
+        if let Some(found) = found.as_ref().filter(|_| !goal.is_aside(short)) {
             drift::relabel(context, found, &labels).await?;
         }
-        fresh.insert(short.clone(), observed(found));
+        let place = Place::new(&owner, &identity.department, short);
+        fresh.add(context, goal, &place, found.as_ref())?;
+        standing.extend(found.map(|found| (short.clone(), found)));
     }
     let step = goal.step(&fresh);
-    write(context, identity, &found, &step.writes).await?;
-    Ok(step)
+    let written = write(context, identity, &standing, &step.writes).await;
+    for (short, hard) in goal.targets(&fresh) {
+        let namespace = names::tenancy_namespace(&identity.department, &short);
+        match &written {
+            Ok(()) => context.repairs.gave(&owner, &namespace, &hard),
+            // nobody knows which of them were written
+            Err(_) => context.repairs.lose(&owner, &namespace),
+        }
+    }
+    written.map(|()| step)
 }
 
 /// Writes one step. What gives something up is written first and one by one: when that fails, nothing has grown.
