@@ -86,6 +86,11 @@ async fn reconcile(object: Arc<Department>, context: Context) -> Result<Action, 
             names::office_namespace(&code)
         ),
     );
+    // nobody else does: what is gone is not reconciled
+    let departments = &context.world.departments;
+    context
+        .repairs
+        .forget_offices(|code| departments.look(None, code, |_| ()).is_some());
     let kin = kin::observe(&object, &context, &mut verdict);
     let established = office::establish(&object, &kin, &context, &mut verdict).await;
     // what was put right is told whatever came of it
