@@ -15,7 +15,7 @@ mod definitions {
         tenancy::{Department, HardwareContribution, InformationSystem, Tenancy},
     };
     use serde::{Deserialize, Serialize, de::DeserializeOwned};
-    use serde_json::Value;
+    use serde_json::{Value, json};
 
     #[derive(Deserialize)]
     struct Cases {
@@ -174,6 +174,35 @@ mod definitions {
             }
             _ => {}
         }
+    }
+
+    #[test]
+    fn a_question_that_was_asked_anew_is_decided_by_its_number_alone() {
+        let base = laid_over(&cases().base["Approval"], &[]);
+        let decided = |number: Value, answers: Value| {
+            let asked = laid_over(&base, &[&json!({"spec": {"number": number}})]);
+            let yes = json!({"spec": {
+                "decision": "Approved", "decidedBy": "chen@office", "answers": answers,
+            }});
+            judge::<Approval>(&laid_over(&asked, &[&yes]), Some(&asked))
+        };
+        for (number, answers, counts) in [
+            (json!(null), json!(null), true),
+            (json!(null), json!(2), false),
+            (json!(3), json!(null), false),
+            (json!(3), json!(2), false),
+            (json!(3), json!(3), true),
+        ] {
+            let judged = decided(number.clone(), answers.clone());
+            assert_eq!(judged.is_ok(), counts, "{number} {answers} {judged:?}");
+            if let Err(refusal) = judged {
+                assert!(refusal.contains("rule N14:"), "{refusal}");
+            }
+        }
+        let two = laid_over(&base, &[&json!({"spec": {"number": 2}})]);
+        let three = laid_over(&base, &[&json!({"spec": {"number": 3}})]);
+        let moved = judge::<Approval>(&three, Some(&two)).unwrap_err();
+        assert!(moved.contains("rule A02:"), "{moved}");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 mod acceptance;
 mod life;
+mod question;
 mod serial;
 mod suspension;
 mod volume;
@@ -27,6 +28,7 @@ use crate::time::{Period, Second};
 
 pub use acceptance::{AcceptanceDoc, DeliveredDoc};
 pub use life::{DepartmentLifeDoc, LifeStage};
+pub use question::QuestionDoc;
 pub use serial::{SerialDoc, SerialError, SerialFreedDoc, normalise_serial, serial_claim};
 pub use suspension::{SuspensionDoc, SuspensionStage};
 pub use volume::{VolumeEnd, VolumeGoneDoc, VolumeRetainedDoc};

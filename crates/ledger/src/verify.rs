@@ -20,8 +20,9 @@ use crate::close::{Closing, close};
 use crate::document::{
     AcceptanceDoc, BookDoc, ClusterDoc, DecisionDoc, DeliveredDoc, DepartmentDoc,
     DepartmentLifeDoc, Document, EffectiveDoc, GapDoc, IncarnationDoc, LotDoc, NamespaceDoc,
-    NamespaceGoneDoc, PeriodCloseDoc, PeriodOpenDoc, PolicyDoc, ReleaseDoc, RequestDoc, SerialDoc,
-    SerialFreedDoc, SuspensionDoc, VolumeGoneDoc, VolumeRetainedDoc, row_key, split_row_key,
+    NamespaceGoneDoc, PeriodCloseDoc, PeriodOpenDoc, PolicyDoc, QuestionDoc, ReleaseDoc,
+    RequestDoc, SerialDoc, SerialFreedDoc, SuspensionDoc, VolumeGoneDoc, VolumeRetainedDoc,
+    row_key, split_row_key,
 };
 use crate::fact::Fact;
 use crate::journal::{ChainRow, Entry, EntryKind, genesis, link};
@@ -502,6 +503,7 @@ fn readable(kind: &str, row: &Row) -> Result<(), Finding> {
         EffectiveDoc::KIND => doc::<EffectiveDoc>(row).map(drop),
         NamespaceDoc::KIND => doc::<NamespaceDoc>(row).map(drop),
         NamespaceGoneDoc::KIND => doc::<NamespaceGoneDoc>(row).map(drop),
+        QuestionDoc::KIND => doc::<QuestionDoc>(row).map(drop),
         ReleaseDoc::KIND => doc::<ReleaseDoc>(row).map(drop),
         VolumeRetainedDoc::KIND => doc::<VolumeRetainedDoc>(row).map(drop),
         VolumeGoneDoc::KIND => doc::<VolumeGoneDoc>(row).map(drop),

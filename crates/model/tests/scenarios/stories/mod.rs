@@ -30,6 +30,7 @@ mod drift;
 mod expiry;
 mod hierarchy;
 mod oa;
+mod questions;
 mod rebalance;
 mod review;
 mod storage;
