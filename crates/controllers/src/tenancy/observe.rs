@@ -118,6 +118,14 @@ impl Life {
             .unwrap_or_else(|| "unknown".to_owned())
     }
 
+    /// Who wrote what is said of the delivery, as the API server stamped it. A word from before that was stamped is of
+    /// whoever wrote the manifest last.
+    pub fn accepted_by(&self) -> String {
+        let annotations = self.tenancy.annotations();
+        let stamped = annotations.get(names::ACCEPTED_BY_ANNOTATION);
+        stamped.cloned().unwrap_or_else(|| self.requested_by())
+    }
+
     /// Requests that were approved, by number.
     pub fn approved(&self) -> impl Iterator<Item = &RequestDoc> {
         self.view
