@@ -31,6 +31,15 @@ system:serviceaccount:{{ .Release.Namespace }}:leasehold
 {{- end }}
 {{- end }}
 
+{{/* Names of the provisioners that clone claims, as a list. */}}
+{{- define "leasehold.cloningProvisioners" -}}
+{{- $users := list -}}
+{{- range .Values.cloningProvisioners -}}
+{{- $users = append $users (printf "system:serviceaccount:%s:%s" .namespace .serviceAccount) -}}
+{{- end -}}
+{{- toJson $users -}}
+{{- end }}
+
 {{/* Variable `name` of a policy: what the namespace's annotation lists; nothing where there is none. */}}
 {{- define "leasehold.listed" -}}
 - name: {{ .name }}

@@ -7,6 +7,7 @@
 //! our manifests. It knows nothing of planning, money arithmetic or storage.
 
 pub mod charging;
+mod choices;
 pub mod conditions;
 mod messages;
 pub mod names;
@@ -51,6 +52,7 @@ pub fn definitions() -> Vec<CustomResourceDefinition> {
             .and_then(|s| s.open_api_v3_schema.as_mut())
         {
             without_unsigned_formats(schema);
+            choices::without_null(schema);
             messages::compute(schema);
         }
     }

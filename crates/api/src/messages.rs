@@ -13,6 +13,10 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 /// server drops a message of more than 5,000 characters.
 const MESSAGES: &[(&str, &str)] = &[
     (
+        "N14",
+        "'rule N14: a decision repeats the number of a question that was asked anew: asked a decision on question %s, allowed on question %s; read the question, and set spec.answers together with spec.decision'.format([has(self.answers) ? string(self.answers) : 'without a number', has(self.number) ? string(self.number) : 'without a number'])",
+    ),
+    (
         "P01",
         "'rule P01: there is one CloudPolicy and its name is default: asked %s, allowed default; change that one'.format([self.metadata.name.substring(0, size(self.metadata.name) < 64 ? size(self.metadata.name) : 64)])",
     ),

@@ -52,6 +52,8 @@ pub const ADOPT_ANNOTATION: &str = "leasehold.dev/adopt";
 pub const BELOW_ANNOTATION: &str = "leasehold.dev/below";
 /// Annotation on tenancies and contributions: who asked, stamped by the API server from the request itself.
 pub const REQUESTED_BY_ANNOTATION: &str = "leasehold.dev/requested-by";
+/// Annotation on tenancies: who wrote `spec.acceptance`, stamped by the API server from the request itself.
+pub const ACCEPTED_BY_ANNOTATION: &str = "leasehold.dev/accepted-by";
 /// Node label that ties a machine to a serial number; the `node-restriction` part keeps kubelets from writing it.
 pub const SERIAL_LABEL: &str = "leasehold.node-restriction.kubernetes.io/serial";
 

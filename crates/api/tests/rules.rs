@@ -15,7 +15,7 @@ mod definitions {
         tenancy::{Department, HardwareContribution, InformationSystem, Tenancy},
     };
     use serde::{Deserialize, Serialize, de::DeserializeOwned};
-    use serde_json::Value;
+    use serde_json::{Value, json};
 
     #[derive(Deserialize)]
     struct Cases {
@@ -173,6 +173,70 @@ mod definitions {
                 );
             }
             _ => {}
+        }
+    }
+
+    #[test]
+    fn a_question_that_was_asked_anew_is_decided_by_its_number_alone() {
+        let base = laid_over(&cases().base["Approval"], &[]);
+        let decided = |number: Value, answers: Value| {
+            let asked = laid_over(&base, &[&json!({"spec": {"number": number}})]);
+            let yes = json!({"spec": {
+                "decision": "Approved", "decidedBy": "chen@office", "answers": answers,
+            }});
+            judge::<Approval>(&laid_over(&asked, &[&yes]), Some(&asked))
+        };
+        for (number, answers, counts) in [
+            (json!(null), json!(null), true),
+            (json!(null), json!(2), false),
+            (json!(3), json!(null), false),
+            (json!(3), json!(2), false),
+            (json!(3), json!(3), true),
+        ] {
+            let judged = decided(number.clone(), answers.clone());
+            assert_eq!(judged.is_ok(), counts, "{number} {answers} {judged:?}");
+            if let Err(refusal) = judged {
+                assert!(refusal.contains("rule N14:"), "{refusal}");
+            }
+        }
+        let two = laid_over(&base, &[&json!({"spec": {"number": 2}})]);
+        let three = laid_over(&base, &[&json!({"spec": {"number": 3}})]);
+        let moved = judge::<Approval>(&three, Some(&two)).unwrap_err();
+        assert!(moved.contains("rule A02:"), "{moved}");
+    }
+
+    #[test]
+    fn no_field_with_a_list_of_values_may_be_null_because_null_is_in_no_list() {
+        fn look(path: &str, schema: &Value, lists: &mut Vec<String>) {
+            if schema.get("enum").is_some() {
+                assert_ne!(schema["nullable"], true, "{path} refuses null");
+                lists.push(path.to_owned());
+            }
+            match schema {
+                Value::Object(fields) => {
+                    for (name, below) in fields {
+                        look(&format!("{path}.{name}"), below, lists);
+                    }
+                }
+                Value::Array(all) => all.iter().for_each(|below| look(path, below, lists)),
+                _ => {}
+            }
+        }
+
+        let mut lists = Vec::new();
+        for definition in leasehold_api::definitions() {
+            let kind = definition.spec.names.kind.clone();
+            let schema = serde_json::to_value(&definition.spec.versions[0].schema).unwrap();
+            look(&kind, &schema["openAPIV3Schema"], &mut lists);
+        }
+        for field in [
+            "InformationSystem.properties.spec.properties.currentNetwork",
+            "Approval.properties.spec.properties.decision",
+        ] {
+            assert!(
+                lists.iter().any(|path| path == field),
+                "{field} is not in {lists:?}"
+            );
         }
     }
 

@@ -6,6 +6,8 @@
 //! change back (a policy, a department's name) has the instant in its key as well.
 
 mod acceptance;
+mod life;
+mod question;
 mod release;
 mod serial;
 mod suspension;
@@ -26,6 +28,8 @@ use crate::statement::Totals;
 use crate::time::{Period, Second};
 
 pub use acceptance::{AcceptanceDoc, DeliveredDoc};
+pub use life::{DepartmentLifeDoc, LifeStage};
+pub use question::QuestionDoc;
 pub use release::{ReleaseDoc, ReleaseStage};
 pub use serial::{SerialDoc, SerialError, SerialFreedDoc, normalise_serial, serial_claim};
 pub use suspension::{SuspensionDoc, SuspensionStage};

@@ -18,10 +18,11 @@ use serde_json::Value;
 use crate::canonical::{CanonicalError, Digest, canonical_json, digest_bytes};
 use crate::close::{Closing, close};
 use crate::document::{
-    AcceptanceDoc, BookDoc, ClusterDoc, DecisionDoc, DeliveredDoc, DepartmentDoc, Document,
-    EffectiveDoc, GapDoc, IncarnationDoc, LotDoc, NamespaceDoc, NamespaceGoneDoc, PeriodCloseDoc,
-    PeriodOpenDoc, PolicyDoc, ReleaseDoc, RequestDoc, SerialDoc, SerialFreedDoc, SuspensionDoc,
-    VolumeGoneDoc, VolumeRetainedDoc, row_key, split_row_key,
+    AcceptanceDoc, BookDoc, ClusterDoc, DecisionDoc, DeliveredDoc, DepartmentDoc,
+    DepartmentLifeDoc, Document, EffectiveDoc, GapDoc, IncarnationDoc, LotDoc, NamespaceDoc,
+    NamespaceGoneDoc, PeriodCloseDoc, PeriodOpenDoc, PolicyDoc, QuestionDoc, ReleaseDoc,
+    RequestDoc, SerialDoc, SerialFreedDoc, SuspensionDoc, VolumeGoneDoc, VolumeRetainedDoc,
+    row_key, split_row_key,
 };
 use crate::fact::Fact;
 use crate::journal::{ChainRow, Entry, EntryKind, genesis, link};
@@ -497,10 +498,12 @@ fn not_recomputed(seq: u64, period: &str, error: &dyn Error) -> Finding {
 fn readable(kind: &str, row: &Row) -> Result<(), Finding> {
     match kind {
         ClusterDoc::KIND => doc::<ClusterDoc>(row).map(drop),
+        DepartmentLifeDoc::KIND => doc::<DepartmentLifeDoc>(row).map(drop),
         IncarnationDoc::KIND => doc::<IncarnationDoc>(row).map(drop),
         EffectiveDoc::KIND => doc::<EffectiveDoc>(row).map(drop),
         NamespaceDoc::KIND => doc::<NamespaceDoc>(row).map(drop),
         NamespaceGoneDoc::KIND => doc::<NamespaceGoneDoc>(row).map(drop),
+        QuestionDoc::KIND => doc::<QuestionDoc>(row).map(drop),
         ReleaseDoc::KIND => doc::<ReleaseDoc>(row).map(drop),
         VolumeRetainedDoc::KIND => doc::<VolumeRetainedDoc>(row).map(drop),
         VolumeGoneDoc::KIND => doc::<VolumeGoneDoc>(row).map(drop),

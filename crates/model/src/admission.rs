@@ -1,7 +1,7 @@
 //! The part of the chart's admission policies that the operator cannot do without.
 //!
 //! Policies proper are tested on the real API server. Two of them write into objects what the operator reads: who asked
-//! for something, and who decided (rule N06). One refusal is what the operator waits for when it starts: nobody writes
+//! for something, who accepted it, and who decided (rule N06). One refusal is what the operator waits for when it starts: nobody writes
 //! approvals but the operator, and undecided (rule A07).
 
 use serde_json::Value;
@@ -22,10 +22,16 @@ const ASKED_BY: [&str; 3] = [
     "annotations",
     leasehold_api::names::REQUESTED_BY_ANNOTATION,
 ];
+const ACCEPTED_BY: [&str; 3] = [
+    "metadata",
+    "annotations",
+    leasehold_api::names::ACCEPTED_BY_ANNOTATION,
+];
+const ACCEPTANCE: [&str; 2] = ["spec", "acceptance"];
 const DECISION: [&str; 2] = ["spec", "decision"];
 const DECIDED_BY: [&str; 2] = ["spec", "decidedBy"];
 
-/// Writes down who asked and who decided.
+/// Writes down who asked, who accepted and who decided.
 pub(crate) fn stamp(call: &Call, object: &mut Value, live: Option<&Value>) {
     if !call.kind.is_custom() || !call.subresource.is_empty() {
         return;
@@ -38,6 +44,17 @@ pub(crate) fn stamp(call: &Call, object: &mut Value, live: Option<&Value>) {
                 set(object, &ASKED_BY, author());
             }
             Some(live) => copy(object, live, &ASKED_BY),
+        }
+    }
+    if call.kind.kind == "Tenancy" {
+        let word = at(object, &ACCEPTANCE);
+        match live {
+            None if word.is_some() => set(object, &ACCEPTED_BY, author()),
+            None => {}
+            Some(live) if call.user != OPERATOR && word != at(live, &ACCEPTANCE) => {
+                set(object, &ACCEPTED_BY, author());
+            }
+            Some(live) => copy(object, live, &ACCEPTED_BY),
         }
     }
     let Some(live) = live else { return };

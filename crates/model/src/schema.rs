@@ -266,9 +266,9 @@ impl Check<'_> {
             return;
         }
         if let Some(allowed) = schema.get("enum").and_then(Value::as_array)
-            && !allowed.contains(value)
+            && (value.is_null() || !allowed.contains(value))
         {
-            // null must be one of the choices, too
+            // null is none of the choices, even where it is listed
             self.block(path, format!("Unsupported value: {value}"));
         }
         match value {
@@ -414,7 +414,7 @@ mod tests {
     #[test]
     fn null_goes_where_it_may_not_be_and_is_no_choice_where_it_may() {
         let choice = Schema::new(json!({"type": "object", "properties": {
-            "a": {"type": "string", "nullable": true, "enum": ["x"]},
+            "a": {"type": "string", "nullable": true, "enum": ["x", null]},
             "b": {"type": "string"}, "c": {"type": "string", "nullable": true}}}));
         let given = json!({"a": null, "b": null, "c": null});
         let normal = choice.normal(&given);

@@ -463,6 +463,8 @@ fn undecided(
         amounts: None,
         evidence: Vec::new(),
         grants: None,
+        number: None,
+        answers: None,
         decision: None,
         order_no: None,
         reason: None,
@@ -585,6 +587,7 @@ fn same_question(recorded: &ApprovalSpec, now: &ApprovalSpec) -> bool {
         && recorded.amounts == now.amounts
         && recorded.evidence == now.evidence
         && recorded.grants == now.grants
+        && recorded.number == now.number
 }
 
 fn has_reason(spec: &ApprovalSpec) -> bool {

@@ -1,10 +1,10 @@
 //! Which domains a department may publish under: those that the office entered for it, but for what an older department
 //! claims.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use leasehold_api::tenancy::Department;
+use leasehold_ledger::time::Second;
 
 use crate::rules::Refusal;
 
@@ -28,14 +28,19 @@ pub fn meet(one: &Department, other: &Department) -> bool {
             .any(|domain| theirs.iter().any(|their| overlap(domain, their)))
 }
 
-/// Which of its domains the department has, among these departments.
+/// Which of its domains the department has, among these departments. `known` says since when each is known, by its code;
+/// one that is not in it was never seen before, and is the youngest.
 ///
 /// What an older department claims is the older one's, whether that has it or not: then the answer depends on no third
-/// one. Of two that were made in the same second the first by name is the older.
-pub fn granted(department: &Department, others: &[Department]) -> Granted {
+/// one. Of two that are known since the same second the first by name is the older.
+pub fn granted(
+    department: &Department,
+    others: &[Department],
+    known: &BTreeMap<String, Second>,
+) -> Granted {
     let older: Vec<&Department> = others
         .iter()
-        .filter(|other| age(other) < age(department))
+        .filter(|other| age(other, known) < age(department, known))
         .collect();
     let mut granted = Granted::default();
     for domain in &department.spec.domains {
@@ -44,7 +49,7 @@ pub fn granted(department: &Department, others: &[Department]) -> Granted {
             .flat_map(|other| other.spec.domains.iter().map(move |claim| (*other, claim)));
         let oldest = claims
             .filter(|(_, claim)| overlap(domain, claim))
-            .min_by(|(one, _), (other, _)| age(one).cmp(&age(other)));
+            .min_by(|(one, _), (other, _)| age(one, known).cmp(&age(other, known)));
         match oldest {
             None => {
                 granted.domains.insert(domain.to_string());
@@ -75,9 +80,13 @@ fn lies_in(name: &str, domain: &str) -> bool {
 }
 
 /// What tells the older of two departments.
-fn age(department: &Department) -> (Option<&Time>, &str) {
-    let made = department.metadata.creation_timestamp.as_ref();
-    (made, code(department))
+fn age<'a>(
+    department: &'a Department,
+    known: &BTreeMap<String, Second>,
+) -> (bool, Option<Second>, &'a str) {
+    let code = code(department);
+    let since = known.get(code).copied();
+    (since.is_none(), since, code)
 }
 
 fn code(department: &Department) -> &str {
@@ -86,35 +95,42 @@ fn code(department: &Department) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::jiff::Timestamp;
     use serde_json::json;
 
     use super::*;
 
-    fn department(name: &str, made: i64, domains: &[&str]) -> Department {
+    fn department(name: &str, domains: &[&str]) -> Department {
         let spec = json!({
             "displayName": name, "administrators": [{"kind": "Group", "name": "admins"}],
             "domains": domains,
         });
-        let mut department = Department::new(name, serde_json::from_value(spec).unwrap());
-        let made = Timestamp::from_second(made).unwrap();
-        department.metadata.creation_timestamp = Some(Time(made));
-        department
+        Department::new(name, serde_json::from_value(spec).unwrap())
     }
 
-    fn has(department: &Department, others: &[Department]) -> Vec<String> {
-        granted(department, others).domains.into_iter().collect()
+    fn known(since: &[(&str, i64)]) -> BTreeMap<String, Second> {
+        let since = since.iter();
+        since
+            .map(|(code, second)| ((*code).to_owned(), Second::new(*second)))
+            .collect()
+    }
+
+    fn has(department: &Department, others: &[Department], since: &[(&str, i64)]) -> Vec<String> {
+        let granted = granted(department, others, &known(since));
+        granted.domains.into_iter().collect()
     }
 
     #[test]
     fn a_domain_is_the_older_departments_and_the_younger_is_told_whose() {
         let (old, young) = (
-            department("petition", 1, &["petition.city.example"]),
-            department("audit", 2, &["petition.city.example", "audit.city.example"]),
+            department("petition", &["petition.city.example"]),
+            department("audit", &["petition.city.example", "audit.city.example"]),
         );
-        let all = [young.clone(), old.clone()];
-        assert_eq!(has(&old, &all), ["petition.city.example"]);
-        let told = granted(&young, &all);
+        let (all, since) = (
+            [young.clone(), old.clone()],
+            [("petition", 1), ("audit", 2)],
+        );
+        assert_eq!(has(&old, &all, &since), ["petition.city.example"]);
+        let told = granted(&young, &all, &known(&since));
         assert_eq!(
             told.domains,
             BTreeSet::from(["audit.city.example".to_owned()])
@@ -126,7 +142,7 @@ mod tests {
 
     #[test]
     fn a_domain_above_or_below_that_of_another_is_refused_and_one_that_only_ends_alike_is_not() {
-        let old = department("oa", 1, &["oa.city.example"]);
+        let old = department("oa", &["oa.city.example"]);
         let of_old = std::slice::from_ref(&old);
         for (asked, free) in [
             ("oa.city.example", false),
@@ -136,29 +152,42 @@ mod tests {
             ("oa.city.example.org", true),
             ("a.city.example", true),
         ] {
-            let young = department("young", 2, &[asked]);
+            let young = department("young", &[asked]);
             assert_eq!(meet(&young, &old), !free, "{asked}");
             assert_eq!(meet(&old, &young), !free, "{asked}");
-            assert_eq!(has(&young, of_old).len(), usize::from(free), "{asked}");
+            let had = has(&young, of_old, &[("oa", 1), ("young", 2)]);
+            assert_eq!(had.len(), usize::from(free), "{asked}");
         }
     }
 
     #[test]
     fn of_two_of_one_second_the_first_by_name_has_it_and_nobody_is_their_own_rival() {
         let domains = ["city.example", "mail.city.example"];
-        let (first, second) = (department("a", 7, &domains), department("b", 7, &domains));
-        let all = [second.clone(), first.clone()];
-        assert_eq!(has(&first, &all), domains);
-        assert_eq!(has(&second, &all), Vec::<String>::new());
+        let (first, second) = (department("a", &domains), department("b", &domains));
+        let (all, since) = ([second.clone(), first.clone()], [("a", 7), ("b", 7)]);
+        assert_eq!(has(&first, &all, &since), domains);
+        assert_eq!(has(&second, &all, &since), Vec::<String>::new());
         assert!(!meet(&first, &first));
     }
 
     #[test]
+    fn who_was_never_seen_before_is_the_youngest() {
+        let (new, known) = (
+            department("a", &["city.example"]),
+            department("b", &["city.example"]),
+        );
+        let (all, since) = ([new.clone(), known.clone()], [("b", 7)]);
+        assert_eq!(has(&new, &all, &since), Vec::<String>::new());
+        assert_eq!(has(&known, &all, &since), ["city.example"]);
+    }
+
+    #[test]
     fn what_the_older_claims_in_vain_is_not_the_youngest_ones_either() {
-        let oldest = department("oldest", 1, &["a.city.example"]);
-        let older = department("older", 2, &["city.example"]);
-        let youngest = department("youngest", 3, &["b.city.example"]);
+        let oldest = department("oldest", &["a.city.example"]);
+        let older = department("older", &["city.example"]);
+        let youngest = department("youngest", &["b.city.example"]);
         let all = [oldest, older, youngest.clone()];
-        assert_eq!(has(&youngest, &all), Vec::<String>::new());
+        let since = [("oldest", 1), ("older", 2), ("youngest", 3)];
+        assert_eq!(has(&youngest, &all, &since), Vec::<String>::new());
     }
 }

@@ -231,6 +231,10 @@ pub const RULES: &[Rule] = &[
         "an existing namespace is offered to a tenancy by whoever may adopt for its department",
     ),
     policy("N12", "appraisals and receipts are kept"),
+    crd(
+        "N14",
+        "a decision names the question that it answers, where another was asked under the name before",
+    ),
     crd("P01", "there is one CloudPolicy and its name is default"),
     crd("P02", "the time zone cannot change"),
     crd("P03", "the billing period cannot change"),

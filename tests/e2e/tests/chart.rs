@@ -452,6 +452,15 @@ mod chart {
                 "bindings.office.users={system:admin}",
                 "/bindings/office/users/0",
             ),
+            // the service accounts of a department's namespace are those of its pods
+            (
+                "cloningProvisioners[0].namespace=edu--prod,cloningProvisioners[0].serviceAccount=rbd",
+                "/cloningProvisioners/0/namespace",
+            ),
+            (
+                "cloningProvisioners[0].namespace=ceph-csi",
+                "serviceAccount",
+            ),
         ] {
             let render = ["template", "leasehold", &chart, "--set", value];
             let ran = rig.helm(&render).await.unwrap();

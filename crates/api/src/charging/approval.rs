@@ -33,9 +33,10 @@ use serde::{Deserialize, Serialize};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("!has(oldSelf.spec.decision) || self.spec == oldSelf.spec").message("rule A01: this is decided and cannot change any more; ask for a new request")
 )]
-#[x_kube(validation = Rule::new("self.role == oldSelf.role && self.subject == oldSelf.subject && self.title == oldSelf.title && self.snapshot == oldSelf.snapshot && has(self.amounts) == has(oldSelf.amounts) && (!has(self.amounts) || self.amounts == oldSelf.amounts) && self.evidence == oldSelf.evidence && has(self.grants) == has(oldSelf.grants) && (!has(self.grants) || self.grants == oldSelf.grants)").message("rule A02: only decision, orderNo and reason of an approval can be written; leave the rest as it is"))]
+#[x_kube(validation = Rule::new("self.role == oldSelf.role && self.subject == oldSelf.subject && self.title == oldSelf.title && self.snapshot == oldSelf.snapshot && has(self.amounts) == has(oldSelf.amounts) && (!has(self.amounts) || self.amounts == oldSelf.amounts) && self.evidence == oldSelf.evidence && has(self.grants) == has(oldSelf.grants) && (!has(self.grants) || self.grants == oldSelf.grants) && has(self.number) == has(oldSelf.number) && (!has(self.number) || self.number == oldSelf.number)").message("rule A02: only decision, orderNo and reason of an approval can be written; leave the rest as it is"))]
 #[x_kube(validation = Rule::new("!has(self.decision) || self.decision != 'Rejected' || (has(self.reason) && self.reason.trim() != '')").message("rule A03: a rejection gives its reason; set spec.reason"))]
 #[x_kube(validation = Rule::new("has(self.decision) || !has(self.decidedBy)").message("rule A04: decidedBy is stamped by the API server when a decision is written; leave spec.decidedBy out"))]
+#[x_kube(validation = Rule::new("has(self.decision) && has(self.number) ? has(self.answers) && self.answers == self.number : !has(self.answers)").message("rule N14: a decision repeats the number of a question that was asked anew; read the question, and set spec.answers to its spec.number together with spec.decision"))]
 #[serde(rename_all = "camelCase")]
 pub struct ApprovalSpec {
     /// Who must decide: office or finance.
@@ -56,6 +57,16 @@ pub struct ApprovalSpec {
     /// What the decision grants, for hardware.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grants: Option<Grant>,
+    /// Which question under this name it is, from 2, where something else was asked under it before. None: it is the
+    /// first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 2, max = 1_000_000))]
+    pub number: Option<u32>,
+    /// Number of the question that is decided; required where it has one (rule N14), so that nobody decides on what they
+    /// have not read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 2, max = 1_000_000))]
+    pub answers: Option<u32>,
     /// Approved or Rejected. Written once, by a person with the right.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<DecisionSpec>,

@@ -9,7 +9,10 @@ use std::{
 };
 
 use leasehold_ledger::{canonical::Digest, time::Second};
-use leasehold_planner::repair::{Quarrel, Repair};
+use leasehold_planner::{
+    quota::Hard,
+    repair::{Quarrel, Repair},
+};
 
 use super::words::{Drift, Key, Owner};
 
@@ -88,6 +91,8 @@ struct Inner {
     happened: BTreeMap<Owner, Vec<Told>>,
     /// Fights of each owner, where there are any.
     contested: BTreeMap<Owner, usize>,
+    /// What quotas that follow use were given last, or are on their way to, by namespace.
+    given: BTreeMap<Owner, BTreeMap<String, Hard>>,
 }
 
 /// What the operator remembers of the objects that it looks after; shared by all controllers.
@@ -197,6 +202,7 @@ impl Repairs {
         if let Some(objects) = self.lock().objects.get_mut(owner) {
             objects.retain(|key, _| key.place.as_deref() != Some(namespace));
         }
+        self.lose(owner, namespace);
     }
 
     /// Nothing more is known of all that is the owner's.
@@ -204,6 +210,7 @@ impl Repairs {
         let mut inner = self.lock();
         inner.objects.remove(owner);
         inner.contested.remove(owner);
+        inner.given.remove(owner);
     }
 
     /// Whether something of the owner's is fought over.

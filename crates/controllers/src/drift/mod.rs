@@ -18,7 +18,7 @@ use leasehold_ledger::{
     time::Second,
 };
 use leasehold_planner::{objects::NETWORK_POLICIES, repair::Repair};
-use serde_json::json;
+use serde_json::{Value, json};
 
 pub(crate) use memory::News;
 pub use memory::Repairs;
@@ -69,7 +69,7 @@ fn bound<'desired, K: Watched>(desired: &'desired K, copy: &K) -> Cow<'desired, 
             bound.meta_mut().uid.clone_from(&copy.meta().uid);
             Cow::Owned(bound)
         }
-        What::Quota | What::LimitRange | What::NetworkPolicy | What::RoleBinding => {
+        What::Quota | What::LimitRange | What::NetworkPolicy | What::RoleBinding | What::Volume => {
             Cow::Borrowed(desired)
         }
     }
@@ -139,6 +139,29 @@ pub(crate) async fn relabel<K: Watched>(
         .kit
         .merge_patch::<K>(place.as_deref(), &name, &patch);
     repaired(context, &ward, Some(drift), write).await
+}
+
+/// Mends an object of which others changed something, by a patch of just that, which names the version that was found;
+/// tells whether it did. Not while they change it again and again and a pause is on.
+pub(crate) async fn mend<K: Watched>(
+    context: &Context,
+    owner: &Owner,
+    found: &K,
+    patch: &Value,
+) -> Result<bool, Error> {
+    let ward = Ward {
+        key: Key::of(found),
+        owner: owner.clone(),
+        wanted: None,
+    };
+    if is_awaited(context, &ward) {
+        return Ok(false);
+    }
+    let drift = Drift::Changed(context.kit.blame(patch, found)?);
+    let (place, name) = (found.namespace(), found.name_any());
+    let write = context.kit.merge_patch::<K>(place.as_deref(), &name, patch);
+    repaired(context, &ward, Some(drift), write).await?;
+    Ok(true)
 }
 
 /// A namespace goes, or is gone, although nobody let it: what was in it is made anew with it, and not told one by one.
@@ -231,7 +254,7 @@ fn was_in_place(context: &Context, ward: &Ward) -> bool {
             .iter()
             .take(3)
             .any(|name| *name == ward.key.name),
-        What::RoleBinding | What::Namespace => false,
+        What::RoleBinding | What::Namespace | What::Volume => false,
     };
     let (Some((department, name)), Some(place), true) =
         (ward.owner.names(), &ward.key.place, always)

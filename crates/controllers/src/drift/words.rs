@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use k8s_openapi::api::{
-    core::v1::{LimitRange, Namespace, ResourceQuota},
+    core::v1::{LimitRange, Namespace, PersistentVolume, ResourceQuota},
     networking::v1::NetworkPolicy,
     rbac::v1::RoleBinding,
 };
@@ -24,16 +24,19 @@ pub(crate) enum What {
     NetworkPolicy,
     /// A role binding.
     RoleBinding,
+    /// A volume that is kept after a release.
+    Volume,
 }
 
 impl What {
     /// All of them.
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::Namespace,
         Self::Quota,
         Self::LimitRange,
         Self::NetworkPolicy,
         Self::RoleBinding,
+        Self::Volume,
     ];
 
     /// Its kind, as Kubernetes calls it.
@@ -44,6 +47,7 @@ impl What {
             Self::LimitRange => "LimitRange",
             Self::NetworkPolicy => "NetworkPolicy",
             Self::RoleBinding => "RoleBinding",
+            Self::Volume => "PersistentVolume",
         }
     }
 
@@ -54,17 +58,21 @@ impl What {
             Self::LimitRange => "limit range",
             Self::NetworkPolicy => "network policy",
             Self::RoleBinding => "role binding",
+            Self::Volume => "volume",
         }
     }
 
-    /// What stands open while it is not as it should be. A namespace is a fence too: policies go by its labels. A limit
+    /// What stands open while it is not as it should be. A namespace is a fence too: policies go by its labels. So is a
+    /// kept volume: it keeps others from the data of a department. A limit
     /// range is not: without it containers must say for themselves what they need, and the quota bounds them as before.
     pub(crate) const fn weight(self) -> Weight {
         match self {
             Self::LimitRange => Weight::Comfort,
-            Self::Namespace | Self::Quota | Self::NetworkPolicy | Self::RoleBinding => {
-                Weight::Fence
-            }
+            Self::Namespace
+            | Self::Quota
+            | Self::NetworkPolicy
+            | Self::RoleBinding
+            | Self::Volume => Weight::Fence,
         }
     }
 }
@@ -93,6 +101,10 @@ impl Watched for NetworkPolicy {
 
 impl Watched for RoleBinding {
     const WHAT: What = What::RoleBinding;
+}
+
+impl Watched for PersistentVolume {
+    const WHAT: What = What::Volume;
 }
 
 /// An object that is looked after.
@@ -152,12 +164,24 @@ impl Owner {
         }
     }
 
+    /// Whoever had a volume that is kept: its tenancy is gone, and the volume itself tells. No department has an empty
+    /// code.
+    pub(crate) fn kept(volume: &str) -> Self {
+        Self::tenancy("", volume)
+    }
+
     /// Whom these labels name, which are those that an object should have.
     pub(crate) fn of(labels: &BTreeMap<String, String>) -> Self {
         Self {
             department: labels.get(DEPARTMENT_LABEL).cloned().unwrap_or_default(),
             tenancy: labels.get(TENANCY_LABEL).cloned(),
         }
+    }
+
+    /// The department, where it is an office.
+    pub(crate) fn department_of_office(&self) -> Option<&str> {
+        let is_office = self.tenancy.is_none();
+        is_office.then_some(self.department.as_str())
     }
 
     /// Department and name, where it is a tenancy.

@@ -17,7 +17,7 @@ use leasehold_kit::{
 use leasehold_ledger::{document::DepartmentDoc, time::Second};
 use leasehold_planner::domains;
 
-use super::{detached, end, kin, office, sums};
+use super::{detached, end, kin, life, office, sums};
 use crate::{
     Context, Error, World,
     drift::{self, News, Owner},
@@ -86,12 +86,17 @@ async fn reconcile(object: Arc<Department>, context: Context) -> Result<Action, 
             names::office_namespace(&code)
         ),
     );
+    // nobody else does: what is gone is not reconciled
+    let departments = &context.world.departments;
+    context
+        .repairs
+        .forget_offices(|code| departments.look(None, code, |_| ()).is_some());
     let kin = kin::observe(&object, &context, &mut verdict);
     let established = office::establish(&object, &kin, &context, &mut verdict).await;
     // what was put right is told whatever came of it
     let news = drift::news(&context, &Owner::office(&code), &*object).await;
     let stands = established?;
-    judge_domains(&object, &context, &mut verdict);
+    judge_domains(&object, &context, &mut verdict).await?;
     let lost = detached::find(&code, &context).await?;
     let standing = context.books.standing(&code).await?;
     let takes = context.books.takes(&code).await?;
@@ -108,6 +113,7 @@ async fn reconcile(object: Arc<Department>, context: Context) -> Result<Action, 
         detached: lost.iter().take(DETACHED).cloned().collect(),
         conditions: old.conditions.clone(),
     };
+    life::remember(&object, new.phase, &context, now).await?;
     let generation = object.metadata.generation;
     verdict.write(&mut new.conditions, generation, now.timestamp());
     for told in [
@@ -227,14 +233,17 @@ fn detached_flag(lost: &[String]) -> Flag {
 }
 
 /// Domains that an older department claims. The others are the department's all the same.
-fn judge_domains(object: &Department, context: &Context, verdict: &mut Verdict) {
-    let departments = &context.world.departments;
-    let rivals = departments.select(|other| domains::meet(object, other));
-    let granted = domains::granted(object, &rivals);
+async fn judge_domains(
+    object: &Department,
+    context: &Context,
+    verdict: &mut Verdict,
+) -> Result<(), Error> {
+    let granted = life::granted(object, context).await?;
     granted
         .refused
         .iter()
         .for_each(|refusal| verdict.refuse(refusal.to_string()));
+    Ok(())
 }
 
 /// Objects in the office that others change again and again.

@@ -2,13 +2,14 @@
 //!
 //! A department gets its office namespace, where it writes what it asks for, and the rights in it: its own, and those of
 //! the departments above it (`kin`). It says what it leases, and together with everything below it (`sums`), and what it
-//! still holds when it is to end (`end`). What the ledger bills and the cluster no longer shows is told here: an object that vanished ends nothing.
+//! still holds when it is to end (`end`), and since when it is known (`life`). What the ledger bills and the cluster no longer shows is told here: an object that vanished ends nothing.
 
 mod department;
 mod detached;
 mod end;
 mod information_system;
 mod kin;
+pub(crate) mod life;
 mod office;
 mod sums;
 

@@ -1,17 +1,19 @@
 //! Questions to finance: written undecided, read once decided, marked once recorded.
 //!
 //! The operator asks by an Approval whose name is fixed by what is decided on. If what is asked changes before anybody
-//! decided, the question is taken back and asked anew, so that nobody decides on something outdated.
+//! decided, the question is taken back and asked anew, so that nobody decides on something outdated. Whoever has read the
+//! old one and knows the name alone cannot decide on the new one: it has a number, which a decision repeats (rule N14).
 
 use leasehold_api::{
     charging::{
         Approval, ApprovalSpec, ApprovalStatus, ApprovalSubject, DecisionSpec, SubjectOfDecision,
     },
     conditions::{self, NewCondition, types},
-    text::Identity,
+    text::{Identity, Uid},
 };
 use leasehold_ledger::{
-    document::{Decision, DecisionDoc},
+    canonical::{CanonicalError, Digest, digest_of},
+    document::{Decision, DecisionDoc, QuestionDoc},
     time::Second,
 };
 use leasehold_planner::{approval, rules::Refusal};
@@ -32,26 +34,65 @@ pub(crate) enum Answer {
 pub(crate) async fn ask(wanted: &Approval, context: &Context) -> Result<Answer, Error> {
     let namespace = wanted.metadata.namespace.as_deref();
     let name = wanted.metadata.name.as_deref().unwrap_or_default();
-    let Some(found) = context.world.approvals.get(namespace, name) else {
-        return match context.kit.create(wanted).await {
+    let found = match context.world.approvals.get(namespace, name) {
+        Some(found) if found.spec.decision.is_some() => {
+            return Ok(if asks_the_same(&wanted.spec, &found.spec) {
+                Answer::Decided(Box::new(found))
+            } else {
+                Answer::Outdated(Box::new(found))
+            });
+        }
+        found => found,
+    };
+    let mut wanted = wanted.clone();
+    wanted.spec.number = number(&wanted, context).await?;
+    let Some(found) = found else {
+        return match context.kit.create(&wanted).await {
             Ok(_) => Ok(Answer::Waits),
             // the cache is behind, or an answer was lost; the next look shows what is there
             Err(error) if error.is_already_exists() => Ok(Answer::Waits),
             Err(error) => Err(error.into()),
         };
     };
-    if found.spec.decision.is_some() {
-        return Ok(if asks_the_same(&wanted.spec, &found.spec) {
-            Answer::Decided(Box::new(found))
-        } else {
-            Answer::Outdated(Box::new(found))
-        });
-    }
     // whoever decides sees what holds now, to the letter
     if question(&found.spec) != question(&wanted.spec) {
         take_back(&found, context).await?;
     }
     Ok(Answer::Waits)
+}
+
+/// The number of a question, if something else was asked under its name before. It is recorded before anything is asked,
+/// so that it is the same whoever died in between.
+async fn number(wanted: &Approval, context: &Context) -> Result<Option<u32>, Error> {
+    let now = context.now();
+    let mut question = QuestionDoc {
+        namespace: wanted.metadata.namespace.clone().unwrap_or_default(),
+        name: wanted.metadata.name.clone().unwrap_or_default(),
+        number: 1,
+        asks: asks(&wanted.spec)?,
+        at: now,
+    };
+    let subject = format!("{}/{}", question.namespace, question.name);
+    let store = context.books.store();
+    let all = store.documents::<QuestionDoc>(Some(&subject), None).await?;
+    match all.last().map(|recorded| &recorded.value) {
+        Some(last) if last.asks == question.asks => question.number = last.number,
+        last => {
+            question.number = last.map_or(1, |last| last.number.saturating_add(1));
+            context.books.ensure(&question, now).await?;
+        }
+    }
+    Ok(Some(question.number).filter(|number| *number > 1))
+}
+
+/// Digest of what is asked, whoever asks, in whatever words, and of whichever object of the name.
+fn asks(spec: &ApprovalSpec) -> Result<Digest, CanonicalError> {
+    let subject = ApprovalSubject {
+        requested_by: Identity::default(),
+        uid: Uid::default(),
+        ..spec.subject.clone()
+    };
+    digest_of(&(spec.role, subject, &spec.evidence, &spec.grants))
 }
 
 /// Whether the answer counts: by somebody else than the applicant, with a reason where one is due.
@@ -62,6 +103,7 @@ pub(crate) fn check(found: &Approval) -> Result<(), Refusal> {
 /// What was asked, without the answer.
 fn question(spec: &ApprovalSpec) -> ApprovalSpec {
     ApprovalSpec {
+        answers: None,
         decision: None,
         order_no: None,
         reason: None,
@@ -270,7 +312,11 @@ mod tests {
         let mut other = asked.clone();
         other.subject.digest = format!("sha256:{}", "1".repeat(64)).into();
         assert!(!asks_the_same(&asked, &other));
+        let digest = |spec: &ApprovalSpec| asks(spec).unwrap();
+        assert_eq!(digest(&asked), digest(&reworded));
+        assert_ne!(digest(&asked), digest(&other), "this one gets a number");
         let mut answered = asked.clone();
+        answered.answers = Some(2);
         answered.decision = Some(DecisionSpec::Approved);
         assert_eq!(question(&answered), question(&asked));
     }

@@ -7,6 +7,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
 use futures::stream::BoxStream;
@@ -16,13 +17,14 @@ use leasehold_api::platform::CloudPolicy;
 use leasehold_kit::{EventType, Shutdown};
 use leasehold_ledger::{
     document::{Document, VolumeEnd, VolumeGoneDoc, VolumeRetainedDoc},
-    time::LocalDate,
+    time::{LocalDate, Second},
 };
 use leasehold_planner::retention::{self, Care};
 use serde_json::Value;
 
 use crate::{
     Context, Error, World,
+    drift::{self, Owner},
     wake::{self, Ref},
 };
 
@@ -39,15 +41,28 @@ async fn reconcile(_: Arc<CloudPolicy>, context: Context) -> Result<Action, Erro
     let Some(policy) = context.books.policy().await? else {
         return Ok(wake::later());
     };
-    let today = policy.time_zone.date_of(context.now());
-    let mut failed = None;
+    let now = context.now();
+    let today = policy.time_zone.date_of(now);
+    let (mut failed, mut again) = (None, None);
     for document in kept(&context).await? {
         // one that cannot be looked after does not keep the others from it
-        if let Err(error) = Box::pin(look_after(&document, today, &context)).await {
-            failed.get_or_insert(error);
+        match Box::pin(look_after(&document, today, &context)).await {
+            Ok(next) => again = again.into_iter().chain(next).min(),
+            Err(error) => {
+                failed.get_or_insert(error);
+            }
         }
     }
-    failed.map_or_else(|| Ok(wake::later()), Err)
+    failed.map_or_else(|| Ok(when(again, now)), Err)
+}
+
+/// When to look again: at the end of a pause, if one is on.
+fn when(again: Option<Second>, now: Second) -> Action {
+    let Some(again) = again else {
+        return wake::later();
+    };
+    let seconds = u64::try_from(again.since(now).max(1)).unwrap_or(1);
+    Action::requeue(Duration::from_secs(seconds))
 }
 
 /// What is kept by the ledger, and was not seen to end.
@@ -70,37 +85,60 @@ async fn kept(context: &Context) -> Result<Vec<VolumeRetainedDoc>, Error> {
     Ok(kept.into_values().collect())
 }
 
+/// Does what is to be done; says when the volume has to be looked at again, if others change it all the time.
 async fn look_after(
     document: &VolumeRetainedDoc,
     today: LocalDate,
     context: &Context,
-) -> Result<(), Error> {
+) -> Result<Option<Second>, Error> {
     let name = &document.volume;
     let found = match context.world.volumes.get(None, name) {
         // the cache holds labelled ones only; one without our labels is found by asking
         None => context.kit.get::<PersistentVolume>(None, name).await?,
         cached => cached,
     };
-    match (retention::care(document, found.as_ref(), today), found) {
-        (Care::Over(end), _) => over(document, end, context).await,
-        (Care::Mend(why, patch), Some(found)) => {
-            tracing::warn!(volume = name, why, "a volume that is kept is mended");
-            let note = format!("{why}; it is as it was again");
-            tell(&found, "VolumeMended", &note, context).await;
-            merge(name, &patch, context).await
+    let owner = Owner::kept(name);
+    match (retention::care(document, found.as_ref(), today), &found) {
+        (Care::Over(end), _) => {
+            context.repairs.forget_all(&owner);
+            over(document, end, context).await?;
+            return Ok(None);
         }
+        (Care::Mend(why, patch), Some(found)) => mend(&owner, found, &why, &patch, context).await?,
         (Care::LetGo(patch), Some(found)) => {
             let note = format!("kept through {} and let go", document.until);
-            tell(&found, "VolumeLetGo", &note, context).await;
-            merge(name, &patch, context).await
+            tell(found, "VolumeLetGo", &note, context).await;
+            merge(name, &patch, context).await?;
         }
         (Care::Taken(sentence), Some(found)) => {
             tracing::error!(volume = name, sentence, "a volume that is kept was taken");
-            tell(&found, "VolumeTaken", &sentence, context).await;
-            Ok(())
+            tell(found, "VolumeTaken", &sentence, context).await;
         }
-        (Care::Stands, _) | (Care::Mend(..) | Care::LetGo(_) | Care::Taken(_), None) => Ok(()),
+        (Care::Stands, _) | (Care::Mend(..) | Care::LetGo(_) | Care::Taken(_), None) => {}
     }
+    let Some(found) = found else { return Ok(None) };
+    Ok(drift::news(context, &owner, &found).await.again)
+}
+
+/// Puts right what others changed, with pauses if they write back again and again. Of a fight, its beginning and its end
+/// are told.
+async fn mend(
+    owner: &Owner,
+    found: &PersistentVolume,
+    why: &str,
+    patch: &Value,
+    context: &Context,
+) -> Result<(), Error> {
+    if !drift::mend(context, owner, found, patch).await? {
+        return Ok(());
+    }
+    let volume = found.metadata.name.as_deref();
+    tracing::warn!(volume, why, "a volume that is kept was mended");
+    if !context.repairs.is_contested(owner, context.now()) {
+        let note = format!("{why}; it is as it was again");
+        tell(found, "VolumeMended", &note, context).await;
+    }
+    Ok(())
 }
 
 async fn merge(name: &str, patch: &Value, context: &Context) -> Result<(), Error> {

@@ -31,6 +31,11 @@ pub fn forget(state: &State, context: &Context) {
     context.repairs.forget_all(&owner(state));
 }
 
+/// Nothing that was given to its namespaces counts any more.
+pub fn forget_given(state: &State, context: &Context) {
+    context.repairs.lose_all(&owner(state));
+}
+
 fn owner(state: &State) -> Owner {
     Owner::tenancy(&state.department, &state.name)
 }

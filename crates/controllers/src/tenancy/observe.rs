@@ -19,12 +19,11 @@ use leasehold_ledger::{
 };
 use leasehold_planner::{
     convert::ledger_policy,
-    domains,
     request::{ApprovedPart, Asked, Items, LedgerView, Prices, items_of},
     rules::Refusal,
 };
 
-use crate::{Context, Error};
+use crate::{Context, Error, organisation::life as ages};
 
 /// What is known of a tenancy's life, also where something is missing that its lease refers to: enough to stop what
 /// runs.
@@ -122,6 +121,14 @@ impl Life {
             .get(names::REQUESTED_BY_ANNOTATION)
             .cloned()
             .unwrap_or_else(|| "unknown".to_owned())
+    }
+
+    /// Who wrote what is said of the delivery, as the API server stamped it. A word from before that was stamped is of
+    /// whoever wrote the manifest last.
+    pub fn accepted_by(&self) -> String {
+        let annotations = self.tenancy.annotations();
+        let stamped = annotations.get(names::ACCEPTED_BY_ANNOTATION);
+        stamped.cloned().unwrap_or_else(|| self.requested_by())
     }
 
     /// Requests that were approved, by number.
@@ -264,12 +271,10 @@ pub async fn observe(tenancy: &Tenancy, context: &Context) -> Result<Outcome, Er
             life: Some(Box::new(life)),
         });
     };
-    let rivals = world
-        .departments
-        .select(|other| domains::meet(&life.organisation, other));
+    let granted = ages::granted(&life.organisation, context).await?;
     Ok(Outcome::Complete(Box::new(State {
         asked: Asked::of(spec),
-        domains: domains::granted(&life.organisation, &rivals).domains,
+        domains: granted.domains,
         system: world.systems.get(Some(&namespace), &spec.system),
         zone,
         cloudlet,

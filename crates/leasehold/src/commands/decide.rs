@@ -78,7 +78,7 @@ fn decide(decision: &Decision<'_>, session: &Session, out: &mut dyn Write) -> Re
         decision.yes,
     )?;
     let uid = approval.metadata.uid.as_deref().unwrap_or_default();
-    let patch = patch(decision, uid);
+    let patch = patch(decision, uid, approval.spec.number);
     let decided: Approval = session
         .wait(kit.merge_patch(Some(&namespace), name, &patch))
         .map_err(|error| undecided(name, error))?;
@@ -187,6 +187,12 @@ fn shown(name: &str, spec: &ApprovalSpec) -> Result<String, fmt::Error> {
         spec.subject.kind,
         visible(&spec.subject.name)
     )?;
+    if let Some(number) = spec.number {
+        writeln!(
+            out,
+            "question {number} under this name: something else was asked before"
+        )?;
+    }
     if let Some(amounts) = &spec.amounts {
         writeln!(
             out,
@@ -229,10 +235,14 @@ fn visible(text: &str) -> String {
         .collect()
 }
 
-/// The answer to the question with this uid: one that took its place since it was shown asks something else.
-fn patch(decision: &Decision<'_>, uid: &str) -> Value {
+/// The answer to the question with this uid, and with this number if it was asked anew (rule N14): one that took its place
+/// since it was shown asks something else.
+fn patch(decision: &Decision<'_>, uid: &str, number: Option<u32>) -> Value {
     let mut spec = Map::new();
     spec.insert("decision".to_owned(), json!(decision.verdict));
+    if let Some(number) = number {
+        spec.insert("answers".to_owned(), json!(number));
+    }
     if let Some(order_no) = decision.order_no {
         spec.insert("orderNo".to_owned(), json!(order_no));
     }
@@ -292,7 +302,9 @@ mod tests {
         let expected = json!({
             "metadata": {"uid": "u-1"}, "spec": {"decision": "Rejected", "reason": "no budget"},
         });
-        assert_eq!(patch(&decision, "u-1"), expected);
+        assert_eq!(patch(&decision, "u-1", None), expected);
+        let anew = patch(&decision, "u-1", Some(3));
+        assert_eq!(anew["spec"]["answers"], 3);
         let approved = Decision {
             verdict: DecisionSpec::Approved,
             order_no: Some("黄政办〔2026〕12号"),
@@ -303,7 +315,7 @@ mod tests {
             "metadata": {"uid": "u-1"},
             "spec": {"decision": "Approved", "orderNo": "黄政办〔2026〕12号"},
         });
-        assert_eq!(patch(&approved, "u-1"), expected);
+        assert_eq!(patch(&approved, "u-1", None), expected);
     }
 
     fn told(format: Format) -> String {

@@ -43,6 +43,8 @@ fn probe(namespace: &str) -> Approval {
             amounts: None,
             evidence: Vec::new(),
             grants: None,
+            number: None,
+            answers: None,
             decision: Some(DecisionSpec::Approved),
             order_no: None,
             reason: None,

@@ -275,6 +275,11 @@ impl ByUse {
         self.begun.as_str()
     }
 
+    /// What the manifest shares out to a namespace; nothing, where it does not name it.
+    pub fn share(&self, name: &str) -> Hard {
+        self.shares.get(name).cloned().unwrap_or_default()
+    }
+
     /// Whether that split was reached, and capacity moves with use since.
     pub fn is_under_way(&self) -> bool {
         self.is_under_way

@@ -301,8 +301,17 @@ fn nulls() -> Vec<Case> {
             vec![system("null-day", "acceptedOn", 201)],
         ),
         case(
-            "null is none of the choices, even where it is allowed",
-            vec![system("null-network", "currentNetwork", 422)],
+            "null goes where one of a list of values may be left out",
+            vec![
+                system("null-network", "currentNetwork", 201),
+                (
+                    Deed::create(
+                        &at("Approval", "null-decision"),
+                        &with_null("Approval", "decision"),
+                    ),
+                    201,
+                ),
+            ],
         ),
         case(
             "null gives way to a default",

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use leasehold_api::names::REQUESTED_BY_ANNOTATION;
+use leasehold_api::names::{ACCEPTED_BY_ANNOTATION, REQUESTED_BY_ANNOTATION};
 use serde_json::{Map, Value, json};
 
 use crate::book::{Book, items};
@@ -157,17 +157,17 @@ fn tidy(metadata: &mut Map<String, Value>) {
     }
 }
 
-/// The model writes down who asked, as a policy of the chart does; this plane has no policies.
+/// The model writes down who asked and who accepted, as a policy of the chart does; this plane has no policies.
 fn unstamp(metadata: &mut Map<String, Value>) {
     let Some(annotations) = metadata.get_mut("annotations") else {
         return;
     };
-    let fields = annotations.as_object_mut();
-    let Some(fields) = fields.filter(|fields| fields.contains_key(REQUESTED_BY_ANNOTATION)) else {
+    let Some(fields) = annotations.as_object_mut() else {
         return;
     };
-    fields.remove(REQUESTED_BY_ANNOTATION);
-    if fields.is_empty() {
+    let stamps = [REQUESTED_BY_ANNOTATION, ACCEPTED_BY_ANNOTATION];
+    let stamped = stamps.map(|stamp| fields.remove(stamp).is_some());
+    if stamped.contains(&true) && fields.is_empty() {
         metadata.remove("annotations");
     }
 }

@@ -146,7 +146,7 @@ async fn unstamped(crowd: &Crowd, table: &Table) -> Result<(), String> {
     Ok(())
 }
 
-/// Installs the chart again, now with a user whom the rules of namespaces do not bind.
+/// Installs the chart again, now with a user whom the rules of namespaces do not bind, and a provisioner that clones.
 async fn furnish_again(rig: &Rig) -> Result<(), Failure> {
     let chart = repository().join("charts").join("leasehold");
     rig.helm(&[
@@ -158,6 +158,8 @@ async fn furnish_again(rig: &Rig) -> Result<(), Failure> {
         "--reuse-values",
         "--set",
         "breakGlassUsers={duty@breakglass}",
+        "--set",
+        "cloningProvisioners[0].namespace=storage-system,cloningProvisioners[0].serviceAccount=csi-provisioner",
     ])
     .await?
     .ok()?;

@@ -51,7 +51,7 @@ pub async fn settle(
     let Some(delivery) = acceptance::delivery(&state.view) else {
         return Ok(());
     };
-    let word = match delivery.step(said, &state.requested_by(), policy, now) {
+    let word = match delivery.step(said, &state.accepted_by(), policy, now) {
         Step::Record(word) => word,
         Step::Rejected => return Ok(()),
         Step::Waits => {

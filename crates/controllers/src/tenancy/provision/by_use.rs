@@ -22,10 +22,13 @@ pub fn follow(
     there: &[String],
 ) -> Result<Option<ByUse>, Error> {
     let Some(by_use) = of(state, due, lease, split)? else {
+        // whatever is written from here on is the manifest's split
+        drifts::forget_given(state, context);
         return Ok(None);
     };
     let all = split.keys().chain(there);
-    let seen = quotas::cached(context, &state.department, all);
+    let tenancy = (state.department.as_str(), state.name.as_str());
+    let seen = quotas::left(context, &by_use, tenancy, all)?;
     *split = by_use.over(split, &seen);
     by_use.count(split);
     Ok(Some(by_use))
@@ -148,6 +151,8 @@ mod tests {
         writes: Vec<(String, Value)>,
         /// Whether anybody got rights.
         rights: bool,
+        /// What was told of quotas.
+        told: Vec<String>,
     }
 
     /// One round over such use.
@@ -155,8 +160,15 @@ mod tests {
         round_of(rebalanced(), used, false).await
     }
 
-    async fn round_of(mut state: State, used: [i64; 2], contested: bool) -> Seen {
-        let (namespaces, quotas) = standing(used);
+    async fn round_of(state: State, used: [i64; 2], contested: bool) -> Seen {
+        round_over(state, standing(used), contested).await
+    }
+
+    async fn round_over(
+        mut state: State,
+        (namespaces, quotas): (Vec<Value>, Vec<Value>),
+        contested: bool,
+    ) -> Seen {
         let fake = Fake::start(move |call| {
             let of = ["/edu--prod/", "/edu--test/"].map(|name| call.path.contains(name));
             let place = of.iter().position(|found| *found);
@@ -178,7 +190,12 @@ mod tests {
         }
         let (due, mut report) = (due(&state), Report::new(&state));
         let progress = Box::pin(provision(&mut state, &context, &mut report, &due)).await;
+        let news = context
+            .repairs
+            .take(&Owner::tenancy("edu", "oa"), context.now());
+        let told = news.happened.into_iter().map(|told| told.sentence);
         Seen {
+            told: told.filter(|told| told.starts_with("quota ")).collect(),
             progress: progress.unwrap(),
             soon: report.again.is_some(),
             writes: fake.writes("/resourcequotas/"),
@@ -204,6 +221,35 @@ mod tests {
         assert_eq!(less["pods"], "40", "as many as its share has");
         assert_eq!(more["requests.cpu"], "5", "nothing is free yet");
         assert_eq!(more["pods"], "80");
+    }
+
+    #[tokio::test]
+    async fn what_others_move_is_no_split_and_is_put_back_and_told() {
+        let (namespaces, mut quotas) = standing([1_000, 1_000]);
+        // six and four of ten, and nobody is short
+        for (quota, cores) in quotas.iter_mut().zip(["6", "4"]) {
+            for part in ["spec", "status"] {
+                quota[part]["hard"]["requests.cpu"] = json!(cores);
+                quota[part]["hard"]["limits.cpu"] = json!(cores);
+            }
+            quota["metadata"]["managedFields"] = json!([{
+                "manager": "night-shift", "operation": "Update", "apiVersion": "v1",
+                "time": "2026-09-01T00:00:09Z", "fieldsType": "FieldsV1",
+                "fieldsV1": {"f:spec": {"f:hard": {"f:requests.cpu": {}, "f:limits.cpu": {}}}},
+            }]);
+        }
+        let seen = round_over(rebalanced(), (namespaces, quotas), false).await;
+        let [(path, written)] = &seen.writes[..] else {
+            panic!("{:?}", seen.writes)
+        };
+        assert!(
+            path.contains("/edu--prod/"),
+            "what grew gives first: {path}"
+        );
+        assert_eq!(written["spec"]["hard"]["requests.cpu"], "5");
+        let told = "quota leasehold in edu--prod was changed by night-shift at 2026-09-01T00:00:09Z; put right";
+        assert_eq!(seen.told, [told]);
+        assert!(seen.soon, "the other is put right once that counts");
     }
 
     #[tokio::test]

@@ -10,8 +10,12 @@ use leasehold_planner::{
     objects::{self, NamespaceIdentity, NamespacePlan},
     quota::{self, ByUse, Hard, ObservedQuota, QuotaStep},
 };
+use serde_json::json;
 
-use crate::{Context, Error, drift};
+use crate::{
+    Context, Error,
+    drift::{self, Owner},
+};
 
 /// Where the quotas of a tenancy shall go.
 pub struct Goal<'a> {
@@ -78,17 +82,16 @@ impl<'a> Goal<'a> {
     /// ones than the last would otherwise move to where something was used before.
     fn step(&self, seen: &Seen) -> QuotaStep {
         let lease = self.left(seen);
-        let mut quotas = seen.quotas.clone();
+        let mut quotas = seen.stand.clone();
         quotas.retain(|short, _| !self.is_aside(short) && !seen.spared.contains(short));
-        let mut refused = Vec::new();
-        let mut desired = match self.by_use {
-            None => self.desired.clone(),
+        let (mut desired, refused) = match self.by_use {
+            None => (self.desired.clone(), Vec::new()),
             // what one uses of which nobody knows is no reason to move anything
-            Some(_) if seen.is_blind => as_it_stands(self.desired, &seen.quotas),
+            Some(_) if seen.is_blind => (as_it_stands(self.desired, &seen.given), Vec::new()),
             Some(by_use) => {
-                let moved = by_use.over(self.desired, &seen.quotas);
-                refused = by_use.refused(&moved, &seen.quotas);
-                moved
+                let moved = by_use.over(self.desired, &seen.given);
+                let refused = by_use.refused(&moved, &seen.given);
+                (moved, refused)
             }
         };
         desired.retain(|short, _| !seen.spared.contains(short));
@@ -98,6 +101,16 @@ impl<'a> Goal<'a> {
         step.leased_settled &= is_whole;
         step.refused.extend(refused);
         step
+    }
+
+    /// What the quotas are on their way to, where that follows use. It counts as given from the first write on: what is
+    /// still waited for must not be divided a second time, nor what others made of it meanwhile.
+    fn targets(&self, seen: &Seen) -> BTreeMap<String, Hard> {
+        let by_use = self.by_use.filter(|_| !seen.is_blind).into_iter();
+        let targets = by_use.flat_map(|by_use| by_use.over(self.desired, &seen.given));
+        targets
+            .filter(|(short, _)| !seen.spared.contains(short))
+            .collect()
     }
 
     /// The lease without what is held where nothing is written. Nothing is left where that is not known.
@@ -113,7 +126,7 @@ impl<'a> Goal<'a> {
         let others = aside.chain(spared.map(|short| (short, &nothing)));
         for (short, gets) in others {
             for (key, amount) in &mut left {
-                let held = match seen.quotas.get(short) {
+                let held = match seen.stand.get(short) {
                     Some(quota) => quota.held(key),
                     None => gets.get(key).copied().unwrap_or(0),
                 };
@@ -137,43 +150,6 @@ fn as_it_stands(
         hard.extend(leased.map(|(key, amount)| (key.clone(), *amount)));
     }
     standing
-}
-
-/// Quotas as they were read.
-#[derive(Default)]
-struct Seen {
-    quotas: BTreeMap<String, ObservedQuota>,
-    /// Namespaces whose quotas are not written: they could not be read, or not be given their labels back.
-    spared: BTreeSet<String>,
-    /// Whether of some of these nobody knows what they hold.
-    is_blind: bool,
-    /// Why the first of these failed.
-    failed: Option<Error>,
-}
-
-impl Seen {
-    /// Takes in a quota. One without the labels by which the cache finds it gets them back.
-    async fn take(
-        &mut self,
-        context: &Context,
-        goal: &Goal<'_>,
-        labels: &BTreeMap<String, String>,
-        (short, found): (&str, &ResourceQuota),
-    ) {
-        if !goal.is_aside(short)
-            && let Err(error) = drift::relabel(context, found, labels).await
-        {
-            self.spared.insert(short.to_owned());
-            self.failed.get_or_insert(error);
-        }
-        self.quotas.insert(short.to_owned(), observed(found));
-    }
-
-    fn fails(&mut self, short: &str, error: Error) {
-        self.spared.insert(short.to_owned());
-        self.is_blind = true;
-        self.failed.get_or_insert(error);
-    }
 }
 
 /// A step that was taken.
@@ -201,20 +177,133 @@ pub async fn step_quotas(
     failed.map_or(Ok(step), Err)
 }
 
-/// The quotas of a department's namespaces as they were last seen, by short name.
-pub fn cached<'a>(
+/// Quotas of a tenancy as they were read, by short name.
+#[derive(Default)]
+struct Seen {
+    /// As they stand.
+    stand: BTreeMap<String, ObservedQuota>,
+    /// As the operator has left them; of a goal that follows use.
+    given: BTreeMap<String, ObservedQuota>,
+    /// Namespaces whose quotas are not written: they could not be read, or not be given their labels back.
+    spared: BTreeSet<String>,
+    /// Whether of some of these nobody knows what they hold.
+    is_blind: bool,
+    /// Why the first of these failed.
+    failed: Option<Error>,
+}
+
+impl Seen {
+    /// Takes in what was found in a namespace. A quota without the labels by which the cache finds it gets them back.
+    async fn take(
+        &mut self,
+        context: &Context,
+        goal: &Goal<'_>,
+        labels: &BTreeMap<String, String>,
+        place: &Place<'_>,
+        found: Option<&ResourceQuota>,
+    ) -> Result<(), Error> {
+        let short = place.short.to_owned();
+        if let Some(by_use) = goal.by_use
+            && let Some(given) = given(context, by_use, place, found)?
+        {
+            self.given.insert(short.clone(), given);
+        }
+        let Some(found) = found else {
+            return Ok(());
+        };
+        if !goal.is_aside(&short)
+            && let Err(error) = drift::relabel(context, found, labels).await
+        {
+            self.spared.insert(short.clone());
+            self.failed.get_or_insert(error);
+        }
+        self.stand.insert(short, observed(found));
+        Ok(())
+    }
+
+    fn fails(&mut self, short: &str, error: Error) {
+        self.spared.insert(short.to_owned());
+        self.is_blind = true;
+        self.failed.get_or_insert(error);
+    }
+}
+
+/// A namespace of a tenancy.
+struct Place<'a> {
+    owner: &'a Owner,
+    namespace: String,
+    short: &'a str,
+}
+
+impl<'a> Place<'a> {
+    fn new(owner: &'a Owner, department: &str, short: &'a str) -> Self {
+        Self {
+            owner,
+            namespace: names::tenancy_namespace(department, short),
+            short,
+        }
+    }
+}
+
+/// The quotas of a tenancy's namespaces as the operator has left them and as far as they were seen, by short name.
+pub fn left<'a>(
     context: &Context,
-    department: &str,
+    by_use: &ByUse,
+    (department, tenancy): (&str, &str),
     short: impl Iterator<Item = &'a String>,
-) -> BTreeMap<String, ObservedQuota> {
+) -> Result<BTreeMap<String, ObservedQuota>, Error> {
     let quotas = &context.world.quotas;
-    short
-        .filter_map(|short| {
-            let namespace = names::tenancy_namespace(department, short);
-            let found = quotas.get(Some(&namespace), names::QUOTA_NAME)?;
-            Some((short.clone(), observed(&found)))
-        })
-        .collect()
+    let owner = Owner::tenancy(department, tenancy);
+    let mut left = BTreeMap::new();
+    for short in short {
+        let place = Place::new(&owner, department, short);
+        let found = quotas.get(Some(&place.namespace), names::QUOTA_NAME);
+        if let Some(given) = given(context, by_use, &place, found.as_ref())? {
+            left.insert(short.clone(), given);
+        }
+    }
+    Ok(left)
+}
+
+/// A quota with what the operator gave to it, and with what is used now. What others made of it is no split that anybody
+/// asked for: nothing follows from it, and the next step puts it right. What was given before this process began is what
+/// stands, unless others have written it since; then it is what the manifest shares out.
+fn given(
+    context: &Context,
+    by_use: &ByUse,
+    place: &Place<'_>,
+    found: Option<&ResourceQuota>,
+) -> Result<Option<ObservedQuota>, Error> {
+    let repairs = &context.repairs;
+    let known = repairs.given(place.owner, &place.namespace);
+    let stands = found.map(observed).unwrap_or_default();
+    let spec_hard = match (known, found) {
+        (Some(known), _) => known,
+        (None, None) => return Ok(None),
+        (None, Some(found)) if is_written_by_others(context, found)? => by_use.share(place.short),
+        (None, Some(_)) => {
+            repairs.gave(place.owner, &place.namespace, &stands.spec_hard);
+            stands.spec_hard.clone()
+        }
+    };
+    Ok(Some(ObservedQuota {
+        spec_hard,
+        ..stands
+    }))
+}
+
+/// Whether others have taken something leased of the quota since the operator's own last write.
+fn is_written_by_others(context: &Context, found: &ResourceQuota) -> Result<bool, Error> {
+    let hard = found.spec.as_ref().and_then(|spec| spec.hard.as_ref());
+    // whoever has a key of another amount than this has it of whatever amount
+    let none: BTreeMap<&str, &str> = hard
+        .into_iter()
+        .flat_map(BTreeMap::keys)
+        .filter(|key| quota::is_leased(key))
+        .map(|key| (key.as_str(), "-1"))
+        .collect();
+    let part = json!({"spec": {"hard": none}});
+    Ok(context.kit.blame(&part, found)?.is_some())
 }
 
 /// One step towards the goal, planned on what the API server holds right now. A quota that cannot be read keeps the others
@@ -226,15 +315,15 @@ pub async fn step_towards(
 ) -> Result<Stepped, Error> {
     let all = goal.all();
     let labels = identity.owner_labels();
+    let owner = Owner::of(&labels);
     let mut cached = Seen::default();
     for short in all.iter().copied().filter(|short| !goal.is_new(short)) {
-        let namespace = names::tenancy_namespace(&identity.department, short);
+        let place = Place::new(&owner, &identity.department, short);
         let quotas = &context.world.quotas;
-        if let Some(found) = quotas.get(Some(&namespace), names::QUOTA_NAME) {
-            cached
-                .take(context, goal, &labels, (short.as_str(), &found))
-                .await;
-        }
+        let found = quotas.get(Some(&place.namespace), names::QUOTA_NAME);
+        cached
+            .take(context, goal, &labels, &place, found.as_ref())
+            .await?;
     }
     let step = goal.step(&cached);
     if step.writes.is_empty() {
@@ -252,20 +341,29 @@ pub async fn step_towards(
     let mut fresh = Seen::default();
     let mut standing = BTreeMap::new();
     for (short, found) in all.into_iter().zip(found) {
+        let place = Place::new(&owner, &identity.department, short);
         match found {
-            Ok(Some(found)) => {
+            Ok(found) => {
                 // a quota without the label by which the cache finds it is not missing
                 fresh
-                    .take(context, goal, &labels, (short.as_str(), &found))
-                    .await;
-                standing.insert(short.clone(), found);
+                    .take(context, goal, &labels, &place, found.as_ref())
+                    .await?;
+                standing.extend(found.map(|found| (short.clone(), found)));
             }
-            Ok(None) => {}
             Err(error) => fresh.fails(short, error.into()),
         }
     }
     let step = goal.step(&fresh);
-    write(context, identity, &standing, &step.writes).await?;
+    let written = write(context, identity, &standing, &step.writes).await;
+    for (short, hard) in goal.targets(&fresh) {
+        let namespace = names::tenancy_namespace(&identity.department, &short);
+        match &written {
+            Ok(()) => context.repairs.gave(&owner, &namespace, &hard),
+            // nobody knows which of them were written
+            Err(_) => context.repairs.lose(&owner, &namespace),
+        }
+    }
+    written?;
     let failed = fresh.failed;
     Ok(Stepped { step, failed })
 }

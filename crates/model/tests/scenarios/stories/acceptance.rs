@@ -166,6 +166,20 @@ fn what_the_department_accepts_is_billed_from_then_on() {
 }
 
 #[test]
+fn who_accepts_is_named_although_another_changes_the_manifest_before_it_is_recorded() {
+    tell(async |stage| {
+        delivered(stage).await?;
+        stage.patch("li@edu", OA, &says(true, None))?;
+        let members = json!({"spec": {"members": [{"role": "viewer", "user": "wang@edu"}]}});
+        stage.patch(&staff("edu"), OA, &members)?;
+        stage
+            .until("the lease", |stage| is_in(stage, "Active"))
+            .await?;
+        same(&last_word(stage)?.by, &"li@edu".to_owned())
+    });
+}
+
+#[test]
 fn what_nobody_rejects_is_billed_from_the_promised_instant_although_the_operator_was_away_then() {
     tell(async |stage| {
         let delivered = delivered(stage).await?;

@@ -26,10 +26,12 @@ use crate::{
 mod acceptance;
 mod decisions;
 mod deleted;
+mod domains;
 mod drift;
 mod expiry;
 mod hierarchy;
 mod oa;
+mod questions;
 mod rebalance;
 mod release;
 mod review;

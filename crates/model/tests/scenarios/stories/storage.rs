@@ -191,3 +191,38 @@ fn a_later_day_that_the_platform_writes_on_a_volume_counts() {
         Ok(())
     });
 }
+
+/// How often the operator has written the disk.
+fn written(stage: &Stage<'_>) -> usize {
+    let written = stage.server.written();
+    let its = written.iter().filter(|one| one.resource == DISK[0]);
+    its.count()
+}
+
+#[test]
+fn whoever_frees_a_kept_volume_again_and_again_is_met_with_pauses_until_he_stops() {
+    tell(async |stage| {
+        let uid = kept(stage).await?;
+        let is_whole = |stage: &Stage<'_>| disk(stage)["spec"]["claimRef"]["uid"] == uid;
+        let before = written(stage);
+        for _ in 0..600 {
+            if is_whole(stage) {
+                stage.patch(ADMIN, DISK, &json!({"spec": {"claimRef": null}}))?;
+            }
+            stage.pass(Duration::from_secs(1)).await;
+        }
+        // five at once, then after 10, 20, 40 and eight times 60 seconds; each pause may lose two
+        let repairs = written(stage) - before;
+        if !(14..=18).contains(&repairs) {
+            return Err(format!("{repairs} repairs in ten minutes"));
+        }
+        stage.until("the claim put back for good", is_whole).await?;
+        stage.pass(Duration::from_secs(HOUR)).await;
+        assert!(is_whole(stage));
+        // and a slip of the hand is put right at once again
+        stage.patch(ADMIN, DISK, &json!({"spec": {"claimRef": null}}))?;
+        stage.pass(Duration::from_secs(5)).await;
+        assert!(is_whole(stage), "{}", disk(stage)["spec"]);
+        Ok(())
+    });
+}
