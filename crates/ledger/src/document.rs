@@ -7,6 +7,7 @@
 
 mod acceptance;
 mod serial;
+mod snapshot;
 mod suspension;
 mod volume;
 
@@ -26,6 +27,7 @@ use crate::time::{Period, Second};
 
 pub use acceptance::{AcceptanceDoc, DeliveredDoc};
 pub use serial::{SerialDoc, SerialError, SerialFreedDoc, normalise_serial, serial_claim};
+pub use snapshot::{SnapshotGoneDoc, SnapshotRetainedDoc};
 pub use suspension::{SuspensionDoc, SuspensionStage};
 pub use volume::{VolumeEnd, VolumeGoneDoc, VolumeRetainedDoc};
 

@@ -20,8 +20,8 @@ use crate::close::{Closing, close};
 use crate::document::{
     AcceptanceDoc, BookDoc, ClusterDoc, DecisionDoc, DeliveredDoc, DepartmentDoc, Document,
     EffectiveDoc, GapDoc, IncarnationDoc, LotDoc, NamespaceDoc, NamespaceGoneDoc, PeriodCloseDoc,
-    PeriodOpenDoc, PolicyDoc, ReleaseDoc, RequestDoc, SerialDoc, SerialFreedDoc, SuspensionDoc,
-    VolumeGoneDoc, VolumeRetainedDoc, row_key, split_row_key,
+    PeriodOpenDoc, PolicyDoc, ReleaseDoc, RequestDoc, SerialDoc, SerialFreedDoc, SnapshotGoneDoc,
+    SnapshotRetainedDoc, SuspensionDoc, VolumeGoneDoc, VolumeRetainedDoc, row_key, split_row_key,
 };
 use crate::fact::Fact;
 use crate::journal::{ChainRow, Entry, EntryKind, genesis, link};
@@ -504,6 +504,8 @@ fn readable(kind: &str, row: &Row) -> Result<(), Finding> {
         ReleaseDoc::KIND => doc::<ReleaseDoc>(row).map(drop),
         VolumeRetainedDoc::KIND => doc::<VolumeRetainedDoc>(row).map(drop),
         VolumeGoneDoc::KIND => doc::<VolumeGoneDoc>(row).map(drop),
+        SnapshotRetainedDoc::KIND => doc::<SnapshotRetainedDoc>(row).map(drop),
+        SnapshotGoneDoc::KIND => doc::<SnapshotGoneDoc>(row).map(drop),
         SuspensionDoc::KIND => doc::<SuspensionDoc>(row).map(drop),
         GapDoc::KIND => doc::<GapDoc>(row).map(drop),
         other => {
