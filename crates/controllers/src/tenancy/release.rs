@@ -96,7 +96,6 @@ pub async fn advance(
         return Ok(());
     }
     if !retain::before_deletion(state, context, report, &known).await? {
-        report.look_again(SOON);
         return Ok(());
     }
     delete_namespaces(state, context, report, &known).await
