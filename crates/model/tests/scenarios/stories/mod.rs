@@ -31,6 +31,7 @@ mod hierarchy;
 mod oa;
 mod rebalance;
 mod review;
+mod snapshots;
 mod storage;
 mod suspension;
 mod term;
