@@ -50,7 +50,9 @@ pub async fn before_deletion(
     let mut all = true;
     for (place, name, reclaim) in wanted(state, known) {
         let held = match reclaim {
-            Reclaim::Snapshot => snapshots::keep(state, context, report, (&place, &name)).await?,
+            Reclaim::Snapshot => {
+                Box::pin(snapshots::keep(state, context, report, (&place, &name))).await?
+            }
             Reclaim::Retain | Reclaim::Delete => hold(state, context, &place, &name).await?,
         };
         let (sentence, again) = match held {

@@ -7,7 +7,7 @@
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 use leasehold_api::{
     names,
-    tenancy::{NamespaceShare, RetainedVolume, Volume},
+    tenancy::{NamespaceShare, Reclaim, RetainedVolume, Volume},
 };
 use leasehold_kit::{EventType, KitError};
 use leasehold_ledger::{
@@ -54,6 +54,9 @@ pub fn refused(
     volume: &Volume,
     class: Option<&str>,
 ) -> Option<Refusal> {
+    if volume.reclaim != Reclaim::Snapshot {
+        return None;
+    }
     let world = &context.world;
     let is_installed = world.snapshot_classes.is_served()?;
     let class = class.and_then(|class| world.storage_classes.get(None, class));
@@ -351,29 +354,4 @@ pub async fn shown(state: &State, context: &Context) -> Result<Vec<RetainedVolum
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    fn pod(phase: &str, end: &Value) -> Pod {
-        serde_json::from_value(json!({
-            "metadata": {"name": "web", "deletionTimestamp": end}, "status": {"phase": phase},
-        }))
-        .unwrap()
-    }
-
-    #[test]
-    fn a_pod_may_write_until_it_has_ended_or_a_minute_after_it_should_have() {
-        // 2027-01-15T10:00:00Z
-        let now = Second::new(1_800_007_200);
-        let writes = |phase: &str, end: Value| may_write(&pod(phase, &end), now);
-        for phase in ["Pending", "Running", "Unknown"] {
-            assert!(writes(phase, json!(null)), "{phase}");
-        }
-        assert!(writes("Running", json!("2027-01-15T10:00:30Z")));
-        assert!(writes("Running", json!("2027-01-15T09:59:01Z")));
-        assert!(!writes("Running", json!("2027-01-15T09:59:00Z")));
-        assert!(!writes("Succeeded", json!(null)) && !writes("Failed", json!(null)));
-    }
-}
+mod tests;
