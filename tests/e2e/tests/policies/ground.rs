@@ -5,9 +5,7 @@ use http::Method;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, ServiceAccount};
 use leasehold_e2e::{Office, Stage};
 use leasehold_testkit::manifests::{self, Share};
-use leasehold_testkit::{
-    Failure, LONG, NAMESPACE, Rig, User, eventually, repository, snapshots,
-};
+use leasehold_testkit::{Failure, LONG, NAMESPACE, Rig, User, eventually, repository, snapshots};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 

@@ -12,7 +12,7 @@ use leasehold_e2e::Office;
 use leasehold_ledger::document::{SnapshotGoneDoc, SnapshotRetainedDoc, VolumeEnd};
 use leasehold_planner::snapshots::{VolumeSnapshot, VolumeSnapshotContent};
 use leasehold_store::Store;
-use leasehold_testkit::{Failure, LONG, Session, User, snapshots};
+use leasehold_testkit::{LONG, Session, User, snapshots};
 use serde_json::{Value, json};
 
 use crate::ground::{DRIVER, bound, disk, disk_when, lease, open, prod};
@@ -36,44 +36,35 @@ async fn disk_for(office: &Office, admin: &Session, name: &str) {
 }
 
 /// The wish for a snapshot, once the operator has it.
-async fn wish(office: &Office, admin: &Session) -> Result<Value, Failure> {
+async fn wish(office: &Office, admin: &Session) -> Value {
     let place = prod(office);
     let seen = office.stage.see("a wish for a snapshot", LONG, async || {
         admin
             .get::<VolumeSnapshot>(Some(&place), "leasehold-files")
             .await
     });
-    let wish = seen.await?;
-    Ok(serde_json::to_value(wish).unwrap_or_default())
+    serde_json::to_value(seen.await.unwrap()).unwrap()
 }
 
 /// Plays the snapshot controller and the driver; gives the name of the content.
-async fn made(office: &Office, admin: &Session, handle: &str) -> Result<String, Failure> {
-    let wish = wish(office, admin).await?;
+async fn made(office: &Office, admin: &Session, handle: &str) -> String {
+    let wish = wish(office, admin).await;
     let place = prod(office);
     // what it waits for may take its time: nothing goes meanwhile
-    let standing = admin.find::<Namespace>(None, &place).await?;
-    let ending = standing.map(|found| found.metadata.deletion_timestamp.is_some());
-    assert_eq!(
-        ending,
-        Some(false),
-        "the namespace goes before its snapshot"
-    );
-    let uid = wish["metadata"]["uid"].as_str().unwrap_or_default();
-    let name = snapshots::content_name(uid);
+    let standing = admin.get::<Namespace>(None, &place).await.unwrap();
+    assert_eq!(standing.metadata.deletion_timestamp, None);
+    let name = snapshots::content_name(wish["metadata"]["uid"].as_str().unwrap());
     let content = snapshots::content(&wish, DRIVER, handle);
-    admin.create(&content).await?;
-    let target = format!("{CONTENTS}/{name}");
-    let status = ["--subresource=status"];
-    let said = admin
-        .try_patch(&target, &status, &snapshots::made())
-        .await?;
-    said.ok()?;
-    let target = format!("{WISHES}/leasehold-files");
-    let status = ["-n", place.as_str(), "--subresource=status"];
-    let said = admin.try_patch(&target, &status, &snapshots::ready(&wish));
-    said.await?.ok()?;
-    Ok(name)
+    admin.create(&content).await.unwrap();
+    let place = ["-n", place.as_str(), "--subresource=status"];
+    let [_, _, status] = place;
+    let content = format!("{CONTENTS}/{name}");
+    let said = admin.try_patch(&content, &[status], &snapshots::made());
+    said.await.unwrap().ok().unwrap();
+    let asked = format!("{WISHES}/leasehold-files");
+    let said = admin.try_patch(&asked, &place, &snapshots::ready(&wish));
+    said.await.unwrap().ok().unwrap();
+    name
 }
 
 /// What the department reads of what is kept.
@@ -121,7 +112,7 @@ async fn kept_as_a_snapshot(office: &Office, admin: &Session) {
         Box::pin(office.give_back("oa")),
         Box::pin(made(office, admin, "snapped-disk"))
     );
-    let (_, name) = (ended.unwrap(), name.unwrap());
+    ended.unwrap();
     let place = prod(office);
     let gone = admin.find::<Namespace>(None, &place).await.unwrap();
     assert!(gone.is_none(), "{gone:?}");
