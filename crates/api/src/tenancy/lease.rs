@@ -480,7 +480,7 @@ pub struct VolumeStatus {
 pub struct RetainedVolume {
     /// Name of the volume in the cluster, by which the platform finds it; of a snapshot, the name of the volume that it was made of.
     pub volume: String,
-    /// Where a snapshot is kept and not the volume: name of its VolumeSnapshotContent, by which the platform finds it.
+    /// Where a snapshot is kept and not the volume: its name in the cluster, by which the platform finds it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<String>,
     /// Namespace and name of the claim that it was, as edu--prod/files.

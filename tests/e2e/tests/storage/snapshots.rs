@@ -27,12 +27,11 @@ fn wanted(office: &Office) -> Value {
     lease(office, &files)
 }
 
-/// Makes the disk of the department's volume, for it alone.
-async fn disk_for(office: &Office, admin: &Session, name: &str) {
+/// Makes the disk of the department's volume, for it alone, before there is a claim that could take another test's.
+async fn reserve(office: &Office, admin: &Session, name: &str) {
     let mut mine = disk(name, "10Gi");
     mine["spec"]["claimRef"] = json!({"namespace": prod(office), "name": "files"});
     admin.create(&mine).await.unwrap();
-    bound(office, "files", name).await;
 }
 
 /// The wish for a snapshot, once the operator has it.
@@ -56,14 +55,15 @@ async fn made(office: &Office, admin: &Session, handle: &str) -> String {
     let name = snapshots::content_name(wish["metadata"]["uid"].as_str().unwrap());
     let content = snapshots::content(&wish, DRIVER, handle);
     admin.create(&content).await.unwrap();
-    let place = ["-n", place.as_str(), "--subresource=status"];
-    let [_, _, status] = place;
-    let content = format!("{CONTENTS}/{name}");
-    let said = admin.try_patch(&content, &[status], &snapshots::made());
-    said.await.unwrap().ok().unwrap();
-    let asked = format!("{WISHES}/leasehold-files");
-    let said = admin.try_patch(&asked, &place, &snapshots::ready(&wish));
-    said.await.unwrap().ok().unwrap();
+    let target = format!("{CONTENTS}/{name}");
+    let (status, words) = (["--subresource=status"], snapshots::made());
+    let said = admin.try_patch(&target, &status, &words).await.unwrap();
+    said.ok().unwrap();
+    let target = format!("{WISHES}/leasehold-files");
+    let status = ["-n", place.as_str(), "--subresource=status"];
+    let words = snapshots::ready(&wish);
+    let said = admin.try_patch(&target, &status, &words).await.unwrap();
+    said.ok().unwrap();
     name
 }
 
@@ -107,7 +107,7 @@ async fn promised(office: &Office, admin: &Session) {
 
 /// The tenancy ends, its disk goes the way of its class, and the snapshot stays until the platform takes it over.
 async fn kept_as_a_snapshot(office: &Office, admin: &Session) {
-    disk_for(office, admin, "snapped-disk").await;
+    bound(office, "files", "snapped-disk").await;
     let (ended, name) = futures::join!(
         Box::pin(office.give_back("oa")),
         Box::pin(made(office, admin, "snapped-disk"))
@@ -198,8 +198,9 @@ async fn kept_itself(office: &Office, admin: &Session) {
     let hurried = json!({"spec": {"release": {"snapshotWaitSeconds": 5}}});
     let ran = chen.try_patch("cpol/default", &[], &hurried).await.unwrap();
     ran.ok().unwrap();
+    reserve(office, admin, "unready-disk").await;
     office.lease(&wanted(office)).await.unwrap();
-    disk_for(office, admin, "unready-disk").await;
+    bound(office, "files", "unready-disk").await;
     office.give_back("oa").await.unwrap();
     let expected = RetainedVolume {
         volume: "unready-disk".to_owned(),
@@ -236,6 +237,7 @@ async fn a_snapshot_stays_of_a_volume_where_its_class_has_snapshots_and_the_volu
         open("unready", "史志办").await,
     );
     let admin = snapped.stage.user(User::Admin).await.unwrap();
+    reserve(&snapped, &admin, "snapped-disk").await;
     Box::pin(promised(&snapped, &admin)).await;
     Box::pin(kept_as_a_snapshot(&snapped, &admin)).await;
     Box::pin(kept_itself(&unready, &admin)).await;
