@@ -41,10 +41,12 @@ pub const RUNTIME_CLASSES_ANNOTATION: &str = "leasehold.dev/runtime-classes";
 pub const INGRESS_CLASSES_ANNOTATION: &str = "leasehold.dev/ingress-classes";
 /// Annotation on tenancy namespaces: the domains under which the department may publish, comma separated.
 pub const DOMAINS_ANNOTATION: &str = "leasehold.dev/domains";
-/// Annotation on volumes that outlive their tenancy: the last local day on which they are kept. A later day in it counts.
+/// Annotation on volumes and snapshots that outlive their tenancy: the last local day on which they are kept. A later day in it counts.
 pub const RETAINED_UNTIL_ANNOTATION: &str = "leasehold.dev/retained-until";
 /// Annotation on volumes that outlive their tenancy: their reclaim policy before.
 pub const RECLAIM_POLICY_ANNOTATION: &str = "leasehold.dev/reclaim-policy";
+/// Annotation on snapshots that outlive their tenancy: namespace and name of the claim of which they were made.
+pub const RETAINED_CLAIM_ANNOTATION: &str = "leasehold.dev/retained-claim";
 /// Annotation by which the platform asks that an existing namespace be taken into a tenancy: `<department>/<tenancy>`.
 pub const ADOPT_ANNOTATION: &str = "leasehold.dev/adopt";
 /// Annotation on office namespaces: codes of the departments directly below, comma separated. Whoever oversees them finds

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::future::join;
 use k8s_openapi::api::{
     core::v1::{
         LimitRange, Namespace, Node, PersistentVolume, PersistentVolumeClaim, ResourceQuota,
@@ -21,13 +22,18 @@ use leasehold_kit::{
     cache::{Cache, NotReady, all_ready},
 };
 use leasehold_ledger::policy::Policy;
-use leasehold_planner::convert::ledger_policy;
+use leasehold_planner::{
+    convert::ledger_policy,
+    snapshots::{VolumeSnapshotClass, VolumeSnapshotContent},
+};
 use tokio::task::JoinSet;
 
 use crate::departments::Tree;
 
 /// How long the first lists may take.
 const FIRST_LISTS: Duration = Duration::from_secs(60);
+/// The same of kinds that a cluster may be without: nobody has to wait for them.
+const OTHER_LISTS: Duration = Duration::from_secs(10);
 
 /// Caches of the kinds that reconcilers read beside their own.
 pub struct World {
@@ -79,6 +85,10 @@ pub struct World {
     pub nodes: Cache<Node>,
     /// Storage classes.
     pub storage_classes: Cache<StorageClass>,
+    /// Classes of snapshots, where the cluster has such a kind.
+    pub snapshot_classes: Cache<VolumeSnapshotClass>,
+    /// Snapshots that outlive their tenancy, where the cluster has such a kind.
+    pub snapshot_contents: Cache<VolumeSnapshotContent>,
 }
 
 impl World {
@@ -111,8 +121,11 @@ impl World {
             volumes: Cache::start(kit, Some(&managed), tasks),
             nodes: Cache::start(kit, None, tasks),
             storage_classes: Cache::start(kit, None, tasks),
+            snapshot_classes: Cache::start_where_served(kit, None, tasks),
+            snapshot_contents: Cache::start_where_served(kit, Some(&managed), tasks),
         };
-        world.ready().await?;
+        let (ready, ()) = join(world.ready(), world.look_for_snapshots()).await;
+        ready?;
         Ok(world)
     }
 
@@ -143,6 +156,18 @@ impl World {
             Box::pin(self.storage_classes.ready(FIRST_LISTS)),
         ])
         .await
+    }
+
+    /// Waits for what there is of snapshots, but not for long: until it is known, nothing is said of it.
+    async fn look_for_snapshots(&self) {
+        let (classes, contents) = join(
+            self.snapshot_classes.ready(OTHER_LISTS),
+            self.snapshot_contents.ready(OTHER_LISTS),
+        )
+        .await;
+        if let Err(late) = classes.and(contents) {
+            tracing::warn!(%late, "it is not known yet whether there are snapshots");
+        }
     }
 
     /// The policy in force, if the platform has written one.

@@ -3,6 +3,9 @@
 //! Everything that a reconciler reads beside its own object comes from here, so that no loop lists. A watch that brings
 //! nothing but errors is thrown away and built anew. So is at once a stream that was answered `410 Gone` by something
 //! between us and the API server: it would otherwise ask for the same vanished version for ever.
+//!
+//! A kind that a cluster may be without has a cache that is empty meanwhile ([`Cache::start_where_served`]). It may come and
+//! go at any time.
 
 use std::{collections::BTreeMap, fmt::Debug, sync::Arc, time::Duration};
 
@@ -17,9 +20,15 @@ use kube::{
     },
 };
 use serde::de::DeserializeOwned;
-use tokio::{sync::broadcast, task::JoinSet};
+use tokio::{
+    sync::{broadcast, watch},
+    task::JoinSet,
+};
 
-use crate::{Kit, run::is_stale};
+use crate::{
+    Kit,
+    run::{is_stale, is_unserved},
+};
 
 /// Seconds of nothing but errors after which a watch is built anew.
 const STALE_AFTER: Duration = Duration::from_secs(30);
@@ -27,6 +36,8 @@ const STALE_AFTER: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_secs(1);
 /// The same where its version is gone: each time it lists anew.
 const LIST_PAUSE: Duration = Duration::from_secs(5);
+/// Pause before a kind that the cluster was without is looked for again.
+const ABSENT_PAUSE: Duration = Duration::from_secs(10);
 /// Seconds after which the API server ends a watch, so that a dead connection is noticed.
 const WATCH_SECONDS: u32 = 20;
 /// Changes that a slow listener may lag behind before it is told that everything may have changed.
@@ -81,6 +92,7 @@ where
 {
     store: Store<DeserializeGuard<K>>,
     changes: broadcast::Sender<Arc<Changed>>,
+    served: watch::Sender<Option<bool>>,
 }
 
 impl<K> Clone for Cache<K>
@@ -91,6 +103,7 @@ where
         Self {
             store: self.store.clone(),
             changes: self.changes.clone(),
+            served: self.served.clone(),
         }
     }
 }
@@ -111,15 +124,46 @@ where
 {
     /// Starts to watch all objects of the kind that carry the labels of the selector (all, without one).
     pub fn start(kit: &Kit, selector: Option<&str>, tasks: &mut JoinSet<()>) -> Self {
+        Self::begin(kit, selector, tasks, false)
+    }
+
+    /// The same for a kind that the cluster may be without. While it is, the cache is ready and empty, and the kind is
+    /// looked for again every ten seconds; when it goes, so does everything in the cache.
+    pub fn start_where_served(kit: &Kit, selector: Option<&str>, tasks: &mut JoinSet<()>) -> Self {
+        Self::begin(kit, selector, tasks, true)
+    }
+
+    fn begin(
+        kit: &Kit,
+        selector: Option<&str>,
+        tasks: &mut JoinSet<()>,
+        may_be_absent: bool,
+    ) -> Self {
         let (store, writer) = reflector::store::<DeserializeGuard<K>>();
         let (changes, _) = broadcast::channel(BACKLOG);
-        let api: Api<DeserializeGuard<K>> = Api::all(kit.client());
+        let served = watch::Sender::new(None);
         let mut config = watcher::Config::default().timeout(WATCH_SECONDS);
         if let Some(selector) = selector {
             config = config.labels(selector);
         }
-        tasks.spawn(feed(api, config, writer, changes.clone(), kit.clone()));
-        Self { store, changes }
+        let source = Source {
+            api: Api::all(kit.client()),
+            config,
+            kit: kit.clone(),
+            may_be_absent,
+            served: served.clone(),
+        };
+        tasks.spawn(feed(source, writer, changes.clone()));
+        Self {
+            store,
+            changes,
+            served,
+        }
+    }
+
+    /// Whether the API server had the kind when it was last asked; nothing before its first answer.
+    pub fn is_served(&self) -> Option<bool> {
+        *self.served.borrow()
     }
 
     /// Waits until the first list has arrived.
@@ -189,30 +233,64 @@ where
     }
 }
 
-async fn feed<K>(
+/// What a cache is fed from.
+struct Source<K> {
     api: Api<DeserializeGuard<K>>,
     config: watcher::Config,
+    kit: Kit,
+    /// Whether the cluster may be without the kind.
+    may_be_absent: bool,
+    /// Whether it has it, as far as that is known.
+    served: watch::Sender<Option<bool>>,
+}
+
+impl<K> Source<K>
+where
+    K: Resource<DynamicType = ()>,
+{
+    /// Whether the error says no more than that the cluster has no such kind, where it need not have it.
+    fn is_absent(&self, error: &watcher::Error) -> bool {
+        if !self.may_be_absent || !is_unserved(error) {
+            return false;
+        }
+        if self.served.send_replace(Some(false)) != Some(false) {
+            let kind = K::kind(&());
+            tracing::info!(%kind, "this cluster does not have the kind; it is looked for again");
+        }
+        true
+    }
+}
+
+async fn feed<K>(
+    source: Source<K>,
     mut writer: Writer<DeserializeGuard<K>>,
     changes: broadcast::Sender<Arc<Changed>>,
-    kit: Kit,
 ) where
     K: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + Sync + 'static,
 {
-    let store = writer.as_reader();
+    let kit = &source.kit;
     loop {
         let mut pause = PAUSE;
         let mut failing_since: Option<Duration> = None;
-        let mut events = Box::pin(watcher(api.clone(), config.clone()).default_backoff());
+        let events = watcher(source.api.clone(), source.config.clone());
+        let mut events = Box::pin(events.default_backoff());
         // what a list brings is in the cache only when the list is complete, and is not told before
         let mut listed = Vec::new();
         while let Some(event) = events.next().await {
             match event {
                 Ok(event) => {
                     failing_since = None;
-                    let before = about_to_be_replaced(&event, &store);
-                    writer.apply_watcher_event(&event);
-                    announce(&event, &mut listed, &changes);
-                    announce_missing(&before, &store, &changes);
+                    if matches!(event, watcher::Event::InitDone) {
+                        source.served.send_replace(Some(true));
+                    }
+                    take(&event, &mut writer, &mut listed, &changes);
+                }
+                Err(error) if source.is_absent(&error) => {
+                    for nothing in [watcher::Event::Init, watcher::Event::InitDone] {
+                        take(&nothing, &mut writer, &mut listed, &changes);
+                    }
+                    pause = ABSENT_PAUSE;
+                    break;
                 }
                 Err(error) => {
                     let kind = K::kind(&());
@@ -234,6 +312,22 @@ async fn feed<K>(
         }
         tokio::time::sleep(pause).await;
     }
+}
+
+/// Puts an event into the cache, and tells of it.
+fn take<K>(
+    event: &watcher::Event<DeserializeGuard<K>>,
+    writer: &mut Writer<DeserializeGuard<K>>,
+    listed: &mut Vec<Changed>,
+    changes: &broadcast::Sender<Arc<Changed>>,
+) where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    let store = writer.as_reader();
+    let before = about_to_be_replaced(event, &store);
+    writer.apply_watcher_event(event);
+    announce(event, listed, changes);
+    announce_missing(&before, &store, changes);
 }
 
 fn announce<K>(
@@ -318,176 +412,4 @@ pub async fn all_ready(
 }
 
 #[cfg(test)]
-mod tests {
-    use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
-    use serde_json::{Value, json};
-
-    use super::*;
-    use crate::fake::{Fake, Reply};
-
-    fn list(names: &[&str]) -> Reply {
-        let items: Vec<Value> = names
-            .iter()
-            .map(|name| json!({"metadata": {"name": name, "namespace": "office"}}))
-            .collect();
-        Reply::Json(
-            200,
-            json!({"apiVersion": "v1", "kind": "ConfigMapList", "items": items,
-                "metadata": {"resourceVersion": "7"}}),
-        )
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_a_list_no_longer_has_after_a_broken_watch_is_announced_as_gone() {
-        let fake = Fake::new(|call| match (call.number, call.is_watch()) {
-            (0, false) => list(&["a", "b"]),
-            (1, true) => Reply::Events(vec![json!({"type": "ERROR", "object": {
-                "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-                "message": "too old", "reason": "Expired", "code": 410,
-            }})]),
-            (_, true) => Reply::Silence,
-            (_, false) => list(&["a"]),
-        });
-        let mut tasks = JoinSet::new();
-        let cache = Cache::<ConfigMap>::start(&fake.kit(), None, &mut tasks);
-        let mut changes = Box::pin(cache.changes());
-        let mut told = Vec::new();
-        while let Some(Some(changed)) = changes.next().await {
-            told.push((changed.name.clone(), changed.gone));
-            if changed.gone {
-                break;
-            }
-        }
-        let expected = [("a", false), ("b", false), ("a", false), ("b", true)];
-        assert_eq!(told, expected.map(|(name, gone)| (name.to_owned(), gone)));
-        assert!(cache.get(Some("office"), "b").is_none());
-        assert!(cache.get(Some("office"), "a").is_some());
-    }
-
-    #[test]
-    fn what_a_list_brings_is_told_when_it_is_complete_and_can_be_read() {
-        let (changes, mut receiver) = broadcast::channel(8);
-        let mut listed = Vec::new();
-        let namespace = |name: &str| {
-            let mut namespace = Namespace::default();
-            namespace.metadata.name = Some(name.to_owned());
-            DeserializeGuard(Ok(namespace))
-        };
-        let half = [
-            watcher::Event::Init,
-            watcher::Event::InitApply(namespace("lost")),
-            // the pages expired, and it was begun anew
-            watcher::Event::Init,
-            watcher::Event::InitApply(namespace("a")),
-            watcher::Event::InitApply(namespace("b")),
-        ];
-        for event in &half {
-            announce(event, &mut listed, &changes);
-        }
-        assert!(receiver.try_recv().is_err(), "told before it can be read");
-        announce::<Namespace>(&watcher::Event::InitDone, &mut listed, &changes);
-        announce(
-            &watcher::Event::Delete(namespace("a")),
-            &mut listed,
-            &changes,
-        );
-        let told: Vec<(String, bool)> = std::iter::from_fn(|| receiver.try_recv().ok())
-            .map(|changed| (changed.name.clone(), changed.gone))
-            .collect();
-        let expected = [("a", false), ("b", false), ("a", true)];
-        assert_eq!(told, expected.map(|(name, gone)| (name.to_owned(), gone)));
-    }
-
-    #[expect(clippy::unnecessary_wraps, reason = "listeners get options")]
-    fn changed(generation: i64, gone: bool) -> Option<Arc<Changed>> {
-        Some(Arc::new(Changed {
-            uid: None,
-            namespace: None,
-            name: "self".to_owned(),
-            labels: BTreeMap::new(),
-            generation: Some(generation),
-            gone,
-        }))
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_cache_whose_version_is_gone_lists_anew_within_seconds() {
-        let page = |version: &str, name: &str| {
-            let meta = json!({"name": name, "namespace": "a", "resourceVersion": version});
-            json!({"apiVersion": "v1", "kind": "ConfigMapList",
-                "metadata": {"resourceVersion": version}, "items": [{"metadata": meta}]})
-        };
-        let fake = Fake::new(move |call| match call.parameter("resourceVersion") {
-            Some("7") if call.is_watch() => Reply::status(410, "Expired"),
-            _ if call.is_watch() => Reply::EventsThenSilence(vec![]),
-            _ if call.number == 0 => Reply::Json(200, page("7", "old")),
-            _ => Reply::Json(200, page("8", "new")),
-        });
-        let mut tasks = JoinSet::new();
-        let cache = Cache::<ConfigMap>::start(&fake.kit(), None, &mut tasks);
-        cache.ready(Duration::from_secs(5)).await.unwrap();
-        assert!(cache.get(Some("a"), "old").is_some());
-        tokio::time::sleep(Duration::from_secs(10)).await;
-        assert!(cache.get(Some("a"), "new").is_some());
-        assert!(cache.get(Some("a"), "old").is_none());
-        let lists = fake.calls().iter().filter(|call| !call.is_watch()).count();
-        assert_eq!(lists, 2);
-    }
-
-    #[tokio::test]
-    async fn a_report_in_a_status_is_no_change_that_people_made() {
-        let events = vec![
-            changed(1, false),
-            changed(1, false),
-            changed(2, false),
-            None,
-            changed(2, true),
-        ];
-        let passed: Vec<_> = written(stream::iter(events)).collect().await;
-        let told: Vec<_> = passed
-            .iter()
-            .map(|c| c.as_ref().map(|c| (c.generation, c.gone)))
-            .collect();
-        assert_eq!(
-            told,
-            [
-                Some((Some(1), false)),
-                Some((Some(2), false)),
-                None,
-                Some((Some(2), true))
-            ]
-        );
-    }
-
-    #[tokio::test]
-    async fn an_object_that_is_made_anew_under_its_name_is_news_although_its_generation_is_not() {
-        let made = |uid: &str| {
-            let made = changed(1, false).map(|known| Changed {
-                uid: Some(uid.to_owned()),
-                ..(*known).clone()
-            });
-            made.map(Arc::new)
-        };
-        // the end of the first was seen, that of the second was not
-        let events = vec![
-            made("u1"),
-            made("u1"),
-            changed(1, true),
-            made("u1"),
-            made("u2"),
-        ];
-        let passed: Vec<_> = written(stream::iter(events)).collect().await;
-        let told: Vec<_> = passed
-            .iter()
-            .flatten()
-            .map(|changed| (changed.uid.as_deref(), changed.gone))
-            .collect();
-        let expected = [
-            (Some("u1"), false),
-            (None, true),
-            (Some("u1"), false),
-            (Some("u2"), false),
-        ];
-        assert_eq!(told, expected);
-    }
-}
+mod tests;

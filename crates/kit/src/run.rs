@@ -372,6 +372,16 @@ pub(crate) fn is_stale(failed: &watcher::Error) -> bool {
     )
 }
 
+/// Whether the API server has no such kind.
+pub(crate) fn is_unserved(failed: &watcher::Error) -> bool {
+    matches!(
+        failed,
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+            | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+            if status.code == 404
+    )
+}
+
 fn key(meta: &ObjectMeta) -> String {
     name_of(
         meta.namespace.as_deref(),

@@ -10,6 +10,7 @@ mod life;
 mod question;
 mod release;
 mod serial;
+mod snapshot;
 mod suspension;
 mod volume;
 
@@ -32,6 +33,7 @@ pub use life::{DepartmentLifeDoc, LifeStage};
 pub use question::QuestionDoc;
 pub use release::{ReleaseDoc, ReleaseStage};
 pub use serial::{SerialDoc, SerialError, SerialFreedDoc, normalise_serial, serial_claim};
+pub use snapshot::{SnapshotGoneDoc, SnapshotRetainedDoc};
 pub use suspension::{SuspensionDoc, SuspensionStage};
 pub use volume::{VolumeEnd, VolumeGoneDoc, VolumeRetainedDoc};
 

@@ -21,8 +21,8 @@ use crate::document::{
     AcceptanceDoc, BookDoc, ClusterDoc, DecisionDoc, DeliveredDoc, DepartmentDoc,
     DepartmentLifeDoc, Document, EffectiveDoc, GapDoc, IncarnationDoc, LotDoc, NamespaceDoc,
     NamespaceGoneDoc, PeriodCloseDoc, PeriodOpenDoc, PolicyDoc, QuestionDoc, ReleaseDoc,
-    RequestDoc, SerialDoc, SerialFreedDoc, SuspensionDoc, VolumeGoneDoc, VolumeRetainedDoc,
-    row_key, split_row_key,
+    RequestDoc, SerialDoc, SerialFreedDoc, SnapshotGoneDoc, SnapshotRetainedDoc, SuspensionDoc,
+    VolumeGoneDoc, VolumeRetainedDoc, row_key, split_row_key,
 };
 use crate::fact::Fact;
 use crate::journal::{ChainRow, Entry, EntryKind, genesis, link};
@@ -507,6 +507,8 @@ fn readable(kind: &str, row: &Row) -> Result<(), Finding> {
         ReleaseDoc::KIND => doc::<ReleaseDoc>(row).map(drop),
         VolumeRetainedDoc::KIND => doc::<VolumeRetainedDoc>(row).map(drop),
         VolumeGoneDoc::KIND => doc::<VolumeGoneDoc>(row).map(drop),
+        SnapshotRetainedDoc::KIND => doc::<SnapshotRetainedDoc>(row).map(drop),
+        SnapshotGoneDoc::KIND => doc::<SnapshotGoneDoc>(row).map(drop),
         SuspensionDoc::KIND => doc::<SuspensionDoc>(row).map(drop),
         GapDoc::KIND => doc::<GapDoc>(row).map(drop),
         other => {

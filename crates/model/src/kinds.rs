@@ -205,6 +205,15 @@ impl Kinds {
         )
     }
 
+    /// The same with the kinds of these definitions beside them.
+    #[must_use]
+    pub fn and(mut self, definitions: &[CustomResourceDefinition]) -> Self {
+        let more = definitions.iter().filter_map(custom);
+        self.0
+            .extend(more.map(|kind| (kind.resource(), Arc::new(kind))));
+        self
+    }
+
     /// The kind under a path.
     pub fn find(&self, group: &str, version: &str, plural: &str) -> Option<Arc<Kind>> {
         self.0

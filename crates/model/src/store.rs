@@ -123,6 +123,11 @@ impl Store {
         &self.kinds
     }
 
+    /// From now on these kinds are served. Whatever is there of others stays, and is out of reach.
+    pub fn serve(&mut self, kinds: Kinds) {
+        self.kinds = kinds;
+    }
+
     /// The version of the last change.
     pub fn version(&self) -> u64 {
         self.version

@@ -36,6 +36,7 @@ pub mod request;
 pub mod retention;
 pub mod review;
 pub mod rules;
+pub mod snapshots;
 pub mod suspension;
 pub mod systems;
 pub mod volumes;

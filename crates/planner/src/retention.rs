@@ -54,12 +54,8 @@ pub fn document(
         return None;
     }
     let spec = found.spec.as_ref()?;
-    let marked = is_marked(found);
-    let before = annotation(found, RECLAIM_POLICY_ANNOTATION).filter(|_| marked);
-    let ours = marked
-        && labels(term)
-            .iter()
-            .all(|(key, value)| label(found, key) == Some(value));
+    let before = annotation(found, RECLAIM_POLICY_ANNOTATION).filter(|_| is_marked(found));
+    let ours = is_kept_for(term, found);
     let until = annotated_day(found).filter(|_| ours).unwrap_or(term.until);
     Some(VolumeRetainedDoc {
         cluster: term.cluster.clone(),
@@ -87,6 +83,14 @@ pub fn is_held(document: &VolumeRetainedDoc, found: &PersistentVolume) -> bool {
             .all(|(key, value)| label(found, key) == Some(value))
         && annotated_day(found).is_some_and(|day| day >= document.until)
         && annotation(found, RECLAIM_POLICY_ANNOTATION).is_some()
+}
+
+/// Whether an earlier round has told a volume to stay for this life of the tenancy.
+pub fn is_kept_for(term: &Term, found: &PersistentVolume) -> bool {
+    is_marked(found)
+        && labels(term)
+            .iter()
+            .all(|(key, value)| label(found, key) == Some(value))
 }
 
 /// The merge patch that holds a volume. It is refused if the volume has changed meanwhile.

@@ -231,6 +231,10 @@ pub const RULES: &[Rule] = &[
         "an existing namespace is offered to a tenancy by whoever may adopt for its department",
     ),
     policy("N12", "appraisals and receipts are kept"),
+    policy(
+        "N13",
+        "a snapshot is made of a claim beside it, and those that the operator makes are the operator's",
+    ),
     crd(
         "N14",
         "a decision names the question that it answers, where another was asked under the name before",
@@ -343,6 +347,10 @@ pub const RULES: &[Rule] = &[
         "a suspension lives in the office namespace of the department whose tenancy it names",
     ),
     operator("T42", "a suspension that has ended does not come back"),
+    operator(
+        "T43",
+        "a volume is kept as a snapshot only where its storage class has snapshots",
+    ),
     crd("T45", "what is not accepted is given back with a reason"),
     crd("T46", "an acceptance cannot be taken back"),
     operator("T47", "what is accepted is the request that is in place"),

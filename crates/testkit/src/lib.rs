@@ -24,6 +24,7 @@ mod operator;
 pub mod proxy;
 mod rig;
 mod session;
+pub mod snapshots;
 mod user;
 mod wait;
 

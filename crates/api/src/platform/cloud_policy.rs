@@ -354,10 +354,14 @@ pub struct ReleasePolicy {
     #[serde(default = "grace")]
     #[schemars(range(min = 0, max = 31_536_000))]
     pub grace_seconds: u32,
-    /// Days for which volumes with reclaim Retain are kept after the day on which the namespaces are deleted; 0 keeps them to the end of that day. What is kept already keeps its day.
+    /// Days for which volumes with reclaim Retain, and snapshots of those with reclaim Snapshot, are kept after the day on which the namespaces are deleted; 0 keeps them to the end of that day. What is kept already keeps its day.
     #[serde(default = "retain_volumes")]
     #[schemars(range(min = 0, max = 3650))]
     pub retain_volumes_days: u16,
+    /// Seconds for which a release waits until the snapshot of a volume with reclaim Snapshot is ready. After them the volume itself is kept. Default: one hour.
+    #[serde(default = "snapshot_wait")]
+    #[schemars(range(min = 1, max = 604_800))]
+    pub snapshot_wait_seconds: u32,
 }
 
 fn grace() -> u32 {
@@ -368,11 +372,16 @@ fn retain_volumes() -> u16 {
     30
 }
 
+fn snapshot_wait() -> u32 {
+    3600
+}
+
 impl Default for ReleasePolicy {
     fn default() -> Self {
         Self {
             grace_seconds: grace(),
             retain_volumes_days: retain_volumes(),
+            snapshot_wait_seconds: snapshot_wait(),
         }
     }
 }

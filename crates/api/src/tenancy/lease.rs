@@ -167,7 +167,7 @@ pub struct Volume {
     pub item: Label,
     /// Size, as 1Ti. Can grow where the storage class allows it, not shrink.
     pub size: QuantityText,
-    /// What becomes of the data when the tenancy is released: Delete, or Retain for as many days as the office's policy says. Decide before the release; afterwards it cannot change.
+    /// What becomes of the data when the tenancy is released: Delete; Retain, which keeps the volume for as many days as the office's policy says; or Snapshot, which keeps a snapshot of it for as long, where its storage class has snapshots. Decide before the release; afterwards it cannot change.
     #[serde(default)]
     pub reclaim: Reclaim,
 }
@@ -180,6 +180,8 @@ pub enum Reclaim {
     Delete,
     /// The volume is kept for a while, bound to nobody; the platform can give it back.
     Retain,
+    /// A snapshot is made of it and kept for a while; the platform can give it back. If none gets ready in time, the volume itself is kept.
+    Snapshot,
 }
 
 /// Somebody who works in the namespaces.
@@ -312,7 +314,7 @@ pub struct TenancyStatus {
     /// What the office has said of the release that is asked for: Undecided, Approved or Rejected. One that was rejected can be taken back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release_decision: Option<String>,
-    /// Volumes that are kept although the tenancy is released.
+    /// Volumes, and snapshots of volumes, that are kept although the tenancy is released.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub retained: Vec<RetainedVolume>,
@@ -475,12 +477,15 @@ pub struct VolumeStatus {
     pub message: Option<String>,
 }
 
-/// A volume that is kept although its tenancy is released.
+/// A volume, or the snapshot of one, that is kept although its tenancy is released.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RetainedVolume {
-    /// Name of the volume in the cluster, by which the platform finds it.
+    /// Name of the volume in the cluster, by which the platform finds it; of a snapshot, the name of the volume that it was made of.
     pub volume: String,
+    /// Where a snapshot is kept and not the volume: its name in the cluster, by which the platform finds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<String>,
     /// Namespace and name of the claim that it was, as edu--prod/files.
     pub claim: String,
     /// Its size.

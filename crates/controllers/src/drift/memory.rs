@@ -3,6 +3,9 @@
 //! It is kept in memory alone. An operator that was started anew knows by the managed fields who changed what while it
 //! was away; that somebody took something away is then put right without a word.
 
+mod given;
+mod gone;
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},

@@ -1,8 +1,10 @@
-//! Volumes that outlive their tenancy: kept until their last day, never another's, then let go.
+//! Volumes, and snapshots of volumes, that outlive their tenancy: kept until their last day, never another's, then let go.
 //!
 //! What is kept is known by the ledger and not by what the cluster shows: a volume whose labels were taken off, or that is
 //! gone, is noticed all the same. So one round looks at all of them; there are few. It is the policy's round, because
-//! there is one, and wakes whenever a volume changes that carries our labels.
+//! there is one, and wakes whenever a volume or a snapshot changes that carries our labels.
+
+mod snapshots;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -34,7 +36,10 @@ pub async fn run(context: Context, shutdown: Shutdown) {
 }
 
 fn triggers(world: &World) -> BoxStream<'static, Ref<CloudPolicy>> {
-    wake::every(&world.policies, world.volumes.changes(), |_| true)
+    wake::any(vec![
+        wake::every(&world.policies, world.volumes.changes(), |_| true),
+        wake::every(&world.policies, world.snapshot_contents.changes(), |_| true),
+    ])
 }
 
 async fn reconcile(_: Arc<CloudPolicy>, context: Context) -> Result<Action, Error> {
@@ -53,7 +58,11 @@ async fn reconcile(_: Arc<CloudPolicy>, context: Context) -> Result<Action, Erro
             }
         }
     }
-    failed.map_or_else(|| Ok(when(again, now)), Err)
+    let snapshots = snapshots::look_after(today, &context).await;
+    match failed {
+        Some(error) => Err(error),
+        None => snapshots.map(|()| when(again, now)),
+    }
 }
 
 /// When to look again: at the end of a pause, if one is on.

@@ -2,10 +2,10 @@
 //!
 //! Observe (`observe`) reads caches and the ledger; requests (`requests`) numbers what is asked for, keeps it within the
 //! limits above (`limits`) and records who decided (`decisions`); provisioning (`provision`) makes namespaces, quotas,
-//! policies, rights and volumes of what is approved; release (`release`) takes them back, and keeps the volumes that are
-//! to outlive it (`retain`); what runs is stopped by orders (`suspension`), and where nobody pays for it (`unpaid`); the
-//! end of the term (`term`) is told before it comes; approvals are told (`answers`) what became of them; report
-//! (`report`) writes the status. What is to be done is planned by pure functions of `leasehold-planner`.
+//! policies, rights and volumes of what is approved; release (`release`) takes them back, and keeps the volumes (`retain`)
+//! and the snapshots (`snapshots`) that are to outlive it; what runs is stopped by orders (`suspension`), and where nobody
+//! pays for it (`unpaid`); the end of the term (`term`) is told before it comes; approvals are told (`answers`) what became
+//! of them; report (`report`) writes the status. What is to be done is planned by pure functions of `leasehold-planner`.
 
 mod answers;
 mod concern;
@@ -19,6 +19,7 @@ mod release;
 mod report;
 mod requests;
 mod retain;
+mod snapshots;
 mod suspension;
 mod term;
 mod turns;
@@ -90,6 +91,7 @@ fn triggers(context: &Context) -> impl Stream<Item = Ref> + Send + 'static {
         context.world.role_bindings.changes().boxed(),
         context.world.claims.changes().boxed(),
         context.world.volumes.changes().boxed(),
+        context.world.snapshot_contents.changes().boxed(),
     ]);
     let neighbours = stream::select_all([
         context.world.approvals.changes().boxed(),
@@ -103,6 +105,7 @@ fn triggers(context: &Context) -> impl Stream<Item = Ref> + Send + 'static {
         written(context.world.policies.changes()).boxed(),
         context.world.price_books.changes().boxed(),
         context.world.storage_classes.changes().boxed(),
+        context.world.snapshot_classes.changes().boxed(),
     ]);
     let (a, b) = (Arc::clone(&world), Arc::clone(&world));
     let departments = &context.world.departments;

@@ -112,7 +112,6 @@ async fn proceed(
         return Ok(());
     }
     if !retain::before_deletion(state, context, report, &known).await? {
-        report.look_again(SOON);
         return Ok(());
     }
     delete_namespaces(state, context, report, &known).await

@@ -25,6 +25,7 @@ use super::{
     provision::acceptance_shown,
     suspension::Suspended,
     turns,
+    unpaid::Unpaid,
 };
 use crate::{Context, Error};
 
@@ -68,6 +69,8 @@ pub struct Report {
     pub suspended: Option<Suspended>,
     /// What the department is told because the term ends soon.
     pub expiring: Option<String>,
+    /// Why what runs is to end before the namespaces go, where it is.
+    pub ends: Option<Unpaid>,
     /// When to look again at the latest.
     pub again: Option<Duration>,
     refused: Vec<String>,

@@ -19,7 +19,7 @@ use leasehold_planner::{
 };
 use leasehold_store::{Batch, Record};
 
-use super::{decisions, limits, observe::State, report::Report};
+use super::{decisions, limits, observe::State, report::Report, snapshots};
 use crate::{
     Context, Error,
     books::{OFFICE, request_subject},
@@ -161,7 +161,7 @@ async fn open(
         return Ok(false);
     };
     let credit = context.books.lots(&state.department).await?;
-    let quotation = match validate(state, system, &credit, &opening.asked) {
+    let quotation = match validate(state, context, system, (credit.as_slice(), &opening.asked)) {
         Ok(quotation) => quotation,
         Err(refusals) => {
             report.refuse(&refusals);
@@ -262,9 +262,9 @@ async fn commit_request(
 
 fn validate(
     state: &State,
+    context: &Context,
     system: &InformationSystem,
-    credit: &[LotState],
-    asked: &Asked,
+    (credit, asked): (&[LotState], &Asked),
 ) -> Result<Quotation, Vec<Refusal>> {
     let part = &asked.part;
     let quotation = request::validate(
@@ -279,7 +279,12 @@ fn validate(
             credit,
         },
     )?;
-    leasehold_planner::quota::split(&state.tenancy.spec, part, &state.items(part)?)?;
+    let items = state.items(part)?;
+    leasehold_planner::quota::split(&state.tenancy.spec, part, &items)?;
+    let unkept = snapshots::all_refused(state, context, &items);
+    if !unkept.is_empty() {
+        return Err(unkept);
+    }
     limits::check_end(state, part)?;
     Ok(quotation)
 }

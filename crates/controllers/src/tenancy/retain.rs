@@ -1,9 +1,10 @@
-//! Volumes that the department wants kept: held before their namespaces go, and shown afterwards.
+//! Volumes that the department wants kept: held before their namespaces go, and shown afterwards. Where it wants a snapshot
+//! instead, `snapshots` sees to it.
 //!
 //! A volume is held by its reclaim policy, which is read back before anything is deleted: the claim goes with its
 //! namespace, and the cluster destroys the data of a volume in that moment unless the policy says otherwise.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use kube::ResourceExt;
@@ -17,18 +18,24 @@ use leasehold_ledger::{
 };
 use leasehold_planner::retention::{self, Term};
 
-use super::{observe::State, report::Report};
+use super::{observe::State, report::Report, snapshots};
 use crate::{Context, Error};
 
 /// Retained volumes that the status names.
 const SHOWN: usize = 64;
+/// What was told to stay is looked at again so soon.
+const SOON: Duration = Duration::from_secs(2);
+/// The same where a snapshot is made or pods end.
+const LATER: Duration = Duration::from_secs(10);
 
 /// How a volume stands that is to be held.
-enum Held {
+pub enum Held {
     /// There is nothing to hold: the claim never had a volume, or lost it.
     Nothing,
     /// It was told to stay, and is looked at again.
     Asked(String),
+    /// Something else has to happen first, which takes its time.
+    Waits(String),
     /// It stays, and the ledger knows; the sentence is for the history, when that is news.
     Stays(Option<String>),
 }
@@ -41,21 +48,31 @@ pub async fn before_deletion(
     known: &BTreeMap<String, NamespaceDoc>,
 ) -> Result<bool, Error> {
     let mut all = true;
-    for (place, name) in wanted(state, known) {
-        match hold(state, context, &place, &name).await? {
-            Held::Nothing | Held::Stays(None) => {}
-            Held::Stays(Some(sentence)) => report.happened(state, "leasehold", &sentence),
-            Held::Asked(sentence) => {
-                report.wait(sentence);
-                all = false;
+    for (place, name, reclaim) in wanted(state, known) {
+        let held = match reclaim {
+            Reclaim::Snapshot => {
+                Box::pin(snapshots::keep(state, context, report, (&place, &name))).await?
             }
-        }
+            Reclaim::Retain | Reclaim::Delete => hold(state, context, &place, &name).await?,
+        };
+        let (sentence, again) = match held {
+            Held::Nothing | Held::Stays(None) => continue,
+            Held::Stays(Some(sentence)) => {
+                report.happened(state, "leasehold", &sentence);
+                continue;
+            }
+            Held::Asked(sentence) => (sentence, SOON),
+            Held::Waits(sentence) => (sentence, LATER),
+        };
+        report.wait(sentence);
+        report.look_again(again);
+        all = false;
     }
     Ok(all)
 }
 
-/// Namespace and name of each volume that is to be kept, in the namespaces that are still there.
-fn wanted(state: &State, known: &BTreeMap<String, NamespaceDoc>) -> Vec<(String, String)> {
+/// Namespace and name of each volume that is to be kept, and how, in the namespaces that are still there.
+fn wanted(state: &State, known: &BTreeMap<String, NamespaceDoc>) -> Vec<(String, String, Reclaim)> {
     let mut wanted = Vec::new();
     for share in &state.tenancy.spec.namespaces {
         let place = names::tenancy_namespace(&state.department, &share.name);
@@ -65,35 +82,60 @@ fn wanted(state: &State, known: &BTreeMap<String, NamespaceDoc>) -> Vec<(String,
         let kept = share
             .volumes
             .iter()
-            .filter(|volume| volume.reclaim == Reclaim::Retain);
-        wanted.extend(kept.map(|volume| (place.clone(), volume.name.to_string())));
+            .filter(|volume| volume.reclaim != Reclaim::Delete);
+        wanted.extend(kept.map(|volume| (place.clone(), volume.name.to_string(), volume.reclaim)));
     }
     wanted
 }
 
 async fn hold(state: &State, context: &Context, place: &str, name: &str) -> Result<Held, Error> {
+    match bound(context, place, name).await? {
+        Some((claim, found)) => keep_volume(state, context, &claim, &found).await,
+        None => Ok(Held::Nothing),
+    }
+}
+
+/// A named claim with its volume, if it has one.
+pub async fn bound(
+    context: &Context,
+    place: &str,
+    name: &str,
+) -> Result<Option<(PersistentVolumeClaim, PersistentVolume)>, Error> {
     let kit = &context.kit;
     let claim = kit.get::<PersistentVolumeClaim>(Some(place), name).await?;
     let Some(claim) = claim.filter(is_ours) else {
-        return Ok(Held::Nothing);
+        return Ok(None);
     };
     let spec = claim.spec.as_ref();
     let Some(volume) = spec.and_then(|spec| spec.volume_name.as_deref()) else {
-        return Ok(Held::Nothing);
+        return Ok(None);
     };
     // never from a cache: what is read here is what is relied on when the namespace goes
-    let Some(found) = kit.get::<PersistentVolume>(None, volume).await? else {
+    let found = kit.get::<PersistentVolume>(None, volume).await?;
+    Ok(found.map(|found| (claim, found)))
+}
+
+/// Tells a volume to stay, or sees that it does.
+pub async fn keep_volume(
+    state: &State,
+    context: &Context,
+    claim: &PersistentVolumeClaim,
+    found: &PersistentVolume,
+) -> Result<Held, Error> {
+    let Some(document) = retention::document(&term(state, context), claim, found) else {
         return Ok(Held::Nothing);
     };
-    let Some(document) = retention::document(&term(state, context), &claim, &found) else {
-        return Ok(Held::Nothing);
-    };
-    let sentence = format!(
-        "volume {place}/{name} ({volume}) is kept through {}",
-        document.until
-    );
-    if !retention::is_held(&document, &found) {
-        let patch = retention::hold(&document, &found);
+    let VolumeRetainedDoc {
+        namespace,
+        claim,
+        volume,
+        until,
+        ..
+    } = &document;
+    let sentence = format!("volume {namespace}/{claim} ({volume}) is kept through {until}");
+    if !retention::is_held(&document, found) {
+        let patch = retention::hold(&document, found);
+        let kit = &context.kit;
         kit.merge_patch::<PersistentVolume>(None, volume, &patch)
             .await?;
         return Ok(Held::Asked(sentence));
@@ -108,7 +150,8 @@ fn is_ours(claim: &PersistentVolumeClaim) -> bool {
     claim.labels().get(MANAGED_LABEL).map(String::as_str) == Some(MANAGED_VALUE)
 }
 
-fn term(state: &State, context: &Context) -> Term {
+/// For whom what is held from now on is held, and until when.
+pub fn term(state: &State, context: &Context) -> Term {
     let today = state.policy.time_zone.date_of(state.now);
     let days = state.policy_object.spec.release.retain_volumes_days;
     Term {
@@ -121,7 +164,7 @@ fn term(state: &State, context: &Context) -> Term {
     }
 }
 
-/// The volumes of this tenancy that are kept, as the cluster shows them.
+/// The volumes and snapshots of this tenancy that are kept, as the cluster shows them.
 pub async fn shown(state: &State, context: &Context) -> Result<Vec<RetainedVolume>, Error> {
     let subject = format!("{}/{}", state.department, state.name);
     let recorded = context
@@ -142,7 +185,9 @@ pub async fn shown(state: &State, context: &Context) -> Result<Vec<RetainedVolum
                 size: format_quantity(document.bytes, Unit::GiB),
                 until: retention::last_day(&document, &found).to_string(),
                 volume: document.volume,
+                snapshot: None,
             })
         });
-    Ok(kept.take(SHOWN).collect())
+    let snapshots = snapshots::shown(state, context).await?;
+    Ok(kept.chain(snapshots).take(SHOWN).collect())
 }

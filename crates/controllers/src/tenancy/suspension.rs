@@ -158,10 +158,13 @@ fn suspended(state: &Life, plan: Plan) -> Option<Suspended> {
     })
 }
 
-/// Ends what runs although nothing may, by order or because nobody pays for it, in the namespaces where nothing new can
-/// start any more.
+/// Ends what runs although nothing may, by order, because nobody pays for it or because its data are about to be copied, in
+/// the namespaces where nothing new can start any more.
 pub async fn stop(state: &Life, context: &Context, report: &mut Report) -> Result<(), Error> {
-    let unpaid = unpaid::find(state, context).await?;
+    let unpaid = match report.ends.take() {
+        Some(ends) => Some(ends),
+        None => unpaid::find(state, context).await?,
+    };
     let ordered = report.suspended.as_ref().map(|suspended| suspended.since);
     let since = ordered
         .into_iter()

@@ -105,9 +105,9 @@ Example:
   leasehold release oa -n dept-gov-office --reason 'system retired'
 
 Nothing new starts. Compute is billed until nothing runs any more: at once, if your workloads are gone. Namespaces and
-volumes go after the grace period and an approval, but for volumes with reclaim Retain, which are kept for a while without
-charge; storage is billed until the namespaces are gone. A release can be taken back only after the office has rejected it;
-it asks you first, and without a terminal needs --yes.")]
+volumes go after the grace period and an approval, but for volumes with reclaim Retain, and snapshots of those with reclaim
+Snapshot, which are kept for a while without charge; storage is billed until the namespaces are gone. A release can be taken
+back only after the office has rejected it; it asks you first, and without a terminal needs --yes.")]
 pub struct ReleaseArgs {
     /// Name of the tenancy.
     pub name: String,

@@ -6,7 +6,7 @@ use leasehold_api::charging::{BillingPeriod, Statement, SubjectOfDecision};
 use leasehold_e2e::person::said;
 use leasehold_e2e::{Office, Stage};
 use leasehold_testkit::manifests::{self, Contributed, Share};
-use leasehold_testkit::{Failure, LONG, NAMESPACE, Session, User, eventually};
+use leasehold_testkit::{Failure, LONG, NAMESPACE, Session, User, eventually, snapshots};
 use serde_json::{Value, json};
 
 use crate::cells::{ABOVE, CODE, OTHER, month};
@@ -239,9 +239,26 @@ async fn surroundings(stage: &Stage, ground: &Ground) -> Result<(), Failure> {
     for manifest in classes() {
         admin.create(&manifest).await?;
     }
+    let kinds = kept_snapshots(&admin, &operator);
+    kinds.await?;
     admin.create(&operations()).await?;
     let gone = ["delete", "namespace", leaving, "--wait=false"];
     operator.kubectl(&gone, "").await?.ok()?;
+    Ok(())
+}
+
+/// The kinds of the snapshot controller, and in each department the snapshot that the operator makes before a volume goes.
+async fn kept_snapshots(admin: &Session, operator: &Session) -> Result<(), Failure> {
+    snapshots::install(admin).await?;
+    for code in [CODE, OTHER] {
+        let (label, value) = MANAGED;
+        let place = format!("{code}--prod");
+        let mut wish = snapshots::wish(&place, "leasehold-files", "files");
+        wish["metadata"]["labels"] = json!({
+            (label): value, "leasehold.dev/department": code, "leasehold.dev/tenancy": "oa",
+        });
+        operator.create(&wish).await?;
+    }
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{PersistentVolumeClaim, ServiceAccount};
 use leasehold_e2e::person::said;
 use leasehold_e2e::{Office, Stage};
 use leasehold_testkit::manifests::{self, Share};
-use leasehold_testkit::{Failure, LONG, NAMESPACE, Rig, User, eventually, repository};
+use leasehold_testkit::{Failure, LONG, NAMESPACE, Rig, User, eventually, repository, snapshots};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
@@ -33,6 +33,10 @@ async fn lay() -> Result<(), String> {
         await_outcome(&crowd, request, &Outcome::Refused(words)).await?;
     }
     lease(stage).await.map_err(|failure| said(&failure))?;
+    let admin = stage.user(User::Admin).await;
+    let admin = admin.map_err(|failure| said(&failure))?;
+    let kinds = snapshots::install(&admin).await;
+    kinds.map_err(|failure| said(&failure))?;
     // policies hold without the operator, and what it would make of the next objects is not asked here
     stage.operator.lock().await.terminate();
     for request in &crowd.ground.before {

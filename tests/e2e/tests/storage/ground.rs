@@ -9,7 +9,7 @@ use tokio::sync::OnceCell;
 /// The one storage class.
 pub const CLASS: &str = "ssd";
 /// Who would make disks.
-const DRIVER: &str = "disks.example";
+pub const DRIVER: &str = "disks.example";
 
 static BINDS_AT_ONCE: OnceCell<()> = OnceCell::const_new();
 

@@ -86,6 +86,7 @@ async fn keep(keeper: &Office, admin: &Session) -> String {
         claim: "keeper--prod/files".to_owned(),
         size: "10Gi".to_owned(),
         until: until.clone(),
+        snapshot: None,
     };
     let shows = |tenancy: &Tenancy| {
         let status = tenancy.status.as_ref();

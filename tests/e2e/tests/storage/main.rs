@@ -1,7 +1,8 @@
-//! Volumes that people rely on: they grow or say why not, and what is kept after a release is nobody else's.
+//! Volumes that people rely on: they grow or say why not, and what is kept after a release, as a volume or as a snapshot, is
+//! nobody else's.
 //!
-//! The volume binder is the cluster's own. Disks are made by hand, as there is no provisioner; whatever a provisioner
-//! or a resizer would do is done by the administrator.
+//! The volume binder is the cluster's own. Disks are made by hand, as there is no provisioner; whatever a provisioner,
+//! a resizer or the snapshot controller would do is done by the administrator.
 
 #[cfg(test)]
 mod ground;
@@ -9,3 +10,5 @@ mod ground;
 mod growth;
 #[cfg(test)]
 mod kept;
+#[cfg(test)]
+mod snapshots;

@@ -11,7 +11,10 @@ use leasehold_planner::{
     volumes::{Growth, class_of, growth},
 };
 
-use super::{super::observe::State, volumes::tried};
+use super::{
+    super::{observe::State, snapshots},
+    volumes::tried,
+};
 use crate::{
     Context, Error,
     drift::{self, Owner},
@@ -191,7 +194,12 @@ async fn volumes(
         Err(refusal) => return Ok(Found::refused(refusal)),
     };
     let mut found = Found::default();
-    for claim in wanted {
+    for (claim, named) in wanted.into_iter().zip(&share.volumes) {
+        let class = Some(class_of(&claim));
+        if let Some(refusal) = snapshots::refused(context, &plan.name, named, class) {
+            found.refused.push(refusal);
+            continue;
+        }
         let one = volume(context, plan, &claim, settled).await?;
         found.waits.extend(one.waits);
         found.refused.extend(one.refused);

@@ -35,6 +35,7 @@ mod questions;
 mod rebalance;
 mod release;
 mod review;
+mod snapshots;
 mod storage;
 mod suspension;
 mod term;

@@ -13,14 +13,14 @@ use crate::{
     world::{self, GRACE},
 };
 
-const CODE: &str = "edu";
-const PLACE: &str = "edu--prod";
-const CLAIM: [&str; 3] = ["persistentvolumeclaims", PLACE, "files"];
+pub const CODE: &str = "edu";
+pub const PLACE: &str = "edu--prod";
+pub const CLAIM: [&str; 3] = ["persistentvolumeclaims", PLACE, "files"];
 const DISK: [&str; 3] = ["persistentvolumes", "", "disk"];
-const HOUR: u64 = 3600;
+pub const HOUR: u64 = 3600;
 
-/// The lease of a namespace with a volume that is to be kept.
-fn lease() -> Value {
+/// The lease of a namespace with a volume of which this becomes at the release.
+pub fn lease(reclaim: &str) -> Value {
     let lessee = Lessee {
         code: CODE,
         name: "oa".to_owned(),
@@ -31,27 +31,27 @@ fn lease() -> Value {
         spare: [0, 0, 0],
     };
     let mut manifest = world::tenancy(&lessee, &wish);
-    let files = json!({"name": "files", "item": "block-ssd", "size": "10Gi", "reclaim": "Retain"});
+    let files = json!({"name": "files", "item": "block-ssd", "size": "10Gi", "reclaim": reclaim});
     manifest["spec"]["namespaces"][0]["volumes"] = json!([files]);
     manifest
 }
 
-fn status(stage: &Stage<'_>) -> Value {
+pub fn status(stage: &Stage<'_>) -> Value {
     let office = manifests::office(CODE);
     let tenancy = stage.find([TENANCIES, &office, "oa"]).unwrap_or_default();
     tenancy["status"].clone()
 }
 
-fn disk(stage: &Stage<'_>) -> Value {
+pub fn disk(stage: &Stage<'_>) -> Value {
     stage.find(DISK).unwrap_or_default()
 }
 
-fn policy(stage: &Stage<'_>) -> Value {
+pub fn policy(stage: &Stage<'_>) -> Value {
     disk(stage)["spec"]["persistentVolumeReclaimPolicy"].clone()
 }
 
 /// Documents of a kind in the ledger.
-fn documents(stage: &Stage<'_>, kind: &str) -> Vec<Value> {
+pub fn documents(stage: &Stage<'_>, kind: &str) -> Vec<Value> {
     let head = format!("{kind}/");
     let rows = stage.rows();
     let found = rows.iter().filter(|row| row.chain.key.starts_with(&head));
@@ -61,7 +61,7 @@ fn documents(stage: &Stage<'_>, kind: &str) -> Vec<Value> {
 }
 
 /// The claim gets a disk whose data would go with it; gives the claim's uid.
-async fn bind(stage: &Stage<'_>) -> Result<String, String> {
+pub async fn bind(stage: &Stage<'_>) -> Result<String, String> {
     stage
         .until("the claim", |stage| stage.find(CLAIM).is_some())
         .await?;
@@ -90,7 +90,7 @@ async fn kept(stage: &Stage<'_>) -> Result<String, String> {
     let policy = json!({"spec": {"release": release}});
     stage.furnish(&policy, &[CODE]).await?;
     let office = manifests::office(CODE);
-    stage.create(&staff(CODE), &lease())?;
+    stage.create(&staff(CODE), &lease("Retain"))?;
     stage.approve(&office, "oa-1-office").await?;
     let uid = bind(stage).await?;
     stage

@@ -1,0 +1,121 @@
+//! Snapshots that outlive their tenancy.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use leasehold_kit::EventType;
+use leasehold_ledger::{
+    document::{Document, SnapshotGoneDoc, SnapshotRetainedDoc, VolumeEnd},
+    time::LocalDate,
+};
+use leasehold_planner::snapshots::{self, Care, VolumeSnapshotContent};
+use serde_json::Value;
+
+use crate::{Context, Error};
+
+/// Looks after all of them.
+pub async fn look_after(today: LocalDate, context: &Context) -> Result<(), Error> {
+    // while the cluster is without the kind, nothing is known of its objects: they may be on their way back
+    if context.world.snapshot_contents.is_served() != Some(true) {
+        return Ok(());
+    }
+    let mut failed = None;
+    for document in kept(context).await? {
+        // one that cannot be looked after does not keep the others from it
+        if let Err(error) = Box::pin(look_after_one(&document, today, context)).await {
+            failed.get_or_insert(error);
+        }
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+/// What is kept by the ledger, and was not seen to end.
+async fn kept(context: &Context) -> Result<Vec<SnapshotRetainedDoc>, Error> {
+    let store = context.books.store();
+    let over: BTreeSet<String> = store
+        .documents::<SnapshotGoneDoc>(None, None)
+        .await?
+        .into_iter()
+        .map(|recorded| recorded.value.key())
+        .collect();
+    let cluster = &context.books.cluster().uid;
+    let kept: BTreeMap<String, SnapshotRetainedDoc> = store
+        .documents::<SnapshotRetainedDoc>(None, None)
+        .await?
+        .into_iter()
+        .map(|recorded| (recorded.value.key(), recorded.value))
+        .filter(|(key, document)| document.cluster == *cluster && !over.contains(key))
+        .collect();
+    Ok(kept.into_values().collect())
+}
+
+async fn look_after_one(
+    document: &SnapshotRetainedDoc,
+    today: LocalDate,
+    context: &Context,
+) -> Result<(), Error> {
+    let (kit, name) = (&context.kit, &document.content);
+    let found = match context.world.snapshot_contents.get(None, name) {
+        // the cache holds labelled ones only; one without our labels is found by asking
+        None => kit.get::<VolumeSnapshotContent>(None, name).await?,
+        cached => cached,
+    };
+    match (snapshots::care(document, found.as_ref(), today), found) {
+        (Care::Over(end), _) => over(document, end, context).await,
+        (Care::Mend(patch), Some(found)) => {
+            tracing::warn!(snapshot = name, "a snapshot that is kept is mended");
+            let note = "its labels or its deletion policy were changed; it is as it was again";
+            tell(&found, "SnapshotMended", note, context).await;
+            merge(name, &patch, context).await
+        }
+        (Care::LetGo(patch), Some(found)) => {
+            let until = snapshots::last_day(document, &found);
+            let note = format!("kept through {until} and let go");
+            tell(&found, "SnapshotLetGo", &note, context).await;
+            merge(name, &patch, context).await
+        }
+        (Care::Delete, Some(_)) => {
+            kit.delete::<VolumeSnapshotContent>(None, name, &document.uid)
+                .await?;
+            Ok(())
+        }
+        (Care::Stands, _) | (Care::Mend(_) | Care::LetGo(_) | Care::Delete, None) => Ok(()),
+    }
+}
+
+async fn merge(name: &str, patch: &Value, context: &Context) -> Result<(), Error> {
+    let kit = &context.kit;
+    kit.merge_patch::<VolumeSnapshotContent>(None, name, patch)
+        .await?;
+    Ok(())
+}
+
+async fn tell(found: &VolumeSnapshotContent, reason: &str, note: &str, context: &Context) {
+    let kit = &context.kit;
+    kit.event(found, EventType::Warning, reason, "Keep", note)
+        .await;
+}
+
+/// Records that a snapshot is no longer kept.
+async fn over(
+    document: &SnapshotRetainedDoc,
+    end: VolumeEnd,
+    context: &Context,
+) -> Result<(), Error> {
+    let now = context.now();
+    let gone = SnapshotGoneDoc {
+        cluster: document.cluster.clone(),
+        department: document.department.clone(),
+        tenancy: document.tenancy.clone(),
+        content: document.content.clone(),
+        uid: document.uid.clone(),
+        end,
+        at: now,
+    };
+    tracing::info!(
+        snapshot = gone.content,
+        ?end,
+        "a snapshot is no longer kept"
+    );
+    context.books.ensure(&gone, now).await?;
+    Ok(())
+}

@@ -1,0 +1,268 @@
+//! Volumes that stay as snapshots, over days. The snapshot controller and the driver are played; their kinds come while the
+//! operator runs.
+
+use std::time::Duration;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use leasehold_model::{Call, Kinds, PatchKind, Verb};
+use leasehold_testkit::{manifests, snapshots};
+use serde_json::{Value, json};
+
+use super::{
+    Stage,
+    storage::{CLAIM, CODE, HOUR, PLACE, bind, disk, documents, lease, policy, status},
+    tell,
+};
+use crate::{
+    expect::{APPROVALS, TENANCIES},
+    people::{ADMIN, staff},
+    world::GRACE,
+};
+
+const WISHES: &str = "volumesnapshots.snapshot.storage.k8s.io";
+const CONTENTS: &str = "volumesnapshotcontents.snapshot.storage.k8s.io";
+const WISH: [&str; 3] = [WISHES, PLACE, "leasehold-files"];
+const STORAGE_CLASS: [&str; 3] = ["storageclasses.storage.k8s.io", "", "ssd"];
+/// Whose volumes `bind` makes, and by what it knows them.
+const DRIVER: &str = "disks.example";
+const HANDLE: &str = "disk";
+/// So long a release waits for a snapshot.
+const PATIENCE: u64 = 600;
+
+/// The platform, with a storage class of a driver that makes snapshots.
+async fn furnish(stage: &Stage<'_>) -> Result<(), String> {
+    let release = json!({
+        "graceSeconds": GRACE, "retainVolumesDays": 2, "snapshotWaitSeconds": PATIENCE,
+    });
+    let policy = json!({"spec": {"release": release}});
+    stage.furnish(&policy, &[CODE]).await?;
+    let driven = json!({"provisioner": DRIVER});
+    stage.patch(ADMIN, STORAGE_CLASS, &driven)
+}
+
+/// The platform defines the kinds of the snapshot controller.
+fn define() -> Kinds {
+    let definitions = snapshots::definitions().unwrap().into_iter();
+    let definitions: Vec<CustomResourceDefinition> = definitions
+        .map(|definition| serde_json::from_value(definition).unwrap())
+        .collect();
+    Kinds::ours().and(&definitions)
+}
+
+fn install(stage: &Stage<'_>) -> Result<(), String> {
+    stage.server.with_store(|store, _| store.serve(define()));
+    stage.create(ADMIN, &snapshots::class("daily", DRIVER))
+}
+
+/// Merges into the status of an object, as the snapshot controller does.
+fn report(stage: &Stage<'_>, [resource, place, name]: [&str; 3], patch: &Value) {
+    stage.server.with_store(|store, now| {
+        let kind = store.kinds().resource(resource).unwrap();
+        let call = Call::new(Verb::Patch(PatchKind::Merge), &kind, place, name)
+            .of("status")
+            .with_body(patch.clone());
+        store.handle(&call, now).unwrap();
+    });
+}
+
+/// A tenancy whose volume is to become a snapshot is leased and has its disk, and its end is approved.
+async fn ending(stage: &Stage<'_>) -> Result<(), String> {
+    furnish(stage).await?;
+    install(stage)?;
+    let office = manifests::office(CODE);
+    stage.create(&staff(CODE), &lease("Snapshot"))?;
+    stage.approve(&office, "oa-1-office").await?;
+    bind(stage).await?;
+    stage
+        .until("the lease in force", |stage| {
+            status(stage)["phase"] == "Active"
+        })
+        .await?;
+    let ends = json!({"spec": {"release": {"reason": "系统下线"}}});
+    stage.patch(&staff(CODE), [TENANCIES, &office, "oa"], &ends)?;
+    stage.approve(&office, "oa-release-office").await?;
+    stage
+        .until("the wish for a snapshot", |stage| {
+            stage.find(WISH).is_some()
+        })
+        .await
+}
+
+/// The snapshot controller makes the content, and the driver the snapshot; gives the content's name.
+fn make(stage: &Stage<'_>) -> Result<String, String> {
+    let wish = stage.find(WISH).unwrap_or_default();
+    let uid = wish["metadata"]["uid"].as_str().unwrap_or_default();
+    let name = snapshots::content_name(uid);
+    stage.create(ADMIN, &snapshots::content(&wish, DRIVER, HANDLE))?;
+    report(stage, [CONTENTS, "", &name], &snapshots::made());
+    report(stage, WISH, &snapshots::ready(&wish));
+    Ok(name)
+}
+
+async fn released(stage: &Stage<'_>) -> Result<(), String> {
+    stage
+        .until("the end of the tenancy", |stage| {
+            status(stage)["phase"] == "Released"
+        })
+        .await
+}
+
+#[test]
+fn a_snapshot_is_kept_in_place_of_its_volume_through_its_last_day_and_then_deleted() {
+    tell(async |stage| {
+        ending(stage).await?;
+        // as long as it is not ready, nothing goes
+        stage.pass(Duration::from_secs(60)).await;
+        assert!(stage.find(["namespaces", "", PLACE]).is_some());
+        assert!(stage.find(CLAIM).is_some());
+        let name = make(stage)?;
+        let content = [CONTENTS, "", name.as_str()];
+        released(stage).await?;
+
+        assert!(stage.find(CLAIM).is_none() && stage.find(WISH).is_none());
+        let held = stage.find(content).unwrap_or_default();
+        assert_eq!(held["spec"]["deletionPolicy"], "Retain");
+        assert_eq!(held["metadata"]["labels"]["leasehold.dev/department"], CODE);
+        assert_eq!(held["metadata"]["labels"]["leasehold.dev/tenancy"], "oa");
+        assert_eq!(
+            held["metadata"]["annotations"]["leasehold.dev/retained-claim"],
+            "edu--prod/files"
+        );
+        assert_eq!(policy(stage), "Delete", "its class has the volume");
+        assert!(disk(stage)["metadata"]["labels"].is_null());
+        assert_eq!(documents(stage, "snapshot-retained").len(), 1);
+        assert!(documents(stage, "volume-retained").is_empty());
+        let told = json!([{
+            "volume": "disk", "snapshot": name, "claim": "edu--prod/files", "size": "10Gi",
+            "until": "2027-01-17",
+        }]);
+        let shown = |stage: &Stage<'_>| status(stage)["retained"] == told;
+        stage
+            .until("the kept snapshot in the status", shown)
+            .await?;
+
+        // from the morning of the 15th to the late evening of the 17th
+        stage.pass(Duration::from_secs(60 * HOUR)).await;
+        let held = stage.find(content).unwrap_or_default();
+        assert_eq!(held["spec"]["deletionPolicy"], "Retain");
+        stage.pass(Duration::from_secs(3 * HOUR)).await;
+        let over = |stage: &Stage<'_>| {
+            let gone = documents(stage, "snapshot-gone");
+            gone.len() == 1 && gone[0]["end"] == "Deleted"
+        };
+        stage.until("the end of the snapshot", over).await?;
+        assert!(stage.find(content).is_none(), "it is the 18th");
+        let forgotten = |stage: &Stage<'_>| status(stage)["retained"].is_null();
+        stage.until("a status without it", forgotten).await
+    });
+}
+
+#[test]
+fn the_volume_itself_is_kept_when_its_snapshot_does_not_get_ready_in_time() {
+    tell(async |stage| {
+        ending(stage).await?;
+        let failed =
+            json!({"status": {"readyToUse": false, "error": {"message": "storage is full"}}});
+        report(stage, WISH, &failed);
+        let waits = |stage: &Stage<'_>| {
+            let conditions = status(stage)["conditions"].to_string();
+            conditions.contains("the volume itself is kept; its driver says: storage is full")
+        };
+        stage.until("what the driver says", waits).await?;
+        stage.pass(Duration::from_secs(PATIENCE - 120)).await;
+        assert!(stage.find(CLAIM).is_some(), "it is still waited for");
+        assert_eq!(policy(stage), "Delete");
+        // the operator was away when time was up
+        stage.operator().stop();
+        released(stage).await?;
+
+        assert_eq!(policy(stage), "Retain");
+        assert_eq!(
+            disk(stage)["metadata"]["annotations"]["leasehold.dev/retained-until"],
+            "2027-01-17"
+        );
+        assert_eq!(documents(stage, "volume-retained").len(), 1);
+        assert!(documents(stage, "snapshot-retained").is_empty());
+        let history = status(stage)["history"].to_string();
+        let why = "volume edu--prod/files is kept itself, without a snapshot: no snapshot was ready after 600 s: storage is full";
+        assert!(history.contains(why), "{history}");
+        let told = json!([{
+            "volume": "disk", "claim": "edu--prod/files", "size": "10Gi", "until": "2027-01-17",
+        }]);
+        let shown = |stage: &Stage<'_>| status(stage)["retained"] == told;
+        stage.until("the kept volume in the status", shown).await
+    });
+}
+
+#[test]
+fn a_snapshot_of_another_volume_lets_nothing_go() {
+    tell(async |stage| {
+        ending(stage).await?;
+        let wish = stage.find(WISH).unwrap_or_default();
+        let uid = wish["metadata"]["uid"].as_str().unwrap_or_default();
+        let name = snapshots::content_name(uid);
+        stage.create(ADMIN, &snapshots::content(&wish, DRIVER, "another"))?;
+        report(stage, [CONTENTS, "", &name], &snapshots::made());
+        report(stage, WISH, &snapshots::ready(&wish));
+        stage.pass(Duration::from_secs(PATIENCE - 120)).await;
+        assert!(stage.find(CLAIM).is_some());
+        released(stage).await?;
+        assert_eq!(policy(stage), "Retain");
+        let other = stage.find([CONTENTS, "", &name]).unwrap_or_default();
+        assert_eq!(other["spec"]["deletionPolicy"], "Delete");
+        Ok(())
+    });
+}
+
+#[test]
+fn snapshots_are_promised_as_soon_as_the_cluster_has_them_and_not_before() {
+    tell(async |stage| {
+        furnish(stage).await?;
+        let office = manifests::office(CODE);
+        stage.create(&staff(CODE), &lease("Snapshot"))?;
+        let says = |words: &'static str| {
+            move |stage: &Stage<'_>| status(stage)["conditions"].to_string().contains(words)
+        };
+        let nothing = "rule T43: asked reclaim Snapshot for volume files in edu--prod, allowed Delete or Retain, because this cluster has no snapshots";
+        stage.until("the refusal", says(nothing)).await?;
+        assert_eq!(status(stage)["phase"], "Refused");
+        stage.server.with_store(|store, _| store.serve(define()));
+        // another driver's class helps nobody
+        let foreign = snapshots::class("foreign", "tapes.example");
+        stage.create(ADMIN, &foreign)?;
+        let lacking = "because storage class ssd has no snapshots";
+        stage.until("another refusal", says(lacking)).await?;
+        stage.create(ADMIN, &snapshots::class("daily", DRIVER))?;
+        stage
+            .until("the request", |stage| {
+                stage.find([APPROVALS, &office, "oa-1-office"]).is_some()
+            })
+            .await
+    });
+}
+
+#[test]
+fn a_kept_snapshot_is_not_taken_for_deleted_while_its_kind_is_away() {
+    tell(async |stage| {
+        ending(stage).await?;
+        let name = make(stage)?;
+        released(stage).await?;
+        stage
+            .server
+            .with_store(|store, _| store.serve(Kinds::ours()));
+        stage.pass(Duration::from_secs(2 * HOUR)).await;
+        assert!(documents(stage, "snapshot-gone").is_empty());
+        stage.server.with_store(|store, _| store.serve(define()));
+        // whoever takes the label off has it
+        let mine = json!({"metadata": {"labels": {"leasehold.dev/managed-by": null}}});
+        stage.patch(ADMIN, [CONTENTS, "", &name], &mine)?;
+        let over = |stage: &Stage<'_>| {
+            let gone = documents(stage, "snapshot-gone");
+            gone.len() == 1 && gone[0]["end"] == "HandedOver"
+        };
+        stage.until("the snapshot handed over", over).await?;
+        stage.pass(Duration::from_secs(96 * HOUR)).await;
+        assert!(stage.find([CONTENTS, "", &name]).is_some());
+        Ok(())
+    });
+}

@@ -1,0 +1,109 @@
+//! The kinds of the snapshot controller, which are not part of Kubernetes, and that controller as tests play it.
+
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use crate::{Failure, LONG, Session, eventually};
+
+/// Group and version of the kinds.
+const KIND: &str = "snapshot.storage.k8s.io/v1";
+/// Names of the definitions.
+const DEFINED: [&str; 3] = [
+    "crd/volumesnapshots.snapshot.storage.k8s.io",
+    "crd/volumesnapshotcontents.snapshot.storage.k8s.io",
+    "crd/volumesnapshotclasses.snapshot.storage.k8s.io",
+];
+
+/// The definitions of the three kinds, with the fields that tests need.
+pub fn definitions() -> Result<Vec<Value>, Failure> {
+    serde_saphyr::from_multiple(include_str!("snapshots.yaml")).map_err(|error| Failure::Manifest {
+        path: PathBuf::from("crates/testkit/src/snapshots.yaml"),
+        message: error.to_string(),
+    })
+}
+
+/// Defines the kinds, and waits until they are served.
+pub async fn install(admin: &Session) -> Result<(), Failure> {
+    for definition in definitions()? {
+        admin.apply(&definition).await?;
+    }
+    let mut wait = vec!["wait", "--for=condition=Established", "--timeout=60s"];
+    wait.extend(DEFINED);
+    admin.kubectl(&wait, "").await?.ok()?;
+    eventually("the kinds of snapshots served", LONG, async || {
+        for (_, name) in DEFINED.iter().filter_map(|name| name.split_once('/')) {
+            let ran = admin.kubectl(&["get", name, "--all-namespaces"], "").await;
+            let ran = ran.map_err(|failure| format!("{failure:?}"))?;
+            if !ran.is_ok() {
+                return Err(format!("{ran:?}"));
+            }
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// A class of a driver's snapshots.
+pub fn class(name: &str, driver: &str) -> Value {
+    json!({
+        "apiVersion": KIND, "kind": "VolumeSnapshotClass", "metadata": {"name": name},
+        "driver": driver, "deletionPolicy": "Delete",
+    })
+}
+
+/// A wish for a snapshot of a claim.
+pub fn wish(place: &str, name: &str, claim: &str) -> Value {
+    json!({
+        "apiVersion": KIND, "kind": "VolumeSnapshot",
+        "metadata": {"name": name, "namespace": place},
+        "spec": {"source": {"persistentVolumeClaimName": claim}},
+    })
+}
+
+/// Name of the content that the snapshot controller makes for a wish of this uid.
+pub fn content_name(uid: &str) -> String {
+    format!("snapcontent-{uid}")
+}
+
+/// The content that the snapshot controller makes for a wish, of a volume that its driver knows by this handle. Its data
+/// would go with the wish.
+pub fn content(wish: &Value, driver: &str, handle: &str) -> Value {
+    let meta = &wish["metadata"];
+    json!({
+        "apiVersion": KIND, "kind": "VolumeSnapshotContent",
+        "metadata": {"name": content_name(meta["uid"].as_str().unwrap_or_default())},
+        "spec": {
+            "deletionPolicy": "Delete", "driver": driver, "source": {"volumeHandle": handle},
+            "volumeSnapshotRef": {
+                "namespace": meta["namespace"], "name": meta["name"], "uid": meta["uid"],
+            },
+        },
+    })
+}
+
+/// What the driver says of a content once it has made the snapshot.
+pub fn made() -> Value {
+    json!({"status": {"readyToUse": true, "snapshotHandle": "snap-1"}})
+}
+
+/// What the snapshot controller says of a wish once its content is there and made.
+pub fn ready(wish: &Value) -> Value {
+    let uid = wish["metadata"]["uid"].as_str().unwrap_or_default();
+    json!({"status": {"boundVolumeSnapshotContentName": content_name(uid), "readyToUse": true}})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definitions_are_those_that_are_waited_for() {
+        let definitions = definitions().unwrap();
+        let names: Vec<String> = definitions
+            .iter()
+            .map(|definition| format!("crd/{}", definition["metadata"]["name"].as_str().unwrap()))
+            .collect();
+        assert_eq!(names, DEFINED);
+    }
+}

@@ -1,0 +1,244 @@
+//! A volume of which a snapshot is kept: promised where there are snapshots, made before the namespace goes, held when it has
+//! gone; and the volume itself where no snapshot gets ready.
+//!
+//! One test, because there is one moment at which the kinds of the snapshot controller come.
+
+use k8s_openapi::api::core::v1::{Namespace, PersistentVolume};
+use leasehold_api::{
+    names,
+    tenancy::{Phase, RetainedVolume, Tenancy},
+};
+use leasehold_e2e::Office;
+use leasehold_ledger::document::{SnapshotGoneDoc, SnapshotRetainedDoc, VolumeEnd};
+use leasehold_planner::snapshots::{VolumeSnapshot, VolumeSnapshotContent};
+use leasehold_store::Store;
+use leasehold_testkit::{LONG, Session, User, snapshots};
+use serde_json::{Value, json};
+
+use crate::ground::{DRIVER, bound, disk, disk_when, lease, open, prod};
+
+const CONTENTS: &str = "volumesnapshotcontents.snapshot.storage.k8s.io";
+const WISHES: &str = "volumesnapshots.snapshot.storage.k8s.io";
+
+/// The lease of a department with a volume of 10 GiB that is to stay as a snapshot.
+fn wanted(office: &Office) -> Value {
+    let files =
+        json!([{"name": "files", "item": "block-ssd", "size": "10Gi", "reclaim": "Snapshot"}]);
+    lease(office, &files)
+}
+
+/// Makes the disk of the department's volume, for it alone, before there is a claim that could take another test's.
+async fn reserve(office: &Office, admin: &Session, name: &str) {
+    let mut mine = disk(name, "10Gi");
+    mine["spec"]["claimRef"] = json!({"namespace": prod(office), "name": "files"});
+    admin.create(&mine).await.unwrap();
+}
+
+/// The wish for a snapshot, once the operator has it.
+async fn wish(office: &Office, admin: &Session) -> Value {
+    let place = prod(office);
+    let seen = office.stage.see("a wish for a snapshot", LONG, async || {
+        admin
+            .get::<VolumeSnapshot>(Some(&place), "leasehold-files")
+            .await
+    });
+    serde_json::to_value(seen.await.unwrap()).unwrap()
+}
+
+/// Plays the snapshot controller and the driver; gives the name of the content.
+async fn made(office: &Office, admin: &Session, handle: &str) -> String {
+    let wish = wish(office, admin).await;
+    let place = prod(office);
+    // what it waits for may take its time: nothing goes meanwhile
+    let standing = admin.get::<Namespace>(None, &place).await.unwrap();
+    assert_eq!(standing.metadata.deletion_timestamp, None);
+    let name = snapshots::content_name(wish["metadata"]["uid"].as_str().unwrap());
+    let content = snapshots::content(&wish, DRIVER, handle);
+    admin.create(&content).await.unwrap();
+    let target = format!("{CONTENTS}/{name}");
+    let (status, words) = (["--subresource=status"], snapshots::made());
+    let said = admin.try_patch(&target, &status, &words).await.unwrap();
+    said.ok().unwrap();
+    let target = format!("{WISHES}/leasehold-files");
+    let status = ["-n", place.as_str(), "--subresource=status"];
+    let words = snapshots::ready(&wish);
+    let said = admin.try_patch(&target, &status, &words).await.unwrap();
+    said.ok().unwrap();
+    name
+}
+
+/// What the department reads of what is kept.
+async fn shown(office: &Office, expected: &RetainedVolume) {
+    let what = format!("{expected:?} in the status");
+    let holds = |tenancy: &Tenancy| {
+        let status = tenancy.status.as_ref();
+        status.is_some_and(|status| {
+            let [kept] = status.retained.as_slice() else {
+                return false;
+            };
+            let until = kept.until.clone();
+            *kept
+                == RetainedVolume {
+                    until,
+                    ..expected.clone()
+                }
+        })
+    };
+    office.when("oa", &what, holds).await.unwrap();
+}
+
+fn policy(disk: &PersistentVolume) -> Option<&str> {
+    let spec = disk.spec.as_ref()?;
+    spec.persistent_volume_reclaim_policy.as_deref()
+}
+
+/// Before there are snapshots none is promised, and as soon as there are it is.
+async fn promised(office: &Office, admin: &Session) {
+    office.system().await.unwrap();
+    office.staff.apply(&wanted(office)).await.unwrap();
+    let words = "rule T43: asked reclaim Snapshot for volume files in snapped--prod, allowed Delete or Retain, because this cluster has no snapshots; write reclaim: Retain, which keeps the volume itself, or ask the data centre to install the snapshot controller and its kinds";
+    assert_eq!(office.refused("oa", "T43").await.unwrap(), words);
+    snapshots::install(admin).await.unwrap();
+    let class = snapshots::class("daily", DRIVER);
+    admin.create(&class).await.unwrap();
+    office.approve("oa", 1).await.unwrap();
+    office.phase("oa", Phase::Active).await.unwrap();
+}
+
+/// The tenancy ends, its disk goes the way of its class, and the snapshot stays until the platform takes it over.
+async fn kept_as_a_snapshot(office: &Office, admin: &Session) {
+    bound(office, "files", "snapped-disk").await;
+    let (ended, name) = futures::join!(
+        Box::pin(office.give_back("oa")),
+        Box::pin(made(office, admin, "snapped-disk"))
+    );
+    ended.unwrap();
+    let place = prod(office);
+    let gone = admin.find::<Namespace>(None, &place).await.unwrap();
+    assert!(gone.is_none(), "{gone:?}");
+    let content = admin.get::<VolumeSnapshotContent>(None, &name).await;
+    let content = content.unwrap();
+    assert_eq!(content.spec.deletion_policy, "Retain");
+    let labels = content.metadata.labels.unwrap_or_default();
+    let label = |key: &str| labels.get(key).map(String::as_str);
+    assert_eq!(
+        [
+            names::DEPARTMENT_LABEL,
+            names::TENANCY_LABEL,
+            names::INCARNATION_LABEL
+        ]
+        .map(label),
+        [Some("snapped"), Some("oa"), Some("1")]
+    );
+    let expected = RetainedVolume {
+        volume: "snapped-disk".to_owned(),
+        snapshot: Some(name.clone()),
+        claim: format!("{place}/files"),
+        size: "10Gi".to_owned(),
+        until: String::new(),
+    };
+    shown(office, &expected).await;
+    let left = admin.get::<PersistentVolume>(None, "snapped-disk").await;
+    let left = left.unwrap();
+    assert_eq!(policy(&left), Some("Delete"), "its provisioner destroys it");
+
+    mended(office, admin, &name).await;
+    handed_over(office, admin, &name).await;
+}
+
+/// Whoever would have the storage forget it is put right.
+async fn mended(office: &Office, admin: &Session, name: &str) {
+    let target = format!("{CONTENTS}/{name}");
+    let spoilt = json!({"spec": {"deletionPolicy": "Delete"}});
+    let ran = admin.try_patch(&target, &[], &spoilt).await.unwrap();
+    ran.ok().unwrap();
+    let seen = office.stage.see("the snapshot held again", LONG, async || {
+        let content = admin.get::<VolumeSnapshotContent>(None, name).await?;
+        match content.spec.deletion_policy.as_str() {
+            "Retain" => Ok(()),
+            other => Err(other.to_owned()),
+        }
+    });
+    seen.await.unwrap();
+}
+
+/// The platform takes it over: it is in the ledger, and let alone.
+async fn handed_over(office: &Office, admin: &Session, name: &str) {
+    let label = format!("{}-", names::MANAGED_LABEL);
+    let taken = ["label", CONTENTS, name, &label];
+    admin.kubectl(&taken, "").await.unwrap().ok().unwrap();
+    let ledger = office.stage.operator.lock().await.ledger().to_owned();
+    let seen = office.stage.see("the end of the keeping", LONG, async || {
+        let store = Store::open_read_only(&ledger).await;
+        let store = store.map_err(|error| error.to_string())?;
+        let kept = store.documents::<SnapshotRetainedDoc>(Some("snapped/oa"), None);
+        let kept = kept.await.map_err(|error| error.to_string())?;
+        let gone = store.documents::<SnapshotGoneDoc>(Some("snapped/oa"), None);
+        let gone = gone.await.map_err(|error| error.to_string())?;
+        store.close().await.map_err(|error| error.to_string())?;
+        let ends: Vec<VolumeEnd> = gone.iter().map(|found| found.value.end).collect();
+        let handles: Vec<&str> = kept
+            .iter()
+            .map(|found| found.value.handle.as_str())
+            .collect();
+        if handles == ["snap-1"] && ends == [VolumeEnd::HandedOver] {
+            Ok(())
+        } else {
+            Err(format!("{handles:?} {ends:?}"))
+        }
+    });
+    seen.await.unwrap();
+    let content = admin.get::<VolumeSnapshotContent>(None, name).await;
+    assert_eq!(content.unwrap().spec.deletion_policy, "Retain");
+}
+
+/// No snapshot gets ready: the disk is kept itself, as it would be with Retain, and the department reads why.
+async fn kept_itself(office: &Office, admin: &Session) {
+    let chen = office.stage.user(User::Office).await.unwrap();
+    let hurried = json!({"spec": {"release": {"snapshotWaitSeconds": 5}}});
+    let ran = chen.try_patch("cpol/default", &[], &hurried).await.unwrap();
+    ran.ok().unwrap();
+    reserve(office, admin, "unready-disk").await;
+    office.lease(&wanted(office)).await.unwrap();
+    bound(office, "files", "unready-disk").await;
+    office.give_back("oa").await.unwrap();
+    let expected = RetainedVolume {
+        volume: "unready-disk".to_owned(),
+        snapshot: None,
+        claim: format!("{}/files", prod(office)),
+        size: "10Gi".to_owned(),
+        until: String::new(),
+    };
+    shown(office, &expected).await;
+    let what = "the disk kept itself";
+    disk_when(office, admin, "unready-disk", what, |disk| {
+        let status = disk.status.as_ref();
+        policy(disk) == Some("Retain")
+            && status.is_some_and(|status| status.phase.as_deref() == Some("Released"))
+    })
+    .await;
+    let told = format!(
+        "volume {}/files is kept itself, without a snapshot: no snapshot was ready after 5 s",
+        prod(office)
+    );
+    let ended = office.phase("oa", Phase::Released).await.unwrap();
+    let history = ended.status.unwrap().history;
+    assert!(
+        history.iter().any(|entry| entry.what == told),
+        "{history:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_snapshot_stays_of_a_volume_where_its_class_has_snapshots_and_the_volume_where_none_gets_ready_t43()
+ {
+    let (snapped, unready) = (
+        open("snapped", "统计局").await,
+        open("unready", "史志办").await,
+    );
+    let admin = snapped.stage.user(User::Admin).await.unwrap();
+    reserve(&snapped, &admin, "snapped-disk").await;
+    Box::pin(promised(&snapped, &admin)).await;
+    Box::pin(kept_as_a_snapshot(&snapped, &admin)).await;
+    Box::pin(kept_itself(&unready, &admin)).await;
+}
