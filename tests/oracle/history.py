@@ -143,9 +143,9 @@ class History:
         }
         known = self._stamps.get(key, {}) if line["version"] > 1 else {}
         self._stamps[key] = entries
-        if line["version"] == 1:
-            return second(meta.get("creationTimestamp"))
         news = [second(at) for writer, at in entries.items() if at and known.get(writer) != at]
+        if line["version"] == 1:
+            news.append(second(meta["creationTimestamp"]))
         return max(news, default=None)
 
     def _date(self, line, parts, stamp):

@@ -145,7 +145,7 @@ class _Gaps:
     def explain(self, wanted, when, point):
         """Whether a step was made while nothing was seen, and is bounded accordingly. What was there before the operator
         ever looked was not seen either."""
-        before = self._first is not None and when.truth[1] <= self._first + self._lag
+        before = self._first is not None and when.truth[1] <= self._first
         if not point.estimated or not (before or self._over(wanted, when.truth)):
             return False
         return point.bounds is None or _holds(point.bounds, when)
@@ -183,7 +183,8 @@ class _Gaps:
         blind = [(gap.start - CLOCK, gap.end + CLOCK) for gap in self._of(wanted)]
         blind += [when.billed for when, _ in wanted.steps if not when.is_recorded]
         edges = {when.truth[0] for when, _ in wanted.steps} | {point.at for point in found.points}
-        edges |= {edge for span in blind for edge in span}
+        # and the first second in which something is seen again
+        edges |= {high + 1 for _, high in blind}
         most = max(amount for _, amount in wanted.steps)
         for at in sorted(edges):
             there = _value([(when.truth[0], amount) for when, amount in wanted.steps], at)

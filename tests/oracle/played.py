@@ -111,7 +111,8 @@ class Store:
         """A version of a tenancy's quota, in cores."""
         hard = lambda cores: {} if cores is None else {"hard": {"requests.cpu": str(cores)}}
         meta = {"name": "leasehold", "namespace": place, "uid": f"q-{place}", "creationTimestamp": time(stamp)}
-        meta["managedFields"] = fields(stamp)
+        # what admission counts with is written by somebody else
+        meta["managedFields"] = fields(stamp) if status is None else fields(stamp, stamp)
         about = {"metadata": meta, "spec": hard(spec), "status": hard(status)}
         return self.put(f"/registry/resourcequotas/{place}/leasehold", about)
 
