@@ -68,6 +68,8 @@ class Quota:
     """A version of a tenancy's quota: what is granted, and what admission counts with."""
 
     revision: int
+    # when the server stamped this write; none when nothing in the object says so
+    stamp: int | None
     place: Place
     spec: dict
     status: dict
@@ -82,7 +84,7 @@ class History:
         self.beats = []
         # first revisions of each process of the API server
         self.servers = []
-        # (revision, department, tenancy) -> what is asked for, by item; the catalogue by item
+        # by (department, tenancy): (revision, what is asked for by item, none where it was removed); the catalogue by item
         self.asked, self.items = {}, {}
         self.audit = audit
         self._claims = claims
@@ -118,15 +120,13 @@ class History:
         elif parts[0] == "namespaces":
             self._of_namespace(line, parts[1], about)
         elif parts[0] == "resourcequotas" and parts[2] == "leasehold":
-            self._of_quota(line, parts[1], about)
+            self._of_quota(line, parts[1], about, stamp)
         elif line["key"] == HEARTBEAT:
             self.beats.append(line["revision"])
         elif parts[0] == "leases" and about:
             self._of_server(line, about)
-        elif parts[1:2] == ["tenancies"] and about:
-            office = about["metadata"]["namespace"].removeprefix("dept-")
-            asked = {entry["item"]: entry["quantity"] for entry in about["spec"].get("lease") or []}
-            self.asked.setdefault((office, about["metadata"]["name"]), []).append(asked)
+        elif parts[1:2] == ["tenancies"]:
+            self._of_tenancy(line, parts, about)
         elif parts[1:2] == ["pricebooks"] and about:
             self.items.update({item["name"]: item for item in about["spec"].get("items") or []})
 
@@ -194,9 +194,17 @@ class History:
         if labels.get(ROLE) == "tenancy":
             place.owner = tuple(labels.get(label, "") for label in OWNER)
 
-    def _of_quota(self, line, place, about):
+    def _of_quota(self, line, place, about, stamp):
         hard = lambda part: _hard(((about or {}).get(part) or {}).get("hard"))
-        self.quotas.append(Quota(line["revision"], place, hard("spec"), hard("status")))
+        self.quotas.append(Quota(line["revision"], stamp, place, hard("spec"), hard("status")))
+
+    def _of_tenancy(self, line, parts, about):
+        asked = None
+        if about is not None:
+            asked = {entry["item"]: entry["quantity"] for entry in about["spec"].get("lease") or []}
+        every = self.asked.setdefault((parts[2].removeprefix("dept-"), parts[3]), [])
+        if not every or every[-1][1] != asked:
+            every.append((line["revision"], asked))
 
     def _of_server(self, line, about):
         holder = (about.get("spec") or {}).get("holderIdentity")

@@ -181,9 +181,9 @@ def leases(history, promise):
         if quota.place is not None and quota.place.owner is not None:
             owners.setdefault(quota.place.owner, []).append(quota)
     for owner, versions in owners.items():
-        allowed = _asked(history, owner)
-        keys = sorted({key for version in versions for key in (*version.spec, *version.status)} & set(allowed))
-        found = {key: _levels(versions, key, allowed[key]) for key in keys}
+        asked = _asked(history, owner)
+        keys = sorted({key for version in versions for key in (*version.spec, *version.status)})
+        found = {key: _levels(versions, key, asked) for key in keys}
         every = [span for steps in found.values() for *span, _, _ in steps]
         for key, steps in found.items():
             if steps:
@@ -194,8 +194,9 @@ def leases(history, promise):
 def _stood(history, every, step, promise):
     """When a level stood. What was asked for at once counts at once: when the last quota of all was in place."""
     left, stood, level, before = step
-    together = max(last for first, last in every if first <= stood and left <= last)
-    low, _ = _seconds(history.clock.low(left), None)
+    together = max(last.revision for first, last in every if first.revision <= stood.revision and left.revision <= last.revision)
+    # what the server stamped first it may have stored last
+    low = left.stamp if left.stamp is not None else history.clock.low(left.revision) // MICRO
     _, high = _seconds(0, history.clock.high(together))
     if level < before:
         low -= promise
@@ -203,17 +204,26 @@ def _stood(history, every, step, promise):
 
 
 def _asked(history, owner):
-    """By key of the quota, all amounts that the tenancy ever asked for."""
-    found = {}
-    for asked in history.asked.get(owner[:2], []):
-        sums = {}
-        for item, quantity in asked.items():
+    """(revision, amounts by key of the quota) of everything that was asked for; none where the tenancy was removed."""
+    found = []
+    for revision, asked in history.asked.get(owner[:2], []):
+        sums = None if asked is None else {}
+        for item, quantity in (asked or {}).items():
             key = key_of(history.items.get(item))
             if key is not None:
                 sums[key] = sums.get(key, 0) + _leased(history.items[item], quantity)
-        for key, amount in sums.items():
-            found.setdefault(key, {0}).add(amount)
+        found.append((revision, sums))
     return found
+
+
+def _may_be_leased(asked, key, revision):
+    """What a tenancy may hold at a revision: nothing, or what it has asked for since it was made."""
+    amounts = {0}
+    for at, sums in asked:
+        if at > revision:
+            break
+        amounts = {0} if sums is None else amounts | {sums.get(key, 0)}
+    return amounts
 
 
 def key_of(item):
@@ -229,8 +239,8 @@ def _leased(item, quantity):
     return base_units("cpu" if item["unit"] == "Core" else "", nanos(quantity))
 
 
-def _levels(versions, key, allowed):
-    """Steps from level to level, as (revision that left the old one, revision with which the new one stood, new, old). A
+def _levels(versions, key, asked):
+    """Steps from level to level, as (version that left the old one, version with which the new one stood, new, old). A
     level stands when what is granted and what is counted agree everywhere."""
     spec, status, steps = {}, {}, []
     level, left = 0, None
@@ -241,8 +251,8 @@ def _levels(versions, key, allowed):
         if wanted == level:
             left = None
         elif left is None:
-            left = version.revision
-        if spec == status and wanted != level and wanted in allowed:
-            steps.append((left, version.revision, wanted, level))
+            left = version
+        if spec == status and wanted != level and wanted in _may_be_leased(asked, key, version.revision):
+            steps.append((left, version, wanted, level))
             level, left = wanted, None
     return steps

@@ -253,6 +253,22 @@ class Leases(unittest.TestCase):
         self.store.quota(21, 5, 5, place="edu--test")
         self.assertEqual([amount for _, _, amount in self.steps()], [6000])
 
+    def test_a_part_that_stands_is_no_lease_though_another_time_so_much_was_leased(self):
+        self.store.namespace("edu--test", uid="ns-2")
+        self.store.tenancy(4)
+        self.store.put("/registry/tenancy.leasehold.dev/tenancies/dept-edu/oa", None)
+        self.store.tenancy(6)
+        self.store.quota(5, 4, 4)
+        self.store.quota(9, 2, 2, place="edu--test")
+        self.store.tenancy(4)
+        self.assertEqual([amount for _, _, amount in self.steps()], [6000])
+
+    def test_what_was_stamped_first_may_be_stored_last(self):
+        self.store.tenancy(4)
+        self.store.pod("a", [6], created=6)
+        self.store.quota(5, 4, 4)
+        self.assertEqual([(low, amount) for low, _, amount in self.steps()], [(5, 4000)])
+
     def test_more_counts_when_it_stands_less_from_the_promise_and_nothing_at_the_end(self):
         self.store.tenancy(4)
         self.store.quota(5, 4, 4)
