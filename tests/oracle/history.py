@@ -73,6 +73,7 @@ class Quota:
     place: Place
     spec: dict
     status: dict
+    used: dict
 
 
 class History:
@@ -114,7 +115,7 @@ class History:
         parts = line["key"].split("/")[2:]
         about = line.get("object")
         stamp = self._stamp(line, about)
-        self._date(line, parts, stamp)
+        self._date(line, parts, stamp, about)
         if parts[0] in ("pods", "persistentvolumeclaims"):
             self._of_object(line, parts, about, stamp)
         elif parts[0] == "namespaces":
@@ -131,7 +132,7 @@ class History:
             self.items.update({item["name"]: item for item in about["spec"].get("items") or []})
 
     def _stamp(self, line, about):
-        """The second that the server wrote into the object with this very write."""
+        """The second that the server wrote into the object's managed fields with this very write."""
         key = line["key"]
         if about is None:
             self._stamps.pop(key, None)
@@ -144,12 +145,14 @@ class History:
         known = self._stamps.get(key, {}) if line["version"] > 1 else {}
         self._stamps[key] = entries
         news = [second(at) for writer, at in entries.items() if at and known.get(writer) != at]
-        if line["version"] == 1:
-            news.append(second(meta["creationTimestamp"]))
         return max(news, default=None)
 
-    def _date(self, line, parts, stamp):
+    def _date(self, line, parts, stamp, about):
         low, high = 0, None
+        if about is not None and line["version"] == 1:
+            # it may be a second later than what was stamped in the managed fields before
+            created = second(about["metadata"]["creationTimestamp"])
+            stamp = created if stamp is None else max(stamp, created)
         if stamp is not None:
             low = stamp * MICRO
             found = self.audit.writes(_audited(parts), stamp, line["version"] == 1)
@@ -195,8 +198,9 @@ class History:
             place.owner = tuple(labels.get(label, "") for label in OWNER)
 
     def _of_quota(self, line, place, about, stamp):
-        hard = lambda part: _hard(((about or {}).get(part) or {}).get("hard"))
-        self.quotas.append(Quota(line["revision"], stamp, place, hard("spec"), hard("status")))
+        of = lambda part, name: _hard(((about or {}).get(part) or {}).get(name))
+        quota = Quota(line["revision"], stamp, place, of("spec", "hard"), of("status", "hard"), of("status", "used"))
+        self.quotas.append(quota)
 
     def _of_tenancy(self, line, parts, about):
         asked = None

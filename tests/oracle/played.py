@@ -107,13 +107,13 @@ class Store:
         about = {"metadata": meta, "spec": spec, "status": status}
         return self.put(f"/registry/persistentvolumeclaims/{PLACE}/{name}", about)
 
-    def quota(self, stamp, spec, status, place=PLACE):
+    def quota(self, stamp, spec, status, place=PLACE, used=0):
         """A version of a tenancy's quota, in cores."""
         hard = lambda cores: {} if cores is None else {"hard": {"requests.cpu": str(cores)}}
         meta = {"name": "leasehold", "namespace": place, "uid": f"q-{place}", "creationTimestamp": time(stamp)}
         # what admission counts with is written by somebody else
         meta["managedFields"] = fields(stamp) if status is None else fields(stamp, stamp)
-        about = {"metadata": meta, "spec": hard(spec), "status": hard(status)}
+        about = {"metadata": meta, "spec": hard(spec), "status": {**hard(status), "used": {"requests.cpu": str(used)}}}
         return self.put(f"/registry/resourcequotas/{place}/leasehold", about)
 
     def tenancy(self, cores, owner=OWNER):

@@ -18,6 +18,8 @@ from quantities import MICRO, base_units, nanos
 LAG = 30
 # the operator knows the API server's second to one second
 CLOCK = 1
+# the operator ends what is given back in its next round, within so many seconds
+ROUND = 5
 
 
 @dataclass(slots=True)
@@ -173,7 +175,7 @@ def leases(history, promise):
 
     The quotas of a tenancy's namespaces together grant what is leased. A level counts once every one of them stands, which
     is when admission counts with it; it cannot count before the last of them was written. A decrease may count from the
-    promised instant, `promise` seconds before that at the most. While amounts move from one namespace to another less
+    promised instant, `promise` seconds before that at the most; what is given back, until nothing runs on it. While amounts move from one namespace to another less
     stands for a moment: only what was ever asked for, or nothing, is a level.
     """
     owners, expected = {}, {}
@@ -200,6 +202,8 @@ def _stood(history, every, step, promise):
     _, high = _seconds(0, history.clock.high(together))
     if level < before:
         low -= promise
+    if level == 0:
+        high += ROUND
     return When((low, high), (low, high + CLOCK))
 
 
@@ -242,17 +246,20 @@ def _leased(item, quantity):
 def _levels(versions, key, asked):
     """Steps from level to level, as (version that left the old one, version with which the new one stood, new, old). A
     level stands when what is granted and what is counted agree everywhere."""
-    spec, status, steps = {}, {}, []
+    spec, status, used, steps = {}, {}, {}, []
     level, left = 0, None
     for version in versions:
         spec[id(version.place)] = version.spec.get(key, 0)
         status[id(version.place)] = version.status.get(key, 0)
+        # compute that is given back counts until nothing runs on any of it; storage until it is gone
+        used[id(version.place)] = sum(amount for of, amount in version.used.items() if of.startswith("requests."))
         wanted = sum(spec.values())
         if wanted == level:
             left = None
         elif left is None:
             left = version
-        if spec == status and wanted != level and wanted in _may_be_leased(asked, key, version.revision):
+        runs_on = wanted == 0 and key.startswith("requests.") and any(used.values())
+        if spec == status and wanted != level and not runs_on and wanted in _may_be_leased(asked, key, version.revision):
             steps.append((left, version, wanted, level))
             level, left = wanted, None
     return steps

@@ -269,6 +269,21 @@ class Leases(unittest.TestCase):
         self.store.quota(5, 4, 4)
         self.assertEqual([(low, amount) for low, _, amount in self.steps()], [(5, 4000)])
 
+    def test_what_is_given_back_counts_until_nothing_runs_on_it(self):
+        self.store.tenancy(4)
+        self.store.quota(5, 4, 4, used=2)
+        self.store.quota(20, 0, 0, used=2)
+        self.assertEqual([amount for _, _, amount in self.steps()], [4000])
+        self.store.quota(30, 0, 0, used=0)
+        self.store.pod("a", [31], created=31)
+        self.assertEqual([amount for _, _, amount in self.steps()], [4000, 0])
+
+    def test_the_stamp_of_the_first_write_is_that_of_its_fields(self):
+        self.store.tenancy(4)
+        self.store.quota(5, 4, 4)
+        self.store.lines[-1]["object"]["metadata"]["creationTimestamp"] = "2026-09-01T00:00:06Z"
+        self.assertEqual([(low, amount) for low, _, amount in self.steps()], [(5, 4000)])
+
     def test_more_counts_when_it_stands_less_from_the_promise_and_nothing_at_the_end(self):
         self.store.tenancy(4)
         self.store.quota(5, 4, 4)
