@@ -31,6 +31,8 @@ class State:
     finished: int | None
     # the latest time at which anything of it is known to have been there
     alive: int
+    # since when its node was not heard of, if that is why it is taken away
+    silent: int | None = None
 
 
 @dataclass(slots=True)
@@ -265,6 +267,7 @@ def _same(last, state):
         and last.amounts == state.amounts
         and last.terminal == state.terminal
         and last.finished == state.finished
+        and last.silent == state.silent
     )
 
 
@@ -294,6 +297,7 @@ def _pod(revision, pod, stamp, _):
         status.get("phase") in ("Succeeded", "Failed"),
         max(known) if over else None,
         max([_stamps_of(meta), *known]),
+        _silent(status),
     )
 
 
@@ -302,6 +306,14 @@ def _scheduled(status):
         if condition.get("type") == "PodScheduled" and condition.get("status") == "True":
             return second(condition.get("lastTransitionTime"))
     return None
+
+
+def _silent(status):
+    """The control plane says that it takes a pod away of a node that is lost, and since when the pod was not ready."""
+    conditions = {c.get("type"): c for c in status.get("conditions") or []}
+    taken, ready = conditions.get("DisruptionTarget", {}), conditions.get("Ready", {})
+    lost = taken.get("status") == "True" and taken.get("reason") in ("DeletionByTaintManager", "DeletionByPodGC")
+    return second(ready.get("lastTransitionTime")) if lost and ready.get("status") == "False" else None
 
 
 def _claim(revision, claim, stamp, policy):

@@ -96,6 +96,13 @@ def _end_of_pod(history, life, start, lag):
     if told is not None:
         return When.at(max(told.finished, start)), told.revision
     terminal = next((state for state in life.states if state.terminal), None)
+    over = terminal.revision if terminal is not None else life.removed
+    silent = next((state.silent for state in reversed(life.states) if state.silent is not None), None)
+    if silent is not None and over:
+        # who has written to it since is no kubelet: none of that shows that it ran
+        _, high = _written(history, terminal) if terminal is not None else _seconds(*history.removal(life))
+        least = min(max(silent, start), high)
+        return When((least, high), (least, high + CLOCK)), over
     if terminal is not None:
         low, high = _written(history, terminal)
         # whoever wrote the phase saw the end, so it was over by then

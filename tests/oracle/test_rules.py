@@ -161,6 +161,21 @@ class Pods(unittest.TestCase):
         self.store.pod("a", [1, 33], created=1, scheduled=2, phase="Failed", finished=25)
         self.assertEqual(told(read(self.store)), {"uid-a": [(2, 1000), (25, 0)]})
 
+    def test_a_pod_of_a_lost_node_ended_between_its_silence_and_its_removal(self):
+        self.store.pod("a", [1, 3], created=1, scheduled=2)
+        self.store.pod("a", [1, 90], created=1, scheduled=2)
+        conditions = self.store.lines[-1]["object"]["status"]["conditions"]
+        conditions.append({"type": "Ready", "status": "False", "lastTransitionTime": "2026-09-01T00:00:50Z"})
+        taken = {"type": "DisruptionTarget", "status": "True", "reason": "DeletionByTaintManager"}
+        conditions.append(taken)
+        self.store.beat(95)
+        self.store.gone("pods", "a")
+        events = [event("delete", "pods", "a", 100.1, 100.2)]
+        self.assertEqual(told(read(self.store, events))["uid-a"][1], ((50, 100), (50, 101), 0))
+        # somebody else's removal shows that it was watched to its end
+        taken["reason"] = "EvictionByEvictionAPI"
+        self.assertEqual(told(read(self.store, events))["uid-a"][1], ((100, 100), (90, 101), 0))
+
     def test_in_anybody_elses_namespace_nothing_counts(self):
         self.store.namespace("edu--free", owner=None)
         self.store.pod("a", [1, 3], created=1, scheduled=2, place="edu--free")
