@@ -33,6 +33,12 @@ class Clocks(unittest.TestCase):
         self.assertEqual([clock.low(r) for r in (9, 10, 15, 20, 30, 35, 99)], [0, 100, 100, 100, 300, 300, 310])
         self.assertEqual([clock.high(r) for r in (1, 10, 15, 20, 25, 30, 40, 41)], [105, 105, 250, 250, 400, 400, 400, None])
 
+    def test_a_creation_that_was_stamped_after_its_fields_bounds_the_write(self):
+        store = Store()
+        store.namespace()
+        revision = store.pod("a", [5], created=6)
+        self.assertEqual(read(store).clock.low(revision), (ZERO + 6) * MICRO)
+
     def test_a_request_of_the_log_narrows_when_the_server_stamped_a_write(self):
         store = Store()
         store.namespace()
@@ -40,6 +46,19 @@ class Clocks(unittest.TestCase):
         clock = read(store, [event("create", "pods", "a", 5.2, 5.3, code=201)]).clock
         self.assertEqual(clock.low(revision), ZERO * MICRO + 5_200_000)
         self.assertEqual(clock.high(revision), ZERO * MICRO + 5_300_000)
+
+    def test_the_request_that_made_an_object_is_told_from_those_that_changed_it(self):
+        store = Store()
+        store.namespace()
+        made, changed = store.pod("a", [5], created=5), store.pod("a", [5, 5], created=5)
+        events = [
+            event("create", "pods", "a", 5.2, 5.3, code=201),
+            event("create", "pods", "a", 5.4, 5.5, code=201, subresource="binding"),
+            event("patch", "pods", "a", 5.8, 5.9, subresource="status"),
+        ]
+        clock = read(store, events).clock
+        bounds = [(clock.low(revision) - ZERO * MICRO, clock.high(revision) - ZERO * MICRO) for revision in (made, changed)]
+        self.assertEqual(bounds, [(5_200_000, 5_300_000), (5_400_000, 5_900_000)])
 
     def test_of_several_requests_that_may_have_made_it_all_are_allowed_for(self):
         store = Store()
@@ -92,9 +111,25 @@ class Pods(unittest.TestCase):
         self.store.gone("pods", "a")
         self.assertEqual(told(read(self.store)), {"uid-a": [(2, 1000), (9, 0)]})
 
+    def test_one_of_whose_containers_one_runs_has_not_ended_with_the_others(self):
+        for containers in ("containers", "initContainers"):
+            store = Store()
+            store.namespace()
+            store.pod("a", [1, 9], created=1, scheduled=2, finished=9)
+            spec = store.lines[-1]["object"]["spec"]
+            spec[containers] = [*spec.get(containers, []), {"name": "other", "restartPolicy": "Always"}]
+            store.gone("pods", "a")
+            found = told(read(store, [event("delete", "pods", "a", 20.1, 20.2)]))
+            self.assertEqual(found["uid-a"][1], ((20, 20), (9, 21), 0), containers)
+
     def test_one_that_ends_in_its_first_second_counts_nothing(self):
         self.store.pod("a", [1, 2], created=1, scheduled=2, phase="Succeeded", finished=2)
         self.assertEqual(told(read(self.store)), {})
+
+    def test_a_node_whose_clock_is_behind_takes_nothing_away(self):
+        self.store.pod("a", [11, 12], created=11, scheduled=12, phase="Succeeded", finished=8)
+        self.store.pod("b", [11, 12], created=11, scheduled=12, phase="Running")
+        self.assertEqual(told(read(self.store)), {"uid-b": [(12, 1000)]})
 
     def test_a_name_that_is_used_again_is_another_pod(self):
         for number, at in enumerate((0, 10)):
@@ -145,6 +180,15 @@ class Pods(unittest.TestCase):
         ]
         self.assertEqual(told(read(self.store, events))["uid-a"][1][0], (11, 11))
 
+    def test_of_several_removals_the_last_was_the_one(self):
+        self.store.pod("a", [1, 3], created=1, scheduled=2)
+        self.store.gone("pods", "a")
+        events = [event("delete", "pods", "a", 5.0, 5.1), event("delete", "pods", "a", 11.0, 11.1)]
+        self.assertEqual(told(read(self.store, events))["uid-a"][1][0], (11, 11))
+        # two at once may both have been it
+        events.append(event("delete", "pods", "a", 10.5, 13.0))
+        self.assertEqual(told(read(self.store, events))["uid-a"][1][0], (10, 13))
+
     def test_a_removal_without_a_request_on_record_lies_between_its_neighbours(self):
         self.store.pod("a", [1, 3], created=1, scheduled=2)
         self.store.pod("b", [10], created=10)
@@ -178,6 +222,9 @@ class Pods(unittest.TestCase):
 
     def test_in_anybody_elses_namespace_nothing_counts(self):
         self.store.namespace("edu--free", owner=None)
+        # an office's has labels of ours, but is no tenancy's
+        labels = {"leasehold.dev/namespace-role": "office", "leasehold.dev/department": "edu"}
+        self.store.lines[-1]["object"]["metadata"]["labels"] = labels
         self.store.pod("a", [1, 3], created=1, scheduled=2, place="edu--free")
         expected, nobody = rules.of_history(read(self.store))
         self.assertEqual((expected, nobody), ({}, {"uid-a": "Pod edu--free/a"}))
@@ -246,6 +293,11 @@ class Leases(unittest.TestCase):
         self.assertEqual(self.steps()[0][2], 4000)
         self.store.pod("a", [8], created=8)
         self.assertEqual(len(self.steps()), 1)
+
+    def test_what_is_granted_and_not_counted_yet_does_not_stand(self):
+        self.store.tenancy(4)
+        self.store.quota(5, 4, None)
+        self.assertEqual(self.steps(), [])
 
     def test_of_two_namespaces_the_later_counts(self):
         self.store.namespace("edu--test", uid="ns-2")
