@@ -278,6 +278,24 @@ impl Rig {
         &self.etcd
     }
 
+    /// The API server's log of who wrote what; what was rotated away from it lies beside it.
+    pub fn audit_log(&self) -> &Path {
+        &self.audit
+    }
+
+    /// Kills the API server and starts it again at the same address; returns when it is ready. Watches break, and it has
+    /// forgotten every version but the newest. Stored objects stay.
+    pub async fn restart_api_server(&'static self) -> Result<(), Failure> {
+        let restarting = tokio::task::spawn_blocking(move || {
+            let mut plane = self.plane.lock().unwrap_or_else(PoisonError::into_inner);
+            plane.restart_apiserver()
+        });
+        restarting
+            .await
+            .map_err(|error| Failure::Shared(error.to_string()))??;
+        Ok(())
+    }
+
     /// Every write that the API server has carried out so far, in order.
     pub fn writes(&self) -> Result<Vec<Write>, Failure> {
         audit::read(&self.audit)

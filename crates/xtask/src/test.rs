@@ -4,8 +4,9 @@ mod together;
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::process::Command;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use leasehold_controlplane::Binaries;
 
 use crate::check::{format, lints};
@@ -15,7 +16,7 @@ use crate::focus::{self, Focus};
 use crate::out::Out;
 use crate::steps::{self, Step};
 use crate::tidy;
-use crate::workspace::{cargo, stream};
+use crate::workspace::{cargo, root, stream};
 
 /// Every test there is: format, lints, generated files, invariants, dependencies, documentation, and
 /// all tests, those against a real control plane and the FOCUS validators included.
@@ -83,6 +84,16 @@ fn steps(environment: &RefCell<Option<Focus>>) -> Vec<Step<'_>> {
             },
         ),
         Step::new(
+            "oracle",
+            "cargo xtask test --only oracle",
+            move |out: &mut Out| {
+                if environment.borrow().is_none() {
+                    *environment.borrow_mut() = Some(focus::ensure(out)?);
+                }
+                oracle(environment.borrow().as_ref())
+            },
+        ),
+        Step::new(
             "tests",
             "cargo xtask test --only tests",
             move |out: &mut Out| {
@@ -98,6 +109,15 @@ fn steps(environment: &RefCell<Option<Focus>>) -> Vec<Step<'_>> {
 fn doc(_: &mut Out) -> Result<()> {
     let mut command = cargo(["doc", "--workspace", "--no-deps", "--locked"])?;
     stream(command.env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+/// The tests of the oracle itself. It needs no package, and any Python from 3.11 on would do.
+fn oracle(environment: Option<&Focus>) -> Result<()> {
+    let python = environment.context("failed to find a Python for the oracle")?;
+    let mut command = Command::new(&python.python);
+    // what is compiled is not left in the repository
+    command.args(["-B", "-m", "unittest", "discover", "--start-directory"]);
+    stream(command.arg(root()?.join("tests").join("oracle")))
 }
 
 /// Unit tests first, then every test program, two at a time.
