@@ -13,6 +13,7 @@ use crate::codegen;
 use crate::deny;
 use crate::focus::{self, Focus};
 use crate::out::Out;
+use crate::postgres;
 use crate::steps::{self, Step};
 use crate::tidy;
 use crate::workspace::{cargo, stream};
@@ -81,6 +82,11 @@ fn steps(environment: &RefCell<Option<Focus>>) -> Vec<Step<'_>> {
                 *environment.borrow_mut() = Some(focus::ensure(out)?);
                 Ok(())
             },
+        ),
+        Step::new(
+            "postgres",
+            "cargo xtask test --only postgres",
+            postgres::ensure,
         ),
         Step::new(
             "tests",

@@ -9,6 +9,7 @@ mod departments;
 mod evidence;
 mod explain;
 mod export;
+mod ledger;
 mod quote;
 mod reference;
 mod release;
@@ -26,7 +27,7 @@ use anyhow::{Result, bail};
 
 use crate::{
     Outcome,
-    cli::{Command, ExportCommand, Format},
+    cli::{Command, ExportCommand, Format, LedgerCommand},
     output,
     session::Session,
 };
@@ -55,6 +56,11 @@ pub fn run(command: &Command, session: &Session, out: &mut dyn Write) -> Result<
         Command::Adopt(arguments) => adopt::run(arguments, session, out),
         Command::Appraise(arguments) => appraise::run(arguments, session, out),
         Command::Export(ExportCommand::Focus(arguments)) => export::focus(arguments, session, out),
+        Command::Backup(arguments) => ledger::backup(arguments, session, out),
+        Command::Restore(arguments) => ledger::restore(arguments, session, out),
+        Command::Ledger(LedgerCommand::Migrate(arguments)) => {
+            ledger::migrate(arguments, session, out)
+        }
         Command::Crds(arguments) => crds::run(arguments, out),
         Command::Reference(arguments) => reference::run(arguments, out),
         Command::Operator(_) => {
