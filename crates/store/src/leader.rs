@@ -34,9 +34,10 @@ pub(crate) async fn take(writer: &Pool, above: u64) -> Result<u64, StoreError> {
     let mut link = turn.link();
     let before = newest(&mut link).await?;
     let epoch = before.epoch.max(above).saturating_add(1);
+    let holder = own_name();
     let values = [
         Value::Integer(to_integer("epoch", epoch)?),
-        Value::Text(&own_name()),
+        Value::Text(&holder),
     ];
     link.execute(DOING, TAKE, &values).await?;
     turn.commit(DOING).await?;

@@ -322,7 +322,7 @@ fn serve(data: &Path, port: u16) -> Vec<String> {
         "listen_addresses=127.0.0.1",
         "unix_socket_directories=",
         "fsync=off",
-        "max_connections=300",
+        "max_connections=1000",
         "dynamic_shared_memory_type=mmap",
     ];
     let mut arguments = vec!["-D".to_owned(), data.display().to_string()];

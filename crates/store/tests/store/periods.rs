@@ -2,7 +2,7 @@
 
 use leasehold_ledger::document::PeriodOpenDoc;
 use leasehold_ledger::time::PeriodKind;
-use leasehold_store::{Batch, Record, Store, StoreError};
+use leasehold_store::{Batch, Record, StoreError};
 
 use crate::fixtures::{Home, at, fact, on_both, period_open};
 

@@ -6,7 +6,7 @@ use leasehold_ledger::fact::{Bounds, Fact, FactKind, Meter};
 use leasehold_ledger::journal::{Entry, EntryKind};
 use leasehold_ledger::time::Second;
 use leasehold_ledger::verify::verify;
-use leasehold_store::{Batch, FactFilter, Record, Recorded, Store, StoreError};
+use leasehold_store::{Batch, FactFilter, Record, Recorded, StoreError};
 
 use crate::fixtures::{Home, at, effective, entry, fact, facts, on_both, one_of_each};
 
