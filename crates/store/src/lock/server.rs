@@ -10,7 +10,7 @@ use std::time::Duration;
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Row};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 use crate::backend::{Pool, Purpose, connect};
 use crate::error::failed;
@@ -23,11 +23,11 @@ const TRY: &str = "SELECT pg_try_advisory_lock(7810756276994469740) AS taken";
 /// How often the session says that it is alive, a quarter of what the server waits for it.
 const ALIVE: Duration = Duration::from_secs(15);
 
-/// A process that just ended may still hold the lock for a moment.
-const PATIENCE: Duration = Duration::from_secs(3);
-
 /// Between two attempts to take the lock.
 const AGAIN: Duration = Duration::from_millis(100);
+
+/// A process that just ended may still hold the lock for a moment: 3 seconds.
+const ATTEMPTS: u32 = 30;
 
 /// The lock, held until it is dropped.
 #[derive(Debug)]
@@ -45,14 +45,15 @@ impl ServerLock {
     /// Takes the lock. Waits three seconds for another process to release it, then refuses with [`StoreError::Locked`].
     pub(crate) async fn take(server: &ServerUrl, writer: &Pool) -> Result<Self, StoreError> {
         let mut session = connect(server, Purpose::Lock).await?;
-        let began = Instant::now();
+        let mut attempts = 1;
         while !attempt(&mut session).await? {
-            if began.elapsed() >= PATIENCE {
+            if attempts >= ATTEMPTS {
                 return Err(StoreError::Locked {
                     place: Place::Server(server.clone()),
                     holder: leader::seen(writer).await?.holder,
                 });
             }
+            attempts = attempts.saturating_add(1);
             sleep(AGAIN).await;
         }
         let keeper = tokio::spawn(keep(server.clone(), session));
