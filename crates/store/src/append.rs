@@ -12,7 +12,7 @@ use leasehold_ledger::document::{Document, PeriodOpenDoc};
 use leasehold_ledger::journal::{ChainRow, genesis};
 use leasehold_ledger::time::Second;
 
-use self::insert::{Appending, insert_chain, insert_document, insert_entry};
+use self::insert::{Appending, insert_document, insert_entry};
 use self::known::Known;
 use crate::backend::{Link, Row, Value};
 use crate::codec::{ChainBody, column, seq_of};
