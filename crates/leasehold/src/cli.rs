@@ -4,6 +4,7 @@
 
 mod accept;
 mod adopt;
+mod ledger;
 mod life;
 mod under;
 
@@ -14,6 +15,7 @@ use leasehold_ledger::{canonical::Digest, time::LocalDate};
 
 pub use accept::AcceptArgs;
 pub use adopt::AdoptArgs;
+pub use ledger::{At, BackupArgs, Ledger, LedgerCommand, MigrateArgs, RestoreArgs};
 pub use life::{ReleaseArgs, RenewArgs, ResumeArgs, SuspendArgs};
 pub use under::{DepartmentsArgs, TenanciesArgs};
 
@@ -143,6 +145,13 @@ Example:
   leasehold export focus --period 2026-09 -f focus-2026-09.csv"
     )]
     Export(ExportCommand),
+    /// Write a ledger into one file; needs no cluster.
+    Backup(BackupArgs),
+    /// Fill an empty ledger from a backup; needs no cluster.
+    Restore(RestoreArgs),
+    /// Make the tables of a ledger on a server.
+    #[command(subcommand)]
+    Ledger(LedgerCommand),
     /// Run the operator.
     Operator(OperatorArgs),
     /// Write the custom resource definitions.
@@ -158,14 +167,6 @@ Example:
 pub enum ExportCommand {
     /// FOCUS 1.2 Cost and Usage, as CSV, from final statements alone.
     Focus(FocusArgs),
-}
-
-/// Where documents come from.
-#[derive(Args, Clone, Debug, Default)]
-pub struct Ledger {
-    /// Read the ledger in this file instead of the cluster. The operator may go on writing it.
-    #[arg(long, value_name = "FILE")]
-    pub db: Option<PathBuf>,
 }
 
 /// `leasehold statement`.
@@ -257,9 +258,9 @@ cannot be told from a true one."
 pub struct VerifyArgs {
     /// Evidence file.
     pub file: Option<PathBuf>,
-    /// Ledger.
-    #[arg(long, value_name = "FILE")]
-    pub db: Option<PathBuf>,
+    /// Ledger: a file, or postgres://…
+    #[arg(long, value_name = "LEDGER")]
+    pub db: Option<At>,
     /// Head of the chain that you kept, as sha256:… on a statement or a billing period. It must occur.
     #[arg(long, value_name = "DIGEST")]
     pub head: Option<Digest>,
@@ -277,9 +278,9 @@ pub struct EvidenceArgs {
     /// Closed billing period, as 2026-09.
     #[arg(long, value_name = "NAME")]
     pub period: String,
-    /// Ledger.
-    #[arg(long, value_name = "FILE")]
-    pub db: PathBuf,
+    /// Ledger: a file, or postgres://…
+    #[arg(long, value_name = "LEDGER")]
+    pub db: At,
     /// File to write; without it standard output.
     #[arg(short, long, value_name = "FILE")]
     pub file: Option<PathBuf>,
@@ -418,9 +419,14 @@ Example:
 Its Lease and the approvals of price books are in --namespace; without it in $POD_NAMESPACE, or leasehold-system. It ends
 within 20 seconds after SIGTERM, and with exit code 1 when a part of it ends by itself.")]
 pub struct OperatorArgs {
-    /// Ledger: a SQLite file on a local volume, made if it is not there.
-    #[arg(long, value_name = "FILE")]
-    pub db: PathBuf,
+    /// Ledger: a SQLite file on a local volume, made if it is not there, or postgres://… of a database with its tables.
+    #[arg(
+        long,
+        value_name = "LEDGER",
+        env = "LEASEHOLD_DB",
+        hide_env_values = true
+    )]
+    pub db: At,
     /// Name of this process, for its Lease and its events.
     #[arg(
         long,

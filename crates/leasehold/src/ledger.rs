@@ -1,19 +1,20 @@
 //! The ledger as commands read it: beside its writer, row by row.
 
-use std::{collections::VecDeque, path::Path};
+use std::collections::VecDeque;
 
 use anyhow::Result;
 use leasehold_ledger::verify::Row;
 use leasehold_store::{Store, StoreError};
 
-use crate::session::Session;
+use crate::{cli::At, session::Session};
 
 /// Rows that are read at a time.
 const PAGE: u32 = 1000;
 
 /// Opens the ledger beside its writer.
-pub fn open(session: &Session, path: &Path) -> Result<Store> {
-    Ok(session.wait(Store::open_read_only(path))?)
+pub fn open(session: &Session, at: &At) -> Result<Store> {
+    let place = at.place()?;
+    Ok(session.wait(Box::pin(Store::open_read_only(place)))?)
 }
 
 /// The rows of a ledger from the first to one that is named, read page by page.

@@ -1,7 +1,7 @@
 //! Where statements come from: the objects in the cluster that the caller may see, or the ledger. Both give the same
 //! documents.
 
-use std::{collections::BTreeSet, path::Path};
+use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, anyhow, bail};
 use leasehold_api::{
@@ -17,7 +17,7 @@ use leasehold_ledger::{
 };
 use leasehold_store::Store;
 
-use crate::{ledger, output, session::Session};
+use crate::{cli::At, ledger, output, session::Session};
 
 /// Which statements are wanted.
 #[derive(Clone, Copy, Debug, Default)]
@@ -45,12 +45,12 @@ impl Wanted<'_> {
 /// The statements that are wanted, by period and number. None at all is an error that says what to do.
 pub fn statements(
     session: &Session,
-    db: Option<&Path>,
+    db: Option<&At>,
     wanted: Wanted<'_>,
 ) -> Result<Vec<Statement>> {
     let mut found = match db {
-        Some(path) => {
-            let store = ledger::open(session, path)?;
+        Some(at) => {
+            let store = ledger::open(session, at)?;
             let now = session.now();
             session.wait(Box::pin(of_ledger(&store, wanted, now)))?
         }

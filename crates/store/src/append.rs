@@ -1,8 +1,8 @@
 //! The one way in: a batch, written in one transaction.
 //!
-//! The database runs in a thread of its own, and the round trip of a query costs more than its
-//! work. So the keys of a batch are looked up together, and facts, of which there are many, are
-//! written in groups.
+//! SQLite runs in a thread of its own and PostgreSQL on another machine, and the round trip of a
+//! query costs more than its work. So the keys of a batch are looked up together, and facts, of which
+//! there are many, are written in groups.
 
 mod insert;
 mod known;
@@ -11,15 +11,14 @@ use leasehold_ledger::canonical::{Digest, canonical_json};
 use leasehold_ledger::document::{Document, PeriodOpenDoc};
 use leasehold_ledger::journal::{ChainRow, genesis};
 use leasehold_ledger::time::Second;
-use sqlx::SqliteConnection;
-use sqlx::sqlite::{SqlitePool, SqliteRow};
 
-use self::insert::{Waiting, insert_chain, insert_document, insert_entry};
+use self::insert::{Appending, insert_document, insert_entry};
 use self::known::Known;
+use crate::backend::{Link, Row, Value};
 use crate::codec::{ChainBody, column, seq_of};
-use crate::error::failed;
 use crate::record::{ExpectedHead, under};
-use crate::{Batch, Committed, Cursor, Record, StoreError};
+use crate::store::Writer;
+use crate::{Batch, Committed, Cursor, Record, StoreError, leader};
 
 /// The name in `meta` of whether the ledger's periods are rehearsals.
 pub(crate) const REHEARSAL: &str = "rehearsal";
@@ -31,6 +30,16 @@ const LATEST_UNDER: &str = "SELECT MAX(seq) AS seq FROM document \
 /// Answered from the same index.
 const LATEST_OF_KIND: &str = "SELECT MAX(seq) AS seq FROM document WHERE kind = $1";
 
+const INSERT_MARK: &str = "INSERT INTO meta (name, value) VALUES ($1, $2)";
+
+const MOVE_CURSOR: &str = "INSERT INTO cursor (source, resource_version, complete_to, observed_at) \
+     VALUES ($1, $2, $3, $4) \
+     ON CONFLICT (source) DO UPDATE SET resource_version = excluded.resource_version, \
+     complete_to = excluded.complete_to, observed_at = excluded.observed_at";
+
+/// What looking for later documents is called where an error is told.
+const LOOK: &str = "look for later documents";
+
 /// What stands for the path where documents of all subjects are meant.
 const EVERYWHERE: &str = "any subject";
 
@@ -40,34 +49,56 @@ struct Prepared<'a> {
     record: &'a Record,
     chain: ChainBody,
     digest: Digest,
+    /// What is stored beside it as the time of insertion.
+    at: Second,
 }
 
 /// Writes the batch. An error leaves nothing of it: the transaction rolls back when it is dropped.
 pub(crate) async fn append(
-    writer: &SqlitePool,
+    writer: &Writer,
     batch: &Batch,
     now: Second,
 ) -> Result<Committed, StoreError> {
     let prepared: Vec<Prepared<'_>> = batch
         .records
         .iter()
-        .map(prepare)
+        .map(|record| prepare(record, now))
         .collect::<Result<_, _>>()?;
-    // IMMEDIATE takes the write lock before the head is read, so that no other program on the same
-    // file can append in between.
-    let mut tx = writer
-        .begin_with("BEGIN IMMEDIATE")
-        .await
-        .map_err(failed("begin"))?;
-    let (mut head_seq, mut head) = head(&mut tx).await?;
-    for expected in &batch.expected {
-        refuse_over_news(&mut tx, expected, head_seq).await?;
+    write_all(writer, &prepared, &batch.expected, &batch.cursors).await
+}
+
+/// Writes records of another ledger, each with the time at which it was inserted there, behind row `head`.
+pub(crate) async fn append_copied(
+    writer: &Writer,
+    records: &[(Record, Second)],
+    head: u64,
+) -> Result<Committed, StoreError> {
+    let prepared: Vec<Prepared<'_>> = records
+        .iter()
+        .map(|(record, at)| prepare(record, *at))
+        .collect::<Result<_, _>>()?;
+    write_all(writer, &prepared, &[ExpectedHead::Ledger(head)], &[]).await
+}
+
+async fn write_all(
+    writer: &Writer,
+    prepared: &[Prepared<'_>],
+    expectations: &[ExpectedHead],
+    cursors: &[Cursor],
+) -> Result<Committed, StoreError> {
+    let mut turn = writer.pool.begin("begin").await?;
+    let mut link = turn.link();
+    // first of all: it locks out whoever else would write
+    leader::refuse_older(&mut link, writer.epoch).await?;
+    let (mut head_seq, mut head) = head(&mut link).await?;
+    for expected in expectations {
+        refuse_over_news(&mut link, expected, head_seq).await?;
     }
-    let mut known = Known::among(&mut tx, &prepared).await?;
-    let mut waiting = Waiting::default();
+    let mut known = Known::among(&mut link, prepared).await?;
+    let mut appending = Appending::new(link, writer.epoch)?;
     let mut appended = Vec::new();
     let mut unchanged = 0_usize;
-    for item in &prepared {
+    for item in prepared {
         if known.holds(item)? {
             unchanged += 1;
             continue;
@@ -77,13 +108,13 @@ pub(crate) async fn append(
         known.add(item, row.seq);
         appended.push(row.seq);
         (head_seq, head) = (row.seq, row.hash.clone());
-        write(&mut tx, &mut waiting, row, item.record, now).await?;
+        write(&mut appending, row, item).await?;
     }
-    waiting.flush(&mut tx, now).await?;
-    for cursor in &batch.cursors {
-        move_cursor(&mut tx, cursor).await?;
+    let mut link = appending.finish().await?;
+    for cursor in cursors {
+        move_cursor(&mut link, cursor).await?;
     }
-    tx.commit().await.map_err(failed("commit"))?;
+    turn.commit("commit").await?;
     Ok(Committed {
         appended,
         unchanged,
@@ -94,7 +125,7 @@ pub(crate) async fn append(
 
 /// Refuses a batch when what it was computed from has grown since.
 async fn refuse_over_news(
-    connection: &mut SqliteConnection,
+    link: &mut Link<'_>,
     expected: &ExpectedHead,
     head: u64,
 ) -> Result<(), StoreError> {
@@ -105,11 +136,11 @@ async fn refuse_over_news(
             found: head,
         }),
         ExpectedHead::Under { kind, path, seq } => {
-            let found = latest_under(connection, kind, path).await?;
+            let found = latest_under(link, kind, path).await?;
             refuse_overtaken(kind, path, *seq, found)
         }
         ExpectedHead::OfKind { kind, seq } => {
-            let found = latest_of_kind(connection, kind).await?;
+            let found = latest_of_kind(link, kind).await?;
             refuse_overtaken(kind, EVERYWHERE, *seq, found)
         }
     }
@@ -128,36 +159,22 @@ fn refuse_overtaken(kind: &str, path: &str, expected: u64, found: u64) -> Result
 }
 
 /// The row of the latest document of a kind under a path; 0 when there is none.
-async fn latest_under(
-    connection: &mut SqliteConnection,
-    kind: &str,
-    path: &str,
-) -> Result<u64, StoreError> {
+async fn latest_under(link: &mut Link<'_>, kind: &str, path: &str) -> Result<u64, StoreError> {
     let [from, to] = under(path);
-    let row = sqlx::query(LATEST_UNDER)
-        .bind(kind)
-        .bind(from)
-        .bind(to)
-        .fetch_one(connection)
-        .await
-        .map_err(failed("look for later documents"))?;
-    latest_in(&row)
+    let values = [Value::Text(kind), Value::Text(&from), Value::Text(&to)];
+    let row = link.fetch_optional(LOOK, LATEST_UNDER, &values).await?;
+    latest_in(row.as_ref())
 }
 
 /// The row of the latest document of a kind; 0 when there is none.
-pub(crate) async fn latest_of_kind(
-    connection: &mut SqliteConnection,
-    kind: &str,
-) -> Result<u64, StoreError> {
-    let row = sqlx::query(LATEST_OF_KIND)
-        .bind(kind)
-        .fetch_one(connection)
-        .await
-        .map_err(failed("look for later documents"))?;
-    latest_in(&row)
+pub(crate) async fn latest_of_kind(link: &mut Link<'_>, kind: &str) -> Result<u64, StoreError> {
+    let values = [Value::Text(kind)];
+    let row = link.fetch_optional(LOOK, LATEST_OF_KIND, &values).await?;
+    latest_in(row.as_ref())
 }
 
-fn latest_in(row: &SqliteRow) -> Result<u64, StoreError> {
+fn latest_in(row: Option<&Row>) -> Result<u64, StoreError> {
+    let Some(row) = row else { return Ok(0) };
     match column::<Option<i64>>(row, "seq")? {
         Some(_) => seq_of(row),
         None => Ok(0),
@@ -165,11 +182,9 @@ fn latest_in(row: &SqliteRow) -> Result<u64, StoreError> {
 }
 
 /// The last row's sequence and hash; 0 and the genesis in an empty ledger.
-pub(crate) async fn head(connection: &mut SqliteConnection) -> Result<(u64, Digest), StoreError> {
-    let row = sqlx::query("SELECT seq, hash FROM chain ORDER BY seq DESC LIMIT 1")
-        .fetch_optional(connection)
-        .await
-        .map_err(failed("read the head"))?;
+pub(crate) async fn head(link: &mut Link<'_>) -> Result<(u64, Digest), StoreError> {
+    const LAST: &str = "SELECT seq, hash FROM chain ORDER BY seq DESC LIMIT 1";
+    let row = link.fetch_optional("read the head", LAST, &[]).await?;
     let Some(row) = row else {
         return Ok((0, genesis()));
     };
@@ -178,14 +193,12 @@ pub(crate) async fn head(connection: &mut SqliteConnection) -> Result<(u64, Dige
 }
 
 /// Whether the periods that the ledger has seen are rehearsals; `None` before the first period.
-pub(crate) async fn rehearses(
-    connection: &mut SqliteConnection,
-) -> Result<Option<bool>, StoreError> {
-    let row = sqlx::query("SELECT value FROM meta WHERE name = $1")
-        .bind(REHEARSAL)
-        .fetch_optional(connection)
-        .await
-        .map_err(failed("read what the ledger is"))?;
+pub(crate) async fn rehearses(link: &mut Link<'_>) -> Result<Option<bool>, StoreError> {
+    const MARK: &str = "SELECT value FROM meta WHERE name = $1";
+    let values = [Value::Text(REHEARSAL)];
+    let row = link
+        .fetch_optional("read what the ledger is", MARK, &values)
+        .await?;
     let Some(row) = row else {
         return Ok(None);
     };
@@ -197,7 +210,7 @@ pub(crate) async fn rehearses(
 }
 
 /// Checks a record and computes what the chain will hold of it.
-fn prepare(record: &Record) -> Result<Prepared<'_>, StoreError> {
+fn prepare(record: &Record, at: Second) -> Result<Prepared<'_>, StoreError> {
     let chain = ChainBody::of(record)?;
     match record {
         Record::Document { body, .. } => {
@@ -220,47 +233,41 @@ fn prepare(record: &Record) -> Result<Prepared<'_>, StoreError> {
         record,
         chain,
         digest,
+        at,
     })
 }
 
 /// Writes a row and its body behind all that waits, or lets it wait there itself.
 async fn write<'a>(
-    connection: &mut SqliteConnection,
-    waiting: &mut Waiting<'a>,
+    appending: &mut Appending<'_, 'a>,
     row: ChainRow,
-    record: &'a Record,
-    now: Second,
+    item: &Prepared<'a>,
 ) -> Result<(), StoreError> {
-    match record {
-        Record::Fact(fact) => waiting.push(connection, row, fact, now).await,
+    match item.record {
+        Record::Fact(fact) => appending.push(row, fact, item.at).await,
         Record::Document {
             kind,
             key,
             subject,
             body,
         } => {
-            waiting.flush(connection, now).await?;
-            insert_chain(connection, &row, now).await?;
+            appending.row(&row, item.at).await?;
+            let link = appending.link();
             if kind == PeriodOpenDoc::KIND {
-                open_period(connection, key, body).await?;
+                open_period(link, key, body).await?;
             }
-            insert_document(connection, row.seq, [kind, key, subject, body]).await
+            insert_document(link, row.seq, [kind, key, subject, body]).await
         }
         Record::Entry(entry) => {
-            waiting.flush(connection, now).await?;
-            insert_chain(connection, &row, now).await?;
-            insert_entry(connection, row.seq, entry).await
+            appending.row(&row, item.at).await?;
+            insert_entry(appending.link(), row.seq, entry).await
         }
     }
 }
 
 /// The first period makes the ledger a rehearsal or a real one, for ever; rehearsed money must
 /// never stand beside real money.
-async fn open_period(
-    connection: &mut SqliteConnection,
-    key: &str,
-    body: &str,
-) -> Result<(), StoreError> {
+async fn open_period(link: &mut Link<'_>, key: &str, body: &str) -> Result<(), StoreError> {
     let document: PeriodOpenDoc =
         serde_json::from_str(body).map_err(|source| StoreError::Decode {
             seq: 0,
@@ -269,39 +276,30 @@ async fn open_period(
             source,
         })?;
     let rehearsal = document.period.rehearsal();
-    match rehearses(&mut *connection).await? {
+    match rehearses(link).await? {
         Some(ledger) if ledger != rehearsal => Err(StoreError::MixedRehearsal {
             period: document.period.name,
             ledger_rehearses: ledger,
         }),
         Some(_) => Ok(()),
         None => {
-            sqlx::query("INSERT INTO meta (name, value) VALUES ($1, $2)")
-                .bind(REHEARSAL)
-                .bind(rehearsal.to_string())
-                .execute(connection)
+            let mark = rehearsal.to_string();
+            let values = [Value::Text(REHEARSAL), Value::Text(&mark)];
+            link.execute("record what the ledger is", INSERT_MARK, &values)
                 .await
-                .map_err(failed("record what the ledger is"))?;
-            Ok(())
         }
     }
 }
 
-async fn move_cursor(connection: &mut SqliteConnection, cursor: &Cursor) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO cursor (source, resource_version, complete_to, observed_at) \
-         VALUES ($1, $2, $3, $4) \
-         ON CONFLICT (source) DO UPDATE SET resource_version = excluded.resource_version, \
-         complete_to = excluded.complete_to, observed_at = excluded.observed_at",
-    )
-    .bind(cursor.source.as_str())
-    .bind(cursor.resource_version.as_str())
-    .bind(cursor.complete_to.map(Second::get))
-    .bind(cursor.observed_at.get())
-    .execute(connection)
-    .await
-    .map_err(failed("move a cursor"))?;
-    Ok(())
+/// Notes where a watch continues.
+pub(crate) async fn move_cursor(link: &mut Link<'_>, cursor: &Cursor) -> Result<(), StoreError> {
+    let values = [
+        Value::Text(&cursor.source),
+        Value::Text(&cursor.resource_version),
+        Value::MaybeInteger(cursor.complete_to.map(Second::get)),
+        Value::Integer(cursor.observed_at.get()),
+    ];
+    link.execute("move a cursor", MOVE_CURSOR, &values).await
 }
 
 /// A digest as it stands in a row.

@@ -7,9 +7,9 @@ use leasehold_ledger::money::Money;
 use leasehold_ledger::time::Second;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Decode, Row, Sqlite, Type};
+use sqlx::{Decode, Postgres, Sqlite, Type};
 
+use crate::backend::Row;
 use crate::error::failed;
 use crate::{Cursor, RawDocument, Record, Recorded, StoreError};
 
@@ -155,11 +155,17 @@ fn canonical<T: Serialize>(kind: &str, key: &str, value: &T) -> Result<String, S
 }
 
 /// One column of a row.
-pub(crate) fn column<'r, T>(row: &'r SqliteRow, name: &'static str) -> Result<T, StoreError>
+pub(crate) fn column<'r, T>(row: &'r Row, name: &'static str) -> Result<T, StoreError>
 where
-    T: Decode<'r, Sqlite> + Type<Sqlite>,
+    T: Decode<'r, Sqlite> + Type<Sqlite> + Decode<'r, Postgres> + Type<Postgres>,
 {
-    row.try_get(name).map_err(failed("read a column"))
+    row.get(name).map_err(failed("read a column"))
+}
+
+/// A column that counts something. PostgreSQL has no integers of 32 bits without a sign.
+fn count(seq: u64, row: &Row, name: &'static str) -> Result<u32, StoreError> {
+    let value: i64 = column(row, name)?;
+    u32::try_from(value).map_err(|_| corrupt(seq, name, &value.to_string()))
 }
 
 /// A sequence number as the database keeps it.
@@ -175,7 +181,7 @@ pub(crate) fn bound(until_seq: Option<u64>) -> i64 {
 }
 
 /// The sequence number of a row.
-pub(crate) fn seq_of(row: &SqliteRow) -> Result<u64, StoreError> {
+pub(crate) fn seq_of(row: &Row) -> Result<u64, StoreError> {
     let seq: i64 = column(row, "seq")?;
     u64::try_from(seq).map_err(|_| StoreError::Corrupt {
         seq: 0,
@@ -184,7 +190,7 @@ pub(crate) fn seq_of(row: &SqliteRow) -> Result<u64, StoreError> {
 }
 
 /// The chain's part of a row.
-pub(crate) fn chain_of(row: &SqliteRow) -> Result<ChainRow, StoreError> {
+pub(crate) fn chain_of(row: &Row) -> Result<ChainRow, StoreError> {
     let seq = seq_of(row)?;
     let digest = |name| -> Result<Digest, StoreError> {
         let text: String = column(row, name)?;
@@ -201,14 +207,14 @@ pub(crate) fn chain_of(row: &SqliteRow) -> Result<ChainRow, StoreError> {
 }
 
 /// The fact of a row, not yet compared with the chain.
-pub(crate) fn fact_of(seq: u64, row: &SqliteRow) -> Result<Fact, StoreError> {
+pub(crate) fn fact_of(seq: u64, row: &Row) -> Result<Fact, StoreError> {
     let meter: String = column(row, "meter")?;
     let lower: Option<i64> = column(row, "lower_at")?;
     let upper: Option<i64> = column(row, "upper_at")?;
     Ok(Fact {
         source: Source {
             cluster: column(row, "cluster")?,
-            etcd: column(row, "etcd")?,
+            etcd: count(seq, row, "etcd")?,
             uid: column(row, "uid")?,
             version: column(row, "version")?,
         },
@@ -221,12 +227,12 @@ pub(crate) fn fact_of(seq: u64, row: &SqliteRow) -> Result<Fact, StoreError> {
         subject: Subject {
             department: column(row, "department")?,
             tenancy: column(row, "tenancy")?,
-            incarnation: column(row, "incarnation")?,
+            incarnation: count(seq, row, "incarnation")?,
             system: column(row, "system")?,
             provider: column(row, "provider")?,
             contract: column(row, "contract")?,
             budget: column(row, "budget")?,
-            request: column(row, "request")?,
+            request: count(seq, row, "request")?,
             object: column(row, "object")?,
         },
         estimated: column::<i64>(row, "estimated")? != 0,
@@ -239,7 +245,7 @@ pub(crate) fn fact_of(seq: u64, row: &SqliteRow) -> Result<Fact, StoreError> {
 }
 
 /// The document of a row, not yet compared with the chain.
-pub(crate) fn document_of(row: &SqliteRow) -> Result<RawDocument, StoreError> {
+pub(crate) fn document_of(row: &Row) -> Result<RawDocument, StoreError> {
     Ok(RawDocument {
         kind: column(row, "document_kind")?,
         key: column(row, "document_key")?,
@@ -249,7 +255,7 @@ pub(crate) fn document_of(row: &SqliteRow) -> Result<RawDocument, StoreError> {
 }
 
 /// The entry of a row, with the posting of this row if it has one.
-pub(crate) fn entry_of(seq: u64, row: &SqliteRow) -> Result<Entry, StoreError> {
+pub(crate) fn entry_of(seq: u64, row: &Row) -> Result<Entry, StoreError> {
     Ok(Entry {
         id: column(row, "id")?,
         kind: from_word(seq, "kind", column(row, "entry_kind")?)?,
@@ -261,7 +267,7 @@ pub(crate) fn entry_of(seq: u64, row: &SqliteRow) -> Result<Entry, StoreError> {
 }
 
 /// The posting of a row; an entry without postings has a row without one.
-fn posting_of(row: &SqliteRow) -> Result<Option<Posting>, StoreError> {
+fn posting_of(row: &Row) -> Result<Option<Posting>, StoreError> {
     let account: Option<String> = column(row, "account")?;
     let amount: Option<i64> = column(row, "amount")?;
     Ok(account.zip(amount).map(|(account, amount)| Posting {
@@ -271,7 +277,7 @@ fn posting_of(row: &SqliteRow) -> Result<Option<Posting>, StoreError> {
 }
 
 /// Rows ordered by sequence and posting, gathered into entries.
-pub(crate) fn gather_entries(rows: &[SqliteRow]) -> Result<Vec<(ChainRow, Entry)>, StoreError> {
+pub(crate) fn gather_entries(rows: &[Row]) -> Result<Vec<(ChainRow, Entry)>, StoreError> {
     let mut entries: Vec<(ChainRow, Entry)> = Vec::new();
     for row in rows {
         let chain = chain_of(row)?;
@@ -298,7 +304,7 @@ pub(crate) fn recorded<T>(chain: ChainRow, value: T) -> Recorded<T> {
 }
 
 /// The cursor of a row.
-pub(crate) fn cursor_of(row: &SqliteRow) -> Result<Cursor, StoreError> {
+pub(crate) fn cursor_of(row: &Row) -> Result<Cursor, StoreError> {
     Ok(Cursor {
         source: column(row, "source")?,
         resource_version: column(row, "resource_version")?,

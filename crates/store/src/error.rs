@@ -5,18 +5,20 @@ use std::path::PathBuf;
 use leasehold_ledger::canonical::{CanonicalError, Digest};
 use leasehold_ledger::journal::JournalError;
 
+use crate::{Place, PlaceError};
+
 /// A refusal or a failure of the store. Nothing of a refused batch has been written.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Another process writes this ledger.
     #[error(
-        "failed to open {} for writing: {holder} holds its lock; stop that process first, or open \
-         the ledger read-only", .path.display()
+        "failed to open {place} for writing: {holder} holds its lock; stop that process first, or \
+         open the ledger read-only"
     )]
     Locked {
-        /// The database file.
-        path: PathBuf,
-        /// Who holds the lock, as it wrote itself into the lock file.
+        /// The ledger.
+        place: Place,
+        /// Who holds the lock, as it wrote itself down.
         holder: String,
     },
     /// The lock file beside the database could not be opened or written.
@@ -32,19 +34,19 @@ pub enum StoreError {
         source: std::io::Error,
     },
     /// The file is no ledger.
-    #[error("failed to open {}: it holds no leasehold ledger; check the path", .path.display())]
+    #[error("failed to open {place}: it holds no leasehold ledger; check the path")]
     NotALedger {
-        /// The database file.
-        path: PathBuf,
+        /// The database.
+        place: Place,
     },
     /// The database's schema is not the one that this program knows.
     #[error(
-        "failed to open {}: its schema has version {found}, this program knows version {known}; \
-         {remedy}", .path.display()
+        "failed to open {place}: its schema has version {found}, this program knows version {known}; \
+         {remedy}"
     )]
     SchemaVersion {
-        /// The database file.
-        path: PathBuf,
+        /// The database.
+        place: Place,
         /// The version of the last migration that the database has seen.
         found: u32,
         /// The version of the last migration that this program has.
@@ -157,10 +159,52 @@ pub enum StoreError {
         milliseconds: u128,
     },
     /// The store was opened for reading.
-    #[error("failed to append: {} is open read-only; open it for writing", .path.display())]
+    #[error("failed to append: {place} is open read-only; open it for writing")]
     ReadOnly {
-        /// The database file.
-        path: PathBuf,
+        /// The ledger.
+        place: Place,
+    },
+    /// Somebody else opened the ledger for writing after this process did.
+    #[error(
+        "failed to append: this process writes with epoch {own}, and {holder} has taken over with \
+         epoch {newest}; nothing of the batch was written, and this process must end"
+    )]
+    Fenced {
+        /// The epoch that this process took when it opened the ledger.
+        own: u64,
+        /// The newest epoch.
+        newest: u64,
+        /// Who has it.
+        holder: String,
+    },
+    /// The role could change what is remembered.
+    #[error(
+        "failed to open {place} for writing: its role {role} owns the ledger or may change its \
+         rows; open it with a role that may only append (leasehold ledger migrate --service ROLE)"
+    )]
+    TooManyRights {
+        /// The ledger.
+        place: Place,
+        /// The role.
+        role: String,
+    },
+    /// An address of a database that is none.
+    #[error("failed to open the ledger")]
+    Address {
+        /// What is wrong with it.
+        #[source]
+        source: PlaceError,
+    },
+    /// The ledger that rows are copied into holds others.
+    #[error(
+        "failed to copy the ledger into {place}: it holds {rows} rows, which are not the first rows \
+         of the copied one; copy into an empty ledger"
+    )]
+    AnotherLedger {
+        /// The ledger that was to be written.
+        place: Place,
+        /// How many rows it has.
+        rows: u64,
     },
     /// What the database holds is not what was written into it.
     #[error(
@@ -195,6 +239,18 @@ pub enum StoreError {
         #[source]
         source: CanonicalError,
     },
+    /// The server of the database is away, or too busy to answer. Connections are made anew with the next call.
+    #[error(
+        "failed to {operation}: the ledger's database does not answer; nothing is lost, what was \
+         asked for may be asked for again"
+    )]
+    Unreachable {
+        /// What was being done.
+        operation: &'static str,
+        /// What the connection said.
+        #[source]
+        source: sqlx::Error,
+    },
     /// The database refused or failed.
     #[error("failed to {operation} in the ledger's database")]
     Database {
@@ -215,9 +271,34 @@ fn kind_of_ledger(rehearses: bool) -> &'static str {
     }
 }
 
+/// SQLSTATEs, or their beginnings, of a server that is away or busy: connections that broke or were ended, a server that
+/// starts or stops, statements and locks that took too long. SQLite's codes are shorter.
+const AWAY: [&str; 6] = ["08", "57P0", "57014", "55P03", "25P03", "53300"];
+
+/// How long a SQLSTATE is.
+const SQLSTATE: usize = 5;
+
 /// For `map_err`: the database's error, with what was being done.
 pub(crate) fn failed(operation: &'static str) -> impl FnOnce(sqlx::Error) -> StoreError {
-    move |source| StoreError::Database { operation, source }
+    move |source| {
+        if is_away(&source) {
+            StoreError::Unreachable { operation, source }
+        } else {
+            StoreError::Database { operation, source }
+        }
+    }
+}
+
+fn is_away(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    let says_so = code.is_some_and(|code| {
+        code.len() == SQLSTATE && AWAY.iter().any(|away| code.starts_with(away))
+    });
+    says_so
+        || matches!(
+            error,
+            sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut
+        )
 }
 
 #[cfg(test)]
@@ -248,11 +329,21 @@ mod tests {
     #[test]
     fn the_refusal_of_a_second_writer_names_the_holder_and_the_file() {
         let error = StoreError::Locked {
-            path: PathBuf::from("/data/ledger.db"),
+            place: Place::File(PathBuf::from("/data/ledger.db")),
             holder: "process 7 on leasehold-0".to_owned(),
         };
         let text = error.to_string();
         assert!(text.contains("/data/ledger.db"), "{text}");
         assert!(text.contains("process 7 on leasehold-0"), "{text}");
+    }
+
+    #[test]
+    fn a_broken_connection_is_told_apart_from_a_database_that_refuses() {
+        let gone = || std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        let away = failed("read the head")(sqlx::Error::Io(gone()));
+        assert!(matches!(away, StoreError::Unreachable { .. }), "{away}");
+        assert!(away.to_string().contains("does not answer"), "{away}");
+        let refused = failed("read the head")(sqlx::Error::RowNotFound);
+        assert!(matches!(refused, StoreError::Database { .. }), "{refused}");
     }
 }

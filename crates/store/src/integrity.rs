@@ -2,23 +2,49 @@
 
 use leasehold_ledger::document::PeriodOpenDoc;
 use leasehold_ledger::journal::{ChainRow, genesis, link};
-use sqlx::Row;
 
-use crate::error::failed;
+use crate::codec::column;
 use crate::{Integrity, Store, StoreError};
 
 /// How many rows are recomputed at a time.
 const PAGE: u32 = 1000;
 
+/// What this is called where an error is told.
+const CHECK: &str = "check the database";
+
+/// A body of each table that has no row in the chain, or a posting that has no entry.
+const ORPHANS: [(&str, &str); 4] = [
+    (
+        "fact",
+        "SELECT b.seq AS seq FROM fact b \
+         WHERE NOT EXISTS (SELECT 1 FROM chain c WHERE c.seq = b.seq) LIMIT 1",
+    ),
+    (
+        "document",
+        "SELECT b.seq AS seq FROM document b \
+         WHERE NOT EXISTS (SELECT 1 FROM chain c WHERE c.seq = b.seq) LIMIT 1",
+    ),
+    (
+        "entry",
+        "SELECT b.seq AS seq FROM entry b \
+         WHERE NOT EXISTS (SELECT 1 FROM chain c WHERE c.seq = b.seq) LIMIT 1",
+    ),
+    (
+        "posting",
+        "SELECT p.entry AS seq FROM posting p \
+         WHERE NOT EXISTS (SELECT 1 FROM entry e WHERE e.seq = p.entry) LIMIT 1",
+    ),
+];
+
 impl Store {
     /// Checks the file, every row's digest and every link of the chain, from the first row on.
     ///
     /// SQLite's own check comes first but is not enough: it does not see most bits that flip
-    /// inside a value. Whether the money is right is another question, which
+    /// inside a value. The chain is the proof, in both databases. Whether the money is right is another question, which
     /// [`leasehold_ledger::verify`] answers from [`Store::rows`]. Each page of rows has the
     /// store's deadline, not the whole.
     pub async fn integrity(&self) -> Result<Integrity, StoreError> {
-        self.within("check the file", self.check_file()).await?;
+        self.within(CHECK, self.check_file()).await?;
         let mut rows = 0_u64;
         let mut head = genesis();
         loop {
@@ -37,14 +63,17 @@ impl Store {
         Ok(Integrity { rows, head })
     }
 
-    /// SQLite's own checks: the pages of the file and the references between tables.
+    /// The database's own checks: the pages of a file, and bodies without a row of the chain.
     async fn check_file(&self) -> Result<(), StoreError> {
-        let rows = sqlx::query("PRAGMA integrity_check")
-            .fetch_all(self.reader())
-            .await
-            .map_err(failed("check the file"))?;
-        for row in &rows {
-            let finding: String = row.try_get(0).map_err(failed("check the file"))?;
+        if self.reader().is_server() {
+            return self.check_bodies().await;
+        }
+        let pages = self.reader();
+        for row in &pages
+            .fetch_all(CHECK, "PRAGMA integrity_check", &[])
+            .await?
+        {
+            let finding: String = column(row, "integrity_check")?;
             if finding != "ok" {
                 return Err(StoreError::Corrupt {
                     seq: 0,
@@ -52,20 +81,23 @@ impl Store {
                 });
             }
         }
-        let orphan = sqlx::query("PRAGMA foreign_key_check")
-            .fetch_optional(self.reader())
-            .await
-            .map_err(failed("check the references"))?;
-        match orphan {
+        let orphans = pages.fetch_all(CHECK, "PRAGMA foreign_key_check", &[]);
+        match orphans.await?.first() {
             None => Ok(()),
-            Some(row) => {
-                let table: String = row.try_get(0).map_err(failed("check the references"))?;
-                Err(StoreError::Corrupt {
-                    seq: 0,
-                    what: format!("a row of {table} belongs to no row of the chain"),
-                })
+            Some(row) => Err(orphaned(&column::<String>(row, "table")?)),
+        }
+    }
+
+    /// PostgreSQL has no check of its own that would help, and its tables do not reference each other. What the chain does
+    /// not know has no weight, and is told all the same.
+    async fn check_bodies(&self) -> Result<(), StoreError> {
+        for (table, sql) in ORPHANS {
+            let found = self.reader().fetch_optional(CHECK, sql, &[]);
+            if found.await?.is_some() {
+                return Err(orphaned(table));
             }
         }
+        Ok(())
     }
 
     /// All periods are of the kind that the ledger is marked with.
@@ -87,8 +119,15 @@ impl Store {
     }
 }
 
+fn orphaned(table: &str) -> StoreError {
+    StoreError::Corrupt {
+        seq: 0,
+        what: format!("a row of {table} belongs to no row of the chain"),
+    }
+}
+
 /// The row follows the row before and carries the hash of its own content.
-fn check_link(chain: &ChainRow, before: u64, prev: &str) -> Result<(), StoreError> {
+pub(crate) fn check_link(chain: &ChainRow, before: u64, prev: &str) -> Result<(), StoreError> {
     if chain.seq != before + 1 {
         return Err(StoreError::Corrupt {
             seq: chain.seq,

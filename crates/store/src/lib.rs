@@ -5,21 +5,29 @@
 //! key belongs to one body for ever, and a batch is written whole or not at all. One process
 //! writes; any number read beside it.
 //!
-//! The statements are plain SQL with `$1` placeholders, without arithmetic on quantities, times or
-//! amounts; only the migrations, the opening and the appending know that the database is SQLite.
+//! A ledger is a SQLite file or a database of PostgreSQL ([`Place`]); the same records have the same
+//! hashes in both, and [`Store::copy_into`] takes a ledger from either into either. The statements are
+//! plain SQL with `$1` placeholders, without arithmetic on quantities, times or amounts; only the
+//! migrations, the opening and the appending know which database it is.
 
 mod append;
+mod backend;
 mod codec;
+mod copy;
 mod drill;
 mod error;
 mod integrity;
+mod leader;
 mod lock;
+mod place;
 mod read;
 mod record;
+mod rights;
 mod schema;
 mod store;
 
 pub use drill::{Edge, Gate};
 pub use error::StoreError;
+pub use place::{Place, PlaceError, ServerUrl};
 pub use record::{Batch, Committed, Cursor, FactFilter, Integrity, RawDocument, Record, Recorded};
-pub use store::{APPEND, Store};
+pub use store::{APPEND, Roles, Store};

@@ -1,10 +1,29 @@
-//! The lock that makes one process the writer of a ledger file.
+//! The lock that makes one process the writer of a ledger.
+
+mod server;
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use crate::StoreError;
+
+pub(crate) use self::server::ServerLock;
+
+/// What keeps other writers out until it is dropped.
+#[derive(Debug)]
+pub(crate) enum Lock {
+    /// Of a file.
+    File {
+        /// Never read: dropping it is what releases it.
+        _lock: WriterLock,
+    },
+    /// Of a database of a server.
+    Server {
+        /// Never read either.
+        _lock: ServerLock,
+    },
+}
 
 /// An advisory lock on `<database>.lock`, held until it is dropped.
 ///
@@ -43,7 +62,7 @@ impl WriterLock {
                     "an unnamed process".clone_into(&mut holder);
                 }
                 return Err(StoreError::Locked {
-                    path: database.to_owned(),
+                    place: database.into(),
                     holder: holder.trim().to_owned(),
                 });
             }
@@ -58,7 +77,7 @@ impl WriterLock {
 }
 
 /// `ledger.db` → `ledger.db.lock`, beside the database, whatever links lead there: two names of one file are one ledger.
-fn lock_path(database: &Path) -> PathBuf {
+pub(crate) fn lock_path(database: &Path) -> PathBuf {
     // a link may lead to a ledger that is yet to be made
     let aimed = std::fs::read_link(database).map(|to| match database.parent() {
         Some(folder) => folder.join(to),
@@ -73,7 +92,7 @@ fn lock_path(database: &Path) -> PathBuf {
 }
 
 /// How the other process will know us: in a cluster `HOSTNAME` is the name of the pod.
-fn own_name() -> String {
+pub(crate) fn own_name() -> String {
     let pid = std::process::id();
     std::env::var("HOSTNAME")
         .ok()
@@ -112,10 +131,10 @@ mod tests {
 
         let refused = WriterLock::take(&database).unwrap_err();
 
-        let StoreError::Locked { path, holder } = refused else {
+        let StoreError::Locked { place, holder } = refused else {
             panic!("expected Locked, got {refused}");
         };
-        assert_eq!(path, database);
+        assert_eq!(place.file(), Some(database.as_path()));
         assert!(
             holder.starts_with(&format!("process {}", std::process::id())),
             "the holder is {holder}"

@@ -6,18 +6,26 @@ use leasehold_ledger::canonical::Digest;
 use leasehold_ledger::document::Document;
 use leasehold_ledger::fact::{Fact, FactKind};
 use leasehold_ledger::journal::{ChainRow, Entry};
+use leasehold_ledger::time::Second;
 use leasehold_ledger::verify;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Sqlite};
+use sqlx::AssertSqlSafe;
 
 use crate::append;
+use crate::backend::{Row, Value};
 use crate::codec::{
-    ChainBody, bound, chain_columns, chain_of, cursor_of, document_columns, document_of,
+    ChainBody, bound, chain_columns, chain_of, column, cursor_of, document_columns, document_of,
     entry_columns, fact_columns, fact_of, gather_entries, recorded, seq_of, to_integer, to_word,
 };
-use crate::error::failed;
 use crate::record::under;
-use crate::{Cursor, FactFilter, RawDocument, Recorded, Store, StoreError};
+use crate::{Cursor, FactFilter, RawDocument, Record, Recorded, Store, StoreError};
+
+/// A row with what has to be known to write it again.
+pub(crate) struct Written {
+    pub(crate) chain: ChainRow,
+    /// When it was inserted.
+    pub(crate) at: Second,
+    pub(crate) record: Record,
+}
 
 /// Facts that are in memory as the database gives them, at a time.
 const PAGE: i64 = 2000;
@@ -25,7 +33,7 @@ const PAGE: i64 = 2000;
 const CHAIN: &str = concat!(
     "SELECT ",
     chain_columns!(),
-    " FROM chain c WHERE c.seq > $1 ORDER BY c.seq LIMIT $2"
+    ", c.inserted_at AS inserted_at FROM chain c WHERE c.seq > $1 ORDER BY c.seq LIMIT $2"
 );
 
 const FACTS: &str = concat!(
@@ -55,7 +63,7 @@ const OPEN_OBJECTS: &str = concat!(
     "SELECT MAX(CASE WHEN g.kind = $1 THEN g.seq END) AS opened, ",
     "MAX(CASE WHEN g.kind IN ($1, $2) THEN g.seq END) AS latest, ",
     "MAX(CASE WHEN g.kind NOT IN ($1, $2) THEN g.seq END) AS ended ",
-    "FROM fact g WHERE substr(g.meter, 1, $3) = $4 ",
+    "FROM fact g WHERE substr(g.meter, 1, CAST($3 AS INTEGER)) = $4 ",
     "GROUP BY g.cluster, g.etcd, g.uid, g.meter",
     ") o ON o.latest = f.seq WHERE o.ended IS NULL OR o.ended < o.opened ORDER BY f.seq"
 );
@@ -113,6 +121,9 @@ const ENTRIES_BETWEEN: &str = concat!(
     "WHERE e.seq > $1 AND e.seq <= $2 ORDER BY e.seq, p.n"
 );
 
+const CURSORS: &str =
+    "SELECT source, resource_version, complete_to, observed_at FROM cursor ORDER BY source";
+
 impl Store {
     /// The facts that pass the filter, in the order in which the ledger learned them.
     ///
@@ -160,30 +171,26 @@ impl Store {
         &self,
         filter: &FactFilter,
         (after, until): (i64, i64),
-    ) -> Result<Vec<SqliteRow>, StoreError> {
-        let mut query = QueryBuilder::<Sqlite>::new(FACTS);
-        query
-            .push(" WHERE f.seq > ")
-            .push_bind(after)
-            .push(" AND f.seq <= ")
-            .push_bind(until);
+    ) -> Result<Vec<Row>, StoreError> {
+        let mut values = vec![Value::Integer(after), Value::Integer(until)];
+        let mut sql = format!("{FACTS} WHERE f.seq > $1 AND f.seq <= $2");
         let columns = [
-            (" AND f.department = ", &filter.department),
-            (" AND f.tenancy = ", &filter.tenancy),
-            (" AND f.uid = ", &filter.uid),
+            ("department", &filter.department),
+            ("tenancy", &filter.tenancy),
+            ("uid", &filter.uid),
         ];
-        for (condition, value) in columns {
+        for (column, value) in columns {
             if let Some(value) = value {
-                query.push(condition).push_bind(value.as_str());
+                values.push(Value::Text(value));
+                sql = format!("{sql} AND f.{column} = ${}", values.len());
             }
         }
-        query
-            .push(" ORDER BY f.seq LIMIT ")
-            .push_bind(PAGE)
-            .build()
-            .fetch_all(self.reader())
+        values.push(Value::Integer(PAGE));
+        sql = format!("{sql} ORDER BY f.seq LIMIT ${}", values.len());
+        // nothing of what was asked for is in the text, only how many placeholders it has
+        self.reader()
+            .fetch_all("read facts", AssertSqlSafe(sql), &values)
             .await
-            .map_err(failed("read facts"))
     }
 
     /// The latest observation of each object that is not closed, of the meters whose name begins
@@ -192,19 +199,19 @@ impl Store {
         &self,
         meter_prefix: &str,
     ) -> Result<Vec<Recorded<Fact>>, StoreError> {
-        let length = i64::try_from(meter_prefix.chars().count()).unwrap_or(i64::MAX);
+        // PostgreSQL counts characters with 32 bits
+        let length = i32::try_from(meter_prefix.chars().count()).unwrap_or(i32::MAX);
         let opened = to_word("fact", &FactKind::Opened)?;
         let changed = to_word("fact", &FactKind::Changed)?;
-        let reading = async {
-            sqlx::query(OPEN_OBJECTS)
-                .bind(opened)
-                .bind(changed)
-                .bind(length)
-                .bind(meter_prefix)
-                .fetch_all(self.reader())
-                .await
-                .map_err(failed("read open objects"))
-        };
+        let values = [
+            Value::Text(&opened),
+            Value::Text(&changed),
+            Value::Integer(length.into()),
+            Value::Text(meter_prefix),
+        ];
+        let reading = self
+            .reader()
+            .fetch_all("read open objects", OPEN_OBJECTS, &values);
         trusted_facts(&self.within("read open objects", reading).await?)
     }
 
@@ -241,15 +248,10 @@ impl Store {
         path: &str,
     ) -> Result<Vec<Recorded<D>>, StoreError> {
         let [from, to] = under(path);
-        let reading = async {
-            sqlx::query(DOCUMENTS_UNDER)
-                .bind(D::KIND)
-                .bind(from)
-                .bind(to)
-                .fetch_all(self.reader())
-                .await
-                .map_err(failed("read documents"))
-        };
+        let values = [Value::Text(D::KIND), Value::Text(&from), Value::Text(&to)];
+        let reading = self
+            .reader()
+            .fetch_all("read documents", DOCUMENTS_UNDER, &values);
         let rows = self.within("read documents", reading).await?;
         rows.iter()
             .map(|row| decoded(trusted_document(row)?))
@@ -261,12 +263,8 @@ impl Store {
     /// asked for before the documents are read.
     pub async fn latest<D: Document>(&self) -> Result<u64, StoreError> {
         let reading = async {
-            let mut connection = self
-                .reader()
-                .acquire()
-                .await
-                .map_err(failed("read the latest document"))?;
-            append::latest_of_kind(&mut connection, D::KIND).await
+            let mut held = self.reader().hold("read the latest document").await?;
+            append::latest_of_kind(&mut held.link(), D::KIND).await
         };
         self.within("read the latest document", reading).await
     }
@@ -277,14 +275,10 @@ impl Store {
         kind: &str,
         key: &str,
     ) -> Result<Option<Recorded<RawDocument>>, StoreError> {
-        let reading = async {
-            sqlx::query(DOCUMENT)
-                .bind(kind)
-                .bind(key)
-                .fetch_optional(self.reader())
-                .await
-                .map_err(failed("read a document"))
-        };
+        let values = [Value::Text(kind), Value::Text(key)];
+        let reading = self
+            .reader()
+            .fetch_optional("read a document", DOCUMENT, &values);
         let row = self.within("read a document", reading).await?;
         row.as_ref().map(trusted_document).transpose()
     }
@@ -296,19 +290,13 @@ impl Store {
         subject: Option<&str>,
         until_seq: Option<u64>,
     ) -> Result<Vec<Recorded<RawDocument>>, StoreError> {
-        let reading = async {
-            let query = match subject {
-                Some(subject) => sqlx::query(DOCUMENTS_OF)
-                    .bind(kind)
-                    .bind(bound(until_seq))
-                    .bind(subject),
-                None => sqlx::query(DOCUMENTS).bind(kind).bind(bound(until_seq)),
-            };
-            query
-                .fetch_all(self.reader())
-                .await
-                .map_err(failed("read documents"))
-        };
+        let mut values = vec![Value::Text(kind), Value::Integer(bound(until_seq))];
+        let mut sql = DOCUMENTS;
+        if let Some(subject) = subject {
+            values.push(Value::Text(subject));
+            sql = DOCUMENTS_OF;
+        }
+        let reading = self.reader().fetch_all("read documents", sql, &values);
         let rows = self.within("read documents", reading).await?;
         rows.iter().map(trusted_document).collect()
     }
@@ -332,12 +320,8 @@ impl Store {
     /// The last row's sequence and hash; 0 and the genesis in an empty ledger.
     pub async fn head(&self) -> Result<(u64, Digest), StoreError> {
         let reading = async {
-            let mut connection = self
-                .reader()
-                .acquire()
-                .await
-                .map_err(failed("read the head"))?;
-            append::head(&mut connection).await
+            let mut held = self.reader().hold("read the head").await?;
+            append::head(&mut held.link()).await
         };
         self.within("read the head", reading).await
     }
@@ -345,12 +329,8 @@ impl Store {
     /// Whether the ledger's periods are rehearsals; `None` before the first period.
     pub async fn rehearsal(&self) -> Result<Option<bool>, StoreError> {
         let reading = async {
-            let mut connection = self
-                .reader()
-                .acquire()
-                .await
-                .map_err(failed("read what the ledger is"))?;
-            append::rehearses(&mut connection).await
+            let mut held = self.reader().hold("read what the ledger is").await?;
+            append::rehearses(&mut held.link()).await
         };
         self.within("read what the ledger is", reading).await
     }
@@ -376,15 +356,7 @@ impl Store {
 
     /// The cursors of all watches, by source.
     pub async fn cursors(&self) -> Result<Vec<Cursor>, StoreError> {
-        let reading = async {
-            sqlx::query(
-                "SELECT source, resource_version, complete_to, observed_at FROM cursor \
-                 ORDER BY source",
-            )
-            .fetch_all(self.reader())
-            .await
-            .map_err(failed("read cursors"))
-        };
+        let reading = self.reader().fetch_all("read cursors", CURSORS, &[]);
         self.within("read cursors", reading)
             .await?
             .iter()
@@ -398,32 +370,43 @@ impl Store {
         after_seq: u64,
         limit: u32,
     ) -> Result<Vec<(ChainRow, ChainBody)>, StoreError> {
+        let page = self.written(after_seq, limit).await?;
+        page.into_iter()
+            .map(|written| Ok((written.chain, ChainBody::of(&written.record)?)))
+            .collect()
+    }
+
+    /// At most `limit` rows after row `after_seq`, as they could be written again. They are not compared with the chain.
+    pub(crate) async fn written(
+        &self,
+        after_seq: u64,
+        limit: u32,
+    ) -> Result<Vec<Written>, StoreError> {
         let reading = async {
             let after = to_integer("sequence number", after_seq)?;
-            let rows = sqlx::query(CHAIN)
-                .bind(after)
-                .bind(limit)
-                .fetch_all(self.reader())
-                .await
-                .map_err(failed("read the chain"))?;
+            let values = [Value::Integer(after), Value::Integer(limit.into())];
+            let rows = self
+                .reader()
+                .fetch_all("read the chain", CHAIN, &values)
+                .await?;
             let chain = rows
                 .iter()
-                .map(chain_of)
+                .map(|row| Ok((chain_of(row)?, Second::new(column(row, "inserted_at")?))))
                 .collect::<Result<Vec<_>, StoreError>>()?;
-            let last = chain.last().map_or(after_seq, |row| row.seq);
-            let bodies = self
-                .bodies(after, to_integer("sequence number", last)?)
+            let last = chain.last().map_or(after_seq, |(row, _)| row.seq);
+            let records = self
+                .records(after, to_integer("sequence number", last)?)
                 .await?;
-            Ok::<_, StoreError>((chain, bodies))
+            Ok::<_, StoreError>((chain, records))
         };
-        let (chain, mut bodies) = self.within("read the chain", reading).await?;
+        let (chain, mut records) = self.within("read the chain", reading).await?;
         chain
             .into_iter()
-            .map(|row| match bodies.remove(&row.seq) {
-                Some(body) => Ok((row, body)),
+            .map(|(chain, at)| match records.remove(&chain.seq) {
+                Some(record) => Ok(Written { chain, at, record }),
                 None => Err(StoreError::Corrupt {
-                    seq: row.seq,
-                    what: format!("there is no body of {} {}", row.kind, row.key),
+                    seq: chain.seq,
+                    what: format!("there is no body of {} {}", chain.kind, chain.key),
                 }),
             })
             .collect()
@@ -431,19 +414,31 @@ impl Store {
 
     /// What the tables hold of every row after `after` up to `last`. Rows are never changed, so
     /// three statements see what one transaction would see.
-    async fn bodies(&self, after: i64, last: i64) -> Result<BTreeMap<u64, ChainBody>, StoreError> {
-        let mut bodies = BTreeMap::new();
+    async fn records(&self, after: i64, last: i64) -> Result<BTreeMap<u64, Record>, StoreError> {
+        let mut records = BTreeMap::new();
         for row in self.between(FACTS_BETWEEN, after, last).await? {
             let seq = seq_of(&row)?;
-            bodies.insert(seq, ChainBody::of_fact(&fact_of(seq, &row)?)?);
+            records.insert(seq, Record::from(fact_of(seq, &row)?));
         }
         for row in self.between(DOCUMENTS_BETWEEN, after, last).await? {
-            bodies.insert(seq_of(&row)?, ChainBody::of_document(&document_of(&row)?));
+            let RawDocument {
+                kind,
+                key,
+                subject,
+                body,
+            } = document_of(&row)?;
+            let document = Record::Document {
+                kind,
+                key,
+                subject,
+                body,
+            };
+            records.insert(seq_of(&row)?, document);
         }
         for (chain, entry) in gather_entries(&self.between(ENTRIES_BETWEEN, after, last).await?)? {
-            bodies.insert(chain.seq, ChainBody::of_entry(&entry)?);
+            records.insert(chain.seq, Record::from(entry));
         }
-        Ok(bodies)
+        Ok(records)
     }
 
     /// The rows of one of the statements that take two sequence numbers.
@@ -452,18 +447,14 @@ impl Store {
         sql: &'static str,
         after: i64,
         last: i64,
-    ) -> Result<Vec<SqliteRow>, StoreError> {
-        sqlx::query(sql)
-            .bind(after)
-            .bind(last)
-            .fetch_all(self.reader())
-            .await
-            .map_err(failed("read rows"))
+    ) -> Result<Vec<Row>, StoreError> {
+        let values = [Value::Integer(after), Value::Integer(last)];
+        self.reader().fetch_all("read rows", sql, &values).await
     }
 }
 
 /// The facts of rows, each compared with the chain.
-fn trusted_facts(rows: &[SqliteRow]) -> Result<Vec<Recorded<Fact>>, StoreError> {
+fn trusted_facts(rows: &[Row]) -> Result<Vec<Recorded<Fact>>, StoreError> {
     rows.iter()
         .map(|row| {
             let chain = chain_of(row)?;
@@ -475,7 +466,7 @@ fn trusted_facts(rows: &[SqliteRow]) -> Result<Vec<Recorded<Fact>>, StoreError> 
 }
 
 /// The document of a row, compared with the chain.
-fn trusted_document(row: &SqliteRow) -> Result<Recorded<RawDocument>, StoreError> {
+fn trusted_document(row: &Row) -> Result<Recorded<RawDocument>, StoreError> {
     let chain = chain_of(row)?;
     let document = document_of(row)?;
     ChainBody::of_document(&document).trusted(&chain)?;

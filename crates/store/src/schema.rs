@@ -1,41 +1,126 @@
 //! The numbered migrations and the record of those that a database has seen.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use leasehold_ledger::canonical::digest_bytes;
-use sqlx::sqlite::SqlitePool;
-use sqlx::{Row, SqliteConnection};
 
-use crate::StoreError;
-use crate::error::failed;
+use crate::backend::{Link, Pool, Value};
+use crate::codec::column;
+use crate::{Place, StoreError};
 
-/// One step of the schema.
+/// One step of the schema. It means the same in both databases, and is written for each.
 struct Migration {
     version: u32,
     name: &'static str,
-    sql: &'static str,
+    sqlite: &'static str,
+    postgres: &'static str,
 }
 
 /// All steps, in order; the last one's version is the version of the schema.
-const MIGRATIONS: [Migration; 2] = [
+const MIGRATIONS: [Migration; 3] = [
     Migration {
         version: 1,
         name: "ledger",
-        sql: include_str!("../migrations/0001_ledger.sql"),
+        sqlite: include_str!("../migrations/sqlite/0001_ledger.sql"),
+        postgres: include_str!("../migrations/postgres/0001_ledger.sql"),
     },
     Migration {
         version: 2,
         name: "append_only",
-        sql: include_str!("../migrations/0002_append_only.sql"),
+        sqlite: include_str!("../migrations/sqlite/0002_append_only.sql"),
+        postgres: include_str!("../migrations/postgres/0002_append_only.sql"),
+    },
+    Migration {
+        version: 3,
+        name: "leader",
+        sqlite: include_str!("../migrations/sqlite/0003_leader.sql"),
+        postgres: include_str!("../migrations/postgres/0003_leader.sql"),
     },
 ];
 
-const CREATE_MIGRATION: &str = "CREATE TABLE migration (
+/// Which text of a step is meant.
+#[derive(Clone, Copy, Debug)]
+enum Dialect {
+    Sqlite,
+    Postgres,
+}
+
+impl Dialect {
+    const fn of(link: &Link<'_>) -> Self {
+        match link {
+            Link::Sqlite(_) => Self::Sqlite,
+            Link::Postgres(_) => Self::Postgres,
+        }
+    }
+
+    const fn text(self, migration: &Migration) -> &'static str {
+        match self {
+            Self::Sqlite => migration.sqlite,
+            Self::Postgres => migration.postgres,
+        }
+    }
+
+    /// What the database calls its tables: its own catalogue.
+    const fn find_table(self) -> &'static str {
+        match self {
+            Self::Sqlite => "SELECT name FROM sqlite_master WHERE type = 'table' AND name = $1",
+            Self::Postgres => {
+                "SELECT tablename::text AS name FROM pg_catalog.pg_tables \
+                 WHERE schemaname = 'leasehold' AND tablename::text = $1"
+            }
+        }
+    }
+
+    /// How many tables there are.
+    const fn count_tables(self) -> &'static str {
+        match self {
+            Self::Sqlite => "SELECT COUNT(*) AS n FROM sqlite_master WHERE type = 'table'",
+            Self::Postgres => {
+                "SELECT COUNT(*) AS n FROM pg_catalog.pg_tables WHERE schemaname = 'leasehold'"
+            }
+        }
+    }
+
+    /// Makes the table of migrations.
+    const fn create(self) -> &'static str {
+        match self {
+            Self::Sqlite => {
+                "CREATE TABLE migration (
     version INTEGER NOT NULL PRIMARY KEY,
     name    TEXT    NOT NULL,
     digest  TEXT    NOT NULL
-) STRICT";
+) STRICT"
+            }
+            Self::Postgres => {
+                "CREATE TABLE migration (
+    version BIGINT NOT NULL PRIMARY KEY,
+    name    TEXT   NOT NULL,
+    digest  TEXT   NOT NULL
+)"
+            }
+        }
+    }
+
+    /// What to do about a schema that is older than the program.
+    const fn remedy(self) -> &'static str {
+        match self {
+            Self::Sqlite => "start the operator of this version once, it migrates the database",
+            Self::Postgres => {
+                "run `leasehold ledger migrate` of this version with the address of the owner"
+            }
+        }
+    }
+}
+
+const CATALOGUE: &str = "read the catalogue of tables";
+
+const READ: &str = "read the table of migrations";
+
+/// Two migrations of one database of a server come one after the other: "migrate!" in ASCII.
+const ONE_AT_A_TIME: &str = "SELECT pg_advisory_xact_lock(7883946363647714593)::text AS done";
+
+const FIND_SCHEMA: &str =
+    "SELECT nspname::text AS name FROM pg_catalog.pg_namespace WHERE nspname = 'leasehold'";
 
 /// The version of the schema that this program writes.
 pub(crate) fn known_version() -> u32 {
@@ -47,106 +132,126 @@ pub(crate) fn known_version() -> u32 {
 }
 
 /// A database to be written is a ledger or empty; another program's tables are left alone.
-pub(crate) async fn expect_ours(
-    connection: &mut SqliteConnection,
-    path: &Path,
-) -> Result<(), StoreError> {
-    if has_table(connection, "migration").await? || count_tables(connection).await? == 0 {
+pub(crate) async fn expect_ours(pool: &Pool, place: &Place) -> Result<(), StoreError> {
+    let mut held = pool.hold(CATALOGUE).await?;
+    expect_ours_in(&mut held.link(), place).await
+}
+
+async fn expect_ours_in(link: &mut Link<'_>, place: &Place) -> Result<(), StoreError> {
+    if has_table(link, "migration").await? || count_tables(link).await? == 0 {
         return Ok(());
     }
     Err(StoreError::NotALedger {
-        path: path.to_owned(),
+        place: place.clone(),
     })
 }
 
 /// Brings the database to this program's schema: all missing steps in one transaction.
 ///
-/// Refuses a file that holds other tables but no ledger, a schema from a newer program, and a
+/// Refuses a database that holds other tables but no ledger, a schema from a newer program, and a
 /// database whose applied steps read differently from this program's.
-pub(crate) async fn migrate(writer: &SqlitePool, path: &Path) -> Result<(), StoreError> {
-    let mut tx = writer
-        .begin_with("BEGIN IMMEDIATE")
-        .await
-        .map_err(failed("start migrating"))?;
-    expect_ours(&mut tx, path).await?;
-    if !has_table(&mut tx, "migration").await? {
-        sqlx::raw_sql(CREATE_MIGRATION)
-            .execute(&mut *tx)
-            .await
-            .map_err(failed("create the table of migrations"))?;
-    }
-    let applied = applied(&mut tx).await?;
-    check(&applied, path)?;
-    for migration in &MIGRATIONS {
-        if !applied.contains_key(&migration.version) {
-            apply(&mut tx, migration).await?;
+pub(crate) async fn migrate(writer: &Pool, place: &Place) -> Result<(), StoreError> {
+    let mut turn = writer.begin("start migrating").await?;
+    let mut link = turn.link();
+    if writer.is_server() {
+        link.fetch_all("wait for other migrations", ONE_AT_A_TIME, &[])
+            .await?;
+        let schema = link.fetch_optional(CATALOGUE, FIND_SCHEMA, &[]).await?;
+        if schema.is_none() {
+            link.run("create the schema", "CREATE SCHEMA leasehold")
+                .await?;
         }
     }
-    tx.commit().await.map_err(failed("commit the migrations"))
+    expect_ours_in(&mut link, place).await?;
+    let dialect = Dialect::of(&link);
+    if !has_table(&mut link, "migration").await? {
+        link.run("create the table of migrations", dialect.create())
+            .await?;
+    }
+    let applied = applied(&mut link).await?;
+    check(&applied, dialect, place)?;
+    for migration in &MIGRATIONS {
+        if !applied.contains_key(&migration.version) {
+            apply(&mut link, migration).await?;
+        }
+    }
+    turn.commit("commit the migrations").await
 }
 
-/// For a read-only opening, which cannot migrate: the schema must be exactly this program's.
-pub(crate) async fn expect_current(reader: &SqlitePool, path: &Path) -> Result<(), StoreError> {
-    let mut connection = reader.acquire().await.map_err(failed("open the ledger"))?;
-    if !has_table(&mut connection, "migration").await? {
+/// For an opening that cannot migrate: the schema must be exactly this program's.
+pub(crate) async fn expect_current(pool: &Pool, place: &Place) -> Result<(), StoreError> {
+    let mut held = pool.hold("open the ledger").await?;
+    let mut link = held.link();
+    let dialect = Dialect::of(&link);
+    let mut applied_steps = BTreeMap::new();
+    if has_table(&mut link, "migration").await? {
+        applied_steps = applied(&mut link).await?;
+    } else if !pool.is_server() {
         return Err(StoreError::NotALedger {
-            path: path.to_owned(),
+            place: place.clone(),
         });
     }
-    let applied = applied(&mut connection).await?;
-    check(&applied, path)?;
-    let found = applied.keys().next_back().copied().unwrap_or(0);
+    check(&applied_steps, dialect, place)?;
+    let found = applied_steps.keys().next_back().copied().unwrap_or(0);
     if found < known_version() {
         return Err(StoreError::SchemaVersion {
-            path: path.to_owned(),
+            place: place.clone(),
             found,
             known: known_version(),
-            remedy: "start the operator of this version once, it migrates the database",
+            remedy: dialect.remedy(),
         });
     }
     Ok(())
 }
 
 /// Runs one step and records it.
-async fn apply(connection: &mut SqliteConnection, migration: &Migration) -> Result<(), StoreError> {
-    sqlx::raw_sql(migration.sql)
-        .execute(&mut *connection)
-        .await
-        .map_err(failed("apply a migration"))?;
-    sqlx::query("INSERT INTO migration (version, name, digest) VALUES ($1, $2, $3)")
-        .bind(migration.version)
-        .bind(migration.name)
-        .bind(digest_bytes(migration.sql.as_bytes()).as_str())
-        .execute(&mut *connection)
-        .await
-        .map_err(failed("record a migration"))?;
-    Ok(())
+async fn apply(link: &mut Link<'_>, migration: &Migration) -> Result<(), StoreError> {
+    let text = Dialect::of(link).text(migration);
+    link.run("apply a migration", text).await?;
+    let digest = digest_bytes(text.as_bytes());
+    let values = [
+        Value::Integer(i64::from(migration.version)),
+        Value::Text(migration.name),
+        Value::Text(digest.as_str()),
+    ];
+    link.execute(
+        "record a migration",
+        "INSERT INTO migration (version, name, digest) VALUES ($1, $2, $3)",
+        &values,
+    )
+    .await
 }
 
 /// The steps that the database has seen: version → digest.
-async fn applied(connection: &mut SqliteConnection) -> Result<BTreeMap<u32, String>, StoreError> {
-    let rows = sqlx::query("SELECT version, digest FROM migration ORDER BY version")
-        .fetch_all(connection)
-        .await
-        .map_err(failed("read the table of migrations"))?;
+async fn applied(link: &mut Link<'_>) -> Result<BTreeMap<u32, String>, StoreError> {
+    let sql = "SELECT version, digest FROM migration ORDER BY version";
+    let rows = link.fetch_all(READ, sql, &[]).await?;
     rows.iter()
-        .map(|row| Ok((row.try_get("version")?, row.try_get("digest")?)))
-        .collect::<Result<_, sqlx::Error>>()
-        .map_err(failed("read the table of migrations"))
+        .map(|row| {
+            let version: i64 = column(row, "version")?;
+            // no program has such a step: it is refused as a newer one
+            let version = u32::try_from(version).unwrap_or(u32::MAX);
+            Ok((version, column(row, "digest")?))
+        })
+        .collect()
 }
 
 /// Compares what the database has seen with what this program has.
-fn check(applied: &BTreeMap<u32, String>, path: &Path) -> Result<(), StoreError> {
+fn check(
+    applied: &BTreeMap<u32, String>,
+    dialect: Dialect,
+    place: &Place,
+) -> Result<(), StoreError> {
     for (version, digest) in applied {
         let Some(migration) = MIGRATIONS.iter().find(|step| step.version == *version) else {
             return Err(StoreError::SchemaVersion {
-                path: path.to_owned(),
+                place: place.clone(),
                 found: *version,
                 known: known_version(),
                 remedy: "run the program that made this database, or a newer one",
             });
         };
-        let known = digest_bytes(migration.sql.as_bytes());
+        let known = digest_bytes(dialect.text(migration).as_bytes());
         if known.as_str() != digest {
             return Err(StoreError::MigrationChanged {
                 version: *version,
@@ -158,28 +263,29 @@ fn check(applied: &BTreeMap<u32, String>, path: &Path) -> Result<(), StoreError>
     Ok(())
 }
 
-/// Whether a table of this name exists. `sqlite_master` is SQLite's own catalogue.
-async fn has_table(connection: &mut SqliteConnection, name: &str) -> Result<bool, StoreError> {
-    sqlx::query("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = $1")
-        .bind(name)
-        .fetch_optional(connection)
-        .await
-        .map(|row| row.is_some())
-        .map_err(failed("read the catalogue of tables"))
+/// Whether a table of this name exists.
+async fn has_table(link: &mut Link<'_>, name: &str) -> Result<bool, StoreError> {
+    let sql = Dialect::of(link).find_table();
+    let found = link.fetch_optional(CATALOGUE, sql, &[Value::Text(name)]);
+    Ok(found.await?.is_some())
 }
 
 /// How many tables there are.
-async fn count_tables(connection: &mut SqliteConnection) -> Result<i64, StoreError> {
-    sqlx::query("SELECT COUNT(*) AS n FROM sqlite_master WHERE type = 'table'")
-        .fetch_one(connection)
-        .await
-        .and_then(|row| row.try_get("n"))
-        .map_err(failed("read the catalogue of tables"))
+async fn count_tables(link: &mut Link<'_>) -> Result<i64, StoreError> {
+    let sql = Dialect::of(link).count_tables();
+    match link.fetch_optional(CATALOGUE, sql, &[]).await? {
+        Some(row) => column(&row, "n"),
+        None => Ok(0),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+
+    const BOTH: [Dialect; 2] = [Dialect::Sqlite, Dialect::Postgres];
 
     fn seen(entries: &[(u32, &str)]) -> BTreeMap<u32, String> {
         entries
@@ -188,12 +294,16 @@ mod tests {
             .collect()
     }
 
-    fn own(version: u32) -> String {
+    fn own(version: u32, dialect: Dialect) -> String {
         let migration = MIGRATIONS
             .iter()
             .find(|step| step.version == version)
             .unwrap();
-        digest_bytes(migration.sql.as_bytes()).to_string()
+        digest_bytes(dialect.text(migration).as_bytes()).to_string()
+    }
+
+    fn checked(entries: &[(u32, &str)], dialect: Dialect) -> Result<(), StoreError> {
+        check(&seen(entries), dialect, &Place::from(Path::new("x")))
     }
 
     #[test]
@@ -207,24 +317,48 @@ mod tests {
     }
 
     #[test]
+    fn the_first_steps_of_files_that_are_in_use_read_as_they_always_did() {
+        let digest = |version| own(version, Dialect::Sqlite);
+        assert_eq!(
+            digest(1),
+            "sha256:5513f84a07ca9f6d5c6c39d826912aacfb7ff20dbef96351ee12b585ce2f7d04"
+        );
+        assert_eq!(
+            digest(2),
+            "sha256:03cc17e42fc0b970d3574750223c99cc337deb5651602378be349889e85a45ef"
+        );
+    }
+
+    #[test]
     fn a_database_that_has_seen_our_own_steps_is_accepted() {
-        assert!(check(&seen(&[(1, &own(1)), (2, &own(2))]), Path::new("x")).is_ok());
-        assert!(check(&seen(&[(1, &own(1))]), Path::new("x")).is_ok());
+        for dialect in BOTH {
+            let (first, second) = (own(1, dialect), own(2, dialect));
+            assert!(checked(&[(1, &first), (2, &second)], dialect).is_ok());
+            assert!(checked(&[(1, &first)], dialect).is_ok());
+        }
     }
 
     #[test]
     fn a_step_that_reads_differently_now_is_refused_by_number() {
-        let refused = check(&seen(&[(1, "sha256:00")]), Path::new("x")).unwrap_err();
-        assert!(
-            matches!(refused, StoreError::MigrationChanged { version: 1, .. }),
-            "{refused}"
-        );
+        for dialect in BOTH {
+            let refused = checked(&[(1, "sha256:00")], dialect).unwrap_err();
+            assert!(
+                matches!(refused, StoreError::MigrationChanged { version: 1, .. }),
+                "{refused}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_step_of_the_other_database_is_not_ours() {
+        let other = own(1, Dialect::Postgres);
+        assert!(checked(&[(1, &other)], Dialect::Sqlite).is_err());
     }
 
     #[test]
     fn a_step_that_this_program_does_not_have_is_refused_as_newer() {
         let newer = known_version() + 1;
-        let refused = check(&seen(&[(newer, "sha256:00")]), Path::new("x")).unwrap_err();
+        let refused = checked(&[(newer, "sha256:00")], Dialect::Sqlite).unwrap_err();
         assert!(
             matches!(refused, StoreError::SchemaVersion { found, .. } if found == newer),
             "{refused}"

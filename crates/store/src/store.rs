@@ -1,35 +1,26 @@
 //! Opening, closing and the deadline that every call has.
 
-use std::path::{Path, PathBuf};
+mod opening;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use leasehold_ledger::time::Second;
-use sqlx::ConnectOptions;
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 
+use crate::backend::Pool;
 use crate::drill::{Drill, Gate};
-use crate::error::failed;
-use crate::lock::WriterLock;
-use crate::{Batch, Committed, StoreError, append, schema};
+use crate::lock::Lock;
+use crate::{Batch, Committed, Place, StoreError, append};
+
+pub use self::opening::Roles;
 
 /// What [`Store::commit`] is called where a gate is asked or an error is told.
 pub const APPEND: &str = "append to the ledger";
 
 /// What every call of the store may take.
 const DEADLINE: Duration = Duration::from_secs(30);
-
-/// How long SQLite itself waits for a lock that another program holds.
-const BUSY: Duration = Duration::from_secs(10);
-
-/// How long the pools wait for a free connection: longer than the deadline, which speaks first.
-const ACQUIRE: Duration = Duration::from_mins(1);
-
-/// How many reads run at the same time.
-const READERS: u32 = 4;
 
 /// A ledger's database: one writer, several readers, cheap to clone.
 ///
@@ -46,88 +37,28 @@ pub struct Store {
 /// What the clones of a store share. Fields drop in this order: the lock goes last.
 #[derive(Debug)]
 struct Shared {
-    path: PathBuf,
-    writer: Option<SqlitePool>,
-    reader: SqlitePool,
-    _lock: Option<WriterLock>,
+    place: Place,
+    writer: Option<Writer>,
+    reader: Pool,
+    /// Whether a batch was refused because somebody else took over.
+    superseded: watch::Sender<bool>,
+    _lock: Option<Lock>,
+}
+
+/// The connection that appends, and the epoch in which it does.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    pub(crate) pool: Pool,
+    pub(crate) epoch: u64,
 }
 
 impl Store {
-    /// Opens the ledger at `path` for writing, makes it if there is none, and migrates it.
-    ///
-    /// Takes the lock `<path>.lock` until the last clone of the store is dropped; a second
-    /// opening, in this or another process, is refused with [`StoreError::Locked`].
-    pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        let lock = WriterLock::take(path)?;
-        let opening = async {
-            if path.exists() {
-                // Before anything is changed in the file; WAL alone would change its header.
-                let mut probe = reading(path).connect().await.map_err(failed("open"))?;
-                schema::expect_ours(&mut probe, path).await?;
-            }
-            let writer = pool(1)
-                .connect_with(writing(path))
-                .await
-                .map_err(failed("open"))?;
-            schema::migrate(&writer, path).await?;
-            let reader = pool(READERS)
-                .connect_with(reading(path))
-                .await
-                .map_err(failed("open"))?;
-            Ok::<_, StoreError>((writer, reader))
-        };
-        let (writer, reader) = within(DEADLINE, "open the ledger", opening).await?;
-        Ok(Self::of(path, Some(writer), reader, Some(lock)))
-    }
-
-    /// Opens the ledger at `path` for reading beside its writer. Takes no lock, writes nothing.
-    ///
-    /// The schema must be this program's: only a writer migrates.
-    pub async fn open_read_only(path: &Path) -> Result<Self, StoreError> {
-        let opening = async {
-            let reader = pool(READERS)
-                .connect_with(reading(path))
-                .await
-                .map_err(failed("open"))?;
-            schema::expect_current(&reader, path).await?;
-            Ok::<_, StoreError>(reader)
-        };
-        let reader = within(DEADLINE, "open the ledger", opening).await?;
-        Ok(Self::of(path, None, reader, None))
-    }
-
-    /// A ledger in memory, gone with the last clone: for tests and for trying a batch.
-    pub async fn in_memory() -> Result<Self, StoreError> {
-        let path = Path::new(":memory:");
-        let opening = async {
-            // Each connection to an in-memory database has its own: there must be exactly one,
-            // and it must never be replaced.
-            let only = pool(1)
-                .min_connections(1)
-                .connect_with(
-                    SqliteConnectOptions::new()
-                        .in_memory(true)
-                        .foreign_keys(true),
-                )
-                .await
-                .map_err(failed("open"))?;
-            schema::migrate(&only, path).await?;
-            Ok::<_, StoreError>(only)
-        };
-        let only = within(DEADLINE, "open the ledger", opening).await?;
-        Ok(Self::of(path, Some(only.clone()), only, None))
-    }
-
-    fn of(
-        path: &Path,
-        writer: Option<SqlitePool>,
-        reader: SqlitePool,
-        lock: Option<WriterLock>,
-    ) -> Self {
+    fn of(place: Place, writer: Option<Writer>, reader: Pool, lock: Option<Lock>) -> Self {
         let shared = Shared {
-            path: path.to_owned(),
+            place,
             writer,
             reader,
+            superseded: watch::Sender::new(false),
             _lock: lock,
         };
         Self {
@@ -155,9 +86,25 @@ impl Store {
         }
     }
 
-    /// The database file; `:memory:` for one in memory.
-    pub fn path(&self) -> &Path {
-        &self.shared.path
+    /// Where the ledger is; the file `:memory:` for one in memory. As text, it has no password.
+    pub fn place(&self) -> &Place {
+        &self.shared.place
+    }
+
+    /// The epoch in which this store appends; none when it is open read-only. Whoever opens the ledger for writing takes
+    /// the next one, from 1.
+    pub fn epoch(&self) -> Option<u64> {
+        self.shared.writer.as_ref().map(|writer| writer.epoch)
+    }
+
+    /// Waits until a batch of this store or of a clone was refused because somebody else took over the ledger
+    /// ([`StoreError::Fenced`]). Nothing that is committed after that will be written: the process must end.
+    pub async fn superseded(&self) {
+        let mut told = self.shared.superseded.subscribe();
+        if told.wait_for(|superseded| *superseded).await.is_err() {
+            // the sender is in `self`, so it cannot be gone
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Closes the connections of all clones and waits for them. The lock is released when the
@@ -166,7 +113,7 @@ impl Store {
         let closing = async {
             self.shared.reader.close().await;
             if let Some(writer) = &self.shared.writer {
-                writer.close().await;
+                writer.pool.close().await;
             }
             Ok::<_, StoreError>(())
         };
@@ -178,21 +125,37 @@ impl Store {
     /// A record whose key is known with the same digest is counted as unchanged; this makes every
     /// batch safe to send twice, from one task or from several. With another digest the whole
     /// batch is refused ([`StoreError::KeyConflict`]). `now` is stored beside the rows and is not
-    /// part of the chain.
+    /// part of the chain. The batch is refused as well when somebody else has opened the ledger for
+    /// writing since ([`StoreError::Fenced`]).
     ///
-    /// After [`StoreError::Deadline`] the outcome is unknown: send the same batch again.
+    /// After [`StoreError::Deadline`] and [`StoreError::Unreachable`] the outcome is unknown: send the
+    /// same batch again.
     pub async fn commit(&self, batch: &Batch, now: Second) -> Result<Committed, StoreError> {
-        let Some(writer) = &self.shared.writer else {
-            return Err(StoreError::ReadOnly {
-                path: self.shared.path.clone(),
-            });
-        };
-        self.within(APPEND, append::append(writer, batch, now))
-            .await
+        let work = append::append(self.writer()?, batch, now);
+        let done = self.within(APPEND, work).await;
+        self.notice(&done);
+        done
+    }
+
+    /// Tells those who wait for it that somebody else took over.
+    fn notice<T>(&self, done: &Result<T, StoreError>) {
+        if matches!(done, Err(StoreError::Fenced { .. })) {
+            self.shared.superseded.send_replace(true);
+        }
+    }
+
+    /// The connection for appending.
+    pub(crate) fn writer(&self) -> Result<&Writer, StoreError> {
+        self.shared
+            .writer
+            .as_ref()
+            .ok_or_else(|| StoreError::ReadOnly {
+                place: self.shared.place.clone(),
+            })
     }
 
     /// The connections for reading.
-    pub(crate) fn reader(&self) -> &SqlitePool {
+    pub(crate) fn reader(&self) -> &Pool {
         &self.shared.reader
     }
 
@@ -225,32 +188,4 @@ async fn within<T>(
                 milliseconds: deadline.as_millis(),
             })
         })
-}
-
-/// Connections that stay open: a ledger is opened once and used until the process ends.
-fn pool(connections: u32) -> SqlitePoolOptions {
-    SqlitePoolOptions::new()
-        .max_connections(connections)
-        .acquire_timeout(ACQUIRE)
-        .idle_timeout(None::<Duration>)
-        .max_lifetime(None::<Duration>)
-}
-
-/// The writer: WAL, so that readers never wait, and an fsync for each commit.
-fn writing(path: &Path) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
-        .filename(path)
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .foreign_keys(true)
-        .busy_timeout(BUSY)
-}
-
-/// A reader: SQLite itself refuses it any write.
-fn reading(path: &Path) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
-        .filename(path)
-        .read_only(true)
-        .busy_timeout(BUSY)
 }

@@ -122,6 +122,9 @@ pub enum Failure {
     /// The proxy before the API server could not be set up.
     #[error("failed to set up the proxy before the API server")]
     Proxy(#[source] Box<dyn Error + Send + Sync>),
+    /// PostgreSQL cannot be had; the text says why and what to do.
+    #[error("{0}")]
+    Postgres(String),
     /// The clock or the calendar cannot be used.
     #[error("failed to tell today's date: {0}")]
     Calendar(String),

@@ -6,6 +6,7 @@
 //! is the program as it is built, run with a token of the chart's `ServiceAccount`. [`eventually`] is how a
 //! test waits: for a condition, never for a time. [`proxy`] stands between the operator and the API server
 //! where things are to go wrong; [`ends`] compares what comes of it with what comes of it undisturbed.
+//! [`PostgresServer`] is a real server for ledgers that are kept in one.
 //!
 //! Invariants:
 //! - Nothing is skipped: what cannot start is a [`Failure`] that says why and what to do.
@@ -21,6 +22,7 @@ pub mod ends;
 mod failure;
 pub mod manifests;
 mod operator;
+mod postgres;
 pub mod proxy;
 mod rig;
 mod session;
@@ -32,6 +34,7 @@ pub use audit::Write;
 pub use command::Ran;
 pub use failure::Failure;
 pub use operator::{LogFormat, OperatorOptions, OperatorProcess};
+pub use postgres::{PostgresDatabase, PostgresServer};
 pub use rig::{NAMESPACE, Rig, SERVICE_ACCOUNT, repository};
 pub use session::Session;
 pub use user::User;

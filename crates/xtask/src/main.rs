@@ -11,6 +11,7 @@ mod demo;
 mod deny;
 mod focus;
 mod out;
+mod postgres;
 mod steps;
 mod supervisor;
 mod test;

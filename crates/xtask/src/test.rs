@@ -14,6 +14,7 @@ use crate::codegen;
 use crate::deny;
 use crate::focus::{self, Focus};
 use crate::out::Out;
+use crate::postgres;
 use crate::steps::{self, Step};
 use crate::tidy;
 use crate::workspace::{cargo, root, stream};
@@ -92,6 +93,11 @@ fn steps(environment: &RefCell<Option<Focus>>) -> Vec<Step<'_>> {
                 }
                 oracle(environment.borrow().as_ref())
             },
+        ),
+        Step::new(
+            "postgres",
+            "cargo xtask test --only postgres",
+            postgres::ensure,
         ),
         Step::new(
             "tests",

@@ -442,12 +442,50 @@ mod chart {
     }
 
     #[tokio::test]
+    async fn a_ledger_in_postgresql_needs_no_volume_and_its_address_is_in_no_argument() {
+        let rig = cluster().await;
+        let admin = rig.user(User::Admin).await.unwrap();
+        let chart = chart();
+        let mut render = vec!["template", "leasehold", &chart, "--namespace", ELSEWHERE];
+        let secret = "ledger.postgres.existingSecret=ledger-address";
+        render.extend(["--set", secret, "--set", "ledger.postgres.caKey=ca.crt"]);
+        render.extend(["--show-only", "templates/operator/statefulset.yaml"]);
+        let rendered = rig.helm(&render).await.unwrap().ok().unwrap();
+        let mut apply = vec!["apply", "--server-side", "--force-conflicts"];
+        apply.extend([
+            "--dry-run=server",
+            "--validate=strict",
+            "-o",
+            "json",
+            "-f",
+            "-",
+        ]);
+        let taken = admin.kubectl(&apply, &rendered.stdout).await.unwrap();
+        let set: Value = serde_json::from_str(&taken.ok().unwrap().stdout).unwrap();
+        assert_eq!(set["spec"].get("volumeClaimTemplates"), None);
+        let container = &set["spec"]["template"]["spec"]["containers"][0];
+        assert_eq!(container["args"], json!(["operator"]));
+        let address = json!({"name": "LEASEHOLD_DB", "valueFrom": {"secretKeyRef":
+            {"name": "ledger-address", "key": "url"}}});
+        let environment = container["env"].as_array().unwrap();
+        assert!(environment.contains(&address), "{environment:?}");
+        let mounts: Vec<&str> = container["volumeMounts"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(|mount| mount["mountPath"].as_str())
+            .collect();
+        assert_eq!(mounts, ["/etc/leasehold/postgres", "/tmp"]);
+    }
+
+    #[tokio::test]
     async fn a_value_that_the_chart_does_not_know_is_refused_and_named() {
         let rig = cluster().await;
         let chart = chart();
         for (value, named) in [
             ("operator.replicas=2", "replicas"),
             ("ledger.size=10GB", "/ledger/size"),
+            ("ledger.postgres.url=postgres://x", "/ledger/postgres"),
             (
                 "bindings.office.users={system:admin}",
                 "/bindings/office/users/0",

@@ -20,7 +20,7 @@ pub fn run(arguments: &ExplainArgs, session: &Session, out: &mut dyn Write) -> R
         period: Some(&arguments.period),
         department: arguments.department.as_deref(),
     };
-    let found = source::statements(session, arguments.ledger.db.as_deref(), wanted)?;
+    let found = source::statements(session, arguments.ledger.db.as_ref(), wanted)?;
     let statement = with_line(&found, &arguments.line)?;
     let explanation = explain(&arguments.line, statement)?;
     let sheet = sheet::explanation(&explanation);

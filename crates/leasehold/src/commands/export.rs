@@ -27,7 +27,7 @@ pub fn focus(arguments: &FocusArgs, session: &Session, out: &mut dyn Write) -> R
         period: Some(&arguments.period),
         department: arguments.department.as_deref(),
     };
-    let found = source::statements(session, arguments.ledger.db.as_deref(), wanted)?;
+    let found = source::statements(session, arguments.ledger.db.as_ref(), wanted)?;
     refuse_shortened(&found)?;
     let all_departments = arguments.department.is_none() && session.common.namespace.is_none();
     if arguments.ledger.db.is_none() && all_departments {

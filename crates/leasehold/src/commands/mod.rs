@@ -11,6 +11,7 @@ mod explain;
 mod export;
 #[cfg(test)]
 mod fixture;
+mod ledger;
 mod quote;
 mod reference;
 mod release;
@@ -30,7 +31,7 @@ use leasehold_kit::Kit;
 
 use crate::{
     Outcome,
-    cli::{Command, ExportCommand, Format},
+    cli::{Command, ExportCommand, Format, LedgerCommand},
     output,
     session::Session,
 };
@@ -59,6 +60,11 @@ pub fn run(command: &Command, session: &Session, out: &mut dyn Write) -> Result<
         Command::Adopt(arguments) => adopt::run(arguments, session, out),
         Command::Appraise(arguments) => appraise::run(arguments, session, out),
         Command::Export(ExportCommand::Focus(arguments)) => export::focus(arguments, session, out),
+        Command::Backup(arguments) => ledger::backup(arguments, session, out),
+        Command::Restore(arguments) => ledger::restore(arguments, session, out),
+        Command::Ledger(LedgerCommand::Migrate(arguments)) => {
+            ledger::migrate(arguments, session, out)
+        }
         Command::Crds(arguments) => crds::run(arguments, out),
         Command::Reference(arguments) => reference::run(arguments, out),
         Command::Operator(_) => {

@@ -20,7 +20,7 @@ pub fn run(arguments: &StatementArgs, session: &Session, out: &mut dyn Write) ->
         period: arguments.period.as_deref(),
         department: arguments.department.as_deref(),
     };
-    let found = source::statements(session, arguments.ledger.db.as_deref(), wanted)?;
+    let found = source::statements(session, arguments.ledger.db.as_ref(), wanted)?;
     print(&found, session.common.output, out)?;
     Ok(Outcome::Done)
 }

@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::Write,
-    path::Path,
 };
 
 use anyhow::{Context, Result, bail};
@@ -18,7 +17,13 @@ use leasehold_ledger::{
 use leasehold_store::{FactFilter, Store};
 use serde::Serialize;
 
-use crate::{Outcome, cli::UsageArgs, ledger, output, session::Session, source};
+use crate::{
+    Outcome,
+    cli::{At, UsageArgs},
+    ledger, output,
+    session::Session,
+    source,
+};
 
 /// Shows what was leased and used.
 pub fn run(arguments: &UsageArgs, session: &Session, out: &mut dyn Write) -> Result<Outcome> {
@@ -123,12 +128,7 @@ fn now_sheet(rows: &[Now]) -> Sheet {
     }
 }
 
-fn of_ledger(
-    arguments: &UsageArgs,
-    session: &Session,
-    db: &Path,
-    out: &mut dyn Write,
-) -> Result<()> {
+fn of_ledger(arguments: &UsageArgs, session: &Session, db: &At, out: &mut dyn Write) -> Result<()> {
     let store = ledger::open(session, db)?;
     let now = session.now();
     let (zone, units) = session.wait(context(&store))?;

@@ -18,7 +18,7 @@ use leasehold_ledger::{
 
 use crate::{
     Outcome,
-    cli::{Format, VerifyArgs},
+    cli::{At, Format, VerifyArgs},
     ledger::{self, Rows},
     output,
     session::Session,
@@ -61,7 +61,7 @@ fn sheet_of(report: &Report, head: Option<&Digest>) -> Sheet {
     sheet
 }
 
-fn of_ledger(session: &Session, db: &Path, head: Option<&Digest>) -> Result<Report> {
+fn of_ledger(session: &Session, db: &At, head: Option<&Digest>) -> Result<Report> {
     let store = ledger::open(session, db)?;
     let (last, _) = session.wait(store.head())?;
     Ok(verify(Rows::new(session, &store, last), head))

@@ -19,7 +19,7 @@ use leasehold_controllers::{
 };
 use leasehold_kit::{Kit, Shutdown, connect};
 use leasehold_ledger::time::Second;
-use leasehold_store::Store;
+use leasehold_store::{Place, Store, StoreError};
 use tokio::task::{JoinError, JoinSet};
 
 use crate::{
@@ -86,6 +86,9 @@ pub async fn run(arguments: &OperatorArgs, common: &Common) -> Result<()> {
         ended = tasks.join_next() => Err(unexpected(ended)),
         ended = caches.join_next() => Err(unexpected(ended.map(|ended| ended.map(|()| "a cache")))),
         ended = &mut server => Err(unexpected(Some(ended.map(|()| "the health server")))),
+        () = store.superseded() => {
+            Err(anyhow!("failed to go on: another process has taken over the ledger"))
+        }
     };
     health.set(Stage::Stopping);
     drop(context);
@@ -131,7 +134,7 @@ async fn start(
     health.set(Stage::Starting("the API server has not answered"));
     let cluster = cluster_uid(kit).await?;
     health.set(Stage::Starting("the ledger is being opened"));
-    let store = Store::open(&arguments.db).await?;
+    let store = ledger(&arguments.db.place()?, health).await?;
     let now = Second::from_timestamp(kit.server_time().now());
     let books = Books::open(store, &cluster, now).await?;
     if let Some(policy) = books.policy().await?
@@ -155,6 +158,37 @@ async fn start(
         repairs: Repairs::default(),
         settings,
     })
+}
+
+/// The ledger, open for writing. A server that is away is waited for, and so is another operator that has the ledger open
+/// there: this one then stands by. A file belongs to one pod, and whoever finds it locked has a fault to report.
+async fn ledger(place: &Place, health: &Health) -> Result<Store> {
+    loop {
+        let refused = match Store::open(place).await {
+            Ok(store) => {
+                tracing::info!(ledger = %place, epoch = store.epoch(), "the ledger is open");
+                return Ok(store);
+            }
+            Err(refused) => refused,
+        };
+        let locked = matches!(refused, StoreError::Locked { .. });
+        let away = matches!(
+            refused,
+            StoreError::Unreachable { .. } | StoreError::Deadline { .. }
+        );
+        if place.file().is_some() || !(locked || away) {
+            return Err(refused.into());
+        }
+        let stage = if locked {
+            "another operator has the ledger open"
+        } else {
+            "the ledger's database does not answer"
+        };
+        health.set(Stage::Starting(stage));
+        let error: &dyn std::error::Error = &refused;
+        tracing::warn!(error, "{stage}");
+        tokio::time::sleep(AGAIN).await;
+    }
 }
 
 /// The identifier of the cluster. Waits for an API server that is away: after a power cut the operator may be first.

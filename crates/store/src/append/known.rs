@@ -3,13 +3,11 @@
 use std::collections::BTreeMap;
 
 use leasehold_ledger::canonical::Digest;
-use serde_json::Value;
-use sqlx::SqliteConnection;
 
 use super::{Prepared, digest_in};
 use crate::StoreError;
+use crate::backend::{Link, Value};
 use crate::codec::{DOCUMENT, ENTRY, FACT, column, seq_of};
-use crate::error::failed;
 
 /// How many keys one question asks for: its text grows with them, and the database holds all of it
 /// in memory.
@@ -18,8 +16,12 @@ const KEYS: usize = 500;
 /// The rows of some keys of one kind. The keys are one JSON array, so that the statement is the
 /// same for any number of them. CROSS JOIN keeps SQLite from going through the whole chain: it
 /// takes each key of the array and finds its row through the index of kinds and keys.
-const HELD: &str = "SELECT c.key AS chain_key, c.seq AS seq, c.digest AS digest \
+const HELD_IN_SQLITE: &str = "SELECT c.key AS chain_key, c.seq AS seq, c.digest AS digest \
      FROM json_each($1) AS wanted CROSS JOIN chain AS c ON c.kind = $2 AND c.key = wanted.value";
+
+/// The same for PostgreSQL, which takes the keys as an array.
+const HELD_IN_POSTGRES: &str = "SELECT c.key AS chain_key, c.seq AS seq, c.digest AS digest \
+     FROM chain AS c WHERE c.key = ANY ($1) AND c.kind = $2";
 
 /// Where the ledger holds the keys of a batch: kind → key → row.
 #[derive(Debug, Default)]
@@ -37,7 +39,7 @@ struct Held {
 impl Known {
     /// Looks up the keys of all records.
     pub(super) async fn among(
-        connection: &mut SqliteConnection,
+        link: &mut Link<'_>,
         prepared: &[Prepared<'_>],
     ) -> Result<Self, StoreError> {
         let mut known = Self::default();
@@ -48,25 +50,25 @@ impl Known {
                 .map(|item| item.chain.key.as_str())
                 .collect();
             for some in keys.chunks(KEYS) {
-                known.look_up(connection, kind, some).await?;
+                known.look_up(link, kind, some).await?;
             }
         }
         Ok(known)
     }
 
-    /// Looks up some keys of one kind. A key that was asked for twice is answered twice, alike.
+    /// Looks up some keys of one kind. A key that was asked for twice may be answered twice, alike.
     async fn look_up(
         &mut self,
-        connection: &mut SqliteConnection,
+        link: &mut Link<'_>,
         kind: &'static str,
         keys: &[&str],
     ) -> Result<(), StoreError> {
-        let rows = sqlx::query(HELD)
-            .bind(Value::from(keys).to_string())
-            .bind(kind)
-            .fetch_all(connection)
-            .await
-            .map_err(failed("look up keys"))?;
+        let sql = match link {
+            Link::Sqlite(_) => HELD_IN_SQLITE,
+            Link::Postgres(_) => HELD_IN_POSTGRES,
+        };
+        let values = [Value::Texts(keys), Value::Text(kind)];
+        let rows = link.fetch_all("look up keys", sql, &values).await?;
         let known = self.rows.entry(kind).or_default();
         for row in &rows {
             let seq = seq_of(row)?;

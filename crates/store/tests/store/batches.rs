@@ -5,9 +5,20 @@ use leasehold_ledger::fact::Fact;
 use leasehold_ledger::journal::{Entry, genesis, link};
 use leasehold_ledger::time::PeriodKind;
 use leasehold_store::{Batch, FactFilter, Record, Store, StoreError};
-use sqlx::Executor;
 
-use crate::fixtures::{Home, at, effective, entry, fact, facts, period_open};
+use crate::fixtures::{Home, at, effective, entry, fact, facts, on_both, period_open};
+
+on_both!(
+    a_long_batch_is_appended_in_its_order_and_only_once,
+    batches_of_every_length_are_written_to_their_last_fact,
+    what_the_ledger_holds_of_a_long_batch_is_found_wherever_it_stands,
+    a_record_that_repeats_one_far_before_it_in_the_batch_is_unchanged,
+    a_record_that_contradicts_one_before_it_in_the_batch_refuses_the_whole_batch,
+    a_fact_that_the_database_refuses_takes_its_whole_batch_with_it,
+    documents_and_entries_keep_their_places_between_facts,
+    a_key_of_any_characters_is_found_again,
+    a_key_is_free_for_a_record_of_another_kind,
+);
 
 /// What a key may be made of, and what a look-up could take for something else.
 const ODD: [&str; 18] = [
@@ -72,9 +83,8 @@ async fn expect_exactly(store: &Store, facts: &[Fact]) {
     assert_eq!(all_facts(store).await, facts);
 }
 
-#[tokio::test]
-async fn a_long_batch_is_appended_in_its_order_and_only_once() {
-    let store = Store::in_memory().await.unwrap();
+async fn a_long_batch_is_appended_in_its_order_and_only_once(home: Home) {
+    let store = home.open().await;
     let pods = many(257);
     let batch = facts(pods.clone());
 
@@ -94,9 +104,8 @@ async fn a_long_batch_is_appended_in_its_order_and_only_once() {
     expect_exactly(&store, &pods).await;
 }
 
-#[tokio::test]
-async fn batches_of_every_length_are_written_to_their_last_fact() {
-    let store = Store::in_memory().await.unwrap();
+async fn batches_of_every_length_are_written_to_their_last_fact(home: Home) {
+    let store = home.open().await;
     // 1 + 2 + … + 60
     let pods = many(1830);
     let mut rest = pods.as_slice();
@@ -112,9 +121,8 @@ async fn batches_of_every_length_are_written_to_their_last_fact() {
     expect_exactly(&store, &pods).await;
 }
 
-#[tokio::test]
-async fn what_the_ledger_holds_of_a_long_batch_is_found_wherever_it_stands() {
-    let store = Store::in_memory().await.unwrap();
+async fn what_the_ledger_holds_of_a_long_batch_is_found_wherever_it_stands(home: Home) {
+    let store = home.open().await;
     let pods = many(1200);
     let places = [1, 500, 501, 1000, 1001, 1200];
     let those = |held: bool| -> Vec<Fact> {
@@ -134,9 +142,8 @@ async fn what_the_ledger_holds_of_a_long_batch_is_found_wherever_it_stands() {
     expect_exactly(&store, &[held, new].concat()).await;
 }
 
-#[tokio::test]
-async fn a_record_that_repeats_one_far_before_it_in_the_batch_is_unchanged() {
-    let store = Store::in_memory().await.unwrap();
+async fn a_record_that_repeats_one_far_before_it_in_the_batch_is_unchanged(home: Home) {
+    let store = home.open().await;
     let pods = many(256);
     let mut repeating = pods.clone();
     repeating.insert(129, pods[2].clone());
@@ -148,11 +155,11 @@ async fn a_record_that_repeats_one_far_before_it_in_the_batch_is_unchanged() {
     expect_exactly(&store, &pods).await;
 }
 
-#[tokio::test]
-async fn a_record_that_contradicts_one_before_it_in_the_batch_refuses_the_whole_batch() {
+async fn a_record_that_contradicts_one_before_it_in_the_batch_refuses_the_whole_batch(home: Home) {
     // The first of the two has been written by then, or waits to be written.
     for place in [129, 3] {
-        let store = Store::in_memory().await.unwrap();
+        let home = home.another();
+        let store = home.open().await;
         let pods = many(256);
         let other = contradicting(&pods[2]);
         let mut crooked = pods.clone();
@@ -179,18 +186,21 @@ async fn a_record_that_contradicts_one_before_it_in_the_batch_refuses_the_whole_
     }
 }
 
-#[tokio::test]
-async fn a_fact_that_the_database_refuses_takes_its_whole_batch_with_it() {
-    let home = Home::new();
+async fn a_fact_that_the_database_refuses_takes_its_whole_batch_with_it(home: Home) {
     let store = home.open().await;
     let mut prompt = home.prompt().await;
-    prompt
-        .execute(
+    let [forbid, allow] = match &home {
+        Home::File(_) => [
             "CREATE TRIGGER fact_is_never_13 BEFORE INSERT ON fact WHEN NEW.quantity = 13 \
              BEGIN SELECT RAISE(ABORT, 'unlucky'); END",
-        )
-        .await
-        .unwrap();
+            "DROP TRIGGER fact_is_never_13",
+        ],
+        Home::Server(_) => [
+            "ALTER TABLE fact ADD CONSTRAINT unlucky CHECK (quantity <> 13)",
+            "ALTER TABLE fact DROP CONSTRAINT unlucky",
+        ],
+    };
+    prompt.run(forbid).await.unwrap();
     let mut pods = many(120);
     pods[69].quantity = 13;
     let batch = facts(pods.clone());
@@ -202,17 +212,13 @@ async fn a_fact_that_the_database_refuses_takes_its_whole_batch_with_it() {
     };
     assert!(source.to_string().contains("unlucky"), "{source}");
     expect_exactly(&store, &[]).await;
-    prompt
-        .execute("DROP TRIGGER fact_is_never_13")
-        .await
-        .unwrap();
+    prompt.run(allow).await.unwrap();
     store.commit(&batch, at(1)).await.unwrap();
     expect_exactly(&store, &pods).await;
 }
 
-#[tokio::test]
-async fn documents_and_entries_keep_their_places_between_facts() {
-    let store = Store::in_memory().await.unwrap();
+async fn documents_and_entries_keep_their_places_between_facts(home: Home) {
+    let store = home.open().await;
     let mut pods = many(59).into_iter().map(Record::from);
     let mut records: Vec<Record> = pods.by_ref().take(30).collect();
     records.push(Record::document(&effective("oa", 3)).unwrap());
@@ -263,9 +269,8 @@ fn keyed(odd: &str) -> [Record; 3] {
     ]
 }
 
-#[tokio::test]
-async fn a_key_of_any_characters_is_found_again() {
-    let store = Store::in_memory().await.unwrap();
+async fn a_key_of_any_characters_is_found_again(home: Home) {
+    let store = home.open().await;
     let batch = Batch::of(ODD.into_iter().flat_map(keyed).collect());
 
     let committed = store.commit(&batch, at(0)).await.unwrap();
@@ -288,9 +293,8 @@ async fn a_key_of_any_characters_is_found_again() {
     assert_eq!(store.integrity().await.unwrap().rows, 3 * 18);
 }
 
-#[tokio::test]
-async fn a_key_is_free_for_a_record_of_another_kind() {
-    let store = Store::in_memory().await.unwrap();
+async fn a_key_is_free_for_a_record_of_another_kind(home: Home) {
+    let store = home.open().await;
     let namesake = Entry {
         id: "effective/gov-office/oa/1/3".to_owned(),
         ..entry("2026-08")

@@ -5,17 +5,28 @@ use std::fmt::Debug;
 use leasehold_ledger::document::EffectiveDoc;
 use leasehold_ledger::verify::verify;
 use leasehold_store::{FactFilter, Store, StoreError};
-use sqlx::Executor;
 
-use crate::fixtures::{Home, at, one_of_each};
+use crate::fixtures::{Home, at, on_both, one_of_each};
 
-/// A ledger of four rows in which `sql` was run after the triggers named were dropped.
-async fn tampered(home: &Home, trigger: &'static str, sql: &'static str) -> Store {
+on_both!(
+    a_changed_quantity_is_seen_when_the_fact_is_read,
+    a_changed_body_is_seen_when_the_document_is_read,
+    a_changed_key_is_seen_although_no_body_changed,
+    a_changed_subject_is_seen_when_documents_are_listed_by_it,
+    a_changed_amount_is_seen_when_the_journal_is_read,
+    a_changed_hash_breaks_the_chain_where_it_was_changed,
+    a_row_whose_body_is_gone_is_named,
+    a_missing_first_row_is_named_by_the_row_that_follows_it,
+    a_turned_mark_of_a_rehearsal_is_seen_by_the_period_that_contradicts_it,
+);
+
+/// A ledger of four rows in which `sql` was run after the triggers of a table were taken away.
+async fn tampered(home: &Home, table: &str, sql: &str) -> Store {
     let store = home.open().await;
     store.commit(&one_of_each(), at(0)).await.unwrap();
     let mut prompt = home.prompt().await;
-    prompt.execute(trigger).await.unwrap();
-    prompt.execute(sql).await.unwrap();
+    prompt.disarm(table).await;
+    prompt.run(sql).await.unwrap();
     store
 }
 
@@ -26,15 +37,8 @@ fn expect_corrupt<T: Debug>(result: &Result<T, StoreError>, row: u64) {
     assert_eq!(*seq, row);
 }
 
-#[tokio::test]
-async fn a_changed_quantity_is_seen_when_the_fact_is_read() {
-    let home = Home::new();
-    let store = tampered(
-        &home,
-        "DROP TRIGGER fact_refuses_update",
-        "UPDATE fact SET quantity = quantity + 1",
-    )
-    .await;
+async fn a_changed_quantity_is_seen_when_the_fact_is_read(home: Home) {
+    let store = tampered(&home, "fact", "UPDATE fact SET quantity = quantity + 1").await;
     expect_corrupt(&store.facts(&FactFilter::default()).await, 1);
     expect_corrupt(&store.integrity().await, 1);
     // Verification still gets the rows, and names the same one.
@@ -43,12 +47,10 @@ async fn a_changed_quantity_is_seen_when_the_fact_is_read() {
     assert_eq!(report.finding.map(|finding| finding.seq), Some(1));
 }
 
-#[tokio::test]
-async fn a_changed_body_is_seen_when_the_document_is_read() {
-    let home = Home::new();
+async fn a_changed_body_is_seen_when_the_document_is_read(home: Home) {
     let store = tampered(
         &home,
-        "DROP TRIGGER document_refuses_update",
+        "document",
         "UPDATE document SET body = replace(body, '\"request\":3', '\"request\":2')",
     )
     .await;
@@ -63,12 +65,10 @@ async fn a_changed_body_is_seen_when_the_document_is_read() {
     expect_corrupt(&store.integrity().await, 2);
 }
 
-#[tokio::test]
-async fn a_changed_key_is_seen_although_no_body_changed() {
-    let home = Home::new();
+async fn a_changed_key_is_seen_although_no_body_changed(home: Home) {
     let store = tampered(
         &home,
-        "DROP TRIGGER document_refuses_update",
+        "document",
         "UPDATE document SET key = 'gov-office/oa/1/9' WHERE seq = 2",
     )
     .await;
@@ -79,12 +79,10 @@ async fn a_changed_key_is_seen_although_no_body_changed() {
     expect_corrupt(&store.integrity().await, 2);
 }
 
-#[tokio::test]
-async fn a_changed_subject_is_seen_when_documents_are_listed_by_it() {
-    let home = Home::new();
+async fn a_changed_subject_is_seen_when_documents_are_listed_by_it(home: Home) {
     let store = tampered(
         &home,
-        "DROP TRIGGER document_refuses_update",
+        "document",
         "UPDATE document SET subject = 'edu-bureau/web' WHERE seq = 2",
     )
     .await;
@@ -100,71 +98,35 @@ async fn a_changed_subject_is_seen_when_documents_are_listed_by_it() {
     );
 }
 
-#[tokio::test]
-async fn a_changed_amount_is_seen_when_the_journal_is_read() {
-    let home = Home::new();
-    let store = tampered(
-        &home,
-        "DROP TRIGGER posting_refuses_update",
-        "UPDATE posting SET amount = amount * 2",
-    )
-    .await;
+async fn a_changed_amount_is_seen_when_the_journal_is_read(home: Home) {
+    let store = tampered(&home, "posting", "UPDATE posting SET amount = amount * 2").await;
     expect_corrupt(&store.entries(None).await, 3);
     expect_corrupt(&store.integrity().await, 3);
 }
 
-#[tokio::test]
-async fn a_changed_hash_breaks_the_chain_where_it_was_changed() {
-    let home = Home::new();
-    let store = tampered(
-        &home,
-        "DROP TRIGGER chain_refuses_update",
-        "UPDATE chain SET hash = prev WHERE seq = 2",
-    )
-    .await;
+async fn a_changed_hash_breaks_the_chain_where_it_was_changed(home: Home) {
+    let store = tampered(&home, "chain", "UPDATE chain SET hash = prev WHERE seq = 2").await;
     expect_corrupt(&store.integrity().await, 2);
 }
 
-#[tokio::test]
-async fn a_row_whose_body_is_gone_is_named() {
-    let home = Home::new();
-    let store = tampered(
-        &home,
-        "DROP TRIGGER fact_refuses_delete",
-        "DELETE FROM fact",
-    )
-    .await;
+async fn a_row_whose_body_is_gone_is_named(home: Home) {
+    let store = tampered(&home, "fact", "DELETE FROM fact").await;
     expect_corrupt(&store.rows(0, 10).await, 1);
     expect_corrupt(&store.integrity().await, 1);
 }
 
-#[tokio::test]
-async fn a_missing_first_row_is_named_by_the_row_that_follows_it() {
-    let home = Home::new();
-    let store = tampered(
-        &home,
-        "DROP TRIGGER fact_refuses_delete",
-        "DELETE FROM fact",
-    )
-    .await;
+async fn a_missing_first_row_is_named_by_the_row_that_follows_it(home: Home) {
+    let store = tampered(&home, "fact", "DELETE FROM fact").await;
     let mut prompt = home.prompt().await;
-    prompt
-        .execute("DROP TRIGGER chain_refuses_delete")
-        .await
-        .unwrap();
-    prompt
-        .execute("DELETE FROM chain WHERE seq = 1")
-        .await
-        .unwrap();
+    prompt.disarm("chain").await;
+    prompt.run("DELETE FROM chain WHERE seq = 1").await.unwrap();
     expect_corrupt(&store.integrity().await, 2);
 }
 
-#[tokio::test]
-async fn a_turned_mark_of_a_rehearsal_is_seen_by_the_period_that_contradicts_it() {
-    let home = Home::new();
+async fn a_turned_mark_of_a_rehearsal_is_seen_by_the_period_that_contradicts_it(home: Home) {
     let store = tampered(
         &home,
-        "DROP TRIGGER meta_refuses_update",
+        "meta",
         "UPDATE meta SET value = 'true' WHERE name = 'rehearsal'",
     )
     .await;

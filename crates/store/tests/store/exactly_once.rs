@@ -8,9 +8,27 @@ use leasehold_ledger::fact::Fact;
 use leasehold_ledger::journal::{Entry, genesis};
 use leasehold_ledger::money::Money;
 use leasehold_store::{Batch, Cursor, FactFilter, Record, Store, StoreError};
-use sqlx::Executor;
 
-use crate::fixtures::{Home, at, effective, entry, fact, facts};
+use crate::fixtures::{Home, at, effective, entry, fact, facts, on_both};
+
+on_both!(
+    batches_that_eight_tasks_deliver_at_once_are_written_once,
+    a_key_with_another_body_refuses_the_whole_batch,
+    a_document_key_with_another_body_is_refused_and_the_old_one_stays,
+    what_is_twice_in_one_batch_is_one_row,
+    cursors_move_with_the_facts_and_even_when_all_facts_are_known,
+    a_batch_computed_from_an_older_head_is_refused,
+    of_two_closes_computed_from_one_head_only_one_is_written,
+    a_batch_computed_before_a_later_document_under_its_path_is_refused_and_writes_nothing,
+    what_is_not_of_the_kind_and_under_the_path_refuses_no_batch,
+    of_two_batches_computed_from_one_document_only_one_is_written,
+    a_batch_computed_from_documents_under_many_paths_is_refused_over_a_later_one_under_any,
+    each_of_two_expectations_alone_refuses_the_batch,
+    an_entry_that_does_not_balance_is_refused_with_its_batch,
+    a_document_that_is_not_canonical_is_refused,
+    a_commit_that_another_program_blocks_ends_at_its_deadline_and_can_be_sent_again,
+    insertion_times_are_not_part_of_the_chain,
+);
 
 /// A request of a department's office automation that became effective.
 fn effective_of(department: &str, request: u32) -> Record {
@@ -58,9 +76,7 @@ async fn all_facts(store: &Store) -> Vec<Fact> {
         .collect()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn batches_that_eight_tasks_deliver_at_once_are_written_once() {
-    let home = Home::new();
+async fn batches_that_eight_tasks_deliver_at_once_are_written_once(home: Home) {
     let store = home.open().await;
     // Three batches of twenty facts; the last five of each are the first five of the next.
     let batches: Vec<Batch> = (0..3)
@@ -103,9 +119,8 @@ async fn batches_that_eight_tasks_deliver_at_once_are_written_once() {
     assert_eq!(store.integrity().await.unwrap().rows, 50);
 }
 
-#[tokio::test]
-async fn a_key_with_another_body_refuses_the_whole_batch() {
-    let store = Store::in_memory().await.unwrap();
+async fn a_key_with_another_body_refuses_the_whole_batch(home: Home) {
+    let store = home.open().await;
     let known = fact("web-1", 7);
     let before = store
         .commit(&facts([known.clone()]), at(100))
@@ -129,9 +144,8 @@ async fn a_key_with_another_body_refuses_the_whole_batch() {
     assert_eq!(store.head().await.unwrap(), (1, before.head));
 }
 
-#[tokio::test]
-async fn a_document_key_with_another_body_is_refused_and_the_old_one_stays() {
-    let store = Store::in_memory().await.unwrap();
+async fn a_document_key_with_another_body_is_refused_and_the_old_one_stays(home: Home) {
+    let store = home.open().await;
     let first = effective("oa", 3);
     let mut second = first.clone();
     second.not_before = at(3600);
@@ -156,17 +170,15 @@ async fn a_document_key_with_another_body_is_refused_and_the_old_one_stays() {
     assert_eq!(kept.value, first);
 }
 
-#[tokio::test]
-async fn what_is_twice_in_one_batch_is_one_row() {
-    let store = Store::in_memory().await.unwrap();
+async fn what_is_twice_in_one_batch_is_one_row(home: Home) {
+    let store = home.open().await;
     let batch = facts([fact("web-1", 7), fact("web-1", 7)]);
     let committed = store.commit(&batch, at(100)).await.unwrap();
     assert_eq!((committed.appended, committed.unchanged), (vec![1], 1));
 }
 
-#[tokio::test]
-async fn cursors_move_with_the_facts_and_even_when_all_facts_are_known() {
-    let store = Store::in_memory().await.unwrap();
+async fn cursors_move_with_the_facts_and_even_when_all_facts_are_known(home: Home) {
+    let store = home.open().await;
     let batch = facts([fact("web-1", 7)]);
     store
         .commit(&batch.clone().with_cursor(cursor("7")), at(100))
@@ -180,9 +192,8 @@ async fn cursors_move_with_the_facts_and_even_when_all_facts_are_known() {
     assert_eq!(store.cursor("claims").await.unwrap(), None);
 }
 
-#[tokio::test]
-async fn a_batch_computed_from_an_older_head_is_refused() {
-    let store = Store::in_memory().await.unwrap();
+async fn a_batch_computed_from_an_older_head_is_refused(home: Home) {
+    let store = home.open().await;
     assert_eq!(store.head().await.unwrap(), (0, genesis()));
     store
         .commit(&facts([fact("web-1", 7)]).expecting(0), at(0))
@@ -207,9 +218,7 @@ async fn a_batch_computed_from_an_older_head_is_refused() {
     assert_eq!(store.head().await.unwrap().0, 2);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_two_closes_computed_from_one_head_only_one_is_written() {
-    let home = Home::new();
+async fn of_two_closes_computed_from_one_head_only_one_is_written(home: Home) {
     let store = home.open().await;
     let close = |period: &str| Batch::of(vec![Record::from(entry(period))]).expecting(0);
     let (first, second) = (close("2026-08"), close("2026-09"));
@@ -218,9 +227,10 @@ async fn of_two_closes_computed_from_one_head_only_one_is_written() {
     assert_eq!(store.entries(None).await.unwrap().len(), 1);
 }
 
-#[tokio::test]
-async fn a_batch_computed_before_a_later_document_under_its_path_is_refused_and_writes_nothing() {
-    let store = Store::in_memory().await.unwrap();
+async fn a_batch_computed_before_a_later_document_under_its_path_is_refused_and_writes_nothing(
+    home: Home,
+) {
+    let store = home.open().await;
     let first = Batch::of(vec![effective_of("gov", 1)]).expecting_latest::<EffectiveDoc>("gov", 0);
     let before = store.commit(&first, at(0)).await.unwrap();
 
@@ -240,9 +250,8 @@ async fn a_batch_computed_before_a_later_document_under_its_path_is_refused_and_
     expect_overtaken(store.commit(&stale, at(3)).await.unwrap_err(), 1, 3);
 }
 
-#[tokio::test]
-async fn what_is_not_of_the_kind_and_under_the_path_refuses_no_batch() {
-    let store = Store::in_memory().await.unwrap();
+async fn what_is_not_of_the_kind_and_under_the_path_refuses_no_batch(home: Home) {
+    let store = home.open().await;
     let note = |subject: &str| Record::Document {
         kind: "note".to_owned(),
         key: subject.to_owned(),
@@ -273,9 +282,7 @@ async fn what_is_not_of_the_kind_and_under_the_path_refuses_no_batch() {
     expect_overtaken(store.commit(&wrong, at(3)).await.unwrap_err(), 11, 10);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_two_batches_computed_from_one_document_only_one_is_written() {
-    let home = Home::new();
+async fn of_two_batches_computed_from_one_document_only_one_is_written(home: Home) {
     let store = home.open().await;
     let one = |request: u32| {
         Batch::of(vec![effective_of("gov", request)]).expecting_latest::<EffectiveDoc>("gov", 0)
@@ -287,9 +294,10 @@ async fn of_two_batches_computed_from_one_document_only_one_is_written() {
     assert_eq!(written.len(), 1);
 }
 
-#[tokio::test]
-async fn a_batch_computed_from_documents_under_many_paths_is_refused_over_a_later_one_under_any() {
-    let store = Store::in_memory().await.unwrap();
+async fn a_batch_computed_from_documents_under_many_paths_is_refused_over_a_later_one_under_any(
+    home: Home,
+) {
+    let store = home.open().await;
     assert_eq!(store.latest::<EffectiveDoc>().await.unwrap(), 0);
     let first = Batch::of(vec![effective_of("gov", 1)]).expecting_latest_of_kind::<EffectiveDoc>(0);
     store.commit(&first, at(0)).await.unwrap();
@@ -310,9 +318,8 @@ async fn a_batch_computed_from_documents_under_many_paths_is_refused_over_a_late
     assert_eq!(committed.appended, [4]);
 }
 
-#[tokio::test]
-async fn each_of_two_expectations_alone_refuses_the_batch() {
-    let store = Store::in_memory().await.unwrap();
+async fn each_of_two_expectations_alone_refuses_the_batch(home: Home) {
+    let store = home.open().await;
     let start = Batch::of(vec![effective_of("gov", 1), effective_of("edu", 1)]);
     store.commit(&start, at(0)).await.unwrap();
     let both = |under: u64, of_kind: u64| {
@@ -327,9 +334,8 @@ async fn each_of_two_expectations_alone_refuses_the_batch() {
     assert_eq!(committed.appended, [3]);
 }
 
-#[tokio::test]
-async fn an_entry_that_does_not_balance_is_refused_with_its_batch() {
-    let store = Store::in_memory().await.unwrap();
+async fn an_entry_that_does_not_balance_is_refused_with_its_batch(home: Home) {
+    let store = home.open().await;
     let mut crooked: Entry = entry("2026-09");
     crooked.postings[0].amount = Money::from_minor(4485);
     let batch = Batch::of(vec![Record::from(fact("web-1", 7)), Record::from(crooked)]);
@@ -338,9 +344,8 @@ async fn an_entry_that_does_not_balance_is_refused_with_its_batch() {
     assert_eq!(store.head().await.unwrap().0, 0);
 }
 
-#[tokio::test]
-async fn a_document_that_is_not_canonical_is_refused() {
-    let store = Store::in_memory().await.unwrap();
+async fn a_document_that_is_not_canonical_is_refused(home: Home) {
+    let store = home.open().await;
     for body in [r#"{"b":1,"a":2}"#, r#"{"a": 1}"#, r#"{"a":0.5}"#, "{"] {
         let record = Record::Document {
             kind: "note".to_owned(),
@@ -360,13 +365,17 @@ async fn a_document_that_is_not_canonical_is_refused() {
     assert_eq!(store.head().await.unwrap().0, 0);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_commit_that_another_program_blocks_ends_at_its_deadline_and_can_be_sent_again() {
-    let home = Home::new();
+async fn a_commit_that_another_program_blocks_ends_at_its_deadline_and_can_be_sent_again(
+    home: Home,
+) {
     let store = home.open().await;
     let batch = facts([fact("web-1", 7)]);
     let mut other = home.prompt().await;
-    other.execute("BEGIN IMMEDIATE").await.unwrap();
+    let hold = match &home {
+        Home::File(_) => "BEGIN IMMEDIATE",
+        Home::Server(_) => "BEGIN; SELECT epoch FROM leader FOR UPDATE",
+    };
+    other.run(hold).await.unwrap();
 
     let hasty = store.clone().with_deadline(Duration::from_millis(100));
     let refused = hasty.commit(&batch, at(0)).await.unwrap_err();
@@ -381,18 +390,15 @@ async fn a_commit_that_another_program_blocks_ends_at_its_deadline_and_can_be_se
         "{refused}"
     );
 
-    other.execute("ROLLBACK").await.unwrap();
+    other.run("ROLLBACK").await.unwrap();
     let committed = store.commit(&batch, at(1)).await.unwrap();
     assert_eq!((committed.appended, committed.unchanged), (vec![1], 0));
     assert_eq!(all_facts(&store).await, [fact("web-1", 7)]);
 }
 
-#[tokio::test]
-async fn insertion_times_are_not_part_of_the_chain() {
-    let (one, two) = (
-        Store::in_memory().await.unwrap(),
-        Store::in_memory().await.unwrap(),
-    );
+async fn insertion_times_are_not_part_of_the_chain(home: Home) {
+    let other = home.another();
+    let (one, two) = (home.open().await, other.open().await);
     let batch = facts([fact("web-1", 7), fact("web-2", 8)]);
     let a = one.commit(&batch, at(0)).await.unwrap();
     let b = two.commit(&batch, at(86_400)).await.unwrap();

@@ -1,6 +1,6 @@
 //! Facts, documents and entries for the tests, and a ledger file to put them in.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use leasehold_ledger::canonical::digest_bytes;
 use leasehold_ledger::document::{EffectiveDoc, PeriodOpenDoc};
@@ -8,34 +8,138 @@ use leasehold_ledger::fact::{Fact, FactKind, Meter, Source, Subject};
 use leasehold_ledger::journal::{Entry, EntryKind, Posting};
 use leasehold_ledger::money::Money;
 use leasehold_ledger::time::{Period, PeriodKind, Second, Zone};
-use leasehold_store::{Batch, Record, Store};
+use leasehold_store::{Batch, Place, Record, Roles, Store};
+use leasehold_testkit::{PostgresDatabase, PostgresServer};
+use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, SqliteConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Executor, PgConnection, Row, SqliteConnection};
 use tempfile::TempDir;
 
-/// A ledger file in a folder of its own, which goes with it.
-pub(crate) struct Home {
-    dir: TempDir,
+/// Writes each test once and runs it on both databases. A function that is not in the list is not used, which the compiler
+/// refuses.
+macro_rules! on_both {
+    ($($test:ident),+ $(,)?) => {
+        mod on_sqlite {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+                async fn $test() {
+                    super::$test(crate::fixtures::Home::file()).await;
+                }
+            )+
+        }
+
+        mod on_postgresql {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+                async fn $test() {
+                    super::$test(crate::fixtures::Home::server()).await;
+                }
+            )+
+        }
+    };
+}
+
+pub(crate) use on_both;
+
+/// Where a ledger is, of this test alone: a file in a folder, which goes with it, or a database.
+pub(crate) enum Home {
+    File(TempDir),
+    Server(PostgresDatabase),
 }
 
 impl Home {
-    pub(crate) fn new() -> Self {
-        Self {
-            dir: tempfile::tempdir().unwrap(),
+    pub(crate) fn file() -> Self {
+        Self::File(tempfile::tempdir().unwrap())
+    }
+
+    pub(crate) fn server() -> Self {
+        Self::Server(PostgresServer::shared().unwrap().database().unwrap())
+    }
+
+    /// Another of the same database.
+    pub(crate) fn another(&self) -> Self {
+        match self {
+            Self::File(_) => Self::file(),
+            Self::Server(_) => Self::server(),
         }
     }
 
-    pub(crate) fn path(&self) -> PathBuf {
-        self.dir.path().join("ledger.db")
+    /// Where the operator finds it.
+    pub(crate) fn place(&self) -> Place {
+        match self {
+            Self::File(dir) => Place::from(dir.path().join("ledger.db")),
+            Self::Server(database) => database.service.parse().unwrap(),
+        }
+    }
+
+    /// The tables, made by whoever owns them.
+    pub(crate) async fn migrate(&self) {
+        if let Self::Server(database) = self {
+            let owner: Place = database.owner.parse().unwrap();
+            let roles = Roles {
+                service: Some(database.service_role.clone()),
+                reader: Some(database.reader_role.clone()),
+            };
+            Store::migrate(&owner, &roles).await.unwrap();
+        }
     }
 
     pub(crate) async fn open(&self) -> Store {
-        Store::open(&self.path()).await.unwrap()
+        self.migrate().await;
+        Store::open(self.place()).await.unwrap()
     }
 
-    /// A connection past the store, as a person with a SQL prompt has one.
-    pub(crate) async fn prompt(&self) -> SqliteConnection {
-        prompt(&self.path()).await
+    /// A connection past the store, as a person with a SQL prompt has one: on a server as the owner of the tables.
+    pub(crate) async fn prompt(&self) -> Prompt {
+        match self {
+            Self::File(dir) => Prompt::Sqlite(prompt(&dir.path().join("ledger.db")).await),
+            Self::Server(database) => Prompt::Postgres(session(&database.owner).await),
+        }
+    }
+
+    /// The connection of somebody with no more rights than the operator.
+    pub(crate) async fn service_prompt(&self) -> Prompt {
+        match self {
+            Self::File(dir) => Prompt::Sqlite(prompt(&dir.path().join("ledger.db")).await),
+            Self::Server(database) => Prompt::Postgres(session(&database.service).await),
+        }
+    }
+}
+
+/// A connection past the store.
+pub(crate) enum Prompt {
+    Sqlite(SqliteConnection),
+    Postgres(PgConnection),
+}
+
+impl Prompt {
+    /// Carries out what somebody types.
+    pub(crate) async fn run(&mut self, sql: &str) -> Result<(), sqlx::Error> {
+        let sql = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
+        match self {
+            Self::Sqlite(connection) => connection.execute(sql).await.map(drop),
+            Self::Postgres(connection) => connection.execute(sql).await.map(drop),
+        }
+    }
+
+    /// The first column of the first row.
+    pub(crate) async fn number(&mut self, sql: &str) -> i64 {
+        let sql = AssertSqlSafe(sql.to_owned());
+        match self {
+            Self::Sqlite(connection) => connection.fetch_one(sql).await.unwrap().get(0),
+            Self::Postgres(connection) => connection.fetch_one(sql).await.unwrap().get(0),
+        }
+    }
+
+    /// Takes the triggers of a table away, as only its owner can.
+    pub(crate) async fn disarm(&mut self, table: &str) {
+        let sql = match self {
+            Self::Sqlite(_) => {
+                format!("DROP TRIGGER {table}_refuses_update; DROP TRIGGER {table}_refuses_delete")
+            }
+            Self::Postgres(_) => format!("ALTER TABLE {table} DISABLE TRIGGER ALL"),
+        };
+        self.run(&sql).await.unwrap();
     }
 }
 
@@ -45,6 +149,16 @@ pub(crate) async fn prompt(path: &Path) -> SqliteConnection {
         .filename(path)
         .create_if_missing(true)
         .foreign_keys(false)
+        .connect()
+        .await
+        .unwrap()
+}
+
+/// A connection to a database of a server, in which the ledger's tables need no schema before their names.
+pub(crate) async fn session(url: &str) -> PgConnection {
+    let options: PgConnectOptions = url.parse().unwrap();
+    options
+        .options([("search_path", "leasehold")])
         .connect()
         .await
         .unwrap()

@@ -1,9 +1,11 @@
-//! The store from outside: what it takes, what it refuses, and what survives.
+//! The store from outside: what it takes, what it refuses, and what survives, on both databases.
 
 #[cfg(test)]
 mod append_only;
 #[cfg(test)]
 mod batches;
+#[cfg(test)]
+mod copies;
 #[cfg(test)]
 mod corruption;
 #[cfg(test)]
@@ -13,8 +15,12 @@ mod exactly_once;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]
+mod leaders;
+#[cfg(test)]
 mod opening;
 #[cfg(test)]
 mod periods;
 #[cfg(test)]
 mod reading;
+#[cfg(test)]
+mod server;

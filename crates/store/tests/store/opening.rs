@@ -4,11 +4,18 @@ use leasehold_ledger::journal::ChainRow;
 use leasehold_store::{FactFilter, Store, StoreError};
 use sqlx::{Executor, Row};
 
-use crate::fixtures::{Home, at, fact, facts, one_of_each, prompt};
+use crate::fixtures::{Home, at, fact, facts, on_both, one_of_each, prompt};
 
-#[tokio::test]
-async fn the_chain_goes_on_where_it_ended_after_the_ledger_is_opened_again() {
-    let home = Home::new();
+on_both!(
+    the_chain_goes_on_where_it_ended_after_the_ledger_is_opened_again,
+    a_second_writer_is_refused_while_the_first_holds_the_lock,
+    a_reader_beside_the_writer_sees_what_is_committed_and_writes_nothing,
+    a_ledger_is_readable_when_no_writer_runs,
+    a_database_of_a_newer_program_is_refused_for_writing_and_for_reading,
+    a_database_with_a_step_missing_is_migrated_by_its_owner_and_refused_by_a_reader,
+);
+
+async fn the_chain_goes_on_where_it_ended_after_the_ledger_is_opened_again(home: Home) {
     let store = home.open().await;
     let before = store.commit(&one_of_each(), at(0)).await.unwrap();
     store.close().await.unwrap();
@@ -38,12 +45,10 @@ async fn the_chain_goes_on_where_it_ended_after_the_ledger_is_opened_again() {
     assert_eq!(store.integrity().await.unwrap().rows, 5);
 }
 
-#[tokio::test]
-async fn a_second_writer_is_refused_while_the_first_holds_the_lock() {
-    let home = Home::new();
+async fn a_second_writer_is_refused_while_the_first_holds_the_lock(home: Home) {
     let first = home.open().await;
 
-    let refused = Store::open(&home.path()).await.unwrap_err();
+    let refused = Store::open(home.place()).await.unwrap_err();
     let StoreError::Locked { holder, .. } = &refused else {
         panic!("expected Locked, got {refused}");
     };
@@ -52,18 +57,16 @@ async fn a_second_writer_is_refused_while_the_first_holds_the_lock() {
     let clone = first.clone();
     first.close().await.unwrap();
     assert!(
-        Store::open(&home.path()).await.is_err(),
+        Store::open(home.place()).await.is_err(),
         "a clone still holds the lock"
     );
     drop(clone);
-    assert!(Store::open(&home.path()).await.is_ok());
+    assert!(Store::open(home.place()).await.is_ok());
 }
 
-#[tokio::test]
-async fn a_reader_beside_the_writer_sees_what_is_committed_and_writes_nothing() {
-    let home = Home::new();
+async fn a_reader_beside_the_writer_sees_what_is_committed_and_writes_nothing(home: Home) {
     let writer = home.open().await;
-    let reader = Store::open_read_only(&home.path()).await.unwrap();
+    let reader = Store::open_read_only(home.place()).await.unwrap();
     assert_eq!(reader.head().await.unwrap().0, 0);
 
     writer
@@ -80,28 +83,27 @@ async fn a_reader_beside_the_writer_sees_what_is_committed_and_writes_nothing() 
     assert!(matches!(refused, StoreError::ReadOnly { .. }), "{refused}");
 }
 
-#[tokio::test]
-async fn a_ledger_is_readable_when_no_writer_runs() {
-    let home = Home::new();
+async fn a_ledger_is_readable_when_no_writer_runs(home: Home) {
     let writer = home.open().await;
     writer.commit(&one_of_each(), at(0)).await.unwrap();
     writer.close().await.unwrap();
-    let reader = Store::open_read_only(&home.path()).await.unwrap();
+    let reader = Store::open_read_only(home.place()).await.unwrap();
     assert_eq!(reader.integrity().await.unwrap().rows, 4);
 }
 
 #[tokio::test]
-async fn another_programs_database_is_left_alone() {
-    let home = Home::new();
-    let mut other = prompt(&home.path()).await;
+async fn another_programs_file_is_left_alone() {
+    let home = Home::file();
+    let place = home.place();
+    let mut other = prompt(place.file().unwrap()).await;
     other
         .execute("CREATE TABLE song (title TEXT)")
         .await
         .unwrap();
 
     for refused in [
-        Store::open(&home.path()).await.unwrap_err(),
-        Store::open_read_only(&home.path()).await.unwrap_err(),
+        Store::open(home.place()).await.unwrap_err(),
+        Store::open_read_only(home.place()).await.unwrap_err(),
     ] {
         assert!(
             matches!(refused, StoreError::NotALedger { .. }),
@@ -119,24 +121,23 @@ async fn another_programs_database_is_left_alone() {
 
 #[tokio::test]
 async fn reading_a_file_that_does_not_exist_fails_and_makes_none() {
-    let home = Home::new();
-    assert!(Store::open_read_only(&home.path()).await.is_err());
-    assert!(!home.path().exists());
+    let home = Home::file();
+    let place = home.place();
+    assert!(Store::open_read_only(&place).await.is_err());
+    assert!(!place.file().unwrap().exists());
 }
 
-#[tokio::test]
-async fn a_database_of_a_newer_program_is_refused_for_writing_and_for_reading() {
-    let home = Home::new();
+async fn a_database_of_a_newer_program_is_refused_for_writing_and_for_reading(home: Home) {
     home.open().await.close().await.unwrap();
     let mut prompt = home.prompt().await;
     prompt
-        .execute("INSERT INTO migration VALUES (99, 'later', 'sha256:00')")
+        .run("INSERT INTO migration VALUES (99, 'later', 'sha256:00')")
         .await
         .unwrap();
 
     for refused in [
-        Store::open(&home.path()).await.unwrap_err(),
-        Store::open_read_only(&home.path()).await.unwrap_err(),
+        Store::open(home.place()).await.unwrap_err(),
+        Store::open_read_only(home.place()).await.unwrap_err(),
     ] {
         assert!(
             matches!(refused, StoreError::SchemaVersion { found: 99, .. }),
@@ -145,19 +146,21 @@ async fn a_database_of_a_newer_program_is_refused_for_writing_and_for_reading() 
     }
 }
 
-#[tokio::test]
-async fn a_database_with_a_step_missing_is_migrated_by_the_writer_and_refused_by_a_reader() {
-    let home = Home::new();
+async fn a_database_with_a_step_missing_is_migrated_by_its_owner_and_refused_by_a_reader(
+    home: Home,
+) {
     let mut prompt = home.prompt().await;
-    prompt
-        .execute(
+    let table = match &home {
+        Home::File(_) => {
             "CREATE TABLE migration (version INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL, \
-             digest TEXT NOT NULL) STRICT",
-        )
-        .await
-        .unwrap();
+             digest TEXT NOT NULL) STRICT"
+        }
+        // without the table, which the reader could not read
+        Home::Server(_) => "CREATE SCHEMA leasehold",
+    };
+    prompt.run(table).await.unwrap();
 
-    let refused = Store::open_read_only(&home.path()).await.unwrap_err();
+    let refused = Store::open_read_only(home.place()).await.unwrap_err();
     assert!(
         matches!(refused, StoreError::SchemaVersion { found: 0, .. }),
         "{refused}"

@@ -2,9 +2,16 @@
 
 use leasehold_ledger::document::PeriodOpenDoc;
 use leasehold_ledger::time::PeriodKind;
-use leasehold_store::{Batch, Record, Store, StoreError};
+use leasehold_store::{Batch, Record, StoreError};
 
-use crate::fixtures::{Home, at, fact, period_open};
+use crate::fixtures::{Home, at, fact, on_both, period_open};
+
+on_both!(
+    a_ledger_that_has_seen_a_real_period_refuses_a_rehearsal,
+    a_rehearsal_refuses_a_real_period_even_after_it_was_opened_again,
+    one_batch_with_both_kinds_is_refused_and_leaves_the_ledger_free,
+    period_after_period_of_one_kind_is_accepted,
+);
 
 const REHEARSAL: PeriodKind = PeriodKind::Rehearsal { seconds: 60 };
 
@@ -12,9 +19,8 @@ fn opening(kind: PeriodKind, seconds: i64) -> Record {
     Record::document(&period_open(kind, at(seconds))).unwrap()
 }
 
-#[tokio::test]
-async fn a_ledger_that_has_seen_a_real_period_refuses_a_rehearsal() {
-    let store = Store::in_memory().await.unwrap();
+async fn a_ledger_that_has_seen_a_real_period_refuses_a_rehearsal(home: Home) {
+    let store = home.open().await;
     assert_eq!(store.rehearsal().await.unwrap(), None);
     store
         .commit(&Batch::of(vec![opening(PeriodKind::Month, 0)]), at(0))
@@ -42,9 +48,7 @@ async fn a_ledger_that_has_seen_a_real_period_refuses_a_rehearsal() {
     assert_eq!(store.rehearsal().await.unwrap(), Some(false));
 }
 
-#[tokio::test]
-async fn a_rehearsal_refuses_a_real_period_even_after_it_was_opened_again() {
-    let home = Home::new();
+async fn a_rehearsal_refuses_a_real_period_even_after_it_was_opened_again(home: Home) {
     let store = home.open().await;
     store
         .commit(&Batch::of(vec![opening(REHEARSAL, 0)]), at(0))
@@ -79,9 +83,8 @@ async fn a_rehearsal_refuses_a_real_period_even_after_it_was_opened_again() {
     );
 }
 
-#[tokio::test]
-async fn one_batch_with_both_kinds_is_refused_and_leaves_the_ledger_free() {
-    let store = Store::in_memory().await.unwrap();
+async fn one_batch_with_both_kinds_is_refused_and_leaves_the_ledger_free(home: Home) {
+    let store = home.open().await;
     let both = Batch::of(vec![opening(REHEARSAL, 0), opening(PeriodKind::Month, 0)]);
     assert!(store.commit(&both, at(0)).await.is_err());
     assert_eq!(store.rehearsal().await.unwrap(), None);
@@ -91,9 +94,8 @@ async fn one_batch_with_both_kinds_is_refused_and_leaves_the_ledger_free() {
         .unwrap();
 }
 
-#[tokio::test]
-async fn period_after_period_of_one_kind_is_accepted() {
-    let store = Store::in_memory().await.unwrap();
+async fn period_after_period_of_one_kind_is_accepted(home: Home) {
+    let store = home.open().await;
     for minute in 0..3 {
         let batch = Batch::of(vec![opening(REHEARSAL, minute * 60)]);
         store.commit(&batch, at(minute * 60)).await.unwrap();

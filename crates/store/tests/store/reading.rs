@@ -6,9 +6,20 @@ use leasehold_ledger::fact::{Bounds, Fact, FactKind, Meter};
 use leasehold_ledger::journal::{Entry, EntryKind};
 use leasehold_ledger::time::Second;
 use leasehold_ledger::verify::verify;
-use leasehold_store::{Batch, FactFilter, Record, Recorded, Store, StoreError};
+use leasehold_store::{Batch, FactFilter, Record, Recorded, StoreError};
 
-use crate::fixtures::{at, effective, entry, fact, facts, one_of_each};
+use crate::fixtures::{Home, at, effective, entry, fact, facts, on_both, one_of_each};
+
+on_both!(
+    every_field_of_a_fact_survives,
+    a_filter_restricts_by_each_of_its_fields,
+    open_objects_are_those_whose_last_opening_has_no_end_after_it,
+    documents_are_found_by_key_by_subject_and_up_to_a_row,
+    documents_under_a_path_are_a_departments_own_in_row_order,
+    the_journal_comes_back_with_all_postings_and_up_to_a_row,
+    rows_carry_the_canonical_json_that_the_chain_has_the_digest_of,
+    what_the_store_wrote_passes_the_ledgers_own_verification_page_by_page,
+);
 
 fn values<T>(recorded: Vec<Recorded<T>>) -> Vec<T> {
     recorded
@@ -26,9 +37,8 @@ fn then(before: &Fact, version: u32, kind: FactKind) -> Fact {
     next
 }
 
-#[tokio::test]
-async fn every_field_of_a_fact_survives() {
-    let store = Store::in_memory().await.unwrap();
+async fn every_field_of_a_fact_survives(home: Home) {
+    let store = home.open().await;
     let plain = fact("web-1", 7);
     let mut full = fact("web-2", 8);
     full.source.etcd = u32::MAX;
@@ -62,9 +72,8 @@ async fn every_field_of_a_fact_survives() {
     );
 }
 
-#[tokio::test]
-async fn a_filter_restricts_by_each_of_its_fields() {
-    let store = Store::in_memory().await.unwrap();
+async fn a_filter_restricts_by_each_of_its_fields(home: Home) {
+    let store = home.open().await;
     let a = fact("a", 1);
     let mut b = fact("b", 2);
     b.subject.tenancy = "web".to_owned();
@@ -134,9 +143,8 @@ async fn a_filter_restricts_by_each_of_its_fields() {
     }
 }
 
-#[tokio::test]
-async fn open_objects_are_those_whose_last_opening_has_no_end_after_it() {
-    let store = Store::in_memory().await.unwrap();
+async fn open_objects_are_those_whose_last_opening_has_no_end_after_it(home: Home) {
+    let store = home.open().await;
     let running = fact("running", 1);
     let resized = fact("resized", 2);
     let larger = Fact {
@@ -189,9 +197,8 @@ async fn open_objects_are_those_whose_last_opening_has_no_end_after_it() {
     assert!(store.open_objects("pod/%").await.unwrap().is_empty());
 }
 
-#[tokio::test]
-async fn documents_are_found_by_key_by_subject_and_up_to_a_row() {
-    let store = Store::in_memory().await.unwrap();
+async fn documents_are_found_by_key_by_subject_and_up_to_a_row(home: Home) {
+    let store = home.open().await;
     let documents = [effective("oa", 1), effective("web", 1), effective("oa", 2)];
     let records = documents
         .iter()
@@ -242,9 +249,8 @@ async fn documents_are_found_by_key_by_subject_and_up_to_a_row() {
     );
 }
 
-#[tokio::test]
-async fn documents_under_a_path_are_a_departments_own_in_row_order() {
-    let store = Store::in_memory().await.unwrap();
+async fn documents_under_a_path_are_a_departments_own_in_row_order(home: Home) {
+    let store = home.open().await;
     let of = |department: &str, tenancy: &str| EffectiveDoc {
         department: department.to_owned(),
         ..effective(tenancy, 1)
@@ -285,9 +291,8 @@ async fn documents_under_a_path_are_a_departments_own_in_row_order() {
     assert!(under("gov/o").await.unwrap().is_empty());
 }
 
-#[tokio::test]
-async fn the_journal_comes_back_with_all_postings_and_up_to_a_row() {
-    let store = Store::in_memory().await.unwrap();
+async fn the_journal_comes_back_with_all_postings_and_up_to_a_row(home: Home) {
+    let store = home.open().await;
     let nothing_owed = Entry::new(
         "expire/gov-office/servers-2024".to_owned(),
         EntryKind::Expire,
@@ -306,9 +311,8 @@ async fn the_journal_comes_back_with_all_postings_and_up_to_a_row() {
     assert!(store.entries(Some(0)).await.unwrap().is_empty());
 }
 
-#[tokio::test]
-async fn rows_carry_the_canonical_json_that_the_chain_has_the_digest_of() {
-    let store = Store::in_memory().await.unwrap();
+async fn rows_carry_the_canonical_json_that_the_chain_has_the_digest_of(home: Home) {
+    let store = home.open().await;
     store.commit(&one_of_each(), at(100)).await.unwrap();
 
     let rows = store.rows(0, 3).await.unwrap();
@@ -352,9 +356,8 @@ async fn rows_carry_the_canonical_json_that_the_chain_has_the_digest_of() {
     assert!(store.rows(4, 100).await.unwrap().is_empty());
 }
 
-#[tokio::test]
-async fn what_the_store_wrote_passes_the_ledgers_own_verification_page_by_page() {
-    let store = Store::in_memory().await.unwrap();
+async fn what_the_store_wrote_passes_the_ledgers_own_verification_page_by_page(home: Home) {
+    let store = home.open().await;
     store
         .commit(&facts([fact("web-1", 7), fact("web-2", 8)]), at(0))
         .await

@@ -1,0 +1,282 @@
+//! The two databases behind one face: connections, transactions, statements and rows.
+//!
+//! Statements are written once, with `$1` placeholders, and say the same in both databases. What differs is in the
+//! migrations, in the opening and in the appending, each of which looks which one it has.
+
+mod postgres;
+mod sqlite;
+
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnection, PgPool, PgRow};
+use sqlx::sqlite::{SqlitePool, SqliteRow};
+use sqlx::{Decode, Postgres, Row as _, SqlSafeStr, Sqlite, SqliteConnection, Transaction, Type};
+
+use crate::StoreError;
+use crate::error::failed;
+
+pub(crate) use self::postgres::{Purpose, connect, pool};
+
+/// Connections to a database. They are made anew when they break.
+#[derive(Clone, Debug)]
+pub(crate) enum Pool {
+    /// To a file, or to memory.
+    Sqlite(SqlitePool),
+    /// To a server.
+    Postgres(PgPool),
+}
+
+/// A transaction that takes place after every other one that appends, and sees what they committed. It is rolled back when
+/// it is dropped.
+#[derive(Debug)]
+pub(crate) enum Turn {
+    /// Of SQLite.
+    Sqlite(Box<Transaction<'static, Sqlite>>),
+    /// Of PostgreSQL.
+    Postgres(Box<Transaction<'static, Postgres>>),
+}
+
+/// A connection that is held for several statements.
+#[derive(Debug)]
+pub(crate) enum Held {
+    /// To SQLite.
+    Sqlite(Box<PoolConnection<Sqlite>>),
+    /// To PostgreSQL.
+    Postgres(Box<PoolConnection<Postgres>>),
+}
+
+/// A connection, in a transaction or not, as statements need it.
+#[derive(Debug)]
+pub(crate) enum Link<'c> {
+    /// To SQLite.
+    Sqlite(&'c mut SqliteConnection),
+    /// To PostgreSQL.
+    Postgres(&'c mut PgConnection),
+}
+
+/// A row of an answer.
+pub(crate) enum Row {
+    /// Of SQLite.
+    Sqlite(SqliteRow),
+    /// Of PostgreSQL.
+    Postgres(PgRow),
+}
+
+/// A value for a placeholder.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Value<'a> {
+    /// A 64-bit integer.
+    Integer(i64),
+    /// A 64-bit integer, or none.
+    MaybeInteger(Option<i64>),
+    /// A text.
+    Text(&'a str),
+    /// A text, or none.
+    MaybeText(Option<&'a str>),
+    /// Several texts: an array for PostgreSQL, and the text of a JSON array for SQLite.
+    Texts(&'a [&'a str]),
+}
+
+impl Pool {
+    /// Begins a transaction that appends.
+    pub(crate) async fn begin(&self, doing: &'static str) -> Result<Turn, StoreError> {
+        match self {
+            // IMMEDIATE takes the write lock before anything is read, so that no other program on the same file can append
+            // in between
+            Self::Sqlite(pool) => pool
+                .begin_with("BEGIN IMMEDIATE")
+                .await
+                .map(|tx| Turn::Sqlite(Box::new(tx))),
+            // each statement sees what was committed before it began; the row of the leader is locked before the first
+            // that matters (see `leader`)
+            Self::Postgres(pool) => pool
+                .begin_with("BEGIN ISOLATION LEVEL READ COMMITTED")
+                .await
+                .map(|tx| Turn::Postgres(Box::new(tx))),
+        }
+        .map_err(failed(doing))
+    }
+
+    /// A connection for several statements.
+    pub(crate) async fn hold(&self, doing: &'static str) -> Result<Held, StoreError> {
+        match self {
+            Self::Sqlite(pool) => pool
+                .acquire()
+                .await
+                .map(|held| Held::Sqlite(Box::new(held))),
+            Self::Postgres(pool) => pool
+                .acquire()
+                .await
+                .map(|held| Held::Postgres(Box::new(held))),
+        }
+        .map_err(failed(doing))
+    }
+
+    /// All rows of the answer.
+    pub(crate) async fn fetch_all(
+        &self,
+        doing: &'static str,
+        sql: impl SqlSafeStr + Send,
+        values: &[Value<'_>],
+    ) -> Result<Vec<Row>, StoreError> {
+        match self {
+            Self::Sqlite(pool) => sqlite::query(sql, values)
+                .fetch_all(pool)
+                .await
+                .map(sqlite_rows),
+            Self::Postgres(pool) => postgres::query(sql, values)
+                .fetch_all(pool)
+                .await
+                .map(postgres_rows),
+        }
+        .map_err(failed(doing))
+    }
+
+    /// The first row of the answer, if it has one.
+    pub(crate) async fn fetch_optional(
+        &self,
+        doing: &'static str,
+        sql: impl SqlSafeStr + Send,
+        values: &[Value<'_>],
+    ) -> Result<Option<Row>, StoreError> {
+        let rows = self.fetch_all(doing, sql, values).await?;
+        Ok(rows.into_iter().next())
+    }
+
+    /// Closes the connections and waits for them.
+    pub(crate) async fn close(&self) {
+        match self {
+            Self::Sqlite(pool) => pool.close().await,
+            Self::Postgres(pool) => pool.close().await,
+        }
+    }
+
+    /// Whether the database is PostgreSQL.
+    pub(crate) const fn is_server(&self) -> bool {
+        match self {
+            Self::Sqlite(_) => false,
+            Self::Postgres(_) => true,
+        }
+    }
+}
+
+impl Turn {
+    /// The connection.
+    pub(crate) fn link(&mut self) -> Link<'_> {
+        match self {
+            Self::Sqlite(tx) => Link::Sqlite(tx),
+            Self::Postgres(tx) => Link::Postgres(tx),
+        }
+    }
+
+    /// Commits.
+    pub(crate) async fn commit(self, doing: &'static str) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(tx) => tx.commit().await,
+            Self::Postgres(tx) => tx.commit().await,
+        }
+        .map_err(failed(doing))
+    }
+}
+
+impl Held {
+    /// The connection.
+    pub(crate) fn link(&mut self) -> Link<'_> {
+        match self {
+            Self::Sqlite(held) => Link::Sqlite(held),
+            Self::Postgres(held) => Link::Postgres(held),
+        }
+    }
+}
+
+impl Link<'_> {
+    /// All rows of the answer.
+    pub(crate) async fn fetch_all(
+        &mut self,
+        doing: &'static str,
+        sql: impl SqlSafeStr + Send,
+        values: &[Value<'_>],
+    ) -> Result<Vec<Row>, StoreError> {
+        match self {
+            Self::Sqlite(connection) => sqlite::query(sql, values)
+                .fetch_all(&mut **connection)
+                .await
+                .map(sqlite_rows),
+            Self::Postgres(connection) => postgres::query(sql, values)
+                .fetch_all(&mut **connection)
+                .await
+                .map(postgres_rows),
+        }
+        .map_err(failed(doing))
+    }
+
+    /// The first row of the answer, if it has one.
+    pub(crate) async fn fetch_optional(
+        &mut self,
+        doing: &'static str,
+        sql: impl SqlSafeStr + Send,
+        values: &[Value<'_>],
+    ) -> Result<Option<Row>, StoreError> {
+        let rows = self.fetch_all(doing, sql, values).await?;
+        Ok(rows.into_iter().next())
+    }
+
+    /// Carries a statement out.
+    pub(crate) async fn execute(
+        &mut self,
+        doing: &'static str,
+        sql: impl SqlSafeStr + Send,
+        values: &[Value<'_>],
+    ) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(connection) => sqlite::query(sql, values)
+                .execute(&mut **connection)
+                .await
+                .map(drop),
+            Self::Postgres(connection) => postgres::query(sql, values)
+                .execute(&mut **connection)
+                .await
+                .map(drop),
+        }
+        .map_err(failed(doing))
+    }
+
+    /// Carries out a text of several statements without values.
+    pub(crate) async fn run(
+        &mut self,
+        doing: &'static str,
+        sql: &'static str,
+    ) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(connection) => sqlx::raw_sql(sql)
+                .execute(&mut **connection)
+                .await
+                .map(drop),
+            Self::Postgres(connection) => sqlx::raw_sql(sql)
+                .execute(&mut **connection)
+                .await
+                .map(drop),
+        }
+        .map_err(failed(doing))
+    }
+}
+
+impl Row {
+    /// One column.
+    pub(crate) fn get<'r, T>(&'r self, name: &'static str) -> Result<T, sqlx::Error>
+    where
+        T: Decode<'r, Sqlite> + Type<Sqlite> + Decode<'r, Postgres> + Type<Postgres>,
+    {
+        match self {
+            Self::Sqlite(row) => row.try_get(name),
+            Self::Postgres(row) => row.try_get(name),
+        }
+    }
+}
+
+fn sqlite_rows(rows: Vec<SqliteRow>) -> Vec<Row> {
+    rows.into_iter().map(Row::Sqlite).collect()
+}
+
+fn postgres_rows(rows: Vec<PgRow>) -> Vec<Row> {
+    rows.into_iter().map(Row::Postgres).collect()
+}

@@ -1,0 +1,118 @@
+//! Statements for PostgreSQL, and connections to it.
+
+use std::time::Duration;
+
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::query::Query;
+use sqlx::{ConnectOptions, Postgres, SqlSafeStr};
+
+use super::Value;
+use crate::StoreError;
+use crate::error::failed;
+use crate::place::ServerUrl;
+
+/// The schema of the ledger's tables, before anything that somebody could put in its way.
+const PATH: &str = "leasehold,pg_temp";
+
+/// How long a server may take to become reachable, within one call: shorter than the deadline of a call, so that it is the
+/// connection that is named.
+const REACH: Duration = Duration::from_secs(10);
+
+/// What a connection is for. Each has its own settings; the server enforces them, also when this process is stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Appending. A transaction that stands still for 20 seconds is ended by the server, because it keeps the row of the
+    /// leader locked and a successor out.
+    Write,
+    /// Reading; the server refuses it any write.
+    Read,
+    /// Making and changing the tables.
+    Migrate,
+    /// Keeping the lock of the writer. A session that says nothing for a minute has lost its process.
+    Lock,
+}
+
+impl Purpose {
+    fn settings(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Write => &[
+                ("search_path", PATH),
+                ("statement_timeout", "30s"),
+                ("lock_timeout", "25s"),
+                ("idle_in_transaction_session_timeout", "20s"),
+                ("synchronous_commit", "on"),
+            ],
+            Self::Read => &[
+                ("search_path", PATH),
+                ("statement_timeout", "30s"),
+                ("default_transaction_read_only", "on"),
+            ],
+            Self::Migrate => &[("search_path", PATH), ("lock_timeout", "25s")],
+            Self::Lock => &[
+                ("search_path", PATH),
+                ("statement_timeout", "30s"),
+                ("idle_session_timeout", "60s"),
+            ],
+        }
+    }
+}
+
+/// How to connect to the server for a purpose.
+fn options(server: &ServerUrl, purpose: Purpose) -> Result<PgConnectOptions, StoreError> {
+    let options = server
+        .options()
+        .map_err(|source| StoreError::Address { source })?;
+    Ok(options
+        .application_name("leasehold")
+        .options(purpose.settings().iter().copied()))
+}
+
+/// One connection.
+pub(crate) async fn connect(
+    server: &ServerUrl,
+    purpose: Purpose,
+) -> Result<PgConnection, StoreError> {
+    let options = options(server, purpose)?;
+    let connecting = tokio::time::timeout(REACH, options.connect());
+    connecting
+        .await
+        .unwrap_or(Err(sqlx::Error::PoolTimedOut))
+        .map_err(failed("connect to the ledger's database"))
+}
+
+/// So many connections, of which the first is made at once. Those that break are made anew.
+pub(crate) async fn pool(
+    server: &ServerUrl,
+    purpose: Purpose,
+    connections: u32,
+) -> Result<PgPool, StoreError> {
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(REACH)
+        .idle_timeout(None::<Duration>)
+        .max_lifetime(None::<Duration>)
+        .connect_with(options(server, purpose)?)
+        .await
+        .map_err(failed("connect to the ledger's database"))
+}
+
+/// A statement with its values.
+pub(super) fn query<'q>(
+    sql: impl SqlSafeStr,
+    values: &[Value<'_>],
+) -> Query<'q, Postgres, PgArguments> {
+    let mut query = sqlx::query::<Postgres>(sql);
+    for value in values {
+        query = match *value {
+            Value::Integer(value) => query.bind(value),
+            Value::MaybeInteger(value) => query.bind(value),
+            Value::Text(value) => query.bind(value),
+            Value::MaybeText(value) => query.bind(value),
+            Value::Texts(values) => {
+                let owned: Vec<String> = values.iter().map(|text| (*text).to_owned()).collect();
+                query.bind(owned)
+            }
+        };
+    }
+    query
+}

@@ -1,0 +1,130 @@
+//! Taking a ledger from one database into another: backup and restore.
+
+use std::fs;
+
+use leasehold_ledger::canonical::Digest;
+use leasehold_ledger::journal::genesis;
+use leasehold_ledger::time::Second;
+
+use crate::backend::Pool;
+use crate::codec::ChainBody;
+use crate::error::failed;
+use crate::integrity::check_link;
+use crate::lock::lock_path;
+use crate::store::{APPEND, Store};
+use crate::{Batch, Integrity, Place, Record, StoreError, append, leader};
+
+/// How many rows are in memory at a time.
+const PAGE: u32 = 1000;
+
+/// What this is called where an error is told.
+const CLOSE: &str = "close the copy";
+
+impl Store {
+    /// Copies every row into `target`, whichever database each of them is in: a backup, or its way back.
+    ///
+    /// Every row is recomputed on the way, so that a damaged ledger is not copied
+    /// ([`StoreError::Corrupt`]), and the copy has the same hashes. Rows that are appended meanwhile are left out. `target`
+    /// must be empty, or hold the first rows of this ledger, as after a copy that was broken off; it goes on from there.
+    /// `told` hears of the last row after each page.
+    ///
+    /// The places of the watches come along, and the copy's epoch is above that of both ledgers, so that a process which had
+    /// this one open can never write into the other. It is above that of `target` itself as well: close it, and open it anew
+    /// to write.
+    pub async fn copy_into(
+        &self,
+        target: &Self,
+        mut told: impl FnMut(u64),
+    ) -> Result<Integrity, StoreError> {
+        // before the rows: a watch may be asked for what is known already, never go on behind what is not
+        let cursors = self.cursors().await?;
+        let leader = self.within("read the newest epoch", leader::seen(self.reader()));
+        let epoch = leader.await?.epoch;
+        let (last, _) = self.head().await?;
+        let (mut rows, mut head) = self.common(target, last).await?;
+        while rows < last {
+            (rows, head) = self.copy_page(target, rows, &head).await?;
+            told(rows);
+        }
+        let places = Batch {
+            records: Vec::new(),
+            cursors,
+            expected: Vec::new(),
+        };
+        // nothing is inserted, so that the instant is of no account
+        target
+            .commit(&places.expecting(rows), Second::new(0))
+            .await?;
+        let taking = leader::take(&target.writer()?.pool, epoch);
+        target.within("take over the copy", taking).await?;
+        Ok(Integrity { rows, head })
+    }
+
+    /// How many of the first rows `target` has already, and its head.
+    async fn common(&self, target: &Self, last: u64) -> Result<(u64, Digest), StoreError> {
+        let (rows, head) = target.head().await?;
+        if rows == 0 {
+            return Ok((0, genesis()));
+        }
+        let same = self.written(rows.saturating_sub(1), 1).await?;
+        if rows <= last && same.first().is_some_and(|row| row.chain.hash == head) {
+            return Ok((rows, head));
+        }
+        Err(StoreError::AnotherLedger {
+            place: target.place().clone(),
+            rows,
+        })
+    }
+
+    /// Copies the rows after row `rows`, whose hash is `head`, and tells the last one and its hash.
+    async fn copy_page(
+        &self,
+        target: &Self,
+        rows: u64,
+        head: &Digest,
+    ) -> Result<(u64, Digest), StoreError> {
+        let (mut before, mut prev) = (rows, head.clone());
+        let mut records: Vec<(Record, Second)> = Vec::new();
+        for written in self.written(rows, PAGE).await? {
+            check_link(&written.chain, before, prev.as_str())?;
+            ChainBody::of(&written.record)?.trusted(&written.chain)?;
+            (before, prev) = (written.chain.seq, written.chain.hash);
+            records.push((written.record, written.at));
+        }
+        let appending = append::append_copied(target.writer()?, &records, rows);
+        let committed = target.within(APPEND, appending).await?;
+        if committed.head == prev && committed.head_seq > rows {
+            return Ok((committed.head_seq, committed.head));
+        }
+        Err(StoreError::Corrupt {
+            seq: rows.saturating_add(1),
+            what: format!(
+                "the rows from there to {before} end with hash {prev}, their copy with {}",
+                committed.head
+            ),
+        })
+    }
+
+    /// Closes a ledger that was written for others to take away: everything is in the one file then, which needs nothing
+    /// beside it, and may be read where nothing can be written. No clone of the store may be in use. On a server it only
+    /// closes.
+    pub async fn close_as_one_file(self) -> Result<(), StoreError> {
+        let place = self.place().clone();
+        self.reader().close().await;
+        if let Pool::Sqlite(pool) = &self.writer()?.pool {
+            let alone =
+                sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE); PRAGMA journal_mode = DELETE")
+                    .execute(pool);
+            self.within(CLOSE, async {
+                alone.await.map(drop).map_err(failed(CLOSE))
+            })
+            .await?;
+        }
+        self.close().await?;
+        if let Place::File(path) = &place {
+            // the lock was of use while it was written; whoever opens the ledger for writing makes another
+            fs::remove_file(lock_path(path)).ok();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,164 @@
+//! One writer after the other: what an older one sends is refused, whenever it comes.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use leasehold_store::{Batch, FactFilter, Record, Store, StoreError};
+use tokio::time::timeout;
+
+use crate::fixtures::{Home, at, effective, fact, facts, on_both, one_of_each};
+
+on_both!(
+    every_opening_for_writing_takes_the_next_epoch,
+    an_old_writer_that_wakes_up_writes_nothing_and_is_told_who_took_over,
+    of_two_writers_no_row_of_the_old_one_stands_behind_a_row_of_the_new_one,
+    a_row_of_an_older_epoch_is_refused_by_the_database_itself,
+    the_epoch_never_goes_back,
+);
+
+/// Takes away what keeps a second writer out while the first one lives, as a file system that knows no locks does, or a server
+/// that has not heard of a paused process for a minute.
+async fn unlock(home: &Home) {
+    match home {
+        Home::File(_) => {
+            let mut lock = home.place().file().unwrap().as_os_str().to_owned();
+            lock.push(".lock");
+            std::fs::remove_file(PathBuf::from(lock)).unwrap();
+        }
+        Home::Server(_) => {
+            let mut prompt = home.service_prompt().await;
+            let ended = prompt
+                .number(
+                    "SELECT COUNT(pg_terminate_backend(l.pid)) FROM pg_locks l \
+                     JOIN pg_database d ON d.oid = l.database AND d.datname = current_database() \
+                     WHERE l.locktype = 'advisory'",
+                )
+                .await;
+            assert_eq!(ended, 1);
+        }
+    }
+}
+
+fn expect_fenced<T: std::fmt::Debug>(result: Result<T, StoreError>, epochs: (u64, u64)) {
+    let Err(StoreError::Fenced {
+        own,
+        newest,
+        holder,
+    }) = result
+    else {
+        panic!("expected Fenced, got {result:?}");
+    };
+    assert_eq!((own, newest), epochs);
+    let process = format!("process {}", std::process::id());
+    assert!(holder.starts_with(&process), "{holder}");
+}
+
+async fn every_opening_for_writing_takes_the_next_epoch(home: Home) {
+    for epoch in 1..=3 {
+        let store = home.open().await;
+        assert_eq!(store.epoch(), Some(epoch));
+        store.close().await.unwrap();
+    }
+    let reader = Store::open_read_only(home.place()).await.unwrap();
+    assert_eq!(reader.epoch(), None);
+}
+
+async fn an_old_writer_that_wakes_up_writes_nothing_and_is_told_who_took_over(home: Home) {
+    let old = home.open().await;
+    old.commit(&one_of_each(), at(0)).await.unwrap();
+    unlock(&home).await;
+    let new = home.open().await;
+    assert_eq!((old.epoch(), new.epoch()), (Some(1), Some(2)));
+    let silent = timeout(Duration::from_millis(50), old.superseded()).await;
+    assert!(silent.is_err(), "nobody has told it yet");
+
+    let late = facts([fact("web-2", 8)]);
+    expect_fenced(old.commit(&late, at(1)).await, (1, 2));
+    // what is known already is refused as well: a cursor may come with it
+    expect_fenced(old.commit(&one_of_each(), at(1)).await, (1, 2));
+    timeout(Duration::from_secs(5), old.clone().superseded())
+        .await
+        .unwrap();
+
+    assert_eq!(new.head().await.unwrap().0, 4);
+    new.commit(&late, at(2)).await.unwrap();
+    assert_eq!(new.integrity().await.unwrap().rows, 5);
+}
+
+async fn of_two_writers_no_row_of_the_old_one_stands_behind_a_row_of_the_new_one(home: Home) {
+    let old = home.open().await;
+    let writing = tokio::spawn(async move {
+        for n in 0..10_000 {
+            if let Err(refused) = old
+                .commit(&facts([fact(&format!("old-{n}"), n)]), at(0))
+                .await
+            {
+                return (n, refused);
+            }
+        }
+        panic!("nobody took over");
+    });
+    unlock(&home).await;
+    let new = home.open().await;
+    for n in 0..20 {
+        let batch = facts([fact(&format!("new-{n}"), n)]);
+        new.commit(&batch, at(1)).await.unwrap();
+    }
+    let (written, refused) = writing.await.unwrap();
+    expect_fenced::<()>(Err(refused), (1, 2));
+
+    let uids: Vec<String> = new
+        .facts(&FactFilter::default())
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|recorded| recorded.value.source.uid)
+        .collect();
+    let mut expected: Vec<String> = (0..written).map(|n| format!("old-{n}")).collect();
+    expected.extend((0..20).map(|n| format!("new-{n}")));
+    assert_eq!(uids, expected);
+    let mut prompt = home.prompt().await;
+    let mixed = prompt
+        .number(
+            "SELECT COUNT(*) FROM chain a JOIN chain b ON b.seq = a.seq + 1 WHERE b.epoch < a.epoch",
+        )
+        .await;
+    assert_eq!(mixed, 0);
+}
+
+async fn a_row_of_an_older_epoch_is_refused_by_the_database_itself(home: Home) {
+    let store = home.open().await;
+    store.close().await.unwrap();
+    let store = home.open().await;
+    let document = Record::document(&effective("oa", 3)).unwrap();
+    store
+        .commit(&Batch::of(vec![document]), at(0))
+        .await
+        .unwrap();
+    let mut prompt = home.service_prompt().await;
+    for epoch in [0, 1, 3] {
+        let refused = prompt
+            .run(&format!(
+                "INSERT INTO chain SELECT 2, 'fact', 'k', digest, hash, 'h', 0, {epoch} FROM chain"
+            ))
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(refused.contains("newest epoch"), "{epoch}: {refused}");
+    }
+}
+
+async fn the_epoch_never_goes_back(home: Home) {
+    let store = home.open().await;
+    store.close().await.unwrap();
+    let mut prompt = home.prompt().await;
+    for sql in [
+        "UPDATE leader SET epoch = 0",
+        "UPDATE leader SET holder = 'somebody'",
+        "DELETE FROM leader",
+        "INSERT INTO leader VALUES (1, 9, 'somebody')",
+    ] {
+        let refused = prompt.run(sql).await.unwrap_err().to_string();
+        assert!(refused.contains("append-only: leader"), "{sql}: {refused}");
+    }
+}

@@ -1,0 +1,205 @@
+//! What only a server has: roles, connections that break, and an address with a password in it.
+
+use std::time::Duration;
+
+use leasehold_store::{FactFilter, Place, Roles, Store, StoreError};
+use leasehold_testkit::{PostgresDatabase, PostgresServer};
+
+use crate::fixtures::{Home, at, fact, facts, one_of_each, session};
+
+/// What the role of the operator must not do, and a part of the refusal.
+const FORBIDDEN: [(&str, &str); 19] = [
+    ("UPDATE chain SET inserted_at = 0", "permission denied"),
+    ("DELETE FROM chain", "permission denied"),
+    ("TRUNCATE chain", "permission denied"),
+    ("DROP TABLE chain", "must be owner"),
+    ("UPDATE fact SET quantity = 1", "permission denied"),
+    ("DELETE FROM fact", "permission denied"),
+    ("TRUNCATE fact", "permission denied"),
+    ("DELETE FROM document", "permission denied"),
+    ("DELETE FROM entry", "permission denied"),
+    ("UPDATE posting SET amount = 1", "permission denied"),
+    ("UPDATE meta SET value = 'true'", "permission denied"),
+    ("DELETE FROM migration", "permission denied"),
+    (
+        "DROP TRIGGER chain_refuses_change ON chain",
+        "must be owner",
+    ),
+    ("ALTER TABLE chain DISABLE TRIGGER ALL", "must be owner"),
+    (
+        "SET session_replication_role = replica",
+        "permission denied",
+    ),
+    (
+        "CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE sql AS 'SELECT 1'",
+        "denied",
+    ),
+    (
+        "CREATE TABLE leasehold.stranger (n INTEGER)",
+        "permission denied",
+    ),
+    ("DROP SCHEMA leasehold CASCADE", "must be owner"),
+    ("SELECT admit_service('public')", "permission denied"),
+];
+
+fn database() -> PostgresDatabase {
+    PostgresServer::shared().unwrap().database().unwrap()
+}
+
+fn place(url: &str) -> Place {
+    url.parse().unwrap()
+}
+
+#[tokio::test]
+async fn the_role_of_the_operator_appends_and_changes_nothing() {
+    let home = Home::server();
+    let store = home.open().await;
+    store.commit(&one_of_each(), at(0)).await.unwrap();
+    let mut prompt = home.service_prompt().await;
+    for (sql, reason) in FORBIDDEN {
+        let refused = prompt.run(sql).await.unwrap_err().to_string();
+        assert!(refused.contains(reason), "{sql}: {refused}");
+    }
+    assert_eq!(store.integrity().await.unwrap().rows, 4);
+}
+
+#[tokio::test]
+async fn a_role_that_could_change_history_is_not_written_with() {
+    let database = database();
+    let owner = place(&database.owner);
+    Store::migrate(&owner, &Roles::default()).await.unwrap();
+    let refused = Store::open(&owner).await.unwrap_err();
+    let StoreError::TooManyRights { role, .. } = &refused else {
+        panic!("expected TooManyRights, got {refused}");
+    };
+    assert!(database.owner.contains(role.as_str()), "{role}");
+
+    let roles = Roles {
+        service: Some(database.service_role.clone()),
+        reader: None,
+    };
+    Store::migrate(&owner, &roles).await.unwrap();
+    let service = place(&database.service);
+    Store::open(&service).await.unwrap().close().await.unwrap();
+    let grant = format!("GRANT DELETE ON fact TO {}", database.service_role);
+    let mut prompt = crate::fixtures::Prompt::Postgres(session(&database.owner).await);
+    prompt.run(&grant).await.unwrap();
+    let refused = Store::open(&service).await.unwrap_err();
+    assert!(
+        matches!(refused, StoreError::TooManyRights { .. }),
+        "{refused}"
+    );
+    // what was given by hand is taken away again
+    Store::migrate(&owner, &roles).await.unwrap();
+    assert!(Store::open(&service).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_database_without_tables_is_refused_with_the_command_that_makes_them() {
+    let database = database();
+    for refused in [
+        Store::open(place(&database.service)).await.unwrap_err(),
+        Store::open_read_only(place(&database.reader))
+            .await
+            .unwrap_err(),
+    ] {
+        let told = refused.to_string();
+        assert!(told.contains("leasehold ledger migrate"), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_role_for_reading_reads_and_a_role_that_was_not_let_in_does_not() {
+    let home = Home::server();
+    let store = home.open().await;
+    store.commit(&one_of_each(), at(0)).await.unwrap();
+    let Home::Server(database) = &home else {
+        panic!("it is a server")
+    };
+    let reader = Store::open_read_only(place(&database.reader))
+        .await
+        .unwrap();
+    assert_eq!(reader.integrity().await.unwrap().rows, 4);
+    let backup = Store::in_memory().await.unwrap();
+    assert_eq!(reader.copy_into(&backup, |_| ()).await.unwrap().rows, 4);
+    let stranger = self::database();
+    let elsewhere = database.reader.rsplit_once('/').unwrap().1;
+    let (credentials, _) = stranger.reader.rsplit_once('/').unwrap();
+    let stranger = place(&format!("{credentials}/{elsewhere}"));
+    assert!(Store::open_read_only(stranger).await.is_err());
+}
+
+#[tokio::test]
+async fn a_migration_is_repeated_without_effect_and_two_at_once_are_one() {
+    let database = database();
+    let owner = place(&database.owner);
+    let roles = Roles {
+        service: Some(database.service_role.clone()),
+        reader: None,
+    };
+    let (a, b) = tokio::join!(
+        Store::migrate(&owner, &roles),
+        Store::migrate(&owner, &roles)
+    );
+    assert_eq!((a.unwrap(), b.unwrap()), (3, 3));
+    assert_eq!(Store::migrate(&owner, &roles).await.unwrap(), 3);
+    let store = Store::open(place(&database.service)).await.unwrap();
+    assert_eq!(store.head().await.unwrap().0, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_outlives_the_loss_of_all_its_connections() {
+    let home = Home::server();
+    let store = home.open().await;
+    store.commit(&one_of_each(), at(0)).await.unwrap();
+    let Home::Server(database) = &home else {
+        panic!("it is a server")
+    };
+    PostgresServer::shared()
+        .unwrap()
+        .run(&format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{}'",
+            database.service_role
+        ))
+        .unwrap();
+    assert_eq!(store.facts(&FactFilter::default()).await.unwrap().len(), 1);
+    let committed = store
+        .commit(&facts([fact("web-2", 8)]), at(1))
+        .await
+        .unwrap();
+    assert_eq!(committed.head_seq, 5);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_gone_is_named_within_the_deadline_and_comes_back_by_itself() {
+    let server = PostgresServer::start().unwrap();
+    let home = Home::Server(server.database().unwrap());
+    let store = home.open().await;
+    store.commit(&one_of_each(), at(0)).await.unwrap();
+    server.kill();
+    let batch = facts([fact("web-2", 8)]);
+    let began = std::time::Instant::now();
+    let gone = store.commit(&batch, at(1)).await.unwrap_err();
+    assert!(matches!(gone, StoreError::Unreachable { .. }), "{gone:?}");
+    let gone = Store::open_read_only(home.place()).await.unwrap_err();
+    assert!(matches!(gone, StoreError::Unreachable { .. }), "{gone:?}");
+    assert!(began.elapsed() < Duration::from_secs(45));
+
+    server.revive().unwrap();
+    let committed = store.commit(&batch, at(2)).await.unwrap();
+    assert_eq!((committed.appended, committed.head_seq), (vec![5], 5));
+    assert_eq!(store.integrity().await.unwrap().rows, 5);
+}
+
+#[tokio::test]
+async fn a_password_is_in_no_error_and_in_nothing_that_is_printed() {
+    let database = database();
+    let secret = database.service.replace(":leasehold@", ":s3cret@");
+    let home = Home::server();
+    let store = home.open().await;
+    let shown = format!("{} {store:?} {:?}", store.place(), store.place());
+    assert!(!shown.contains(":leasehold@"), "{shown}");
+    let refused = Store::open(place(&secret)).await.unwrap_err();
+    let told = format!("{refused} {refused:?}");
+    assert!(!told.contains("s3cret"), "{told}");
+}
