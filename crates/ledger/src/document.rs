@@ -89,6 +89,10 @@ pub struct ClusterDoc {
     pub etcd: u32,
     /// When the ledger first saw it.
     pub first_seen: Second,
+    /// Uid of the cluster whose place it took, where a ledger goes on with another cluster: what was known of the objects
+    /// of that one is brought to its end. Documents of a first or a restored cluster have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<String>,
 }
 
 document!(ClusterDoc, "cluster", d => format!("{}/{}", d.uid, d.etcd), d.uid.clone());
@@ -576,9 +580,9 @@ mod tests {
         let text = r#"{"uid":"u","etcd":1,"firstSeen":"2026-09-01T00:00:00Z","more":1}"#;
         assert!(serde_json::from_str::<ClusterDoc>(text).is_err());
         let text = r#"{"uid":"u","etcd":1,"firstSeen":"2026-09-01T00:00:00Z"}"#;
-        assert_eq!(
-            serde_json::from_str::<ClusterDoc>(text).unwrap().key(),
-            "u/1"
-        );
+        let read: ClusterDoc = serde_json::from_str(text).unwrap();
+        assert_eq!(read.key(), "u/1");
+        // what stands in ledgers by now keeps its digest
+        assert_eq!(crate::canonical::canonical_json(&read).unwrap(), r#"{"etcd":1,"firstSeen":"2026-09-01T00:00:00Z","uid":"u"}"#);
     }
 }

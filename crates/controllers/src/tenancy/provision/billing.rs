@@ -86,7 +86,7 @@ async fn bill(
     } else {
         stood
     };
-    let lease = lease_context(state, context, &due.part);
+    let lease = lease_context(state, context, &due.part).await?;
     let cause = LeaseCause::Request(number);
     let shrunk = shrunk(&open, &target);
     let mut facts: Vec<Fact> = lease_facts::lease_facts(
