@@ -30,6 +30,7 @@ mod expiry;
 mod hierarchy;
 mod oa;
 mod rebalance;
+mod restore;
 mod review;
 mod storage;
 mod suspension;
@@ -81,6 +82,15 @@ pub struct Stage<'a> {
 /// Plays a story, and verifies the ledger that it leaves behind. Meters, periods and hardware do not run: they beat every
 /// few seconds, and a story takes months.
 pub fn tell(story: impl AsyncFnOnce(&Stage<'_>) -> Result<(), String>) {
+    play(Parts::Reconcilers, story);
+}
+
+/// The same with meters, periods and hardware, for a story of hours.
+pub fn tell_metered(story: impl AsyncFnOnce(&Stage<'_>) -> Result<(), String>) {
+    play(Parts::Everything, story);
+}
+
+fn play(parts: Parts, story: impl AsyncFnOnce(&Stage<'_>) -> Result<(), String>) {
     let ledger = Ledger::open();
     let runtime = Builder::new_current_thread()
         .enable_time()
@@ -94,7 +104,7 @@ pub fn tell(story: impl AsyncFnOnce(&Stage<'_>) -> Result<(), String>) {
             leapt: Mutex::default(),
         });
         let server = Server::new(Arc::<Leaping>::clone(&clock), Faults::default());
-        let operator = Operator::new(&server, Parts::Reconcilers);
+        let operator = Operator::new(&server, parts);
         let stage = Stage {
             clock: &clock,
             server: &server,
