@@ -4,6 +4,7 @@
 
 mod accept;
 mod adopt;
+mod gaps;
 mod life;
 mod under;
 
@@ -14,6 +15,7 @@ use leasehold_ledger::{canonical::Digest, time::LocalDate};
 
 pub use accept::AcceptArgs;
 pub use adopt::AdoptArgs;
+pub use gaps::GapsArgs;
 pub use life::{ReleaseArgs, RenewArgs, ResumeArgs, SuspendArgs};
 pub use under::{DepartmentsArgs, TenanciesArgs};
 
@@ -105,6 +107,8 @@ pub enum Command {
     Statement(StatementArgs),
     /// Show what was leased and used.
     Usage(UsageArgs),
+    /// List the times in which use was not observed, and who accepted them.
+    Gaps(GapsArgs),
     /// List departments, and what they lease with everything below them.
     Departments(DepartmentsArgs),
     /// List the tenancies of a department and of everything below it.
@@ -319,6 +323,7 @@ Examples:
   kubectl get approvals -A
   leasehold approve oa-2-office -n dept-gov-office --order-no 黄政办〔2026〕12号
   leasehold approve oa-2-office -n dept-gov-office --order-no 黄政办〔2026〕12号 --yes
+  leasehold approve gap-2026-09-1-finance -n leasehold-system --order-no 黄财资〔2026〕51号 --estimate
 
 Shows what is asked for before it asks you; without a terminal, add --yes. A decision is made once; who asked cannot
 decide, and what was withdrawn or superseded is not decided.")]
@@ -331,6 +336,9 @@ pub struct DecideArgs {
     /// Why.
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
+    /// For gaps: bill what ended unseen up to the bound that the policy names, and not only what is known.
+    #[arg(long)]
+    pub estimate: bool,
     /// Do not ask. Needed where standard input is no terminal.
     #[arg(short, long)]
     pub yes: bool,

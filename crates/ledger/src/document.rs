@@ -6,6 +6,7 @@
 //! change back (a policy, a department's name) has the instant in its key as well.
 
 mod acceptance;
+mod gap;
 mod serial;
 mod suspension;
 mod volume;
@@ -25,6 +26,7 @@ use crate::statement::Totals;
 use crate::time::{Period, Second};
 
 pub use acceptance::{AcceptanceDoc, DeliveredDoc};
+pub use gap::{GapAcceptedDoc, GapTreatment};
 pub use serial::{SerialDoc, SerialError, SerialFreedDoc, normalise_serial, serial_claim};
 pub use suspension::{SuspensionDoc, SuspensionStage};
 pub use volume::{VolumeEnd, VolumeGoneDoc, VolumeRetainedDoc};
@@ -239,7 +241,7 @@ pub enum Decision {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DecisionDoc {
-    /// `Tenancy`, `HardwareContribution`, `PriceBook` or `Release`.
+    /// `Tenancy`, `HardwareContribution`, `PriceBook`, `Release` or `Gap`.
     pub subject_kind: String,
     /// Which one, e.g. `gov-office/oa/1/2` for request 2 of a tenancy's first life.
     pub subject: String,

@@ -19,7 +19,7 @@ use crate::canonical::{CanonicalError, Digest, canonical_json, digest_bytes};
 use crate::close::{Closing, close};
 use crate::document::{
     AcceptanceDoc, BookDoc, ClusterDoc, DecisionDoc, DeliveredDoc, DepartmentDoc, Document,
-    EffectiveDoc, GapDoc, IncarnationDoc, LotDoc, NamespaceDoc, NamespaceGoneDoc, PeriodCloseDoc,
+    EffectiveDoc, GapAcceptedDoc, GapDoc, IncarnationDoc, LotDoc, NamespaceDoc, NamespaceGoneDoc, PeriodCloseDoc,
     PeriodOpenDoc, PolicyDoc, ReleaseDoc, RequestDoc, SerialDoc, SerialFreedDoc, SuspensionDoc,
     VolumeGoneDoc, VolumeRetainedDoc, row_key, split_row_key,
 };
@@ -506,6 +506,7 @@ fn readable(kind: &str, row: &Row) -> Result<(), Finding> {
         VolumeGoneDoc::KIND => doc::<VolumeGoneDoc>(row).map(drop),
         SuspensionDoc::KIND => doc::<SuspensionDoc>(row).map(drop),
         GapDoc::KIND => doc::<GapDoc>(row).map(drop),
+        GapAcceptedDoc::KIND => doc::<GapAcceptedDoc>(row).map(drop),
         other => {
             let expected = "a kind that this version knows";
             Err(Finding::new(

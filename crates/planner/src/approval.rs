@@ -4,6 +4,7 @@
 //! the answer to exactly that, and the same question is always written with the same bytes.
 
 mod book;
+mod gap;
 
 use std::fmt::Write as _;
 
@@ -32,6 +33,7 @@ use crate::{
 };
 
 pub use book::book_approval;
+pub use gap::{GapQuestion, gap_approval};
 
 /// Most characters of a title.
 const TITLE: usize = 256;
@@ -454,6 +456,7 @@ fn undecided(
         evidence: Vec::new(),
         grants: None,
         decision: None,
+        treatment: None,
         order_no: None,
         reason: None,
         decided_by: None,

@@ -4,6 +4,7 @@
 //! are missing. Which periods there are and which may close is decided by pure functions ([`calendar`]); statements
 //! are reckoned by the ledger's own close ([`reckon`]); what cannot be closed is said in words ([`trouble`]).
 
+mod acceptance;
 pub mod calendar;
 pub mod figures;
 pub mod gaps;
@@ -38,6 +39,7 @@ use leasehold_store::Record;
 
 use crate::{Context, Error, meters::Watermarks};
 use calendar::{Calendar, Known, Verdict};
+use gaps::Accepted;
 use late::Late;
 use reckon::Outcome;
 use status::{Closed, View};
@@ -103,6 +105,8 @@ struct Keeper {
     /// The gaps of the ledger, read after `complete`: a source moves on only once its gap is recorded, so that none is
     /// missing up to there.
     gaps: Vec<GapDoc>,
+    /// What finance has accepted of them.
+    accepted: Accepted,
     verdicts: BTreeMap<String, Verdict>,
     troubles: BTreeMap<String, String>,
     /// When a close that failed is tried again.
@@ -127,6 +131,7 @@ impl Keeper {
             policies: Vec::new(),
             complete: None,
             gaps: Vec::new(),
+            accepted: Accepted::default(),
             verdicts: BTreeMap::new(),
             troubles: BTreeMap::new(),
             retry: None,
@@ -153,6 +158,7 @@ impl Keeper {
         self.open(&mut calendar, &policy, now).await?;
         self.complete = self.complete_to(now);
         self.gaps = self.read_gaps().await?;
+        self.accepted = acceptance::heed(&self.context, &calendar, &self.gaps, now).await?;
         let closed = self.close(&mut calendar, rehearsal, now).await?;
         self.measure(&calendar).await?;
         self.late
@@ -199,7 +205,7 @@ impl Keeper {
     async fn measure(&self, calendar: &Calendar) -> Result<(), Error> {
         let periods = calendar.unclosed().map(|open| &open.period);
         let measures = &self.context.measures;
-        measures.gaps_open(gaps::open(periods, &self.gaps));
+        measures.gaps_open(gaps::open(periods, &self.accepted.open(&self.gaps)));
         let (rows, _) = self.context.books.store().head().await?;
         measures.ledger_rows(rows);
         Ok(())
@@ -306,7 +312,7 @@ impl Keeper {
         let known = Known {
             asked: object.and_then(|object| asked(&object)),
             complete_to: self.complete,
-            gap: gaps::any(period, &self.gaps),
+            gap: gaps::any(period, &self.accepted.open(&self.gaps)),
         };
         let verdict = calendar::verdict(period, policy, &known, now);
         Ok(match (verdict, earlier) {
@@ -513,6 +519,7 @@ impl Keeper {
             closed: closed.as_ref(),
             trouble: self.troubles.get(name).map(String::as_str),
             gaps: &gaps,
+            accepted: &self.accepted,
             altered: altered.unwrap_or(&nobody),
             complete_to: self.complete,
             refresh,

@@ -61,6 +61,7 @@ pub(crate) fn check(found: &Approval) -> Result<(), Refusal> {
 fn question(spec: &ApprovalSpec) -> ApprovalSpec {
     ApprovalSpec {
         decision: None,
+        treatment: None,
         order_no: None,
         reason: None,
         decided_by: None,
@@ -115,6 +116,7 @@ pub(crate) fn decision(
         SubjectOfDecision::Release => "Release",
         SubjectOfDecision::HardwareContribution => "HardwareContribution",
         SubjectOfDecision::PriceBook => "PriceBook",
+        SubjectOfDecision::Gap => "Gap",
     };
     Some(DecisionDoc {
         subject_kind: subject_kind.to_owned(),

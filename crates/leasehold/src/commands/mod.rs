@@ -9,6 +9,7 @@ mod departments;
 mod evidence;
 mod explain;
 mod export;
+mod gaps;
 mod quote;
 mod reference;
 mod release;
@@ -39,6 +40,7 @@ pub fn run(command: &Command, session: &Session, out: &mut dyn Write) -> Result<
     match command {
         Command::Statement(arguments) => statement::run(arguments, session, out),
         Command::Usage(arguments) => usage::run(arguments, session, out),
+        Command::Gaps(arguments) => gaps::run(arguments, session, out),
         Command::Departments(arguments) => departments::run(arguments, session, out),
         Command::Tenancies(arguments) => tenancies::run(arguments, session, out),
         Command::Explain(arguments) => explain::run(arguments, session, out),

@@ -44,6 +44,7 @@ fn probe(namespace: &str) -> Approval {
             evidence: Vec::new(),
             grants: None,
             decision: Some(DecisionSpec::Approved),
+            treatment: None,
             order_no: None,
             reason: None,
             decided_by: None,
