@@ -74,7 +74,7 @@ pub struct Common {
         help_heading = "Cluster"
     )]
     pub namespace: Option<String>,
-    /// How to print: a table, JSON, CSV for spreadsheets, or a page to print and sign.
+    /// How to print: a table, JSON, CSV for spreadsheets, a page to print and sign, or a chart.
     #[arg(
         short,
         long,
@@ -98,6 +98,8 @@ pub enum Format {
     Csv,
     /// A page to print and sign; statements only.
     Html,
+    /// Bars over time for the terminal; usage only, from the ledger.
+    Chart,
 }
 
 /// What to do.
@@ -201,6 +203,8 @@ pub struct StatementArgs {
 Examples:
   leasehold usage -n dept-gov-office
   leasehold usage --db ledger.db --department gov-office --tenancy oa --from 2026-09-01 --to 2026-09-10
+  leasehold usage --db ledger.db --tenancy oa --from 2026-09-01 --to 2026-09-10 -o chart
+  leasehold usage --db ledger.db --tenancy oa --evidence -o csv
 
 From the cluster: what is leased and requested now, of every tenancy that you may see; a department names its office
 namespace with -n. From the ledger: every stretch of time with its quantity, billed or not; what is still open ends now.")]
@@ -217,6 +221,9 @@ pub struct UsageArgs {
     /// Last day, included. Needs --db.
     #[arg(long, visible_alias = "through", value_name = "DAY", requires = "db", value_parser = day)]
     pub to: Option<LocalDate>,
+    /// Name the facts with which each stretch begins and ends: what told them, when, and within which bounds. Needs --db.
+    #[arg(long, requires = "db")]
+    pub evidence: bool,
     /// Where usage comes from.
     #[command(flatten)]
     pub ledger: Ledger,

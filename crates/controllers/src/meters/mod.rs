@@ -62,6 +62,7 @@ pub async fn run(context: Context, watermarks: Watermarks, shutdown: Shutdown) {
     if !look(&context, &shutdown).await {
         return;
     }
+    context.measures.etcd(context.books.cluster().etcd);
     let outcome = future::try_join3(
         Box::pin(follow::<Pod>(
             context.clone(),
