@@ -8,6 +8,7 @@ mod acceptance;
 pub mod calendar;
 pub mod figures;
 pub mod gaps;
+mod known;
 pub mod late;
 pub mod reckon;
 pub mod statements;
@@ -119,6 +120,8 @@ struct Keeper {
     redraft_wait: i64,
     published: BTreeMap<String, Published>,
     late: Late,
+    /// What drafts were reckoned from.
+    known: known::Known,
     tick: Duration,
 }
 
@@ -140,6 +143,7 @@ impl Keeper {
             redraft_wait: RETRY,
             published: BTreeMap::new(),
             late: Late::default(),
+            known: known::Known::default(),
             tick: TICK,
         }
     }
@@ -403,7 +407,12 @@ impl Keeper {
         };
         let store = self.context.books.store().clone();
         let (through, _) = store.head().await?;
-        let records = reckon::records(&store, through).await?;
+        let since = calendar
+            .unclosed()
+            .next()
+            .map_or(now, |open| open.period.span.from);
+        let known = std::mem::take(&mut self.known);
+        let records = known.grown(&store, through, since).await?;
         let as_of = self.complete.map_or(now, |complete| complete.min(now));
         let open: Vec<PeriodOpenDoc> = calendar.unclosed().cloned().collect();
         let (drafts, records) = tokio::task::spawn_blocking(move || {
@@ -439,6 +448,7 @@ impl Keeper {
         if let Some(credit) = credit_left(&records, now) {
             self.context.figures.replace(so_far, credit);
         }
+        self.known = known::Known::of(records, through);
         self.drafted = Some((running.period.name.clone(), now));
         let again = !all || !self.troubles.is_empty();
         // counted from after the work, which takes long on a large ledger
