@@ -16,6 +16,9 @@ use leasehold_ledger::{
 
 pub use restored::Unseen;
 
+/// Clocks of one cluster differ by less than so many seconds.
+const SKEW: i64 = 15;
+
 /// An instant with whatever is known of its precision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Moment {
@@ -82,14 +85,21 @@ impl Moment {
         }
     }
 
-    /// The same, but nothing of it before `least`: clocks of nodes may run behind.
+    /// The same, but nothing of it before `least`: clocks of nodes may run behind. What is before it by more than clocks
+    /// differ was timed by a clock that was set, and is an estimate whatever it says.
     fn not_before(&self, least: Second) -> Self {
+        let bounds = self.bounds.map(|bounds| Bounds {
+            lower: bounds.lower.max(least),
+            upper: bounds.upper.max(least),
+        });
+        let was_set = least.since(self.at) > SKEW;
+        let doubt = was_set.then_some(Bounds {
+            lower: least,
+            upper: least,
+        });
         Self {
             at: self.at.max(least),
-            bounds: self.bounds.map(|bounds| Bounds {
-                lower: bounds.lower.max(least),
-                upper: bounds.upper.max(least),
-            }),
+            bounds: bounds.or(doubt),
             evidence: self.evidence.clone(),
         }
     }

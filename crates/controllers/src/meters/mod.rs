@@ -4,7 +4,7 @@
 //! stands is read from it by pure functions ([`pods`], [`claims`], [`effective`]), and the facts that follow by another
 //! ([`life`]). Namespaces belong to tenancies by the ledger alone ([`places`]). A heartbeat says up to when all of this
 //! is complete ([`watermark`]); a gap in the watch is bounded and recorded ([`gap`]); an etcd that was restored from a
-//! backup is noticed, and begins anew in the ledger ([`restore`]).
+//! backup is noticed, and begins anew in the ledger ([`restore`]); so is a clock of the API server that is set ([`steps`]).
 
 pub mod claims;
 pub mod effective;
@@ -15,6 +15,7 @@ pub mod places;
 pub mod pods;
 pub mod restore;
 pub mod sink;
+pub mod steps;
 pub mod watermark;
 
 use std::time::Duration;
@@ -37,6 +38,7 @@ use crate::{Context, Error};
 use metered::Metered;
 use restore::{Before, Sign};
 use sink::Sink;
+use steps::Reading;
 
 /// Name of the Lease that the heartbeat writes in the operator's namespace.
 pub const HEARTBEAT: &str = "leasehold-heartbeat";
@@ -203,12 +205,37 @@ async fn beat(
         return Ok(Beaten::On);
     }
     let at = Second::from_timestamp(beat.server_time);
+    mind_steps(context, watermarks, at).await?;
     watermarks.beat(&beat.resource_version, at, policy.late_allowance_seconds);
     for source in [Pod::SOURCE, PersistentVolumeClaim::SOURCE] {
         let complete = watermarks.source_complete_to(source);
         context.measures.metered_to(source, complete);
     }
     Ok(Beaten::On)
+}
+
+/// Records a gap where the API server's clock was set since the last beat.
+async fn mind_steps(context: &Context, marks: &Watermarks, at: Second) -> Result<(), Error> {
+    let clock = context.kit.clock();
+    let now = Reading {
+        server: at,
+        wall: Second::from_timestamp(clock.now()),
+        monotonic: i64::try_from(clock.monotonic().as_secs()).unwrap_or(i64::MAX),
+    };
+    let step = match marks.reading() {
+        Some(before) => steps::step(&before, &now),
+        None => steps::step_back(marks.furthest(), at),
+    };
+    if let Some(step) = step {
+        let gap = steps::gap(step, at);
+        tracing::error!(from = %gap.from, to = %gap.to, reason = gap.reason, "the API server's clock was set");
+        context.books.ensure(&gap, at).await?;
+        if at == step.from {
+            marks.set_back(at);
+        }
+    }
+    marks.clocks(now);
+    Ok(())
 }
 
 fn interval(policy: Option<&Policy>) -> Duration {

@@ -12,6 +12,8 @@ use std::{
 use leasehold_kit::watch::version_reached;
 use leasehold_ledger::time::Second;
 
+use super::steps::Reading;
+
 /// Beats that are remembered: at one in two seconds those of four minutes.
 const BEATS: usize = 128;
 
@@ -33,6 +35,8 @@ struct Source {
 #[derive(Default)]
 struct Inner {
     beats: VecDeque<Beat>,
+    /// How the clocks stood at the last beat.
+    reading: Option<Reading>,
     sources: BTreeMap<String, Source>,
     late_allowance: i64,
 }
@@ -83,6 +87,38 @@ impl Watermarks {
     /// A source is known completely up to this instant for another reason, such as a list.
     pub fn known(&self, source: &str, at: Second) {
         self.announce(source, Some(at));
+    }
+
+    /// How the clocks stood at the last beat.
+    pub fn reading(&self) -> Option<Reading> {
+        self.read(|inner| inner.reading)
+    }
+
+    /// Remembers how the clocks stand at a beat.
+    pub fn clocks(&self, reading: Reading) {
+        self.write(|inner| inner.reading = Some(reading));
+    }
+
+    /// The greatest instant up to which any source is known.
+    pub fn furthest(&self) -> Option<Second> {
+        self.read(|inner| {
+            inner
+                .sources
+                .values()
+                .filter_map(|source| source.known_to)
+                .max()
+        })
+    }
+
+    /// The server's clock was set back to this instant: nothing is complete beyond it, and beats of before are timed by a
+    /// clock that is no more.
+    pub fn set_back(&self, to: Second) {
+        self.write(|inner| {
+            inner.beats.clear();
+            for source in inner.sources.values_mut() {
+                source.known_to = source.known_to.map(|known| known.min(to));
+            }
+        });
     }
 
     /// The last beat, if there was any.
@@ -241,6 +277,24 @@ mod tests {
         assert_eq!(marks.last_beat(), Some(last));
         marks.reached("pods", "101");
         assert_eq!(marks.newest().as_deref(), Some("101"));
+    }
+
+    #[test]
+    fn after_a_step_back_nothing_is_complete_beyond_where_the_clock_stands() {
+        let marks = Watermarks::default();
+        marks.reached("pods", "100");
+        marks.beat("100", Second::new(1000), 0);
+        assert_eq!(
+            (marks.complete_to(), marks.furthest()),
+            (at(1000), at(1000))
+        );
+        marks.set_back(Second::new(400));
+        assert_eq!(marks.complete_to(), at(400));
+        // a beat by the old clock does not bring it back
+        marks.reached("pods", "101");
+        assert_eq!(marks.complete_to(), at(400));
+        marks.beat("101", Second::new(405), 0);
+        assert_eq!(marks.complete_to(), at(405));
     }
 
     #[test]

@@ -50,9 +50,11 @@ impl<K: Metered> Sink<K> {
 
     /// The gap before a list, unless it is recorded or there was none.
     async fn gap(&self, now: Second) -> Result<Option<Record>, Error> {
-        let Some(from) = self.marks.known_to(K::SOURCE).filter(|from| *from < now) else {
+        let Some(known) = self.marks.known_to(K::SOURCE).filter(|known| *known != now) else {
             return Ok(None);
         };
+        // the server's clock may have been set back meanwhile: what happens until it is there again is not known either
+        let (from, now) = (known.min(now), known.max(now));
         let quotas: Vec<quota::Hard> = self
             .context
             .world

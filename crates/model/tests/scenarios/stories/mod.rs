@@ -27,6 +27,7 @@ mod acceptance;
 mod deleted;
 mod drift;
 mod expiry;
+mod gaps;
 mod hierarchy;
 mod oa;
 mod rebalance;
