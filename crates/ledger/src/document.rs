@@ -585,6 +585,9 @@ mod tests {
         let read: ClusterDoc = serde_json::from_str(text).unwrap();
         assert_eq!(read.key(), "u/1");
         // what stands in ledgers by now keeps its digest
-        assert_eq!(crate::canonical::canonical_json(&read).unwrap(), r#"{"etcd":1,"firstSeen":"2026-09-01T00:00:00Z","uid":"u"}"#);
+        assert_eq!(
+            crate::canonical::canonical_json(&read).unwrap(),
+            r#"{"etcd":1,"firstSeen":"2026-09-01T00:00:00Z","uid":"u"}"#
+        );
     }
 }

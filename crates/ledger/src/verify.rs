@@ -19,9 +19,9 @@ use crate::canonical::{CanonicalError, Digest, canonical_json, digest_bytes};
 use crate::close::{Closing, close};
 use crate::document::{
     AcceptanceDoc, BookDoc, ClusterDoc, DecisionDoc, DeliveredDoc, DepartmentDoc, Document,
-    EffectiveDoc, GapAcceptedDoc, GapDoc, IncarnationDoc, LotDoc, NamespaceDoc, NamespaceGoneDoc, PeriodCloseDoc,
-    PeriodOpenDoc, PolicyDoc, ReleaseDoc, RequestDoc, SerialDoc, SerialFreedDoc, SuspensionDoc,
-    VolumeGoneDoc, VolumeRetainedDoc, row_key, split_row_key,
+    EffectiveDoc, GapAcceptedDoc, GapDoc, IncarnationDoc, LotDoc, NamespaceDoc, NamespaceGoneDoc,
+    PeriodCloseDoc, PeriodOpenDoc, PolicyDoc, ReleaseDoc, RequestDoc, SerialDoc, SerialFreedDoc,
+    SuspensionDoc, VolumeGoneDoc, VolumeRetainedDoc, row_key, split_row_key,
 };
 use crate::fact::Fact;
 use crate::journal::{ChainRow, Entry, EntryKind, genesis, link};

@@ -25,7 +25,7 @@ pub fn known_ends<'a>(facts: impl IntoIterator<Item = &'a Fact>, gap: &GapDoc) -
             let Source {
                 cluster, etcd, uid, ..
             } = &fact.source;
-            last.insert((cluster, *etcd, uid, meter), fact);
+            last.insert((cluster.as_str(), *etcd, uid.as_str(), meter), fact);
         }
     }
     last.into_values()
@@ -44,11 +44,11 @@ fn known_end(fact: &Fact, gap: &GapDoc) -> Option<Fact> {
     })
 }
 
+/// None of a single object that was never known: nothing of it is recorded.
 fn meters_of(source: &str) -> Option<&'static str> {
-    let name = source.split('/').next().unwrap_or(source);
     METERS
         .iter()
-        .find(|(known, _)| *known == name)
+        .find(|(known, _)| *known == source)
         .map(|(_, prefix)| *prefix)
 }
 
