@@ -1,6 +1,7 @@
 //! The ledger as reconcilers use it: identity of the cluster, a tenancy's record, the catalogue of published prices.
 
 mod ceiling;
+mod era;
 #[cfg(test)]
 mod fixture;
 mod taken;
@@ -14,9 +15,8 @@ use leasehold_ledger::{
     book::{Book, Catalogue},
     close::lot_states,
     document::{
-        AcceptanceDoc, BookDoc, ClusterDoc, DecisionDoc, DeliveredDoc, Document, EffectiveDoc,
-        IncarnationDoc, LotDoc, NamespaceDoc, NamespaceGoneDoc, PolicyDoc, ReleaseDoc, RequestDoc,
-        SuspensionDoc,
+        AcceptanceDoc, BookDoc, DecisionDoc, DeliveredDoc, Document, EffectiveDoc, IncarnationDoc,
+        LotDoc, NamespaceDoc, NamespaceGoneDoc, PolicyDoc, ReleaseDoc, RequestDoc, SuspensionDoc,
     },
     fact::{Fact, FactKind, Meter},
     lot::LotState,
@@ -24,9 +24,10 @@ use leasehold_ledger::{
     time::{Second, Zone},
 };
 use leasehold_planner::{lease_facts::OpenLease, request::LedgerView};
-use leasehold_store::{Batch, Committed, FactFilter, Record, Store, StoreError};
+use leasehold_store::{Batch, Committed, FactFilter, Record, Recorded, Store, StoreError};
 
 pub use ceiling::Standing;
+pub use era::Era;
 pub use taken::Taken;
 
 use crate::error::Error;
@@ -42,7 +43,7 @@ const TENANCY: &str = "Tenancy";
 #[derive(Clone)]
 pub struct Books {
     store: Store,
-    cluster: Arc<ClusterDoc>,
+    era: Arc<RwLock<Arc<Era>>>,
     prices: Arc<RwLock<Arc<Prices>>>,
 }
 
@@ -57,29 +58,14 @@ pub struct Prices {
 impl Books {
     /// Opens the books of a cluster: records it when it is seen for the first time.
     pub async fn open(store: Store, cluster_uid: &str, now: Second) -> Result<Self, Error> {
-        let known = store
-            .documents::<ClusterDoc>(Some(cluster_uid), None)
-            .await?;
-        let cluster = if let Some(last) = known.into_iter().next_back() {
-            last.value
-        } else {
-            let fresh = ClusterDoc {
-                uid: cluster_uid.to_owned(),
-                etcd: 1,
-                first_seen: now,
-            };
-            store
-                .commit(&Batch::of(vec![Record::document(&fresh)?]), now)
-                .await?;
-            fresh
-        };
+        let era = era::enter(&store, cluster_uid, now).await?;
         let empty = Prices {
             books: Vec::new(),
             catalogue: None,
         };
         Ok(Self {
             store,
-            cluster: Arc::new(cluster),
+            era: Arc::new(RwLock::new(Arc::new(era))),
             prices: Arc::new(RwLock::new(Arc::new(empty))),
         })
     }
@@ -90,8 +76,17 @@ impl Books {
     }
 
     /// Which cluster, and which life of its database, facts come from.
-    pub fn cluster(&self) -> &ClusterDoc {
-        &self.cluster
+    pub fn cluster(&self) -> Arc<Era> {
+        Arc::clone(&self.era.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Begins another life of the cluster's database, because its etcd was restored: every watch lists anew. What was
+    /// read from the cluster before is worth nothing any more, so whoever calls this has the operator started anew,
+    /// unless nothing was read yet.
+    pub async fn begin_era(&self, now: Second) -> Result<Arc<Era>, Error> {
+        let era = Arc::new(era::again(&self.store, &self.cluster(), now).await?);
+        *self.era.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&era);
+        Ok(era)
     }
 
     /// Writes records in one transaction.
@@ -275,7 +270,7 @@ impl Books {
             .of::<NamespaceDoc>(&subject, |d| d.incarnation == incarnation)
             .await?
         {
-            if document.cluster == self.cluster.uid && !self.is_gone(&document.uid).await? {
+            if document.cluster == self.cluster().uid && !self.is_gone(&document.uid).await? {
                 known.insert(document.uid.clone(), document);
             }
         }
@@ -284,7 +279,7 @@ impl Books {
 
     /// Whether the ledger has recorded that the namespace of this uid is gone.
     pub async fn is_gone(&self, uid: &str) -> Result<bool, Error> {
-        let key = format!("{}/{uid}", self.cluster.uid);
+        let key = format!("{}/{uid}", self.cluster().uid);
         Ok(self
             .store
             .document::<NamespaceGoneDoc>(&key)
@@ -321,14 +316,43 @@ impl Books {
         tenancy: &str,
         incarnation: u32,
     ) -> Result<BTreeMap<String, OpenLease>, Error> {
+        let facts = self.lease(department, tenancy, incarnation).await?;
+        Ok(open_items(facts.iter().map(|recorded| &recorded.value)))
+    }
+
+    /// The facts of a tenancy's lease, in the order of the ledger.
+    async fn lease(
+        &self,
+        department: &str,
+        tenancy: &str,
+        incarnation: u32,
+    ) -> Result<Vec<Recorded<Fact>>, Error> {
         let filter = FactFilter {
             department: Some(department.to_owned()),
             tenancy: Some(tenancy.to_owned()),
             uid: Some(lease_uid(department, tenancy, incarnation)),
             ..FactFilter::default()
         };
-        let facts = self.store.facts(&filter).await?;
-        Ok(open_items(facts.iter().map(|recorded| &recorded.value)))
+        Ok(self.store.facts(&filter).await?)
+    }
+
+    /// Cluster and life of its database under which a tenancy's lease is recorded: those in which it was opened, for one
+    /// that is not, those of now. A lease outlives a restored etcd, because the ledger says what is leased.
+    pub async fn lease_era(
+        &self,
+        department: &str,
+        tenancy: &str,
+        incarnation: u32,
+    ) -> Result<(String, u32), Error> {
+        let facts = self.lease(department, tenancy, incarnation).await?;
+        let first = facts.into_iter().next().map(|found| found.value.source);
+        Ok(first.map_or_else(
+            || {
+                let now = self.cluster();
+                (now.uid.clone(), now.etcd)
+            },
+            |source| (source.cluster, source.etcd),
+        ))
     }
 }
 

@@ -17,8 +17,29 @@ pub struct SoFar {
     pub period: String,
     /// Charged so far, before credit.
     pub gross: Money,
+    /// What is charged so far: of each item the quantities of its lines, with their unit.
+    pub items: BTreeMap<String, Vec<String>>,
     /// When it was reckoned.
     pub as_of: Second,
+}
+
+/// Characters of the use that a status shows.
+const SHOWN: usize = 256;
+
+impl SoFar {
+    /// What is charged so far in one line; none while that is nothing.
+    pub fn usage(&self) -> Option<String> {
+        let items = self.items.iter();
+        let told: Vec<String> = items
+            .map(|(item, quantities)| format!("{item} {}", quantities.join(" + ")))
+            .collect();
+        let mut text = told.join(", ");
+        if text.chars().count() > SHOWN {
+            text = text.chars().take(SHOWN.saturating_sub(1)).collect();
+            text.push('…');
+        }
+        (!text.is_empty()).then_some(text)
+    }
 }
 
 #[derive(Default)]
@@ -67,6 +88,13 @@ mod tests {
         let of = |minor| SoFar {
             period: "2026-09".to_owned(),
             gross: Money::from_minor(minor),
+            items: BTreeMap::from([
+                ("vcpu-x86".to_owned(), vec!["1.5 Core·Month".to_owned()]),
+                (
+                    "memory".to_owned(),
+                    vec!["2 GiB·Month".to_owned(), "0.25 GiB·Month".to_owned()],
+                ),
+            ]),
             as_of: Second::new(5),
         };
         figures.replace(
@@ -78,6 +106,15 @@ mod tests {
         );
         assert_eq!(figures.so_far("b", "oa").unwrap().gross.minor(), 2);
         assert_eq!(figures.so_far("b", "mail"), None);
+        assert_eq!(
+            of(1).usage().as_deref(),
+            Some("memory 2 GiB·Month + 0.25 GiB·Month, vcpu-x86 1.5 Core·Month")
+        );
+        let nothing = SoFar {
+            items: BTreeMap::new(),
+            ..of(1)
+        };
+        assert_eq!(nothing.usage(), None);
         assert_eq!(figures.credit_left("a"), Some(Money::from_minor(7)));
         assert_eq!(figures.credit_left("b"), None);
     }

@@ -26,6 +26,7 @@ struct Families {
     meter_complete: IntGaugeVec,
     lease_complete: IntGauge,
     gaps_open: IntGauge,
+    etcd_incarnation: IntGauge,
     period_close: Histogram,
     facts: IntCounterVec,
     ledger_rows: IntGauge,
@@ -62,12 +63,19 @@ impl Measures {
         }
     }
 
-    /// The number of gaps that touch periods which are not closed.
+    /// The number of gaps that touch periods which are not closed, and that nobody has accepted.
     pub fn gaps_open(&self, gaps: usize) {
         if let Some(families) = &self.families {
             families
                 .gaps_open
                 .set(i64::try_from(gaps).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// The life of the cluster's etcd under which facts are recorded, from 1.
+    pub fn etcd(&self, incarnation: u32) {
+        if let Some(families) = &self.families {
+            families.etcd_incarnation.set(i64::from(incarnation));
         }
     }
 
@@ -131,10 +139,11 @@ fn gauge(number: usize) -> i64 {
 impl Families {
     fn register(metrics: &Metrics) -> Result<Self, prometheus::Error> {
         let families = Self::new()?;
-        let collectors: [Box<dyn Collector>; 10] = [
+        let collectors: [Box<dyn Collector>; 11] = [
             Box::new(families.meter_complete.clone()),
             Box::new(families.lease_complete.clone()),
             Box::new(families.gaps_open.clone()),
+            Box::new(families.etcd_incarnation.clone()),
             Box::new(families.period_close.clone()),
             Box::new(families.facts.clone()),
             Box::new(families.ledger_rows.clone()),
@@ -168,7 +177,11 @@ impl Families {
             )?,
             gaps_open: IntGauge::new(
                 "leasehold_gaps_open",
-                "Gaps in the observation of use that touch periods which are not closed.",
+                "Gaps in the observation of use that touch periods which are not closed, and that nobody has accepted.",
+            )?,
+            etcd_incarnation: IntGauge::new(
+                "leasehold_etcd_incarnation",
+                "Life of the cluster's etcd that facts are recorded under; it grows when etcd is restored.",
             )?,
             period_close: Histogram::with_opts(
                 HistogramOpts::new(
@@ -227,6 +240,7 @@ mod tests {
         measures.leased_to(Some(Second::new(1_788_192_010)));
         measures.leased_to(None);
         measures.gaps_open(2);
+        measures.etcd(3);
         measures.period_closed(Duration::from_millis(700));
         measures.recorded([FactKind::Opened, FactKind::Closed, FactKind::Opened]);
         measures.ledger_rows(4711);
@@ -239,6 +253,7 @@ mod tests {
             r#"leasehold_meter_complete_timestamp_seconds{source="pods"} 1788192000"#,
             "leasehold_lease_complete_timestamp_seconds 1788192010",
             "leasehold_gaps_open 2",
+            "leasehold_etcd_incarnation 3",
             r#"leasehold_period_close_seconds_bucket{le="0.5"} 0"#,
             r#"leasehold_period_close_seconds_bucket{le="1"} 1"#,
             "leasehold_period_close_seconds_count 1",

@@ -1,5 +1,7 @@
 //! One running control plane, from its certificates to its end.
 
+mod backup;
+
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt;

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use leasehold_ledger::canonical::Digest;
 use leasehold_ledger::explain::Explanation;
-use leasehold_ledger::fact::{Interval, Meter};
+use leasehold_ledger::fact::{Fact, Interval, Meter};
 use leasehold_ledger::money::{Unit, format_quantity};
 use leasehold_ledger::quote::Quotation;
 use leasehold_ledger::statement::{Line, State, Statement};
 use leasehold_ledger::time::Zone;
 use leasehold_ledger::verify::Report;
+use serde::Serialize;
 
 /// On which side a column stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -281,8 +282,48 @@ pub fn usage(intervals: &[Interval], zone: &Zone, item_units: &BTreeMap<String, 
     Sheet::new(columns, rows.collect())
 }
 
+/// A stretch of use with the facts with which it begins and ends.
+#[derive(Serialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Traced<'a> {
+    /// The stretch.
+    #[serde(flatten)]
+    pub interval: &'a Interval,
+    /// The fact that it begins with.
+    pub opened: Option<&'a Fact>,
+    /// The fact that it ends with; none while it goes on.
+    pub closed: Option<&'a Fact>,
+}
+
+/// Use with its evidence: what [`usage`] shows, and of both ends what told them, in which version of the object, and
+/// between which instants an estimate lies.
+pub fn traced(rows: &[Traced<'_>], zone: &Zone, item_units: &BTreeMap<String, Unit>) -> Sheet {
+    let intervals: Vec<Interval> = rows.iter().map(|row| row.interval.clone()).collect();
+    let mut sheet = usage(&intervals, zone, item_units);
+    sheet.columns.extend([
+        text("openedBy", "起之依据"),
+        text("openedFact", "起之记录"),
+        text("openedBounds", "起之界限"),
+        text("closedBy", "止之依据"),
+        text("closedFact", "止之记录"),
+        text("closedBounds", "止之界限"),
+    ]);
+    for (cells, row) in sheet.rows.iter_mut().zip(rows) {
+        for fact in [row.opened, row.closed] {
+            cells.push(fact.map(|fact| fact.evidence.clone()).unwrap_or_default());
+            cells.push(fact.map(Fact::key).unwrap_or_default());
+            let bounds = fact.and_then(|fact| fact.bounds);
+            cells.push(bounds.map_or_else(String::new, |bounds| {
+                let (lower, upper) = (bounds.lower.in_zone(zone), bounds.upper.in_zone(zone));
+                format!("{lower} to {upper}")
+            }));
+        }
+    }
+    sheet
+}
+
 /// The unit that a meter counts in the base units of.
-fn unit(meter: &Meter, item_units: &BTreeMap<String, Unit>) -> Unit {
+pub(crate) fn unit(meter: &Meter, item_units: &BTreeMap<String, Unit>) -> Unit {
     match meter {
         Meter::Lease { item } => item_units.get(item).copied().unwrap_or(Unit::Count),
         Meter::Pod { resource } => match resource.as_str() {

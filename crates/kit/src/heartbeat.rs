@@ -55,6 +55,17 @@ pub async fn beat(kit: &Kit, namespace: &str, name: &str, holder: &str) -> Resul
     })
 }
 
+/// The version of the Lease as it stands; `None` if it is not there. Nobody but this operator writes it, so one that is
+/// older than its last beat comes from a backup.
+///
+/// # Errors
+///
+/// When it cannot be read.
+pub async fn standing(kit: &Kit, namespace: &str, name: &str) -> Result<Option<String>, KitError> {
+    let found = kit.apart().get_meta::<Lease>(Some(namespace), name).await?;
+    Ok(found.and_then(|meta| meta.resource_version))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,6 +113,24 @@ mod tests {
                 .starts_with("/apis/coordination.k8s.io/v1/namespaces/leasehold/leases/operator?")
         );
         assert_eq!(call.body["spec"]["holderIdentity"], "pod-1");
+    }
+
+    #[tokio::test]
+    async fn the_lease_stands_at_the_version_of_its_last_write_or_is_not_there() {
+        let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(new_year()));
+        let there = Fake::new(|_| {
+            Reply::Json(
+                200,
+                json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata",
+                    "metadata": {"name": "operator", "resourceVersion": "17"}}),
+            )
+        });
+        let kit = Kit::from_client(there.client(), Arc::clone(&clock));
+        let found = standing(&kit, "leasehold", "operator").await.unwrap();
+        assert_eq!(found.as_deref(), Some("17"));
+        let gone = Fake::new(|_| Reply::status(404, "NotFound"));
+        let kit = Kit::from_client(gone.client(), clock);
+        assert_eq!(standing(&kit, "leasehold", "operator").await.unwrap(), None);
     }
 
     #[tokio::test]

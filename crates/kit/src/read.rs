@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use kube::{
     Resource,
     api::{GetParams, ListParams, ObjectList, ObjectMeta},
-    core::PartialObjectMeta,
+    core::{DeserializeGuard, PartialObjectMeta},
 };
 use serde::de::DeserializeOwned;
 
@@ -94,6 +94,19 @@ impl Kit {
                 outcome => return outcome,
             }
         }
+    }
+
+    /// The version at which the API server stands: that of a list of at most one object of the kind, as an etcd quorum
+    /// holds it.
+    pub async fn newest_version<K: Readable>(
+        &self,
+        namespace: Option<&str>,
+    ) -> Result<String, KitError> {
+        let subject = Subject::new::<K>("list", namespace, None);
+        let request = requests::<K>(namespace).list(&ListParams::default().limit(1));
+        let page: ObjectList<DeserializeGuard<K>> =
+            self.call(&subject, Repeat::Allowed, request).await?;
+        Ok(page.metadata.resource_version.unwrap_or_default())
     }
 
     async fn pages<K: Readable>(

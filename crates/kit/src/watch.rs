@@ -4,6 +4,12 @@
 //! a list makes a gap in which things may have come and gone unseen. This watch opens at the version that the sink
 //! stored last, passes on every event in order, and tells the sink about each bookmark. Only when the server no longer
 //! has the version (410, as an HTTP error or as an event) does it list, once, and it says so: [`WatchSink::relisted`].
+//!
+//! A server whose etcd was restored from a backup stands at a version that it had before. It accepts a watch from a
+//! version that it has not reached, and stays silent, without bookmarks, until it gets there: what happens meanwhile
+//! would be missed, and what happens then be taken for something else. So a connection that ends without having brought
+//! anything compares its version with that of a list of one, and the watch ends when the server went back:
+//! [`Ended::WentBack`].
 
 use std::{error::Error as StdError, marker::PhantomData, time::Duration};
 
@@ -33,7 +39,7 @@ const PAUSES: Backoff = Backoff {
 };
 /// No two lists follow each other sooner.
 const LIST_PAUSE: Duration = Duration::from_secs(5);
-/// A server that is behind our version may catch up; after so many refusals in a row it was restored from a backup.
+/// A server that says it is behind our version may catch up; after so many refusals in a row its version is asked for.
 const AHEAD_LIMIT: u32 = 5;
 
 /// At which version and time something was seen.
@@ -53,6 +59,16 @@ pub struct Gap {
     pub version: Option<String>,
     /// The API server's time when this process last heard from the watch; `None` if it never did.
     pub since: Option<Timestamp>,
+}
+
+/// Why a watch ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was asked to stop.
+    Asked,
+    /// The server stands at an earlier version than the watch has reached: its etcd was restored from a backup, or it is
+    /// another server. The version is worth nothing any more, and neither is that of any other watch.
+    WentBack,
 }
 
 /// Whoever wants to know. What it returns with an error is offered again, after a pause, until it is taken.
@@ -133,6 +149,10 @@ enum End {
     Closed,
     /// The server no longer has our version.
     Expired,
+    /// The server says again and again that it has not reached our version.
+    Ahead,
+    /// The server went back to an earlier version.
+    WentBack,
     /// Something failed; the version is still good.
     Failed(&'static str),
 }
@@ -174,24 +194,26 @@ impl<K: Readable> ResumableWatch<K> {
         self
     }
 
-    /// Watches until asked to stop. An event that the sink is busy with then is dropped with the sink's future: what
-    /// the sink has not stored comes again after the restart.
-    pub async fn run<S: WatchSink<K>>(mut self, mut sink: S, shutdown: Shutdown) {
+    /// Watches until asked to stop, or until the server went back. An event that the sink is busy with when it is asked
+    /// to stop is dropped with the sink's future: what the sink has not stored comes again after the restart.
+    pub async fn run<S: WatchSink<K>>(mut self, mut sink: S, shutdown: Shutdown) -> Ended {
         tokio::select! {
             biased;
-            () = shutdown.wait() => {}
-            () = self.watch_on(&mut sink) => {}
+            () = shutdown.wait() => Ended::Asked,
+            ended = self.watch_on(&mut sink) => ended,
         }
     }
 
-    async fn watch_on<S: WatchSink<K>>(&mut self, sink: &mut S) {
+    async fn watch_on<S: WatchSink<K>>(&mut self, sink: &mut S) -> Ended {
         let mut failures = 0_u32;
         loop {
             let end = match self.version.clone() {
                 None => self.relist(sink).await,
                 Some(version) => match self.connect(sink, &version).await {
                     End::Expired => self.relist(sink).await,
-                    end @ (End::Closed | End::Failed(_)) => end,
+                    end @ (End::Closed | End::Ahead | End::WentBack | End::Failed(_)) => {
+                        self.placed(end, &version).await
+                    }
                 },
             };
             let reason = match end {
@@ -199,12 +221,45 @@ impl<K: Readable> ResumableWatch<K> {
                     failures = 0;
                     continue;
                 }
+                End::WentBack => return Ended::WentBack,
                 End::Expired => "Expired",
+                End::Ahead => "Refused",
                 End::Failed(reason) => reason,
             };
             self.kit.metrics().watch_restarted(&K::kind(&()), reason);
             sleep(PAUSES.pause(failures, self.kit.jitter())).await;
             failures = failures.saturating_add(1);
+        }
+    }
+
+    /// The end of a connection, or that the server went back. A connection that did not get beyond the version at which it
+    /// was opened may be waiting for one that the server has yet to reach.
+    async fn placed(&self, end: End, opened_at: &str) -> End {
+        let may_wait = match end {
+            End::Ahead => true,
+            End::Closed | End::Failed("Silent" | "Empty") => {
+                self.version.as_deref() == Some(opened_at)
+            }
+            End::Expired | End::WentBack | End::Failed(_) => false,
+        };
+        if !may_wait {
+            return end;
+        }
+        match self
+            .kit
+            .newest_version::<K>(self.namespace.as_deref())
+            .await
+        {
+            Ok(newest) if version_behind(&newest, opened_at) => {
+                tracing::error!(kind = %K::kind(&()), reached = opened_at, newest, "the API server went back");
+                End::WentBack
+            }
+            Ok(_) => end,
+            Err(error) => {
+                let error: &dyn StdError = &error;
+                tracing::debug!(kind = %K::kind(&()), error, "failed to ask for the newest version");
+                end
+            }
         }
     }
 
@@ -232,6 +287,12 @@ impl<K: Readable> ResumableWatch<K> {
                 return End::Failed("ListFailed");
             }
         };
+        if let Some(reached) = &self.version
+            && version_behind(&listed.resource_version, reached)
+        {
+            tracing::error!(kind = %K::kind(&()), reached, newest = listed.resource_version, "the API server went back");
+            return End::WentBack;
+        }
         let gap = Gap {
             version: self.version.clone(),
             since: self.heard,
@@ -376,7 +437,7 @@ impl<K: Readable> ResumableWatch<K> {
             self.ahead = self.ahead.saturating_add(1);
             if self.ahead >= AHEAD_LIMIT {
                 self.ahead = 0;
-                return End::Expired;
+                return End::Ahead;
             }
         }
         tracing::warn!(kind = %K::kind(&()), %status, "watch was refused");
@@ -403,6 +464,14 @@ pub fn version_reached(version: &str, target: &str) -> bool {
         (Some(version), Some(target)) => version >= target,
         (None, _) | (_, None) => version == target,
     }
+}
+
+/// Whether a version is certainly before another: both are numbers, and it is the lower one.
+pub fn version_behind(version: &str, target: &str) -> bool {
+    let number = |text: &str| text.parse::<u128>().ok();
+    number(version)
+        .zip(number(target))
+        .is_some_and(|(version, target)| version < target)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 
 mod accept;
 mod adopt;
+mod gaps;
 mod ledger;
 mod life;
 mod under;
@@ -15,6 +16,7 @@ use leasehold_ledger::{canonical::Digest, time::LocalDate};
 
 pub use accept::AcceptArgs;
 pub use adopt::AdoptArgs;
+pub use gaps::GapsArgs;
 pub use ledger::{At, BackupArgs, Ledger, LedgerCommand, MigrateArgs, RestoreArgs};
 pub use life::{ReleaseArgs, RenewArgs, ResumeArgs, SuspendArgs};
 pub use under::{DepartmentsArgs, TenanciesArgs};
@@ -74,7 +76,7 @@ pub struct Common {
         help_heading = "Cluster"
     )]
     pub namespace: Option<String>,
-    /// How to print: a table, JSON, CSV for spreadsheets, or a page to print and sign.
+    /// How to print: a table, JSON, CSV for spreadsheets, a page to print and sign, or a chart.
     #[arg(
         short,
         long,
@@ -98,6 +100,8 @@ pub enum Format {
     Csv,
     /// A page to print and sign; statements only.
     Html,
+    /// Bars over time for the terminal; usage only, from the ledger.
+    Chart,
 }
 
 /// What to do.
@@ -107,6 +111,8 @@ pub enum Command {
     Statement(StatementArgs),
     /// Show what was leased and used.
     Usage(UsageArgs),
+    /// List the times in which use was not observed, and who accepted them.
+    Gaps(GapsArgs),
     /// List departments, and what they lease with everything below them.
     Departments(DepartmentsArgs),
     /// List the tenancies of a department and of everything below it.
@@ -198,6 +204,8 @@ pub struct StatementArgs {
 Examples:
   leasehold usage -n dept-gov-office
   leasehold usage --db ledger.db --department gov-office --tenancy oa --from 2026-09-01 --to 2026-09-10
+  leasehold usage --db ledger.db --tenancy oa --from 2026-09-01 --to 2026-09-10 -o chart
+  leasehold usage --db ledger.db --tenancy oa --evidence -o csv
 
 From the cluster: what is leased and requested now, of every tenancy that you may see; a department names its office
 namespace with -n. From the ledger: every stretch of time with its quantity, billed or not; what is still open ends now.")]
@@ -214,6 +222,9 @@ pub struct UsageArgs {
     /// Last day, included. Needs --db.
     #[arg(long, visible_alias = "through", value_name = "DAY", requires = "db", value_parser = day)]
     pub to: Option<LocalDate>,
+    /// Name the facts with which each stretch begins and ends: what told them, when, and within which bounds. Needs --db.
+    #[arg(long, requires = "db")]
+    pub evidence: bool,
     /// Where usage comes from.
     #[command(flatten)]
     pub ledger: Ledger,
@@ -320,6 +331,7 @@ Examples:
   kubectl get approvals -A
   leasehold approve oa-2-office -n dept-gov-office --order-no 黄政办〔2026〕12号
   leasehold approve oa-2-office -n dept-gov-office --order-no 黄政办〔2026〕12号 --yes
+  leasehold approve gap-2026-09-1-finance -n leasehold-system --order-no 黄财资〔2026〕51号 --estimate
 
 Shows what is asked for before it asks you; without a terminal, add --yes. A decision is made once; who asked cannot
 decide, and what was withdrawn or superseded is not decided.")]
@@ -332,6 +344,9 @@ pub struct DecideArgs {
     /// Why.
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
+    /// For gaps: bill what ended unseen up to the bound that the policy names, and not only what is known.
+    #[arg(long)]
+    pub estimate: bool,
     /// Do not ask. Needed where standard input is no terminal.
     #[arg(short, long)]
     pub yes: bool,

@@ -28,14 +28,25 @@ pub fn show<T: Serialize + ?Sized>(
         Format::Csv => csv_rows::write(sheet, ByteOrderMark::With, out)?,
         Format::Json => json(document, out)?,
         Format::Html => return refuse_page(format),
+        Format::Chart => return refuse_chart(format),
     }
     Ok(())
+}
+
+/// Refuses a chart, for the commands that have none. They do it before they change anything.
+pub fn refuse_chart(format: Format) -> Result<()> {
+    match format {
+        Format::Table | Format::Json | Format::Csv | Format::Html => Ok(()),
+        Format::Chart => bail!(
+            "failed to draw a chart: only `leasehold usage --db FILE` has one; use -o table, -o csv or -o json"
+        ),
+    }
 }
 
 /// Refuses a page, for the commands that have none. They do it before they change anything.
 pub fn refuse_page(format: Format) -> Result<()> {
     match format {
-        Format::Table | Format::Json | Format::Csv => Ok(()),
+        Format::Table | Format::Json | Format::Csv | Format::Chart => Ok(()),
         Format::Html => bail!(
             "failed to print a page: only `leasehold statement` has one; use -o table, -o csv or -o json"
         ),
@@ -46,7 +57,7 @@ pub fn refuse_page(format: Format) -> Result<()> {
 pub fn refuse_mixture(format: Format, file: Option<&Path>) -> Result<()> {
     match (format, file) {
         (Format::Table, _) | (_, Some(_)) => Ok(()),
-        (Format::Json | Format::Csv | Format::Html, None) => bail!(
+        (Format::Json | Format::Csv | Format::Html | Format::Chart, None) => bail!(
             "failed to print the result of writing: without -f the file itself goes to standard output; name a file \
              with -f, or leave -o out"
         ),
@@ -188,6 +199,13 @@ mod tests {
             error.contains("leasehold statement") && error.contains("-o csv"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_chart_is_refused_where_there_is_none() {
+        let error = shown(Format::Chart).unwrap_err().to_string();
+        assert!(error.contains("leasehold usage --db FILE"), "{error}");
+        assert!(refuse_chart(Format::Html).is_ok() && refuse_page(Format::Chart).is_ok());
     }
 
     #[test]

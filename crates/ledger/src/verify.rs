@@ -19,10 +19,10 @@ use crate::canonical::{CanonicalError, Digest, canonical_json, digest_bytes};
 use crate::close::{Closing, close};
 use crate::document::{
     AcceptanceDoc, BookDoc, ClusterDoc, DecisionDoc, DeliveredDoc, DepartmentDoc,
-    DepartmentLifeDoc, Document, EffectiveDoc, GapDoc, IncarnationDoc, LotDoc, NamespaceDoc,
-    NamespaceGoneDoc, PeriodCloseDoc, PeriodOpenDoc, PolicyDoc, QuestionDoc, ReleaseDoc,
-    RequestDoc, SerialDoc, SerialFreedDoc, SnapshotGoneDoc, SnapshotRetainedDoc, SuspensionDoc,
-    VolumeGoneDoc, VolumeRetainedDoc, row_key, split_row_key,
+    DepartmentLifeDoc, Document, EffectiveDoc, GapAcceptedDoc, GapDoc, IncarnationDoc, LotDoc,
+    NamespaceDoc, NamespaceGoneDoc, PeriodCloseDoc, PeriodOpenDoc, PolicyDoc, QuestionDoc,
+    ReleaseDoc, RequestDoc, SerialDoc, SerialFreedDoc, SnapshotGoneDoc, SnapshotRetainedDoc,
+    SuspensionDoc, VolumeGoneDoc, VolumeRetainedDoc, row_key, split_row_key,
 };
 use crate::fact::Fact;
 use crate::journal::{ChainRow, Entry, EntryKind, genesis, link};
@@ -511,6 +511,7 @@ fn readable(kind: &str, row: &Row) -> Result<(), Finding> {
         SnapshotGoneDoc::KIND => doc::<SnapshotGoneDoc>(row).map(drop),
         SuspensionDoc::KIND => doc::<SuspensionDoc>(row).map(drop),
         GapDoc::KIND => doc::<GapDoc>(row).map(drop),
+        GapAcceptedDoc::KIND => doc::<GapAcceptedDoc>(row).map(drop),
         other => {
             let expected = "a kind that this version knows";
             Err(Finding::new(

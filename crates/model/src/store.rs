@@ -74,6 +74,8 @@ pub struct Store {
     /// Up to this version events were dropped.
     compacted: u64,
     births: u64,
+    /// How often a former state was put back: watches of before are cut.
+    restores: u64,
 }
 
 /// What became of a call that the server carried out.
@@ -105,6 +107,7 @@ impl Store {
             version: 1,
             compacted: 1,
             births: 0,
+            restores: 0,
         };
         if let Some(kind) = store.kinds.of("v1", "Namespace") {
             for name in ["default", "kube-system"] {
@@ -145,6 +148,19 @@ impl Store {
         }
         let start = self.log.partition_point(|event| event.version <= version);
         Ok(self.log.range(start..))
+    }
+
+    /// Puts a former state back, as whoever restores etcd from a backup: objects and versions are those of then. What is
+    /// new from now on gets a uid that nothing had before.
+    pub fn restore(&mut self, former: Self) {
+        let (births, restores) = (self.births, self.restores);
+        *self = former;
+        self.births = self.births.max(births);
+        self.restores = restores.saturating_add(1);
+    }
+
+    pub(crate) fn restores(&self) -> u64 {
+        self.restores
     }
 
     /// Forgets changes up to a version, as etcd does after five minutes.

@@ -1,4 +1,5 @@
-//! Watches: events in order from a version on, a bookmark before the end, and an error when the version is gone.
+//! Watches: events in order from a version on, a bookmark before the end, and an error when the version is gone. From a
+//! version that is not reached yet nothing comes, not even a bookmark.
 
 use std::{collections::VecDeque, convert::Infallible, pin::Pin, sync::Arc, time::Duration};
 
@@ -41,6 +42,8 @@ pub(crate) struct Watching {
     end: Pin<Box<Sleep>>,
     mark: Pin<Box<Sleep>>,
     wants_mark: bool,
+    /// How often a former state had been put back when it was opened.
+    restores: u64,
     is_over: bool,
     chance: Chance,
 }
@@ -76,6 +79,7 @@ impl Watching {
             ))),
             wants_mark: call.parameter("allowWatchBookmarks") == "true"
                 && seconds > BOOKMARK_BEFORE_END,
+            restores: server.with_store(|store, _| store.restores()),
             is_over: false,
             chance: if caller.life.is_some() {
                 server.branch()
@@ -93,7 +97,7 @@ impl Watching {
             .map_err(|_| Refusal::bad_request(format!("invalid resource version {asked:?}")))?;
         let current = server.with_store(|store, _| store.version());
         if asked > current {
-            return Err(Refusal::ahead(asked, current));
+            watching.wants_mark = false;
         }
         watching.reached = asked;
         Ok(watching)
@@ -137,7 +141,7 @@ impl Watching {
             if let Some(line) = self.ready.pop_front() {
                 return Some(line);
             }
-            if self.is_over {
+            if self.is_over || self.is_cut() {
                 return None;
             }
             match self.next_event() {
@@ -164,6 +168,11 @@ impl Watching {
                 }
             }
         }
+    }
+
+    /// Whether a former state was put back since it was opened: the API server is started anew then.
+    fn is_cut(&self) -> bool {
+        self.server.with_store(|store, _| store.restores()) != self.restores
     }
 
     /// The next event that is asked for, if there is one already.

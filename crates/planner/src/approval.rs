@@ -4,6 +4,7 @@
 //! the answer to exactly that, and the same question is always written with the same bytes.
 
 mod book;
+mod gap;
 
 use std::fmt::Write as _;
 
@@ -32,6 +33,7 @@ use crate::{
 };
 
 pub use book::book_approval;
+pub use gap::{GapQuestion, gap_approval};
 
 /// Most characters of a title.
 const TITLE: usize = 256;
@@ -466,6 +468,7 @@ fn undecided(
         number: None,
         answers: None,
         decision: None,
+        treatment: None,
         order_no: None,
         reason: None,
         decided_by: None,

@@ -98,6 +98,7 @@ pub const RULES: &[Rule] = &[
     operator("B11", "no item of a provider has two prices on one day"),
     operator("B12", "prices do not reach back into a closed period"),
     operator("B13", "a price book does not end before today"),
+    crd("B14", "only gaps are accepted or estimated"),
     crd(
         "C01",
         "finance's word to close a period cannot be taken back",

@@ -273,6 +273,21 @@ impl Rig {
         Ok(path)
     }
 
+    /// Copies what etcd holds into a folder of this name. The caller's thread waits meanwhile.
+    pub fn back_up(&self, name: &str) -> Result<PathBuf, Failure> {
+        let to = self.scratch("backups")?.join(name);
+        let mut plane = self.plane.lock().unwrap_or_else(PoisonError::into_inner);
+        plane.back_up(&to)?;
+        Ok(to)
+    }
+
+    /// Puts back what was copied, as whoever restores a cluster from a backup: objects and versions are those of then. The
+    /// caller's thread waits meanwhile.
+    pub fn put_back(&self, backup: &Path) -> Result<(), Failure> {
+        let mut plane = self.plane.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(plane.put_back(backup)?)
+    }
+
     /// The address of etcd, in plain HTTP: behind the API server, for what it would date itself.
     pub fn etcd(&self) -> &str {
         &self.etcd

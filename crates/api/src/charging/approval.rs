@@ -35,6 +35,7 @@ use serde::{Deserialize, Serialize};
 )]
 #[x_kube(validation = Rule::new("self.role == oldSelf.role && self.subject == oldSelf.subject && self.title == oldSelf.title && self.snapshot == oldSelf.snapshot && has(self.amounts) == has(oldSelf.amounts) && (!has(self.amounts) || self.amounts == oldSelf.amounts) && self.evidence == oldSelf.evidence && has(self.grants) == has(oldSelf.grants) && (!has(self.grants) || self.grants == oldSelf.grants) && has(self.number) == has(oldSelf.number) && (!has(self.number) || self.number == oldSelf.number)").message("rule A02: only decision, orderNo and reason of an approval can be written; leave the rest as it is"))]
 #[x_kube(validation = Rule::new("!has(self.decision) || self.decision != 'Rejected' || (has(self.reason) && self.reason.trim() != '')").message("rule A03: a rejection gives its reason; set spec.reason"))]
+#[x_kube(validation = Rule::new("!has(self.treatment) || self.subject.kind == 'Gap'").message("rule B14: only gaps are accepted or estimated; leave spec.treatment out"))]
 #[x_kube(validation = Rule::new("has(self.decision) || !has(self.decidedBy)").message("rule A04: decidedBy is stamped by the API server when a decision is written; leave spec.decidedBy out"))]
 #[x_kube(validation = Rule::new("has(self.decision) && has(self.number) ? has(self.answers) && self.answers == self.number : !has(self.answers)").message("rule N14: a decision repeats the number of a question that was asked anew; read the question, and set spec.answers to its spec.number together with spec.decision"))]
 #[serde(rename_all = "camelCase")]
@@ -70,6 +71,9 @@ pub struct ApprovalSpec {
     /// Approved or Rejected. Written once, by a person with the right.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<DecisionSpec>,
+    /// For gaps in the observation of use: what is billed of what ended in them unseen. Written with the decision; without it, Accept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub treatment: Option<GapTreatmentSpec>,
     /// Number of the order or paper on which the decision rests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order_no: Option<Line>,
@@ -106,7 +110,7 @@ pub enum DecisionSpec {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ApprovalSubject {
-    /// Kind of the object: Tenancy, Release, HardwareContribution or PriceBook.
+    /// Kind of the object: Tenancy, Release, HardwareContribution, PriceBook or Gap. Gaps are those of a billing period.
     pub kind: SubjectOfDecision,
     /// Its name.
     pub name: ObjectName,
@@ -131,6 +135,17 @@ pub enum SubjectOfDecision {
     HardwareContribution,
     /// Publication of prices.
     PriceBook,
+    /// Times of a billing period in which use was not observed.
+    Gap,
+}
+
+/// What is billed of what was in use when it was last seen and ended in a gap unseen. What came and went unseen is billed in neither case.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+pub enum GapTreatmentSpec {
+    /// What is known: up to when it was last seen.
+    Accept,
+    /// Up to the bound that the cloud policy names (metering.estimateBound).
+    Estimate,
 }
 
 /// Money at stake.

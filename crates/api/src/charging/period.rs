@@ -1,5 +1,6 @@
 //! A billing period.
 
+use super::GapTreatmentSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -31,7 +32,7 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "camelCase")]
 pub struct BillingPeriodSpec {
-    /// Finance's word: close the period as soon as usage is complete. It accepts the gaps of the period, those that come after it too, and cannot be taken back.
+    /// Finance's word: close the period as soon as usage is complete. It accepts the gaps of the period that no Approval has accepted, those that come after it too, and cannot be taken back.
     #[serde(default)]
     pub close: bool,
 }
@@ -91,6 +92,10 @@ pub struct BillingPeriodStatus {
     /// Facts that came after the close and are not billed by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uncorrected: Option<u64>,
+    /// Times in which use was not observed, the first 32.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub gaps: Vec<PeriodGap>,
     /// Head of the ledger's chain after the close. Whoever keeps it can prove later tampering.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chain: Option<ChainHead>,
@@ -98,6 +103,29 @@ pub struct BillingPeriodStatus {
     #[serde(default)]
     #[x_kube(merge_strategy = kube::core::ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
+}
+
+/// A time in which use was not observed.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PeriodGap {
+    /// What was not observed: pods, claims, or a single object of them.
+    pub source: String,
+    /// First instant that was not observed, in the office's time zone.
+    pub from: String,
+    /// First instant that was observed again.
+    pub to: String,
+    /// Why.
+    pub reason: String,
+    /// Name of the Approval, in the operator's namespace, by which finance decides on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<String>,
+    /// Who of finance accepted it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted_by: Option<String>,
+    /// What is billed of what ended in it unseen: Accept or Estimate. Only of one that was accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub treatment: Option<GapTreatmentSpec>,
 }
 
 /// Head of the ledger's chain.

@@ -28,6 +28,7 @@ use std::collections::BTreeMap;
     printcolumn(name = "So far", type_ = "string", json_path = ".status.period.grossSoFar"),
     printcolumn(name = "Used", type_ = "string", json_path = ".status.used"),
     printcolumn(name = "Credit left", type_ = "string", json_path = ".status.creditLeft"),
+    printcolumn(name = "Period use", type_ = "string", json_path = ".status.period.usage", priority = 1),
     printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].message", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("size(self.metadata.name) <= 40").message("rule T01: a tenancy's name has at most 40 characters; choose a shorter name"),
@@ -417,6 +418,9 @@ pub struct PeriodSoFar {
     pub name: String,
     /// Yuan charged so far, before credit.
     pub gross_so_far: String,
+    /// What is charged so far, per item, as `memory 31.2 GiB·Month, vcpu-x86 15.6 Core·Month`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<String>,
     /// When that was reckoned.
     pub as_of: String,
 }

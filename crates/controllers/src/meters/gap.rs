@@ -12,6 +12,9 @@ use leasehold_ledger::{
 };
 use leasehold_planner::quota::Hard;
 
+/// Why there is a gap when the API server has forgotten what was to be resumed.
+pub const FORGOTTEN: &str = "the API server no longer had the changes since the last one seen";
+
 /// What follows a storage class in the key of its capacity.
 const CLASS_CAPACITY: &str = ".storageclass.storage.k8s.io/requests.storage";
 

@@ -4,6 +4,8 @@
 //! Seeing the same thing twice gives no second fact, because what was recorded is part of the life by then; seeing it
 //! twice with nothing recorded in between gives facts with the same keys.
 
+mod restored;
+
 use std::collections::BTreeMap;
 
 use leasehold_ledger::{
@@ -11,6 +13,11 @@ use leasehold_ledger::{
     policy::EstimateBound,
     time::Second,
 };
+
+pub use restored::Unseen;
+
+/// Clocks of one cluster differ by less than so many seconds.
+const SKEW: i64 = 15;
 
 /// An instant with whatever is known of its precision.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,14 +85,21 @@ impl Moment {
         }
     }
 
-    /// The same, but nothing of it before `least`: clocks of nodes may run behind.
+    /// The same, but nothing of it before `least`: clocks of nodes may run behind. What is before it by more than clocks
+    /// differ was timed by a clock that was set, and is an estimate whatever it says.
     fn not_before(&self, least: Second) -> Self {
+        let bounds = self.bounds.map(|bounds| Bounds {
+            lower: bounds.lower.max(least),
+            upper: bounds.upper.max(least),
+        });
+        let was_set = least.since(self.at) > SKEW;
+        let doubt = was_set.then_some(Bounds {
+            lower: least,
+            upper: least,
+        });
         Self {
             at: self.at.max(least),
-            bounds: self.bounds.map(|bounds| Bounds {
-                lower: bounds.lower.max(least),
-                upper: bounds.upper.max(least),
-            }),
+            bounds: bounds.or(doubt),
             evidence: self.evidence.clone(),
         }
     }
@@ -151,7 +165,13 @@ pub struct Seen {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Life {
     begun: bool,
-    /// The newest version of which anything is recorded.
+    /// Cluster and life of its database in which the newest is recorded.
+    era: Option<(String, u32)>,
+    /// To whom the newest counts.
+    owner: Option<Subject>,
+    /// The latest end that is recorded.
+    ended: Option<Second>,
+    /// The newest version of which anything is recorded in this life of the database.
     newest: Option<u128>,
     open: BTreeMap<Meter, Fact>,
     estimated: BTreeMap<Meter, Fact>,
@@ -168,6 +188,13 @@ impl Life {
     /// Takes a recorded fact into account.
     pub fn note(&mut self, fact: &Fact) {
         self.begun = true;
+        if self.era.is_none() || !self.is_of(&fact.source) {
+            // versions count anew, and no end of an earlier life of the database is told better in a later one
+            self.newest = None;
+            self.estimated.clear();
+            self.era = Some((fact.source.cluster.clone(), fact.source.etcd));
+        }
+        self.owner = Some(fact.subject.clone());
         self.newest = self.newest.max(number(&fact.source.version));
         match fact.kind {
             FactKind::Opened | FactKind::Changed => {
@@ -175,12 +202,14 @@ impl Life {
                 self.estimated.remove(&fact.meter);
             }
             FactKind::Closed => {
+                self.ended = self.ended.max(Some(fact.at));
                 self.open.remove(&fact.meter);
                 if fact.estimated {
                     self.estimated.insert(fact.meter.clone(), fact.clone());
                 }
             }
             FactKind::Superseded => {
+                self.ended = self.ended.max(Some(fact.at));
                 self.estimated.remove(&fact.meter);
             }
         }
@@ -189,6 +218,18 @@ impl Life {
     /// Whether anything is recorded at all.
     pub fn begun(&self) -> bool {
         self.begun
+    }
+
+    /// Whether what is recorded was seen in the same life of the cluster's database, or nothing is.
+    pub fn is_of(&self, source: &Source) -> bool {
+        self.era
+            .as_ref()
+            .is_none_or(|(cluster, etcd)| *cluster == source.cluster && *etcd == source.etcd)
+    }
+
+    /// To whom the newest that is recorded counts, whether or not it has ended.
+    pub fn owner(&self) -> Option<&Subject> {
+        self.owner.as_ref()
     }
 
     /// Whether something is recorded that has not ended.

@@ -3,7 +3,8 @@
 //! Each metered kind is followed by one watch that resumes where the ledger's cursor stands ([`sink`]). How an object
 //! stands is read from it by pure functions ([`pods`], [`claims`], [`effective`]), and the facts that follow by another
 //! ([`life`]). Namespaces belong to tenancies by the ledger alone ([`places`]). A heartbeat says up to when all of this
-//! is complete ([`watermark`]); a gap in the watch is bounded and recorded ([`gap`]).
+//! is complete ([`watermark`]); a gap in the watch is bounded and recorded ([`gap`]); an etcd that was restored from a
+//! backup is noticed, and begins anew in the ledger ([`restore`]); so is a clock of the API server that is set ([`steps`]).
 
 pub mod claims;
 pub mod effective;
@@ -14,14 +15,20 @@ pub mod life;
 pub mod metered;
 pub mod places;
 pub mod pods;
+pub mod restore;
 pub mod sink;
+pub mod steps;
 pub mod watermark;
 
 use std::time::Duration;
 
 use futures::future;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
-use leasehold_kit::{heartbeat, shutdown::Shutdown, watch::ResumableWatch};
+use leasehold_kit::{
+    heartbeat,
+    shutdown::Shutdown,
+    watch::{Ended, ResumableWatch},
+};
 use leasehold_ledger::{
     policy::Policy,
     time::{PeriodKind, Second},
@@ -31,7 +38,9 @@ pub use watermark::Watermarks;
 
 use crate::{Context, Error};
 use metered::Metered;
+use restore::{Before, Sign};
 use sink::Sink;
+use steps::Reading;
 
 /// Name of the Lease that the heartbeat writes in the operator's namespace.
 pub const HEARTBEAT: &str = "leasehold-heartbeat";
@@ -42,12 +51,23 @@ const BEAT: u64 = 5;
 /// Seconds between two attempts to read the ledger at the start.
 const AGAIN: Duration = Duration::from_secs(2);
 
+/// What was read from the cluster is of a life of its database that is over: everything must be read anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Outlived;
+
 /// Meters pods and volume claims until the shutdown, and keeps `watermarks`.
+///
+/// It ends by itself when etcd was restored from a backup while it ran. That is recorded by then, and the operator has to
+/// start anew: caches and controllers hold what is not so any more.
 pub async fn run(context: Context, watermarks: Watermarks, shutdown: Shutdown) {
     // both sources are announced before the first beat, so that neither is taken for complete
     watermarks.announce(Pod::SOURCE, None);
     watermarks.announce(PersistentVolumeClaim::SOURCE, None);
-    future::join3(
+    if !look(&context, &shutdown).await {
+        return;
+    }
+    context.measures.etcd(context.books.cluster().etcd);
+    let outcome = future::try_join3(
         Box::pin(follow::<Pod>(
             context.clone(),
             watermarks.clone(),
@@ -61,14 +81,53 @@ pub async fn run(context: Context, watermarks: Watermarks, shutdown: Shutdown) {
         Box::pin(beats(context, watermarks, shutdown)),
     )
     .await;
+    if outcome == Err(Outlived) {
+        tracing::error!(
+            "the operator starts anew: what it has read is of a life of etcd that is over"
+        );
+    }
 }
 
-async fn follow<K: Metered>(context: Context, watermarks: Watermarks, shutdown: Shutdown) {
+/// Looks whether etcd was restored while nobody watched. Tells whether that is known, and not whether it was.
+async fn look(context: &Context, shutdown: &Shutdown) -> bool {
+    while !shutdown.is_requested() {
+        match restore::look_at_start(context).await {
+            Ok(()) => return true,
+            Err(error) => report(
+                &error,
+                "failed to compare etcd with what the ledger has seen",
+            ),
+        }
+        pause(AGAIN, shutdown).await;
+    }
+    false
+}
+
+/// Begins another life of the database; tried until it is written.
+async fn outlive(context: &Context, sign: &Sign, shutdown: &Shutdown) -> Result<(), Outlived> {
+    while !shutdown.is_requested() {
+        match restore::begin(context, sign).await {
+            Ok(()) => return Err(Outlived),
+            Err(error) => report(&error, "failed to record that etcd was restored"),
+        }
+        pause(AGAIN, shutdown).await;
+    }
+    Ok(())
+}
+
+async fn follow<K: Metered>(
+    context: Context,
+    watermarks: Watermarks,
+    shutdown: Shutdown,
+) -> Result<(), Outlived> {
     while !shutdown.is_requested() {
         match Sink::<K>::resume(&context, &watermarks).await {
             Ok((sink, version)) => {
                 let watch = ResumableWatch::<K>::new(context.kit.clone(), version);
-                watch.run(sink, shutdown.clone()).await;
+                match watch.run(sink, shutdown.clone()).await {
+                    Ended::Asked => {}
+                    Ended::WentBack => outlive(&context, &Sign::Watch, &shutdown).await?,
+                }
             }
             Err(error) => {
                 report(&error, "failed to resume a meter");
@@ -76,10 +135,15 @@ async fn follow<K: Metered>(context: Context, watermarks: Watermarks, shutdown: 
             }
         }
     }
+    Ok(())
 }
 
 /// Writes the Lease again and again, and remembers its versions and times.
-async fn beats(context: Context, watermarks: Watermarks, shutdown: Shutdown) {
+async fn beats(
+    context: Context,
+    watermarks: Watermarks,
+    shutdown: Shutdown,
+) -> Result<(), Outlived> {
     while !shutdown.is_requested() {
         let policy = match context.books.policy().await {
             Ok(policy) => policy,
@@ -89,13 +153,43 @@ async fn beats(context: Context, watermarks: Watermarks, shutdown: Shutdown) {
             }
         };
         if let Some(policy) = &policy {
-            beat(&context, &watermarks, policy).await;
+            match beat(&context, &watermarks, policy).await {
+                Ok(Beaten::On) => {}
+                Ok(Beaten::WentBack(sign)) => outlive(&context, &sign, &shutdown).await?,
+                Ok(Beaten::Overtaken) => return Err(Outlived),
+                Err(error) => report(&error, "failed to write the heartbeat"),
+            }
         }
         pause(interval(policy.as_ref()), &shutdown).await;
     }
+    Ok(())
 }
 
-async fn beat(context: &Context, watermarks: &Watermarks, policy: &Policy) {
+/// What came of a beat.
+enum Beaten {
+    /// It counts.
+    On,
+    /// It shows that etcd was restored.
+    WentBack(Sign),
+    /// The life of the database that this process reads is over already, or the cluster is another one.
+    Overtaken,
+}
+
+async fn beat(
+    context: &Context,
+    watermarks: &Watermarks,
+    policy: &Policy,
+) -> Result<Beaten, Error> {
+    if restore::is_overtaken(context).await? {
+        return Ok(Beaten::Overtaken);
+    }
+    let before = Before::read(context, watermarks).await?;
+    if let Some(sign) = before.sign() {
+        return Ok(Beaten::WentBack(sign));
+    }
+    if before.is_another_cluster(context).await? {
+        return Ok(Beaten::Overtaken);
+    }
     let settings = &context.settings;
     let beat = heartbeat::beat(
         &context.kit,
@@ -103,19 +197,47 @@ async fn beat(context: &Context, watermarks: &Watermarks, policy: &Policy) {
         HEARTBEAT,
         &settings.holder,
     )
-    .await;
-    match beat {
-        Ok(beat) if beat.is_server_time_known => {
-            let at = Second::from_timestamp(beat.server_time);
-            watermarks.beat(&beat.resource_version, at, policy.late_allowance_seconds);
-            for source in [Pod::SOURCE, PersistentVolumeClaim::SOURCE] {
-                let complete = watermarks.source_complete_to(source);
-                context.measures.metered_to(source, complete);
-            }
-        }
-        Ok(_) => tracing::warn!("the API server has not told its time; nothing is complete yet"),
-        Err(error) => report(&error.into(), "failed to write the heartbeat"),
+    .await?;
+    let sign = before.sign_after(context, &beat.resource_version).await?;
+    if let Some(sign) = sign {
+        return Ok(Beaten::WentBack(sign));
     }
+    if !beat.is_server_time_known {
+        tracing::warn!("the API server has not told its time; nothing is complete yet");
+        return Ok(Beaten::On);
+    }
+    let at = Second::from_timestamp(beat.server_time);
+    mind_steps(context, watermarks, at).await?;
+    watermarks.beat(&beat.resource_version, at, policy.late_allowance_seconds);
+    for source in [Pod::SOURCE, PersistentVolumeClaim::SOURCE] {
+        let complete = watermarks.source_complete_to(source);
+        context.measures.metered_to(source, complete);
+    }
+    Ok(Beaten::On)
+}
+
+/// Records a gap where the API server's clock was set since the last beat.
+async fn mind_steps(context: &Context, marks: &Watermarks, at: Second) -> Result<(), Error> {
+    let clock = context.kit.clock();
+    let now = Reading {
+        server: at,
+        wall: Second::from_timestamp(clock.now()),
+        monotonic: i64::try_from(clock.monotonic().as_secs()).unwrap_or(i64::MAX),
+    };
+    let step = match marks.reading() {
+        Some(before) => steps::step(&before, &now),
+        None => steps::step_back(marks.furthest(), at),
+    };
+    if let Some(step) = step {
+        let gap = steps::gap(step, at);
+        tracing::error!(from = %gap.from, to = %gap.to, reason = gap.reason, "the API server's clock was set");
+        context.books.ensure(&gap, at).await?;
+        if at == step.from {
+            marks.set_back(at);
+        }
+    }
+    marks.clocks(now);
+    Ok(())
 }
 
 fn interval(policy: Option<&Policy>) -> Duration {

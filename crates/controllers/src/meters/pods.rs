@@ -16,6 +16,11 @@ use super::{
     life::{Holding, Moment, Standing},
 };
 
+/// What tells the end of a pod whose node was lost.
+const NODE_LOST: &str = "taken away because its node was lost";
+/// Reasons with which the control plane takes pods away of nodes that it does not hear of, or that are gone.
+const TAKEN: [&str; 2] = ["DeletionByTaintManager", "DeletionByPodGC"];
+
 /// Under which circumstances an object is seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sight {
@@ -149,6 +154,13 @@ fn end(pod: &Pod, start: &Moment, sight: &Sight) -> Option<Moment> {
     }
     let written = written(&pod.metadata, sight);
     let last_container = status.and_then(latest_finish);
+    if let Some(lost) = lost_since(pod) {
+        // who has written to it since is no kubelet: none of that shows that it ran
+        let lower = lost.max(start.at).max(last_container.unwrap_or(lost));
+        let upper = written.filter(|_| terminal).unwrap_or(sight.now);
+        let lower = lower.min(upper);
+        return Some(Moment::ended(lower, upper, sight.billed, NODE_LOST));
+    }
     let alive = [Some(start.at), sight.known_to, last_container]
         .into_iter()
         .flatten()
@@ -167,6 +179,26 @@ fn end(pod: &Pod, start: &Moment, sight: &Sight) -> Option<Moment> {
         let alive = written.map_or(alive, |written| written.max(alive));
         Moment::ended(alive, sight.now, sight.billed, "DELETED without finishedAt")
     })
+}
+
+/// Since when the pod's node was not heard of, if that is why the pod was taken away: the control plane says so, and has
+/// declared the pod not ready when the node's kubelet fell silent.
+fn lost_since(pod: &Pod) -> Option<Second> {
+    let is_taken = conditions(pod).any(|condition| {
+        condition.type_ == "DisruptionTarget"
+            && condition.status == "True"
+            && condition
+                .reason
+                .as_deref()
+                .is_some_and(|reason| TAKEN.contains(&reason))
+    });
+    let silent =
+        conditions(pod).find(|condition| condition.type_ == "Ready" && condition.status == "False");
+    silent
+        .filter(|_| is_taken)?
+        .last_transition_time
+        .as_ref()
+        .map(second)
 }
 
 /// When the last container finished, if every container and sidecar has.
@@ -431,5 +463,45 @@ mod tests {
             json!({ "conditions": scheduled(), "containerStatuses": terminated(500) }),
         );
         assert_eq!(ended(standing(&done, &sight(33))).at, at(33));
+    }
+
+    /// A pod that ran since 0 on a node that fell silent at 100 and was given up at 160.
+    fn lost(phase: &str, reason: &str) -> Pod {
+        let status = json!({
+            "conditions": [
+                { "type": "PodScheduled", "status": "True", "lastTransitionTime": time(0) },
+                { "type": "Ready", "status": "False", "lastTransitionTime": time(100) },
+                { "type": "DisruptionTarget", "status": "True", "reason": reason, "lastTransitionTime": time(160) },
+            ],
+        });
+        pod(160, phase, status)
+    }
+
+    fn end_of(pod: &Pod, sight: &Sight) -> Moment {
+        match standing(pod, sight).unwrap() {
+            Standing::Over { end, .. } => end,
+            Standing::Idle | Standing::Holding(_) => panic!("not over"),
+        }
+    }
+
+    #[test]
+    fn a_pod_of_a_lost_node_ended_between_its_silence_and_its_removal() {
+        let end = end_of(&lost("Running", "DeletionByTaintManager"), &gone(460));
+        let bounds = Bounds {
+            lower: at(100),
+            upper: at(460),
+        };
+        assert_eq!((end.at, end.bounds), (at(100), Some(bounds)));
+        assert_eq!(end.evidence, NODE_LOST);
+        // the garbage of a node that is gone is declared failed before it is removed
+        let end = end_of(&lost("Failed", "DeletionByPodGC"), &sight(170));
+        let bounds = Bounds {
+            lower: at(100),
+            upper: at(160),
+        };
+        assert_eq!(end.bounds, Some(bounds));
+        // somebody else's removal shows that the pod was watched to its end
+        let end = end_of(&lost("Running", "EvictionByEvictionAPI"), &gone(460));
+        assert_eq!(end.bounds.unwrap().lower, at(455));
     }
 }

@@ -2,29 +2,35 @@
 //!
 //! Facts and the version of the event are committed in one transaction, so that a restart resumes exactly after what
 //! was recorded. An event that could not be committed is offered again; what is recorded is then read anew, because
-//! the answer of a commit may be all that was lost.
+//! the answer of a commit may be all that was lost. Nothing is committed for a life of the cluster's database that is
+//! over: the ledger refuses it.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod listing;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use kube::ResourceExt;
 use leasehold_kit::watch::{self, Gap, WatchSink};
 use leasehold_ledger::{
-    document::{Document, GapDoc},
+    document::{ClusterDoc, GapDoc},
     fact::{Fact, Source, Subject},
     time::{Second, Span},
 };
-use leasehold_planner::quota;
 use leasehold_store::{Batch, Cursor, FactFilter, Record};
 
 use super::{
     gap,
-    life::{Life, Moment, Seen, Standing},
+    life::{Life, Seen, Standing, Unseen},
     metered::Metered,
     places::{Place, Places, may_count},
     pods::{Sight, second},
+    restore,
     watermark::Watermarks,
 };
-use crate::{Context, Error};
+use crate::{Context, Error, books::Era};
 
 /// A cursor that moves without facts is written this seldom, in seconds.
 const SAVE: i64 = 3;
@@ -62,6 +68,10 @@ struct News {
 /// Turns events of one kind into facts.
 pub struct Sink<K> {
     context: Context,
+    /// The life of the cluster's database in which it began.
+    era: Arc<Era>,
+    /// Why the next list makes a gap.
+    reason: &'static str,
     marks: Watermarks,
     places: Places,
     /// Objects of tenancies that exist, by uid; `None` until read from the ledger.
@@ -77,13 +87,22 @@ impl<K: Metered> Sink<K> {
         context: &Context,
         marks: &Watermarks,
     ) -> Result<(Self, Option<String>), Error> {
+        // before the cursor: one that is of a later era cannot be moved by this sink
+        let era = context.books.cluster();
         let cursor = context.books.store().cursor(K::SOURCE).await?;
+        let lost = cursor.as_ref().is_some_and(restore::is_lost);
         marks.announce(K::SOURCE, cursor.as_ref().map(|cursor| cursor.observed_at));
         let mut places = Places::new(context.clone());
         places.load().await?;
         let now = context.now();
         let sink = Self {
             context: context.clone(),
+            era,
+            reason: if lost {
+                restore::REASON
+            } else {
+                gap::FORGOTTEN
+            },
             marks: marks.clone(),
             places,
             lives: None,
@@ -123,12 +142,24 @@ impl<K: Metered> Sink<K> {
         Ok(())
     }
 
-    /// Whether a fact is of this kind, this cluster and this life of its database.
+    /// Whether a fact is of this kind and this cluster, in whichever life of its database.
     fn is_ours(&self, fact: &Fact) -> bool {
-        let cluster = self.context.books.cluster();
-        fact.source.cluster == cluster.uid
-            && fact.source.etcd == cluster.etcd
-            && fact.meter.to_string().starts_with(K::METERS)
+        self.era.knows(&fact.source) && fact.meter.to_string().starts_with(K::METERS)
+    }
+
+    /// What follows for an object of which something is recorded.
+    fn follow(
+        life: &Life,
+        seen: &Seen,
+        standing: &Standing,
+        subject: Option<&Subject>,
+        sight: &Sight,
+    ) -> Vec<Fact> {
+        if life.is_of(&seen.source) {
+            life.facts(seen, standing, subject)
+        } else {
+            life.after_restore(seen, standing, subject, &Unseen::from(sight))
+        }
     }
 
     fn life(&self, uid: &str) -> Option<&Life> {
@@ -152,15 +183,18 @@ impl<K: Metered> Sink<K> {
             }
         };
         if let Some(life) = self.life(&uid).filter(|life| life.begun()).cloned() {
-            let subject = match life.subject() {
+            let seen = self.seen(object);
+            let known = if life.is_of(&seen.source) {
+                life.subject()
+            } else {
+                life.owner()
+            };
+            let subject = match known {
                 Some(known) => self.places.now(known).await?,
                 None => None,
             };
-            return Ok(Look::Facts(life.facts(
-                &self.seen(object),
-                &standing,
-                subject.as_ref(),
-            )));
+            let facts = Self::follow(&life, &seen, &standing, subject.as_ref(), sight);
+            return Ok(Look::Facts(facts));
         }
         if standing.is_nothing() {
             if !sight.gone {
@@ -175,7 +209,14 @@ impl<K: Metered> Sink<K> {
             Place::Unknown => Look::Unknown,
             Place::Tenancy(subject) => {
                 let life = self.history(&uid, &subject).await?;
-                Look::Facts(life.facts(&self.seen(object), &standing, Some(&*subject)))
+                let seen = self.seen(object);
+                Look::Facts(Self::follow(
+                    &life,
+                    &seen,
+                    &standing,
+                    Some(&*subject),
+                    sight,
+                ))
             }
         })
     }
@@ -248,10 +289,9 @@ impl<K: Metered> Sink<K> {
     }
 
     fn seen_as(&self, uid: String, version: String, object: String) -> Seen {
-        let cluster = self.context.books.cluster();
         let source = Source {
-            cluster: cluster.uid.clone(),
-            etcd: cluster.etcd,
+            cluster: self.era.uid.clone(),
+            etcd: self.era.etcd,
             uid,
             version,
         };
@@ -386,16 +426,13 @@ impl<K: Metered> Sink<K> {
         if !facts.is_empty() || !gaps.is_empty() || due {
             let mut records: Vec<Record> = facts.iter().cloned().map(Record::from).collect();
             records.extend(gaps);
-            let cursors = if kept {
-                Vec::new()
-            } else {
-                vec![self.cursor(seen)]
-            };
-            let batch = Batch {
-                records,
-                cursors,
-                expected: Vec::new(),
-            };
+            let mut batch = Batch::of(records).expecting_latest_of_kind::<ClusterDoc>(self.era.row);
+            if !kept {
+                batch.cursors.push(self.cursor(seen));
+                batch
+                    .cursors
+                    .extend(self.marks.last_beat().map(restore::witness));
+            }
             if let Err(error) = self.context.books.store().commit(&batch, now).await {
                 // it may have been written all the same
                 self.lives = None;
@@ -448,112 +485,6 @@ impl<K: Metered> Sink<K> {
         self.commit(news, seen).await?;
         if gone && let Some(lives) = &mut self.lives {
             lives.remove(&uid);
-        }
-        Ok(())
-    }
-
-    /// Ends what is open in the ledger and not among what exists.
-    async fn absent(
-        &mut self,
-        present: &BTreeSet<String>,
-        seen: &watch::Seen,
-    ) -> Result<(Vec<Fact>, BTreeSet<String>), Error> {
-        let sight = self
-            .sight(Second::from_timestamp(seen.at), true, true)
-            .await?;
-        let mut facts = Vec::new();
-        let mut absent = BTreeSet::new();
-        for (uid, life) in self.lives.iter().flatten() {
-            if present.contains(uid) {
-                continue;
-            }
-            absent.insert(uid.clone());
-            let (Some(subject), Some(latest)) = (life.subject(), life.latest()) else {
-                continue;
-            };
-            let lower = sight.known_to.unwrap_or(latest).max(latest);
-            let end = Moment::ended(lower, sight.now, sight.billed, "absent after a gap");
-            let version = format!("relist-{}", seen.version);
-            let object = self.seen_as(uid.clone(), version, subject.object.clone());
-            facts.extend(life.facts(&object, &Standing::over_at(end), None));
-        }
-        Ok((facts, absent))
-    }
-
-    /// The gap before a list, unless it is recorded or there was none.
-    async fn gap(&self, now: Second) -> Result<Option<Record>, Error> {
-        let Some(from) = self.marks.known_to(K::SOURCE).filter(|from| *from < now) else {
-            return Ok(None);
-        };
-        let quotas: Vec<quota::Hard> = self
-            .context
-            .world
-            .quotas
-            .select(|_| true)
-            .iter()
-            .filter_map(|quota| quota.status.as_ref()?.hard.as_ref().map(quota::parse))
-            .collect();
-        let document = GapDoc {
-            source: K::SOURCE.to_owned(),
-            from,
-            to: now,
-            reason: "the API server no longer had the changes since the last one seen".to_owned(),
-            upper: gap::upper_bounds(K::METERS, &quotas, now.since(from)),
-            at: now,
-        };
-        let known = self
-            .context
-            .books
-            .store()
-            .document::<GapDoc>(&document.key())
-            .await?;
-        Ok(if known.is_some() {
-            None
-        } else {
-            Some(Record::document(&document)?)
-        })
-    }
-
-    async fn list(
-        &mut self,
-        since: Second,
-        objects: &[K],
-        seen: &watch::Seen,
-    ) -> Result<(), Error> {
-        self.load().await?;
-        let now = Second::from_timestamp(seen.at);
-        let present: BTreeSet<String> = objects.iter().filter_map(ResourceExt::uid).collect();
-        let counted: BTreeSet<String> = objects
-            .iter()
-            .filter(|object| may_count(&object.namespace().unwrap_or_default()))
-            .filter_map(ResourceExt::uid)
-            .collect();
-        self.histories(&counted).await?;
-        self.waiting.retain(|uid, _| present.contains(uid));
-        let sight = self.sight(now, false, true).await?;
-        let (facts, absent) = self.absent(&present, seen).await?;
-        let mut news = News {
-            facts,
-            gaps: self.gap(now).await?.into_iter().collect(),
-            settled: BTreeSet::new(),
-        };
-        for object in objects {
-            match self.look(object, &sight).await? {
-                Look::Facts(facts) => {
-                    news.facts.extend(facts);
-                    news.settled.extend(object.uid());
-                }
-                Look::Unknown => self.keep(object, &sight),
-            }
-        }
-        self.saved = Second::MIN;
-        self.commit(news, seen).await?;
-        // the list was asked for after the last event was taken, so it shows how things stood then
-        if self.waiting.is_empty() {
-            self.marks.known(K::SOURCE, since);
-        }
-        if let Some(lives) = &mut self.lives {
-            lives.retain(|uid, _| !absent.contains(uid));
         }
         Ok(())
     }

@@ -12,15 +12,18 @@ use std::{
 use leasehold_kit::watch::version_reached;
 use leasehold_ledger::time::Second;
 
+use super::steps::Reading;
+
 /// Beats that are remembered: at one in two seconds those of four minutes.
 const BEATS: usize = 128;
 
 /// One write of the operator's Lease.
-#[derive(Clone, Debug)]
-struct Beat {
-    version: String,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Beat {
+    /// The version of the write.
+    pub version: String,
     /// An instant before the write.
-    at: Second,
+    pub at: Second,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -32,6 +35,8 @@ struct Source {
 #[derive(Default)]
 struct Inner {
     beats: VecDeque<Beat>,
+    /// How the clocks stood at the last beat.
+    reading: Option<Reading>,
     sources: BTreeMap<String, Source>,
     late_allowance: i64,
 }
@@ -84,6 +89,55 @@ impl Watermarks {
         self.announce(source, Some(at));
     }
 
+    /// How the clocks stood at the last beat.
+    pub fn reading(&self) -> Option<Reading> {
+        self.read(|inner| inner.reading)
+    }
+
+    /// Remembers how the clocks stand at a beat.
+    pub fn clocks(&self, reading: Reading) {
+        self.write(|inner| inner.reading = Some(reading));
+    }
+
+    /// The greatest instant up to which any source is known.
+    pub fn furthest(&self) -> Option<Second> {
+        self.read(|inner| {
+            inner
+                .sources
+                .values()
+                .filter_map(|source| source.known_to)
+                .max()
+        })
+    }
+
+    /// The server's clock was set back to this instant: nothing is complete beyond it, and beats of before are timed by a
+    /// clock that is no more.
+    pub fn set_back(&self, to: Second) {
+        self.write(|inner| {
+            inner.beats.clear();
+            for source in inner.sources.values_mut() {
+                source.known_to = source.known_to.map(|known| known.min(to));
+            }
+        });
+    }
+
+    /// The last beat, if there was any.
+    pub fn last_beat(&self) -> Option<Beat> {
+        self.read(|inner| inner.beats.back().cloned())
+    }
+
+    /// The greatest version that a beat was given or a source has reached.
+    pub fn newest(&self) -> Option<String> {
+        self.read(|inner| {
+            let beats = inner.beats.iter().map(|beat| &beat.version);
+            let sources = inner
+                .sources
+                .values()
+                .filter_map(|source| source.version.as_ref());
+            greatest(beats.chain(sources)).cloned()
+        })
+    }
+
     /// Up to when a source is known completely, without allowance for late news.
     pub fn known_to(&self, source: &str) -> Option<Second> {
         self.read(|inner| inner.sources.get(source).and_then(|source| source.known_to))
@@ -116,6 +170,14 @@ impl Watermarks {
     fn write(&self, with: impl FnOnce(&mut Inner)) {
         with(&mut self.0.write().unwrap_or_else(PoisonError::into_inner));
     }
+}
+
+/// The greatest of these versions; what is no number is none.
+pub fn greatest<'a>(versions: impl Iterator<Item = &'a String>) -> Option<&'a String> {
+    versions
+        .filter_map(|version| Some((version.parse::<u128>().ok()?, version)))
+        .max()
+        .map(|(_, version)| version)
 }
 
 impl Source {
@@ -198,6 +260,41 @@ mod tests {
         assert_eq!(marks.complete_to(), at(700));
         marks.known("pods", Second::new(650));
         assert_eq!(marks.known_to("pods"), at(700));
+    }
+
+    #[test]
+    fn the_newest_version_is_that_of_a_beat_or_of_a_source_whichever_is_greater() {
+        let marks = Watermarks::default();
+        assert_eq!((marks.newest(), marks.last_beat()), (None, None));
+        marks.announce("pods", None);
+        marks.beat("99", Second::new(5), 0);
+        marks.beat("100", Second::new(7), 0);
+        assert_eq!(marks.newest().as_deref(), Some("100"));
+        let last = Beat {
+            version: "100".to_owned(),
+            at: Second::new(7),
+        };
+        assert_eq!(marks.last_beat(), Some(last));
+        marks.reached("pods", "101");
+        assert_eq!(marks.newest().as_deref(), Some("101"));
+    }
+
+    #[test]
+    fn after_a_step_back_nothing_is_complete_beyond_where_the_clock_stands() {
+        let marks = Watermarks::default();
+        marks.reached("pods", "100");
+        marks.beat("100", Second::new(1000), 0);
+        assert_eq!(
+            (marks.complete_to(), marks.furthest()),
+            (at(1000), at(1000))
+        );
+        marks.set_back(Second::new(400));
+        assert_eq!(marks.complete_to(), at(400));
+        // a beat by the old clock does not bring it back
+        marks.reached("pods", "101");
+        assert_eq!(marks.complete_to(), at(400));
+        marks.beat("101", Second::new(405), 0);
+        assert_eq!(marks.complete_to(), at(405));
     }
 
     #[test]

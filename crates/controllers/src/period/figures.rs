@@ -14,6 +14,9 @@ use leasehold_ledger::{
 
 use crate::figures::SoFar;
 
+/// Decimal places of a quantity that is shown.
+const PLACES: usize = 3;
+
 /// Charges so far by department and tenancy.
 pub fn so_far(
     period: &str,
@@ -27,12 +30,29 @@ pub fn so_far(
             let figure = figures.entry(key).or_insert_with(|| SoFar {
                 period: period.to_owned(),
                 gross: Money::ZERO,
+                items: BTreeMap::new(),
                 as_of,
             });
             figure.gross = figure.gross.checked_add(line.gross)?;
+            let quantity = format!("{} {}", shortened(&line.quantity), line.unit);
+            figure
+                .items
+                .entry(line.item.clone())
+                .or_default()
+                .push(quantity);
         }
     }
     Ok(figures)
+}
+
+/// A decimal number with at most three places, the rest of them left out: it is shown, and nothing is reckoned with it.
+fn shortened(number: &str) -> &str {
+    let Some(point) = number.find('.') else {
+        return number;
+    };
+    let end = number.len().min(point.saturating_add(1 + PLACES));
+    let kept = number.get(..end).unwrap_or(number);
+    kept.trim_end_matches('0').trim_end_matches('.')
 }
 
 /// What is left of each department's credit, of lots that have not ended.
@@ -73,6 +93,20 @@ mod tests {
             sequence: 1,
             span: Span::new(Second::new(from), Second::new(to)),
             through: "2029-08-31".to_owned(),
+        }
+    }
+
+    #[test]
+    fn quantities_are_shown_with_three_places_and_without_idle_zeros() {
+        for (number, shown) in [
+            ("15.612903225806", "15.612"),
+            ("2.000000000001", "2"),
+            ("0.250", "0.25"),
+            ("46.0", "46"),
+            ("7", "7"),
+            ("100", "100"),
+        ] {
+            assert_eq!(shortened(number), shown);
         }
     }
 

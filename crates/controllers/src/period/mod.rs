@@ -4,9 +4,11 @@
 //! are missing. Which periods there are and which may close is decided by pure functions ([`calendar`]); statements
 //! are reckoned by the ledger's own close ([`reckon`]); what cannot be closed is said in words ([`trouble`]).
 
+mod acceptance;
 pub mod calendar;
 pub mod figures;
 pub mod gaps;
+mod known;
 pub mod late;
 pub mod reckon;
 pub mod statements;
@@ -38,6 +40,7 @@ use leasehold_store::Record;
 
 use crate::{Context, Error, meters::Watermarks};
 use calendar::{Calendar, Known, Verdict};
+use gaps::Accepted;
 use late::Late;
 use reckon::Outcome;
 use status::{Closed, View};
@@ -103,6 +106,8 @@ struct Keeper {
     /// The gaps of the ledger, read after `complete`: a source moves on only once its gap is recorded, so that none is
     /// missing up to there.
     gaps: Vec<GapDoc>,
+    /// What finance has accepted of them.
+    accepted: Accepted,
     verdicts: BTreeMap<String, Verdict>,
     troubles: BTreeMap<String, String>,
     /// When a close that failed is tried again.
@@ -115,6 +120,8 @@ struct Keeper {
     redraft_wait: i64,
     published: BTreeMap<String, Published>,
     late: Late,
+    /// What drafts were reckoned from.
+    known: known::Known,
     tick: Duration,
 }
 
@@ -127,6 +134,7 @@ impl Keeper {
             policies: Vec::new(),
             complete: None,
             gaps: Vec::new(),
+            accepted: Accepted::default(),
             verdicts: BTreeMap::new(),
             troubles: BTreeMap::new(),
             retry: None,
@@ -135,6 +143,7 @@ impl Keeper {
             redraft_wait: RETRY,
             published: BTreeMap::new(),
             late: Late::default(),
+            known: known::Known::default(),
             tick: TICK,
         }
     }
@@ -153,6 +162,7 @@ impl Keeper {
         self.open(&mut calendar, &policy, now).await?;
         self.complete = self.complete_to(now);
         self.gaps = self.read_gaps().await?;
+        self.accepted = acceptance::heed(&self.context, &calendar, &self.gaps, now).await?;
         let closed = self.close(&mut calendar, rehearsal, now).await?;
         self.measure(&calendar).await?;
         self.late
@@ -199,7 +209,7 @@ impl Keeper {
     async fn measure(&self, calendar: &Calendar) -> Result<(), Error> {
         let periods = calendar.unclosed().map(|open| &open.period);
         let measures = &self.context.measures;
-        measures.gaps_open(gaps::open(periods, &self.gaps));
+        measures.gaps_open(gaps::open(periods, &self.accepted.open(&self.gaps)));
         let (rows, _) = self.context.books.store().head().await?;
         measures.ledger_rows(rows);
         Ok(())
@@ -306,7 +316,7 @@ impl Keeper {
         let known = Known {
             asked: object.and_then(|object| asked(&object)),
             complete_to: self.complete,
-            gap: gaps::any(period, &self.gaps),
+            gap: gaps::any(period, &self.accepted.open(&self.gaps)),
         };
         let verdict = calendar::verdict(period, policy, &known, now);
         Ok(match (verdict, earlier) {
@@ -397,7 +407,12 @@ impl Keeper {
         };
         let store = self.context.books.store().clone();
         let (through, _) = store.head().await?;
-        let records = reckon::records(&store, through).await?;
+        let since = calendar
+            .unclosed()
+            .next()
+            .map_or(now, |open| open.period.span.from);
+        let known = std::mem::take(&mut self.known);
+        let records = known.grown(&store, through, since).await?;
         let as_of = self.complete.map_or(now, |complete| complete.min(now));
         let open: Vec<PeriodOpenDoc> = calendar.unclosed().cloned().collect();
         let (drafts, records) = tokio::task::spawn_blocking(move || {
@@ -433,6 +448,7 @@ impl Keeper {
         if let Some(credit) = credit_left(&records, now) {
             self.context.figures.replace(so_far, credit);
         }
+        self.known = known::Known::of(records, through);
         self.drafted = Some((running.period.name.clone(), now));
         let again = !all || !self.troubles.is_empty();
         // counted from after the work, which takes long on a large ledger
@@ -513,6 +529,7 @@ impl Keeper {
             closed: closed.as_ref(),
             trouble: self.troubles.get(name).map(String::as_str),
             gaps: &gaps,
+            accepted: &self.accepted,
             altered: altered.unwrap_or(&nobody),
             complete_to: self.complete,
             refresh,

@@ -30,9 +30,8 @@ pub enum Outcome {
 
 /// Everything that a close depends on, up to a row.
 pub async fn records(store: &Store, through: u64) -> Result<Records, Error> {
-    let until = Some(through);
     let filter = FactFilter {
-        until_seq: until,
+        until_seq: Some(through),
         ..FactFilter::default()
     };
     let mut facts = Facts::default();
@@ -45,6 +44,12 @@ pub async fn records(store: &Store, through: u64) -> Result<Records, Error> {
             facts.push(fact.seq, &fact.value);
         }
     }
+    records_with(store, through, facts).await
+}
+
+/// The same with facts that were read already.
+pub async fn records_with(store: &Store, through: u64, facts: Facts) -> Result<Records, Error> {
+    let until = Some(through);
     let books = store.documents::<BookDoc>(None, until).await?;
     let lots = store.documents::<LotDoc>(None, until).await?;
     let entries = store.entries(until).await?;
@@ -148,7 +153,10 @@ pub fn batch(
 
 #[cfg(test)]
 mod tests {
-    use super::{super::calendar::fixture::*, *};
+    use super::{
+        super::{calendar::fixture::*, known::Known},
+        *,
+    };
     use leasehold_ledger::{
         book::{Basis, Book, Category, Item, Per},
         canonical::digest_of,
@@ -374,6 +382,47 @@ mod tests {
             "{words}"
         );
         assert_eq!(store.head().await.unwrap(), before);
+    }
+
+    fn used(uid: &str, kind: FactKind, at: i64) -> Fact {
+        let mut fact = lease("vcpu-x86", at);
+        fact.meter = "pod/cpu".parse().unwrap();
+        fact.source.uid = uid.to_owned();
+        fact.source.version = at.to_string();
+        fact.kind = kind;
+        fact
+    }
+
+    #[tokio::test]
+    async fn drafts_from_what_was_kept_are_those_from_the_whole_ledger() {
+        let before = SEPTEMBER - 1000;
+        let facts = vec![
+            lease("vcpu-x86", SEPTEMBER),
+            used("over", FactKind::Opened, before),
+            used("over", FactKind::Closed, before + 500),
+            used("runs", FactKind::Opened, before),
+        ];
+        let store = ledger(facts).await;
+        let since = Second::new(SEPTEMBER);
+        let (first, _) = store.head().await.unwrap();
+        let kept = Known::default().grown(&store, first, since).await.unwrap();
+        // the lease and the pod that runs; what was over by then is not held
+        assert_eq!(kept.facts.len(), 2);
+        let more = [
+            used("runs", FactKind::Closed, SEPTEMBER + 60),
+            used("late", FactKind::Opened, SEPTEMBER + 90),
+        ];
+        let more = more.into_iter().map(Record::from).collect();
+        store.commit(&Batch::of(more), since).await.unwrap();
+        let (through, _) = store.head().await.unwrap();
+        let half = Some(Second::new(SEPTEMBER + 15 * 86_400));
+        let known = Known::of(kept, first);
+        let kept = known.grown(&store, through, since).await.unwrap();
+        assert_eq!(kept.facts.len(), 4, "nothing was read twice");
+        let whole = records(&store, through).await.unwrap();
+        let draft = |records: &Records| reckon(&open(), records, through, half).unwrap();
+        assert_eq!(draft(&kept).statements, draft(&whole).statements);
+        assert_eq!(draft(&kept).totals.gross.to_string(), "736.00");
     }
 
     #[tokio::test]

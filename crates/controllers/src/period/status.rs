@@ -12,7 +12,10 @@ use leasehold_ledger::{
     time::Second,
 };
 
-use super::{calendar::Verdict, gaps};
+use super::{
+    calendar::Verdict,
+    gaps::{self, Accepted},
+};
 
 /// Type of the condition that use was not observed for a while.
 pub const GAPS: &str = "Gaps";
@@ -44,6 +47,8 @@ pub struct View<'a> {
     pub trouble: Option<&'a str>,
     /// The gaps in the observation of use that touch it, by time.
     pub gaps: &'a [GapDoc],
+    /// Which of them finance has accepted, and what it is asked.
+    pub accepted: &'a Accepted,
     /// Departments whose final statement differs from the ledger.
     pub altered: &'a BTreeSet<String>,
     /// Up to when use and leases are complete.
@@ -94,6 +99,7 @@ pub fn status(view: &View<'_>, old: Option<&BillingPeriodStatus>) -> BillingPeri
         closed_by: None,
         statements: None,
         uncorrected: None,
+        gaps: view.accepted.listed(view.gaps, zone),
         chain: None,
         conditions,
     };
@@ -191,9 +197,14 @@ fn explain(view: &View<'_>, conditions: &mut Conditions) {
 /// What a person should know before trusting the figures.
 fn doubt(view: &View<'_>, conditions: &mut Conditions) {
     let zone = &view.open.period.time_zone;
-    let gaps = gaps::sentence(view.gaps, zone, view.closed.is_some());
+    let gaps = gaps::sentence(view.gaps, view.accepted, zone, view.closed.is_some());
+    let reason = if view.accepted.open(view.gaps).is_empty() {
+        "Accepted"
+    } else {
+        "NotObserved"
+    };
     for (type_, reason, message) in [
-        (GAPS, "NotObserved", gaps),
+        (GAPS, reason, gaps),
         (ALTERED, "StatementsDiffer", altered(view)),
     ] {
         let (message, now) = (message.unwrap_or_default(), view.now.timestamp());
@@ -218,7 +229,7 @@ fn waits(view: &View<'_>) -> Option<(&'static str, String)> {
         return None;
     }
     let name = &view.open.period.name;
-    let what = if view.gaps.is_empty() {
+    let what = if view.accepted.open(view.gaps).is_empty() {
         "the drafts"
     } else {
         "the drafts and the gaps"
@@ -248,6 +259,11 @@ mod tests {
     use std::collections::BTreeMap;
 
     static NOBODY: BTreeSet<String> = BTreeSet::new();
+    static NOTHING: Accepted = Accepted {
+        known: BTreeMap::new(),
+        asked: BTreeMap::new(),
+        namespace: String::new(),
+    };
 
     fn open(kind: PeriodKind) -> PeriodOpenDoc {
         let policy = policy("HS", kind);
@@ -267,6 +283,7 @@ mod tests {
             closed: None,
             trouble: None,
             gaps: &[],
+            accepted: &NOTHING,
             altered: &NOBODY,
             complete_to: Some(Second::new(now - 10)),
             refresh: false,
@@ -372,6 +389,7 @@ mod tests {
         };
         assert!(message(GAPS).contains("pods from 2026-09-01T00:01:00+08:00"));
         assert!(message(types::WAITING).contains("the drafts and the gaps"));
+        assert_eq!(first.gaps.len(), 1);
         seen.gaps = &[];
         assert_eq!(reason(&status(&seen, Some(&first)), GAPS), None);
     }

@@ -105,6 +105,7 @@ fn question(spec: &ApprovalSpec) -> ApprovalSpec {
     ApprovalSpec {
         answers: None,
         decision: None,
+        treatment: None,
         order_no: None,
         reason: None,
         decided_by: None,
@@ -159,6 +160,7 @@ pub(crate) fn decision(
         SubjectOfDecision::Release => "Release",
         SubjectOfDecision::HardwareContribution => "HardwareContribution",
         SubjectOfDecision::PriceBook => "PriceBook",
+        SubjectOfDecision::Gap => "Gap",
     };
     Some(DecisionDoc {
         subject_kind: subject_kind.to_owned(),

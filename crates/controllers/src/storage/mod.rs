@@ -83,13 +83,13 @@ async fn kept(context: &Context) -> Result<Vec<VolumeRetainedDoc>, Error> {
         .into_iter()
         .map(|recorded| recorded.value.key())
         .collect();
-    let cluster = &context.books.cluster().uid;
+    let cluster = context.books.cluster();
     let kept: BTreeMap<String, VolumeRetainedDoc> = store
         .documents::<VolumeRetainedDoc>(None, None)
         .await?
         .into_iter()
         .map(|recorded| (recorded.value.key(), recorded.value))
-        .filter(|(key, document)| document.cluster == *cluster && !over.contains(key))
+        .filter(|(key, document)| document.cluster == cluster.uid && !over.contains(key))
         .collect();
     Ok(kept.into_values().collect())
 }

@@ -473,11 +473,18 @@ pub fn identity(state: &State, items: &Items) -> NamespaceIdentity {
 }
 
 /// How a tenancy's facts name it.
-pub fn lease_context(state: &State, context: &Context, part: &ApprovedPart) -> LeaseContext {
-    let cluster = context.books.cluster();
-    LeaseContext {
-        cluster: cluster.uid.clone(),
-        etcd: cluster.etcd,
+pub async fn lease_context(
+    state: &State,
+    context: &Context,
+    part: &ApprovedPart,
+) -> Result<LeaseContext, Error> {
+    let (cluster, etcd) = context
+        .books
+        .lease_era(&state.department, &state.name, state.incarnation())
+        .await?;
+    Ok(LeaseContext {
+        cluster,
+        etcd,
         department: state.department.clone(),
         tenancy: state.name.clone(),
         incarnation: state.incarnation(),
@@ -485,7 +492,7 @@ pub fn lease_context(state: &State, context: &Context, part: &ApprovedPart) -> L
         provider: state.provider().to_owned(),
         contract: part.contract.to_string(),
         budget: part.budget.code.to_string(),
-    }
+    })
 }
 
 /// Leased and requested, per item that maps to a resource.

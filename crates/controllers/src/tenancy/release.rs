@@ -273,7 +273,7 @@ async fn close_items(
         return Ok(());
     }
     let request = state.view.effective().map_or(0, |request| request.request);
-    let lease = lease_context(state, context, part);
+    let lease = lease_context(state, context, part).await?;
     let cause = LeaseCause::Release {
         last_request: request,
         round: state.view.release_round(),

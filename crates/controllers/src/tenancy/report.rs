@@ -443,6 +443,7 @@ fn figures(
         status.period = Some(PeriodSoFar {
             name: so_far.period,
             gross_so_far: so_far.gross.to_string(),
+            usage: so_far.usage(),
             as_of: so_far.as_of.in_zone(zone),
         });
     }

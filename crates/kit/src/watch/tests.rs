@@ -98,13 +98,18 @@ fn list(version: u32, names: &[&str]) -> Reply {
 
 /// Watches for some seconds and returns what the sink was told.
 async fn watch(fake: &Fake, version: Option<&str>, notes: &Notes, seconds: u64) -> Vec<String> {
+    assert_eq!(ended(fake, version, notes, seconds).await, Ended::Asked);
+    notes.taken()
+}
+
+/// Watches for some seconds and returns why that ended.
+async fn ended(fake: &Fake, version: Option<&str>, notes: &Notes, seconds: u64) -> Ended {
     let (stop, shutdown) = Shutdown::manual();
     let watch = ResumableWatch::<Pod>::new(fake.kit(), version.map(str::to_owned));
     let task = tokio::spawn(watch.run(notes.clone(), shutdown));
     sleep(Duration::from_secs(seconds)).await;
     stop.request();
-    task.await.unwrap();
-    notes.taken()
+    task.await.unwrap()
 }
 
 fn versions_asked(fake: &Fake) -> Vec<String> {
@@ -268,21 +273,59 @@ async fn an_object_that_does_not_fit_is_told_and_does_not_stop_the_watch() {
     );
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_server_that_stays_behind_our_version_is_listed_after_five_refusals() {
-    let ahead = Reply::Json(
+fn ahead() -> Reply {
+    Reply::Json(
         504,
         json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
             "message": "Too large resource version: 900, current: 70", "reason": "Timeout", "code": 504}),
-    );
-    let fake = watches(vec![ahead; 5], list(70, &["one"]));
-    let taken = watch(&fake, Some("900"), &Notes::default(), 30).await;
-    assert_eq!(taken[..2], ["relisted one since 900@70", "bookmark@1000"]);
-    assert_eq!(
-        versions_asked(&fake)[..6],
-        ["900", "900", "900", "900", "900", "70"]
-    );
+    )
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_stays_behind_our_version_is_asked_for_its_own_after_five_refusals() {
+    let fake = watches(vec![ahead(); 5], list(70, &["one"]));
+    let notes = Notes::default();
+    assert_eq!(ended(&fake, Some("900"), &notes, 30).await, Ended::WentBack);
+    assert_eq!(notes.taken(), Vec::<String>::new());
+    assert_eq!(versions_asked(&fake), ["900"; 5]);
     assert_eq!(lists(&fake), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_caught_up_while_it_refused_is_watched_on() {
+    let fake = watches(vec![ahead(); 5], list(900, &["one"]));
+    let taken = watch(&fake, Some("900"), &Notes::default(), 30).await;
+    assert_eq!(taken, ["bookmark@1000"]);
+    assert_eq!(versions_asked(&fake), ["900"; 6]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_server_that_went_back_is_noticed_when_the_connection_is_given_up() {
+    let silent = Reply::EventsThenSilence(vec![]);
+    let fake = watches(vec![silent], list(70, &["one"]));
+    let notes = Notes::default();
+    assert_eq!(ended(&fake, Some("900"), &notes, 40).await, Ended::WentBack);
+    assert_eq!(notes.taken(), Vec::<String>::new());
+    assert_eq!(versions_asked(&fake), ["900"]);
+    let listed = fake.calls();
+    let listed = listed.iter().find(|call| !call.is_watch()).unwrap();
+    assert_eq!(listed.parameter("limit"), Some("1"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_server_that_stands_where_the_watch_does_is_watched_on() {
+    let silent = Reply::EventsThenSilence(vec![]);
+    let fake = watches(vec![silent], list(900, &[]));
+    let taken = watch(&fake, Some("900"), &Notes::default(), 40).await;
+    assert_eq!(taken, ["bookmark@1000"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_after_a_410_that_is_older_than_what_was_seen_is_not_taken() {
+    let fake = watches(vec![Reply::status(410, "Expired")], list(70, &["one"]));
+    let notes = Notes::default();
+    assert_eq!(ended(&fake, Some("900"), &notes, 20).await, Ended::WentBack);
+    assert_eq!(notes.taken(), Vec::<String>::new());
 }
 
 #[tokio::test(start_paused = true)]
@@ -291,7 +334,7 @@ async fn a_connection_that_brings_nothing_and_closes_is_not_opened_without_pause
         if call.is_watch() {
             Reply::Events(vec![bookmark(10)])
         } else {
-            list(0, &[])
+            list(10, &[])
         }
     });
     watch(&fake, Some("10"), &Notes::default(), 60).await;
@@ -325,10 +368,20 @@ fn versions_are_compared_as_numbers() {
     assert!(!version_reached("", "1"));
 }
 
+#[test]
+fn only_numbers_can_be_behind_each_other() {
+    assert!(version_behind("9", "10"));
+    assert!(!version_behind("10", "10"));
+    assert!(!version_behind("", "10"));
+    assert!(!version_behind("x", "10"));
+}
+
 proptest! {
     #[test]
     fn of_two_versions_one_is_reached_by_the_other(one: u64, other: u64) {
         let reached = version_reached(&one.to_string(), &other.to_string());
         prop_assert_eq!(reached, one >= other);
+        let behind = version_behind(&one.to_string(), &other.to_string());
+        prop_assert_eq!(behind, !reached);
     }
 }

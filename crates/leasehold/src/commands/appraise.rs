@@ -42,7 +42,7 @@ pub fn run(arguments: &AppraiseArgs, session: &Session, out: &mut dyn Write) -> 
 fn refuse_rows(format: Format) -> Result<()> {
     match format {
         Format::Table | Format::Json => Ok(()),
-        Format::Csv | Format::Html => bail!(
+        Format::Csv | Format::Html | Format::Chart => bail!(
             "failed to print an appraisal as rows: it is an object for kubectl; use -o json, or leave -o out for YAML \
              with hints"
         ),

@@ -5,7 +5,9 @@ use std::io::Write;
 
 use anyhow::{Context, Error, Result, bail};
 use leasehold_api::{
-    charging::{Approval, ApprovalSpec, ApprovalStatus, DecisionSpec},
+    charging::{
+        Approval, ApprovalSpec, ApprovalStatus, DecisionSpec, GapTreatmentSpec, SubjectOfDecision,
+    },
     conditions::types,
 };
 use leasehold_export::sheet::Sheet;
@@ -27,6 +29,8 @@ const MOOT: &str = "Moot";
 struct Decision<'a> {
     name: &'a str,
     verdict: DecisionSpec,
+    /// What is billed of gaps, where that was said.
+    treatment: Option<GapTreatmentSpec>,
     order_no: Option<&'a str>,
     reason: Option<&'a str>,
     yes: bool,
@@ -37,6 +41,7 @@ pub fn approve(arguments: &DecideArgs, session: &Session, out: &mut dyn Write) -
     let decision = Decision {
         name: &arguments.name,
         verdict: DecisionSpec::Approved,
+        treatment: arguments.estimate.then_some(GapTreatmentSpec::Estimate),
         order_no: Some(&arguments.order_no),
         reason: arguments.reason.as_deref(),
         yes: arguments.yes,
@@ -49,6 +54,7 @@ pub fn reject(arguments: &RejectArgs, session: &Session, out: &mut dyn Write) ->
     let decision = Decision {
         name: &arguments.name,
         verdict: DecisionSpec::Rejected,
+        treatment: None,
         order_no: arguments.order_no.as_deref(),
         reason: Some(&arguments.reason),
         yes: arguments.yes,
@@ -66,6 +72,7 @@ fn decide(decision: &Decision<'_>, session: &Session, out: &mut dyn Write) -> Re
     })?;
     refuse_decided(name, &approval.spec)?;
     refuse_moot(name, &namespace, approval.status.as_ref())?;
+    refuse_estimate(decision, &approval.spec)?;
     let format = session.common.output;
     let asked = shown(name, &approval.spec)?;
     super::before_asking(&asked, format, decision.yes, out)?;
@@ -144,6 +151,18 @@ fn refuse_decided(name: &str, spec: &ApprovalSpec) -> Result<()> {
     bail!(
         "failed to decide {name}: {by} has decided it already ({decision:?}); a decision cannot change, the applicant \
          asks anew"
+    )
+}
+
+/// Only of gaps in the observation of use it is said what is billed of them.
+fn refuse_estimate(decision: &Decision<'_>, spec: &ApprovalSpec) -> Result<()> {
+    if decision.treatment.is_none() || spec.subject.kind == SubjectOfDecision::Gap {
+        return Ok(());
+    }
+    bail!(
+        "failed to decide {}: rule B14: only gaps are accepted or estimated, and this is a {:?}; leave out --estimate",
+        decision.name,
+        spec.subject.kind
     )
 }
 
@@ -243,6 +262,9 @@ fn patch(decision: &Decision<'_>, uid: &str, number: Option<u32>) -> Value {
     if let Some(number) = number {
         spec.insert("answers".to_owned(), json!(number));
     }
+    if let Some(treatment) = decision.treatment {
+        spec.insert("treatment".to_owned(), json!(treatment));
+    }
     if let Some(order_no) = decision.order_no {
         spec.insert("orderNo".to_owned(), json!(order_no));
     }
@@ -295,6 +317,7 @@ mod tests {
         let decision = Decision {
             name: "oa-2-office",
             verdict: DecisionSpec::Rejected,
+            treatment: None,
             order_no: None,
             reason: Some("no budget"),
             yes: true,
@@ -316,6 +339,20 @@ mod tests {
             "spec": {"decision": "Approved", "orderNo": "黄政办〔2026〕12号"},
         });
         assert_eq!(patch(&approved, "u-1", None), expected);
+        let estimated = Decision {
+            treatment: Some(GapTreatmentSpec::Estimate),
+            ..approved
+        };
+        let expected = json!({
+            "metadata": {"uid": "u-1"},
+            "spec": {"decision": "Approved", "treatment": "Estimate", "orderNo": "黄政办〔2026〕12号"},
+        });
+        assert_eq!(patch(&estimated, "u-1", None), expected);
+        let error = refuse_estimate(&estimated, &spec("x")).unwrap_err();
+        assert!(error.to_string().contains("rule B14"), "{error}");
+        let mut gap = spec("x");
+        gap.subject.kind = SubjectOfDecision::Gap;
+        assert!(refuse_estimate(&estimated, &gap).is_ok());
     }
 
     fn told(format: Format) -> String {

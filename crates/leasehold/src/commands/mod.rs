@@ -11,6 +11,7 @@ mod explain;
 mod export;
 #[cfg(test)]
 mod fixture;
+mod gaps;
 mod ledger;
 mod quote;
 mod reference;
@@ -41,9 +42,13 @@ pub fn run(command: &Command, session: &Session, out: &mut dyn Write) -> Result<
     if !matches!(command, Command::Statement(_)) {
         output::refuse_page(session.common.output)?;
     }
+    if !matches!(command, Command::Usage(_)) {
+        output::refuse_chart(session.common.output)?;
+    }
     match command {
         Command::Statement(arguments) => statement::run(arguments, session, out),
         Command::Usage(arguments) => usage::run(arguments, session, out),
+        Command::Gaps(arguments) => gaps::run(arguments, session, out),
         Command::Departments(arguments) => departments::run(arguments, session, out),
         Command::Tenancies(arguments) => tenancies::run(arguments, session, out),
         Command::Explain(arguments) => explain::run(arguments, session, out),
@@ -95,8 +100,8 @@ enum Place {
 const fn place(format: Format, yes: bool) -> Place {
     match (format, yes) {
         (Format::Table, _) => Place::Out,
-        (Format::Json | Format::Csv | Format::Html, false) => Place::Beside,
-        (Format::Json | Format::Csv | Format::Html, true) => Place::Nowhere,
+        (Format::Json | Format::Csv | Format::Html | Format::Chart, false) => Place::Beside,
+        (Format::Json | Format::Csv | Format::Html | Format::Chart, true) => Place::Nowhere,
     }
 }
 

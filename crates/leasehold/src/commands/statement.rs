@@ -38,6 +38,7 @@ fn print(found: &[Statement], format: Format, out: &mut dyn Write) -> Result<()>
             output::show(found, &sheet::statements(found), format, out)?;
             output::show(found, &sheet::lines(one), format, out)?;
         }
+        (Format::Chart, _) => output::refuse_chart(format)?,
         (Format::Table | Format::Json, all) => {
             output::show(all, &sheet::statements(all), format, out)?;
         }

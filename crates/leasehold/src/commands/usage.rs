@@ -7,10 +7,13 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use leasehold_api::{names, tenancy::Tenancy};
-use leasehold_export::sheet::{self, Sheet};
+use leasehold_export::{
+    chart,
+    sheet::{self, Sheet, Traced},
+};
 use leasehold_ledger::{
     document::{BookDoc, DepartmentDoc, PolicyDoc},
-    fact::{Interval, intervals},
+    fact::{Fact, Interval, intervals},
     money::Unit,
     time::{LocalDate, Second, Span, Zone},
 };
@@ -19,7 +22,7 @@ use serde::Serialize;
 
 use crate::{
     Outcome,
-    cli::{At, UsageArgs},
+    cli::{At, Format, UsageArgs},
     ledger, output,
     session::Session,
     source,
@@ -158,12 +161,30 @@ fn of_ledger(arguments: &UsageArgs, session: &Session, db: &At, out: &mut dyn Wr
         );
         (place, interval.span.from)
     });
-    output::show(
-        &found,
-        &sheet::usage(&found, &zone, &units),
-        session.common.output,
-        out,
-    )
+    let format = session.common.output;
+    if format == Format::Chart {
+        return Ok(chart::write(&found, window, &zone, &units, out)?);
+    }
+    if arguments.evidence {
+        let rows = traced(&found, &facts);
+        return output::show(&rows, &sheet::traced(&rows, &zone, &units), format, out);
+    }
+    output::show(&found, &sheet::usage(&found, &zone, &units), format, out)
+}
+
+/// The stretches with the facts with which they begin and end.
+fn traced<'a>(found: &'a [Interval], facts: &'a [Fact]) -> Vec<Traced<'a>> {
+    let by_key: BTreeMap<String, &Fact> = facts.iter().map(|fact| (fact.key(), fact)).collect();
+    let trace = |interval: &'a Interval| Traced {
+        interval,
+        opened: by_key.get(&interval.opened_by).copied(),
+        closed: interval
+            .closed_by
+            .as_ref()
+            .and_then(|key| by_key.get(key))
+            .copied(),
+    };
+    found.iter().map(trace).collect()
 }
 
 /// Refuses what the ledger has never heard of. A department may be known and have leased nothing yet.
@@ -226,7 +247,8 @@ fn within(intervals: Vec<Interval>, window: Span) -> Vec<Interval> {
 
 #[cfg(test)]
 mod tests {
-    use leasehold_ledger::fact::{Meter, Subject};
+    use leasehold_ledger::fact::{FactKind, Meter, Source, Subject};
+    use serde_json::json;
 
     use super::*;
     use crate::commands::fixture::oa;
@@ -314,6 +336,41 @@ mod tests {
             tenancy.contains("tenancy post") && tenancy.contains("--tenancy"),
             "{tenancy}"
         );
+    }
+
+    #[test]
+    fn both_ends_of_a_stretch_are_traced_to_their_facts() {
+        let mut stretch = interval("2026-09-01T00:00:00Z", "2026-09-03T00:00:00Z", false);
+        let fact = |kind, at: &str| Fact {
+            source: Source {
+                cluster: "c".to_owned(),
+                etcd: 1,
+                uid: "u".to_owned(),
+                version: "7".to_owned(),
+            },
+            meter: stretch.meter.clone(),
+            kind,
+            at: Second::parse(at).unwrap(),
+            quantity: 32_000,
+            subject: stretch.subject.clone(),
+            estimated: false,
+            bounds: None,
+            evidence: "status.hard".to_owned(),
+        };
+        let facts = [
+            fact(FactKind::Opened, "2026-09-01T00:00:00Z"),
+            fact(FactKind::Closed, "2026-09-03T00:00:00Z"),
+        ];
+        stretch.opened_by = facts[0].key();
+        stretch.closed_by = Some(facts[1].key());
+        let found = [stretch];
+        let rows = traced(&found, &facts);
+        assert_eq!(rows[0].opened, Some(&facts[0]));
+        assert_eq!(rows[0].closed, Some(&facts[1]));
+        let zone = Zone::parse("Asia/Shanghai").unwrap();
+        let sheet = sheet::traced(&rows, &zone, &BTreeMap::new());
+        assert_eq!(sheet.rows[0].len(), sheet.columns.len());
+        assert!(sheet.rows[0].contains(&facts[1].key()), "{sheet:?}");
     }
 
     #[test]

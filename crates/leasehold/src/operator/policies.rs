@@ -46,6 +46,7 @@ fn probe(namespace: &str) -> Approval {
             number: None,
             answers: None,
             decision: Some(DecisionSpec::Approved),
+            treatment: None,
             order_no: None,
             reason: None,
             decided_by: None,

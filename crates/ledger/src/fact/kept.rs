@@ -97,6 +97,16 @@ impl Facts {
         self.count = self.count.saturating_add(1);
     }
 
+    /// Forgets objects whose use has ended for good before an instant, leases excepted, which are told from what stood
+    /// before. Intervals from that instant on are the same without them; those before are not all there any more.
+    pub fn forget_ended(&mut self, before: Second) {
+        self.objects.retain(|key, facts| {
+            matches!(*key.meter, Meter::Lease { .. }) || !has_ended(facts, before)
+        });
+        let left = self.objects.values().map(Vec::len);
+        self.count = left.fold(0, usize::saturating_add);
+    }
+
     /// How many facts there are, those that came twice counted twice.
     pub const fn len(&self) -> usize {
         self.count
@@ -117,6 +127,16 @@ impl<'a> FromIterator<&'a Fact> for Facts {
         }
         kept
     }
+}
+
+/// Whether nothing of an object is before an instant but use that has ended, by an end that no later one replaces.
+fn has_ended(facts: &[Kept], before: Second) -> bool {
+    let for_good = facts.last().is_some_and(|last| match last.kind {
+        FactKind::Closed => !last.estimated,
+        FactKind::Superseded => true,
+        FactKind::Opened | FactKind::Changed => false,
+    });
+    for_good && facts.iter().all(|fact| fact.at < before)
 }
 
 impl Kept {
@@ -290,6 +310,42 @@ mod tests {
         versions.sort_by_key(Version::number);
         let expected = ["request-2", "9", "10", "release"].map(Version::of);
         assert_eq!(versions, expected);
+    }
+
+    #[test]
+    fn what_has_ended_for_good_is_forgotten_and_what_may_still_matter_is_kept() {
+        let of = |uid: &str, kind: FactKind, at: i64, estimated: bool| {
+            let mut found = fact(&at.to_string(), kind, at);
+            found.source.uid = uid.to_owned();
+            found.estimated = estimated;
+            found
+        };
+        let mut leased = of("leased", FactKind::Opened, 1, false);
+        leased.meter = "lease/vcpu-x86".parse().unwrap();
+        let released = Fact {
+            kind: FactKind::Closed,
+            at: Second::new(5),
+            ..leased.clone()
+        };
+        let told = [
+            of("over", FactKind::Opened, 1, false),
+            of("over", FactKind::Closed, 99, false),
+            of("runs", FactKind::Opened, 1, false),
+            of("guessed", FactKind::Opened, 1, false),
+            of("guessed", FactKind::Closed, 50, true),
+            of("corrected", FactKind::Opened, 1, false),
+            of("corrected", FactKind::Closed, 50, true),
+            of("corrected", FactKind::Superseded, 60, false),
+            of("later", FactKind::Opened, 1, false),
+            of("later", FactKind::Closed, 100, false),
+            leased,
+            released,
+        ];
+        let mut facts: Facts = told.iter().collect();
+        facts.forget_ended(Second::new(100));
+        let left: Vec<&str> = facts.objects.keys().map(|key| &*key.uid).collect();
+        assert_eq!(left, ["guessed", "later", "leased", "runs"]);
+        assert_eq!(facts.len(), 7);
     }
 
     #[test]

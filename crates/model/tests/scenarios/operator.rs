@@ -123,12 +123,18 @@ async fn run(kit: Kit, store: Store, parts: Parts, shutdown: Shutdown) -> End {
     for work in work(&context, parts, &shutdown) {
         tasks.spawn(work);
     }
+    let books = context.books.clone();
+    let era = books.cluster().row;
     drop(context);
     tokio::select! {
         // parts that end because they were asked to must not be taken for broken ones
         biased;
         () = shutdown.wait() => {}
-        ended = tasks.join_next() => return broke(ended),
+        ended = tasks.join_next() => {
+            // what it has read is of a life of etcd that is over: it is started anew
+            let outlived = matches!(ended, Some(Ok(()))) && books.cluster().row != era;
+            return if outlived { End::Stopped } else { broke(ended) };
+        }
         ended = caches.join_next() => return broke(ended),
     }
     while let Some(ended) = tasks.join_next().await {

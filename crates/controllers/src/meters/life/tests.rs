@@ -123,7 +123,25 @@ fn an_end_by_a_clock_that_runs_behind_is_not_before_the_beginning() {
         ),
     ]);
     assert_eq!(facts[1].at.get(), 100);
+    assert!(!facts[1].estimated, "clocks differ by seconds");
     assert!(intervals(&facts, Second::new(200)).unwrap().is_empty());
+}
+
+#[test]
+fn an_end_by_a_clock_that_was_set_back_is_an_estimate() {
+    let sizes = [("pod/cpu", 1000)];
+    let (_, facts) = lived(&[
+        (1, holds(10, 10, &sizes)),
+        (2, holds(10, 600, &[("pod/cpu", 2000)])),
+        (
+            3,
+            over(10, &sizes, Moment::exact(Second::new(90), "finishedAt")),
+        ),
+    ]);
+    assert_eq!((facts[2].at.get(), facts[2].estimated), (600, true));
+    let found = intervals(&facts, Second::new(700)).unwrap();
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].span.seconds(), found[0].estimated), (590, false));
 }
 
 #[test]

@@ -119,7 +119,7 @@ async fn bill(state: &State, context: &Context, word: &AcceptanceDoc) -> Result<
         .books
         .open_lease(&state.department, &state.name, state.incarnation())
         .await?;
-    let lease = lease_context(state, context, &due.part);
+    let lease = lease_context(state, context, &due.part).await?;
     let target = billing::quantities(&due)?;
     let cause = LeaseCause::Request(word.request);
     let facts = lease_facts::lease_facts(&lease, &open, &target, cause, word.at);

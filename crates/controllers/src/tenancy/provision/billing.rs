@@ -88,7 +88,7 @@ async fn bill(
     } else {
         stood
     };
-    let lease = lease_context(state, context, &due.part);
+    let lease = lease_context(state, context, &due.part).await?;
     let cause = LeaseCause::Request(number);
     let shrunk = shrunk(&open, &target);
     let mut facts: Vec<Fact> = lease_facts::lease_facts(
@@ -174,7 +174,7 @@ async fn resume(
         request: due.request.request,
         round: state.view.release_round(),
     };
-    let lease = lease_context(state, context, &due.part);
+    let lease = lease_context(state, context, &due.part).await?;
     let mut facts = lease_facts::lease_facts(&lease, &open, &target, cause, stood);
     facts.retain(|fact| fact.kind == FactKind::Opened);
     if !facts.is_empty() {

@@ -29,11 +29,13 @@ mod deleted;
 mod domains;
 mod drift;
 mod expiry;
+mod gaps;
 mod hierarchy;
 mod oa;
 mod questions;
 mod rebalance;
 mod release;
+mod restore;
 mod review;
 mod snapshots;
 mod storage;
@@ -86,6 +88,15 @@ pub struct Stage<'a> {
 /// Plays a story, and verifies the ledger that it leaves behind. Meters, periods and hardware do not run: they beat every
 /// few seconds, and a story takes months.
 pub fn tell(story: impl AsyncFnOnce(&Stage<'_>) -> Result<(), String>) {
+    play(Parts::Reconcilers, story);
+}
+
+/// The same with meters, periods and hardware, for a story of hours.
+pub fn tell_metered(story: impl AsyncFnOnce(&Stage<'_>) -> Result<(), String>) {
+    play(Parts::Everything, story);
+}
+
+fn play(parts: Parts, story: impl AsyncFnOnce(&Stage<'_>) -> Result<(), String>) {
     let ledger = Ledger::open();
     let runtime = Builder::new_current_thread()
         .enable_time()
@@ -99,7 +110,7 @@ pub fn tell(story: impl AsyncFnOnce(&Stage<'_>) -> Result<(), String>) {
             leapt: Mutex::default(),
         });
         let server = Server::new(Arc::<Leaping>::clone(&clock), Faults::default());
-        let operator = Operator::new(&server, Parts::Reconcilers);
+        let operator = Operator::new(&server, parts);
         let stage = Stage {
             clock: &clock,
             server: &server,

@@ -1,0 +1,131 @@
+//! What a list means: what is not on it is gone, and what came and went before it was not seen.
+
+use std::collections::BTreeSet;
+
+use kube::ResourceExt;
+use leasehold_kit::watch;
+use leasehold_ledger::{
+    document::{Document, GapDoc},
+    fact::Fact,
+    time::Second,
+};
+use leasehold_planner::quota;
+use leasehold_store::Record;
+
+use super::{
+    super::{gap, life::Moment, metered::Metered, places::may_count},
+    Look, News, Sink,
+};
+use crate::Error;
+
+impl<K: Metered> Sink<K> {
+    /// Ends what is open in the ledger and not among what exists.
+    async fn absent(
+        &mut self,
+        present: &BTreeSet<String>,
+        seen: &watch::Seen,
+    ) -> Result<(Vec<Fact>, BTreeSet<String>), Error> {
+        let sight = self
+            .sight(Second::from_timestamp(seen.at), true, true)
+            .await?;
+        let mut facts = Vec::new();
+        let mut absent = BTreeSet::new();
+        for (uid, life) in self.lives.iter().flatten() {
+            if present.contains(uid) {
+                continue;
+            }
+            absent.insert(uid.clone());
+            let (Some(subject), Some(latest)) = (life.subject(), life.latest()) else {
+                continue;
+            };
+            let lower = sight.known_to.unwrap_or(latest).max(latest);
+            let end = Moment::ended(lower, sight.now, sight.billed, "absent after a gap");
+            let version = format!("relist-{}", seen.version);
+            let object = self.seen_as(uid.clone(), version, subject.object.clone());
+            // not by its version, which an earlier life of the database may have passed
+            facts.extend(life.cut(&object, &end));
+        }
+        Ok((facts, absent))
+    }
+
+    /// The gap before a list, unless it is recorded or there was none.
+    async fn gap(&self, now: Second) -> Result<Option<Record>, Error> {
+        let Some(known) = self.marks.known_to(K::SOURCE).filter(|known| *known != now) else {
+            return Ok(None);
+        };
+        // the server's clock may have been set back meanwhile: what happens until it is there again is not known either
+        let (from, now) = (known.min(now), known.max(now));
+        let quotas: Vec<quota::Hard> = self
+            .context
+            .world
+            .quotas
+            .select(|_| true)
+            .iter()
+            .filter_map(|quota| quota.status.as_ref()?.hard.as_ref().map(quota::parse))
+            .collect();
+        let document = GapDoc {
+            source: K::SOURCE.to_owned(),
+            from,
+            to: now,
+            reason: self.reason.to_owned(),
+            upper: gap::upper_bounds(K::METERS, &quotas, now.since(from)),
+            at: now,
+        };
+        let known = self
+            .context
+            .books
+            .store()
+            .document::<GapDoc>(&document.key())
+            .await?;
+        Ok(if known.is_some() {
+            None
+        } else {
+            Some(Record::document(&document)?)
+        })
+    }
+
+    pub(super) async fn list(
+        &mut self,
+        since: Second,
+        objects: &[K],
+        seen: &watch::Seen,
+    ) -> Result<(), Error> {
+        self.load().await?;
+        let now = Second::from_timestamp(seen.at);
+        let present: BTreeSet<String> = objects.iter().filter_map(ResourceExt::uid).collect();
+        let counted: BTreeSet<String> = objects
+            .iter()
+            .filter(|object| may_count(&object.namespace().unwrap_or_default()))
+            .filter_map(ResourceExt::uid)
+            .collect();
+        self.histories(&counted).await?;
+        self.waiting.retain(|uid, _| present.contains(uid));
+        let sight = self.sight(now, false, true).await?;
+        let (facts, absent) = self.absent(&present, seen).await?;
+        let mut news = News {
+            facts,
+            gaps: self.gap(now).await?.into_iter().collect(),
+            settled: BTreeSet::new(),
+        };
+        for object in objects {
+            match self.look(object, &sight).await? {
+                Look::Facts(facts) => {
+                    news.facts.extend(facts);
+                    news.settled.extend(object.uid());
+                }
+                Look::Unknown => self.keep(object, &sight),
+            }
+        }
+        self.saved = Second::MIN;
+        self.commit(news, seen).await?;
+        self.reason = gap::FORGOTTEN;
+        // the list was asked for after the last event was taken, so it shows how things stood then
+        if self.waiting.is_empty() {
+            self.marks.known(K::SOURCE, since);
+        }
+        if let Some(lives) = &mut self.lives {
+            lives.retain(|uid, _| !absent.contains(uid));
+        }
+        Ok(())
+    }
+}

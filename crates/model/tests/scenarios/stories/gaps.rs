@@ -1,0 +1,127 @@
+//! Use was not observed for a while: no period closes over that by itself, until finance accepts it.
+
+use leasehold_ledger::document::{GapAcceptedDoc, GapTreatment};
+use serde_json::{Value, json};
+
+use super::{Stage, oa, tell_metered};
+use crate::{
+    expect::APPROVALS,
+    people::{ADMIN, FINANCE},
+    world::NAMESPACE,
+};
+
+const JANUARY: [&str; 3] = ["billingperiods.charging.leasehold.dev", "", "2027-01"];
+const QUESTION: [&str; 3] = [APPROVALS, NAMESPACE, "gap-2027-01-1-finance"];
+
+fn period(stage: &Stage<'_>) -> Value {
+    stage.find(JANUARY).unwrap_or_default()["status"].clone()
+}
+
+/// While the operator is away the API server forgets what happened.
+async fn forget(stage: &Stage<'_>) -> Result<(), String> {
+    stage.operator().stop();
+    let filler = json!({"apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "filler", "namespace": "default"}});
+    stage.create(ADMIN, &filler)?;
+    stage.server.with_store(|store, _| {
+        let newest = store.version();
+        store.compact(newest);
+    });
+    // one of pods and one of claims
+    stage
+        .until("the gaps", |stage| oa::documents(stage, "gap").len() == 2)
+        .await
+}
+
+/// The gaps of January as its status lists them, once both are asked about.
+async fn asked(stage: &Stage<'_>) -> Result<(), String> {
+    stage
+        .until("the question about both", |stage| {
+            let told = &period(stage)["gaps"];
+            (0..2).all(|place| told[place]["approval"] == QUESTION[2])
+        })
+        .await?;
+    let question = stage.find(QUESTION).unwrap_or_default();
+    assert_eq!(question["spec"]["title"], "2 gaps of 2027-01");
+    assert_eq!(question["spec"]["role"], "finance");
+    Ok(())
+}
+
+/// A decision on the question as it stands: it was asked anew if the two gaps were not found at once (rule N14).
+fn answer(stage: &Stage<'_>, mut decision: Value) -> Value {
+    let question = stage.find(QUESTION).unwrap_or_default();
+    let number = &question["spec"]["number"];
+    if !number.is_null() {
+        decision["answers"] = number.clone();
+    }
+    json!({ "spec": decision })
+}
+
+fn accepted(stage: &Stage<'_>) -> Vec<GapAcceptedDoc> {
+    let rows = stage.rows().into_iter();
+    rows.filter_map(|row| serde_json::from_str(&row.body).ok())
+        .collect()
+}
+
+#[test]
+fn a_period_with_a_gap_waits_until_finance_accepts_it_and_then_closes_by_itself() {
+    tell_metered(async |stage| {
+        let policy = json!({"closing": {"autoAfterDays": 1}});
+        oa::leased(stage, &policy, "2027-12-31").await?;
+        forget(stage).await?;
+        asked(stage).await?;
+        // the end of the month and a day lie behind
+        stage.pass(oa::DAY * 19).await;
+        assert_eq!(period(stage)["phase"], "Closing");
+        let [_, decides] = FINANCE;
+        let yes = json!({"decision": "Approved", "orderNo": "黄财资〔2027〕7号"});
+        stage.patch(decides, QUESTION, &answer(stage, yes))?;
+        stage
+            .until("the close", |stage| period(stage)["phase"] == "Closed")
+            .await?;
+        let closed = period(stage);
+        assert_eq!(closed["closedBy"], "policy, 1 days after the end");
+        for gap in closed["gaps"].as_array().unwrap() {
+            assert_eq!(gap["acceptedBy"], decides, "{gap}");
+            assert_eq!(gap["treatment"], "Accept", "{gap}");
+        }
+        let recorded = accepted(stage);
+        assert_eq!(recorded.len(), 2);
+        assert!(
+            recorded
+                .iter()
+                .all(|found| found.treatment == GapTreatment::Accepted
+                    && found.order_no == "黄财资〔2027〕7号"),
+            "{recorded:?}"
+        );
+        Ok(())
+    });
+}
+
+#[test]
+fn a_gap_that_finance_rejects_keeps_the_period_open_and_is_not_asked_about_again() {
+    tell_metered(async |stage| {
+        let policy = json!({"closing": {"autoAfterDays": 1}});
+        oa::leased(stage, &policy, "2027-12-31").await?;
+        forget(stage).await?;
+        asked(stage).await?;
+        let [_, decides] = FINANCE;
+        let no = json!({"decision": "Rejected", "reason": "先查清原因"});
+        stage.patch(decides, QUESTION, &answer(stage, no))?;
+        stage
+            .until("the record of it", |stage| {
+                let question = stage.find(QUESTION).unwrap_or_default();
+                !question["status"]["recordedAt"].is_null()
+            })
+            .await?;
+        stage.pass(oa::DAY * 19).await;
+        assert_eq!(period(stage)["phase"], "Closing");
+        assert!(accepted(stage).is_empty());
+        let questions = stage.all(APPROVALS);
+        let about_gaps = questions
+            .iter()
+            .filter(|question| question["spec"]["subject"]["kind"] == "Gap");
+        assert_eq!(about_gaps.count(), 1);
+        Ok(())
+    });
+}

@@ -1,0 +1,153 @@
+//! What an accepted gap changes: what ended in it unseen is billed up to when it was last seen.
+
+use std::collections::BTreeMap;
+
+use leasehold_ledger::{
+    document::GapDoc,
+    fact::{Fact, FactKind, Source},
+};
+
+/// The meters of a source begin so.
+const METERS: [(&str, &str); 2] = [("pods", "pod/"), ("claims", "claim/")];
+
+/// Ends that bring what ended unseen in a gap back to the last moment at which it was seen.
+///
+/// `facts` are those of all objects in the order of the ledger. Only an end that is still the last word on its object is
+/// replaced, and only one that was billed beyond its lower bound. It stays marked as an estimate.
+pub fn known_ends<'a>(facts: impl IntoIterator<Item = &'a Fact>, gap: &GapDoc) -> Vec<Fact> {
+    let Some(prefix) = meters_of(&gap.source) else {
+        return Vec::new();
+    };
+    let mut last: BTreeMap<(&str, u32, &str, String), &Fact> = BTreeMap::new();
+    for fact in facts {
+        let meter = fact.meter.to_string();
+        if meter.starts_with(prefix) {
+            let Source {
+                cluster, etcd, uid, ..
+            } = &fact.source;
+            last.insert((cluster.as_str(), *etcd, uid.as_str(), meter), fact);
+        }
+    }
+    last.into_values()
+        .filter_map(|fact| known_end(fact, gap))
+        .collect()
+}
+
+fn known_end(fact: &Fact, gap: &GapDoc) -> Option<Fact> {
+    let bounds = fact.bounds.filter(|_| fact.kind == FactKind::Closed)?;
+    let lies_in_it = bounds.lower >= gap.from && bounds.upper <= gap.to;
+    (lies_in_it && fact.at > bounds.lower).then(|| Fact {
+        kind: FactKind::Superseded,
+        at: bounds.lower,
+        evidence: "the gap was accepted: billed up to the last sight".to_owned(),
+        ..fact.clone()
+    })
+}
+
+/// None of a single object that was never known: nothing of it is recorded.
+fn meters_of(source: &str) -> Option<&'static str> {
+    METERS
+        .iter()
+        .find(|(known, _)| *known == source)
+        .map(|(_, prefix)| *prefix)
+}
+
+#[cfg(test)]
+mod tests {
+    use leasehold_ledger::{
+        fact::{Bounds, Subject, intervals},
+        time::Second,
+    };
+
+    use super::*;
+
+    fn fact(uid: &str, meter: &str, kind: FactKind, at: i64) -> Fact {
+        Fact {
+            source: Source {
+                cluster: "c".to_owned(),
+                etcd: 1,
+                uid: uid.to_owned(),
+                version: at.to_string(),
+            },
+            meter: meter.parse().unwrap(),
+            kind,
+            at: Second::new(at),
+            quantity: 1000,
+            subject: Subject {
+                department: "gov-office".to_owned(),
+                tenancy: "oa".to_owned(),
+                incarnation: 1,
+                system: "oa".to_owned(),
+                provider: "hs-bigdata".to_owned(),
+                contract: "C".to_owned(),
+                budget: "B".to_owned(),
+                request: 1,
+                object: format!("Pod gov-office--prod/{uid}"),
+            },
+            estimated: false,
+            bounds: None,
+            evidence: "e".to_owned(),
+        }
+    }
+
+    /// An end that was billed at the upper of two bounds.
+    fn estimated(uid: &str, meter: &str, lower: i64, upper: i64) -> Fact {
+        Fact {
+            estimated: true,
+            bounds: Some(Bounds {
+                lower: Second::new(lower),
+                upper: Second::new(upper),
+            }),
+            ..fact(uid, meter, FactKind::Closed, upper)
+        }
+    }
+
+    fn gap() -> GapDoc {
+        GapDoc {
+            source: "pods".to_owned(),
+            from: Second::new(100),
+            to: Second::new(160),
+            reason: "r".to_owned(),
+            upper: BTreeMap::new(),
+            at: Second::new(160),
+        }
+    }
+
+    #[test]
+    fn what_ended_unseen_is_billed_up_to_the_last_sight_and_stays_an_estimate() {
+        let facts = [
+            fact("a", "pod/cpu", FactKind::Opened, 10),
+            estimated("a", "pod/cpu", 100, 160),
+        ];
+        let more = known_ends(&facts, &gap());
+        let all = [&facts[..], &more].concat();
+        let found = intervals(&all, Second::new(500)).unwrap();
+        let told: Vec<_> = found
+            .iter()
+            .map(|i| (i.span.from.get(), i.span.to.get(), i.estimated))
+            .collect();
+        assert_eq!(told, [(10, 100, true)]);
+        assert!(known_ends(&all, &gap()).is_empty(), "once");
+    }
+
+    #[test]
+    fn ends_of_other_gaps_other_sources_and_true_ends_stay() {
+        let facts = [
+            fact("a", "pod/cpu", FactKind::Opened, 10),
+            estimated("a", "pod/cpu", 20, 90),
+            fact("b", "claim/ssd", FactKind::Opened, 10),
+            estimated("b", "claim/ssd", 100, 160),
+            fact("c", "pod/cpu", FactKind::Opened, 10),
+            fact("c", "pod/cpu", FactKind::Closed, 130),
+            fact("d", "pod/cpu", FactKind::Opened, 10),
+            estimated("d", "pod/cpu", 100, 160),
+            fact("d", "pod/cpu", FactKind::Superseded, 150),
+        ];
+        assert!(known_ends(&facts, &gap()).is_empty());
+        let claims = GapDoc {
+            source: "claims".to_owned(),
+            ..gap()
+        };
+        assert_eq!(known_ends(&facts, &claims).len(), 1);
+    }
+}
