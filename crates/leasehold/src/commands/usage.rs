@@ -11,7 +11,7 @@ use leasehold_api::{names, tenancy::Tenancy};
 use leasehold_export::sheet::{self, Sheet};
 use leasehold_ledger::{
     document::{BookDoc, DepartmentDoc, PolicyDoc},
-    fact::{Interval, intervals},
+    fact::{Interval, Meter, intervals},
     money::Unit,
     time::{LocalDate, Second, Span, Zone},
 };
@@ -185,7 +185,7 @@ fn refuse_unknown(filter: &FactFilter, departments: &BTreeSet<&str>) -> Result<(
     }
 }
 
-/// The office's time zone, and the units in which catalogue items are counted.
+/// The office's time zone, and the units in which catalogue items and declared meters are counted.
 async fn context(store: &Store) -> Result<(Zone, BTreeMap<String, Unit>)> {
     let policies = store.documents::<PolicyDoc>(None, None).await?;
     let policy = policies.into_iter().next_back().context(
@@ -194,6 +194,9 @@ async fn context(store: &Store) -> Result<(Zone, BTreeMap<String, Unit>)> {
     let mut units = BTreeMap::new();
     for recorded in store.documents::<BookDoc>(None, None).await? {
         for item in recorded.value.book.items {
+            if let Some(name) = item.meter {
+                units.insert(Meter::Declared { name }.to_string(), item.unit);
+            }
             units.insert(item.name, item.unit);
         }
     }
@@ -226,7 +229,7 @@ fn within(intervals: Vec<Interval>, window: Span) -> Vec<Interval> {
 
 #[cfg(test)]
 mod tests {
-    use leasehold_ledger::fact::{Meter, Subject};
+    use leasehold_ledger::fact::Subject;
     use serde_json::json;
 
     use super::*;

@@ -278,6 +278,7 @@ fn item(name: &str, resource: Option<&str>, class: Option<&str>, unit: Unit) -> 
         category: Category::Compute,
         resource: resource.map(str::to_owned),
         storage_class: class.map(str::to_owned),
+        meter: None,
         unit,
         per: Per::Month,
         basis: Basis::Reserved,
