@@ -13,7 +13,7 @@ use k8s_openapi::api::{
 use leasehold_api::{
     charging::{Appraisal, Approval, BillingPeriod, HandoverReceipt, PriceBook, Statement},
     names,
-    platform::{CloudPolicy, Cloudlet, NetworkZone, Suspension},
+    platform::{CloudPolicy, Cloudlet, Meter, NetworkZone, Suspension},
     tenancy::{Department, HardwareContribution, InformationSystem, Tenancy},
 };
 use leasehold_kit::{
@@ -37,6 +37,8 @@ pub struct World {
     pub zones: Cache<NetworkZone>,
     /// Orders that what runs in a tenancy stops.
     pub suspensions: Cache<Suspension>,
+    /// Meters that are declared.
+    pub meters: Cache<Meter>,
     /// Departments.
     pub departments: Cache<Department>,
     /// Departments under departments.
@@ -89,6 +91,7 @@ impl World {
             cloudlets: Cache::start(kit, None, tasks),
             zones: Cache::start(kit, None, tasks),
             suspensions: Cache::start(kit, None, tasks),
+            meters: Cache::start(kit, None, tasks),
             tree: Tree::over(&departments),
             departments,
             systems: Cache::start(kit, None, tasks),
@@ -120,6 +123,7 @@ impl World {
             Box::pin(self.cloudlets.ready(FIRST_LISTS)),
             Box::pin(self.zones.ready(FIRST_LISTS)),
             Box::pin(self.suspensions.ready(FIRST_LISTS)),
+            Box::pin(self.meters.ready(FIRST_LISTS)),
             Box::pin(self.departments.ready(FIRST_LISTS)),
             Box::pin(self.systems.ready(FIRST_LISTS)),
             Box::pin(self.tenancies.ready(FIRST_LISTS)),

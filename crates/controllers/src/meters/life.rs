@@ -78,6 +78,16 @@ impl Moment {
         }
     }
 
+    /// The same for a quantity that became less: of two bounds, what is billed of less is what is not billed of more.
+    fn of_less(self) -> Self {
+        let at = match self.bounds {
+            Some(Bounds { lower, upper }) if self.at == upper => lower,
+            Some(Bounds { upper, .. }) => upper,
+            None => self.at,
+        };
+        Self { at, ..self }
+    }
+
     /// The same, but nothing of it before `least`: clocks of nodes may run behind.
     fn not_before(&self, least: Second) -> Self {
         Self {
@@ -155,6 +165,8 @@ pub struct Life {
     newest: Option<u128>,
     open: BTreeMap<Meter, Fact>,
     estimated: BTreeMap<Meter, Fact>,
+    /// When what was recorded last has ended.
+    ended: Option<Second>,
 }
 
 impl Life {
@@ -176,6 +188,7 @@ impl Life {
             }
             FactKind::Closed => {
                 self.open.remove(&fact.meter);
+                self.ended = self.ended.max(Some(fact.at));
                 if fact.estimated {
                     self.estimated.insert(fact.meter.clone(), fact.clone());
                 }
@@ -211,6 +224,27 @@ impl Life {
         self.open.values().map(|fact| fact.at).max()
     }
 
+    /// The same life for an object that counts anew after it has ended: of what is recorded only the end and the version
+    /// matter. A version tells one thing only, so that an object that was not written since is told of in the version at
+    /// which it was seen again.
+    pub fn anew(&self, version: &mut String, seen_at: &str) -> Self {
+        if number(version) <= self.newest {
+            *version = format!("again-{seen_at}");
+        }
+        Self {
+            newest: self.newest,
+            ended: self.ended,
+            ..Self::default()
+        }
+    }
+
+    /// The facts that end everything that is open, for a reason that is no version of the object.
+    pub fn ended_for(&self, reason: &str, seen: &Seen, end: &Moment) -> Vec<Fact> {
+        let mut seen = seen.clone();
+        seen.source.version = format!("{reason}-{}", self.newest.unwrap_or(0));
+        self.closing(&seen, end)
+    }
+
     /// The facts that follow from seeing the object stand like this. `subject` is to whom new use counts; without one
     /// nothing can begin, and what changes goes on counting to whom it did.
     ///
@@ -223,7 +257,7 @@ impl Life {
         match standing {
             Standing::Idle => Vec::new(),
             Standing::Holding(held) if self.begun => self.changing(seen, held, subject),
-            Standing::Holding(held) => opening(seen, held, &held.start, subject),
+            Standing::Holding(held) => opening(seen, held, &self.after(&held.start), subject),
             Standing::Over { end, .. } if self.is_open() => self.closing(seen, end),
             Standing::Over { end, .. } if self.begun => self.superseding(seen, end),
             Standing::Over { held, end } => {
@@ -233,6 +267,12 @@ impl Life {
                 facts
             }
         }
+    }
+
+    /// A beginning, but not before what was recorded has ended.
+    fn after(&self, start: &Moment) -> Moment {
+        self.ended
+            .map_or_else(|| start.clone(), |ended| start.not_before(ended))
     }
 
     /// Facts of quantities that differ from what is recorded. What has ended does not begin again.
@@ -245,7 +285,12 @@ impl Life {
         for (meter, open) in &self.open {
             let quantity = held.quantities.get(meter).copied().unwrap_or(0);
             if quantity != open.quantity {
-                let moment = held.change.not_before(open.at);
+                let change = held.change.not_before(open.at);
+                let moment = if quantity < open.quantity {
+                    change.of_less()
+                } else {
+                    change
+                };
                 facts.push(fact(
                     seen,
                     meter,

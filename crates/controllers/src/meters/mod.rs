@@ -3,9 +3,11 @@
 //! Each metered kind is followed by one watch that resumes where the ledger's cursor stands ([`sink`]). How an object
 //! stands is read from it by pure functions ([`pods`], [`claims`], [`effective`]), and the facts that follow by another
 //! ([`life`]). Namespaces belong to tenancies by the ledger alone ([`places`]). A heartbeat says up to when all of this
-//! is complete ([`watermark`]); a gap in the watch is bounded and recorded ([`gap`]).
+//! is complete ([`watermark`]); a gap in the watch is bounded and recorded ([`gap`]). What people declare is metered in the
+//! same way ([`declared`]).
 
 pub mod claims;
+pub mod declared;
 pub mod effective;
 pub mod gap;
 pub mod life;
@@ -28,7 +30,7 @@ use leasehold_ledger::{
 pub use watermark::Watermarks;
 
 use crate::{Context, Error};
-use metered::Metered;
+use metered::{CLAIMS, Metered, PODS};
 use sink::Sink;
 
 /// Name of the Lease that the heartbeat writes in the operator's namespace.
@@ -40,18 +42,28 @@ const BEAT: u64 = 5;
 /// Seconds between two attempts to read the ledger at the start.
 const AGAIN: Duration = Duration::from_secs(2);
 
-/// Meters pods and volume claims until the shutdown, and keeps `watermarks`.
+/// Meters pods, volume claims and what is declared until the shutdown, and keeps `watermarks`.
 pub async fn run(context: Context, watermarks: Watermarks, shutdown: Shutdown) {
     // both sources are announced before the first beat, so that neither is taken for complete
-    watermarks.announce(Pod::SOURCE, None);
-    watermarks.announce(PersistentVolumeClaim::SOURCE, None);
-    future::join3(
+    watermarks.announce(PODS, None);
+    watermarks.announce(CLAIMS, None);
+    Box::pin(declared::announce(&context, &watermarks, &shutdown)).await;
+    future::join4(
         Box::pin(follow::<Pod>(
+            (),
+            (),
             context.clone(),
             watermarks.clone(),
             shutdown.clone(),
         )),
         Box::pin(follow::<PersistentVolumeClaim>(
+            (),
+            (),
+            context.clone(),
+            watermarks.clone(),
+            shutdown.clone(),
+        )),
+        Box::pin(declared::run(
             context.clone(),
             watermarks.clone(),
             shutdown.clone(),
@@ -61,11 +73,19 @@ pub async fn run(context: Context, watermarks: Watermarks, shutdown: Shutdown) {
     .await;
 }
 
-async fn follow<K: Metered>(context: Context, watermarks: Watermarks, shutdown: Shutdown) {
+/// Follows one kind for one meter until the shutdown.
+async fn follow<K: Metered>(
+    kind: K::DynamicType,
+    of: K::Of,
+    context: Context,
+    watermarks: Watermarks,
+    shutdown: Shutdown,
+) {
     while !shutdown.is_requested() {
-        match Sink::<K>::resume(&context, &watermarks).await {
+        match Sink::<K>::resume(of.clone(), &context, &watermarks).await {
             Ok((sink, version)) => {
-                let watch = ResumableWatch::<K>::new(context.kit.clone(), version);
+                let kit = context.kit.clone();
+                let watch = ResumableWatch::<K>::of(kind.clone(), kit, version);
                 watch.run(sink, shutdown.clone()).await;
             }
             Err(error) => {
@@ -106,7 +126,7 @@ async fn beat(context: &Context, watermarks: &Watermarks, policy: &Policy) {
         Ok(beat) if beat.is_server_time_known => {
             let at = Second::from_timestamp(beat.server_time);
             watermarks.beat(&beat.resource_version, at, policy.late_allowance_seconds);
-            for source in [Pod::SOURCE, PersistentVolumeClaim::SOURCE] {
+            for source in [PODS, CLAIMS] {
                 let complete = watermarks.source_complete_to(source);
                 context.measures.metered_to(source, complete);
             }

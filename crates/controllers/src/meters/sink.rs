@@ -4,22 +4,23 @@
 //! was recorded. An event that could not be committed is offered again; what is recorded is then read anew, because
 //! the answer of a commit may be all that was lost.
 
+mod watching;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use kube::ResourceExt;
-use leasehold_kit::watch::{self, Gap, WatchSink};
+use leasehold_kit::watch;
 use leasehold_ledger::{
-    document::{Document, GapDoc},
+    document::GapDoc,
     fact::{Fact, Source, Subject},
     time::{Second, Span},
 };
-use leasehold_planner::quota;
 use leasehold_store::{Batch, Cursor, FactFilter, Record};
 
 use super::{
     gap,
-    life::{Life, Moment, Seen, Standing},
-    metered::Metered,
+    life::{Life, Seen, Standing},
+    metered::{Metered, Note},
     places::{Place, Places, may_count},
     pods::{Sight, second},
     watermark::Watermarks,
@@ -60,7 +61,8 @@ struct News {
 }
 
 /// Turns events of one kind into facts.
-pub struct Sink<K> {
+pub struct Sink<K: Metered> {
+    of: K::Of,
     context: Context,
     marks: Watermarks,
     places: Places,
@@ -69,20 +71,31 @@ pub struct Sink<K> {
     waiting: BTreeMap<String, Waiting<K>>,
     saved: Second,
     begun: Second,
+    /// The version that is being taken.
+    taking: String,
+    /// Since when the kind is not served, while it is not.
+    missing: Option<watching::Missing>,
 }
 
 impl<K: Metered> Sink<K> {
     /// A sink that goes on where the ledger's cursor of the kind stands; also gives the version to resume from.
     pub async fn resume(
+        of: K::Of,
         context: &Context,
         marks: &Watermarks,
     ) -> Result<(Self, Option<String>), Error> {
-        let cursor = context.books.store().cursor(K::SOURCE).await?;
-        marks.announce(K::SOURCE, cursor.as_ref().map(|cursor| cursor.observed_at));
+        let cursor = context.books.store().cursor(K::source(&of)).await?;
+        if cursor.is_some() || !K::DECLARED {
+            let known = cursor.as_ref().map(|cursor| cursor.observed_at);
+            marks.announce(K::source(&of), known);
+            K::note(&of, &Note::Begun(None));
+        }
+        context.measures.blind(K::label(&of), false);
         let mut places = Places::new(context.clone());
         places.load().await?;
         let now = context.now();
         let sink = Self {
+            of,
             context: context.clone(),
             marks: marks.clone(),
             places,
@@ -90,6 +103,8 @@ impl<K: Metered> Sink<K> {
             waiting: BTreeMap::new(),
             saved: now,
             begun: now,
+            taking: String::new(),
+            missing: None,
         };
         Ok((sink, cursor.map(|cursor| cursor.resource_version)))
     }
@@ -97,7 +112,7 @@ impl<K: Metered> Sink<K> {
     async fn sight(&mut self, now: Second, gone: bool, listed: bool) -> Result<Sight, Error> {
         Ok(Sight {
             now,
-            known_to: self.marks.known_to(K::SOURCE),
+            known_to: self.marks.known_to(K::source(&self.of)),
             billed: self.places.billed().await?,
             gone,
             listed,
@@ -110,7 +125,8 @@ impl<K: Metered> Sink<K> {
             return Ok(());
         }
         let mut lives: BTreeMap<String, Life> = BTreeMap::new();
-        for recorded in self.context.books.store().open_objects(K::METERS).await? {
+        let store = self.context.books.store();
+        for recorded in store.open_objects(K::meters(&self.of)).await? {
             let fact = recorded.value;
             if self.is_ours(&fact) {
                 lives
@@ -128,7 +144,7 @@ impl<K: Metered> Sink<K> {
         let cluster = self.context.books.cluster();
         fact.source.cluster == cluster.uid
             && fact.source.etcd == cluster.etcd
-            && fact.meter.to_string().starts_with(K::METERS)
+            && K::counts(&self.of, &fact.meter)
     }
 
     fn life(&self, uid: &str) -> Option<&Life> {
@@ -139,19 +155,27 @@ impl<K: Metered> Sink<K> {
     async fn look(&mut self, object: &K, sight: &Sight) -> Result<Look, Error> {
         let uid = object.uid().unwrap_or_default();
         let namespace = object.namespace().unwrap_or_default();
+        if namespace.is_empty() {
+            K::note(&self.of, &Note::Homeless);
+        }
         if !may_count(&namespace) {
             return Ok(Look::Facts(Vec::new()));
         }
-        let standing = match object.standing(sight) {
+        let standing = match object.standing(&self.of, sight) {
             Ok(standing) => standing,
             Err(error) => {
+                let sentence = format!("{}: {error}", self.seen(object).object);
+                K::note(&self.of, &Note::Uncountable(&uid, &sentence));
                 let error: &dyn std::error::Error = &error;
-                let name = object.name_any();
-                tracing::error!(kind = K::KIND, namespace, name, error, "not metered");
+                let (kind, name) = (K::called(&self.of), object.name_any());
+                tracing::error!(kind, namespace, name, error, "not metered");
                 return Ok(Look::Facts(Vec::new()));
             }
         };
-        if let Some(life) = self.life(&uid).filter(|life| life.begun()).cloned() {
+        K::note(&self.of, &Note::Counted(&uid));
+        let returns = K::DECLARED && !sight.gone;
+        let known = self.life(&uid).filter(|life| life.begun());
+        if let Some(life) = known.filter(|life| life.is_open() || !returns).cloned() {
             let subject = match life.subject() {
                 Some(known) => self.places.now(known).await?,
                 None => None,
@@ -175,7 +199,13 @@ impl<K: Metered> Sink<K> {
             Place::Unknown => Look::Unknown,
             Place::Tenancy(subject) => {
                 let life = self.history(&uid, &subject).await?;
-                Look::Facts(life.facts(&self.seen(object), &standing, Some(&*subject)))
+                let mut seen = self.seen(object);
+                let life = if returns && life.begun() && !life.is_open() {
+                    life.anew(&mut seen.source.version, &self.taking)
+                } else {
+                    life
+                };
+                Look::Facts(life.facts(&seen, &standing, Some(&*subject)))
             }
         })
     }
@@ -240,7 +270,7 @@ impl<K: Metered> Sink<K> {
         let version = object.resource_version().unwrap_or_default();
         let name = format!(
             "{} {}/{}",
-            K::KIND,
+            K::called(&self.of),
             object.namespace().unwrap_or_default(),
             object.name_any()
         );
@@ -277,12 +307,12 @@ impl<K: Metered> Sink<K> {
     async fn gone_unknown(&self, object: &K, sight: &Sight) -> Result<Option<Record>, Error> {
         let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
         tracing::warn!(
-            kind = K::KIND,
+            kind = K::called(&self.of),
             namespace,
             name,
             "went before the ledger knew its namespace"
         );
-        let held = match object.standing(sight) {
+        let held = match object.standing(&self.of, sight) {
             Ok(Standing::Holding(held) | Standing::Over { held, .. }) => held,
             Ok(Standing::Idle) | Err(_) => return Ok(None),
         };
@@ -301,7 +331,14 @@ impl<K: Metered> Sink<K> {
         }
         let lived = Span::new(held.start.at, sight.now);
         let words = self.seen(object).object;
-        let document = gap::of_object(K::SOURCE, &uid, &words, &held.quantities, lived, sight.now);
+        let document = gap::of_object(
+            K::source(&self.of),
+            &uid,
+            &words,
+            &held.quantities,
+            lived,
+            sight.now,
+        );
         // an attempt whose answer was lost may have recorded it with another end
         let source = Some(document.source.as_str());
         Ok(
@@ -326,7 +363,7 @@ impl<K: Metered> Sink<K> {
         let seconds = now.since(waiting.since);
         let namespace = waiting.object.namespace().unwrap_or_default();
         let name = waiting.object.name_any();
-        let kind = K::KIND;
+        let kind = K::called(&self.of).to_owned();
         if self.places.is_foreign(&namespace).await? {
             tracing::debug!(kind, namespace, name, "the namespace is no tenancy's");
             return Ok(true);
@@ -411,24 +448,30 @@ impl<K: Metered> Sink<K> {
         }
         self.waiting.retain(|uid, _| !settled.contains(uid));
         if !kept {
-            self.marks.reached(K::SOURCE, &seen.version);
-            let complete = self.marks.source_complete_to(K::SOURCE);
-            self.context.measures.metered_to(K::SOURCE, complete);
+            let source = K::source(&self.of);
+            self.marks.reached(source, &seen.version);
+            let complete = self.marks.source_complete_to(source);
+            let label = K::label(&self.of);
+            self.context.measures.metered_to(label, complete);
         }
         Ok(())
     }
 
     fn cursor(&self, seen: &watch::Seen) -> Cursor {
         Cursor {
-            source: K::SOURCE.to_owned(),
+            source: K::source(&self.of).to_owned(),
             resource_version: seen.version.clone(),
-            complete_to: self.marks.source_complete_to(K::SOURCE),
-            observed_at: self.marks.known_to(K::SOURCE).unwrap_or(self.begun),
+            complete_to: self.marks.source_complete_to(K::source(&self.of)),
+            observed_at: self
+                .marks
+                .known_to(K::source(&self.of))
+                .unwrap_or(self.begun),
         }
     }
 
     async fn take(&mut self, object: &K, seen: &watch::Seen, gone: bool) -> Result<(), Error> {
         self.load().await?;
+        self.taking.clone_from(&seen.version);
         let now = Second::from_timestamp(seen.at);
         let uid = object.uid().unwrap_or_default();
         let sight = self.sight(now, gone, false).await?;
@@ -450,139 +493,5 @@ impl<K: Metered> Sink<K> {
             lives.remove(&uid);
         }
         Ok(())
-    }
-
-    /// Ends what is open in the ledger and not among what exists.
-    async fn absent(
-        &mut self,
-        present: &BTreeSet<String>,
-        seen: &watch::Seen,
-    ) -> Result<(Vec<Fact>, BTreeSet<String>), Error> {
-        let sight = self
-            .sight(Second::from_timestamp(seen.at), true, true)
-            .await?;
-        let mut facts = Vec::new();
-        let mut absent = BTreeSet::new();
-        for (uid, life) in self.lives.iter().flatten() {
-            if present.contains(uid) {
-                continue;
-            }
-            absent.insert(uid.clone());
-            let (Some(subject), Some(latest)) = (life.subject(), life.latest()) else {
-                continue;
-            };
-            let lower = sight.known_to.unwrap_or(latest).max(latest);
-            let end = Moment::ended(lower, sight.now, sight.billed, "absent after a gap");
-            let version = format!("relist-{}", seen.version);
-            let object = self.seen_as(uid.clone(), version, subject.object.clone());
-            facts.extend(life.facts(&object, &Standing::over_at(end), None));
-        }
-        Ok((facts, absent))
-    }
-
-    /// The gap before a list, unless it is recorded or there was none.
-    async fn gap(&self, now: Second) -> Result<Option<Record>, Error> {
-        let Some(from) = self.marks.known_to(K::SOURCE).filter(|from| *from < now) else {
-            return Ok(None);
-        };
-        let quotas: Vec<quota::Hard> = self
-            .context
-            .world
-            .quotas
-            .select(|_| true)
-            .iter()
-            .filter_map(|quota| quota.status.as_ref()?.hard.as_ref().map(quota::parse))
-            .collect();
-        let document = GapDoc {
-            source: K::SOURCE.to_owned(),
-            from,
-            to: now,
-            reason: "the API server no longer had the changes since the last one seen".to_owned(),
-            upper: gap::upper_bounds(K::METERS, &quotas, now.since(from)),
-            at: now,
-        };
-        let known = self
-            .context
-            .books
-            .store()
-            .document::<GapDoc>(&document.key())
-            .await?;
-        Ok(if known.is_some() {
-            None
-        } else {
-            Some(Record::document(&document)?)
-        })
-    }
-
-    async fn list(
-        &mut self,
-        since: Second,
-        objects: &[K],
-        seen: &watch::Seen,
-    ) -> Result<(), Error> {
-        self.load().await?;
-        let now = Second::from_timestamp(seen.at);
-        let present: BTreeSet<String> = objects.iter().filter_map(ResourceExt::uid).collect();
-        let counted: BTreeSet<String> = objects
-            .iter()
-            .filter(|object| may_count(&object.namespace().unwrap_or_default()))
-            .filter_map(ResourceExt::uid)
-            .collect();
-        self.histories(&counted).await?;
-        self.waiting.retain(|uid, _| present.contains(uid));
-        let sight = self.sight(now, false, true).await?;
-        let (facts, absent) = self.absent(&present, seen).await?;
-        let mut news = News {
-            facts,
-            gaps: self.gap(now).await?.into_iter().collect(),
-            settled: BTreeSet::new(),
-        };
-        for object in objects {
-            match self.look(object, &sight).await? {
-                Look::Facts(facts) => {
-                    news.facts.extend(facts);
-                    news.settled.extend(object.uid());
-                }
-                Look::Unknown => self.keep(object, &sight),
-            }
-        }
-        self.saved = Second::MIN;
-        self.commit(news, seen).await?;
-        // the list was asked for after the last event was taken, so it shows how things stood then
-        if self.waiting.is_empty() {
-            self.marks.known(K::SOURCE, since);
-        }
-        if let Some(lives) = &mut self.lives {
-            lives.retain(|uid, _| !absent.contains(uid));
-        }
-        Ok(())
-    }
-}
-
-impl<K: Metered> WatchSink<K> for Sink<K> {
-    type Error = Error;
-
-    async fn applied(&mut self, object: &K, seen: &watch::Seen) -> Result<(), Error> {
-        self.take(object, seen, false).await
-    }
-
-    async fn deleted(&mut self, object: &K, seen: &watch::Seen) -> Result<(), Error> {
-        self.take(object, seen, true).await
-    }
-
-    async fn bookmark(&mut self, seen: &watch::Seen) -> Result<(), Error> {
-        self.load().await?;
-        let news = self.revisit(Second::from_timestamp(seen.at), "").await?;
-        self.commit(news, seen).await
-    }
-
-    async fn relisted(
-        &mut self,
-        gap: &Gap,
-        objects: &[K],
-        seen: &watch::Seen,
-    ) -> Result<(), Error> {
-        let since = gap.since.map_or(self.begun, Second::from_timestamp);
-        self.list(since, objects, seen).await
     }
 }

@@ -84,6 +84,22 @@ impl Watermarks {
         self.announce(source, Some(at));
     }
 
+    /// Forgets a source: nothing waits for it any more.
+    pub fn withdraw(&self, source: &str) {
+        self.write(|inner| {
+            inner.sources.remove(source);
+        });
+    }
+
+    /// The newest beat between two instants, both included: its version and its instant.
+    pub fn beat_between(&self, from: Second, to: Second) -> Option<(String, Second)> {
+        self.read(|inner| {
+            let mut beats = inner.beats.iter().rev();
+            let found = beats.find(|beat| from <= beat.at && beat.at <= to)?;
+            Some((found.version.clone(), found.at))
+        })
+    }
+
     /// Up to when a source is known completely, without allowance for late news.
     pub fn known_to(&self, source: &str) -> Option<Second> {
         self.read(|inner| inner.sources.get(source).and_then(|source| source.known_to))
@@ -198,6 +214,28 @@ mod tests {
         assert_eq!(marks.complete_to(), at(700));
         marks.known("pods", Second::new(650));
         assert_eq!(marks.known_to("pods"), at(700));
+    }
+
+    #[test]
+    fn a_source_that_is_withdrawn_holds_nothing_up() {
+        let marks = Watermarks::default();
+        marks.known("pods", Second::new(700));
+        marks.announce("meter/buckets/u", None);
+        assert_eq!(marks.complete_to(), None);
+        marks.withdraw("meter/buckets/u");
+        assert_eq!(marks.complete_to(), at(700));
+    }
+
+    #[test]
+    fn the_newest_beat_between_two_instants_is_found() {
+        let marks = Watermarks::default();
+        for (version, second) in [("10", 100), ("20", 105), ("30", 110)] {
+            marks.beat(version, Second::new(second), 0);
+        }
+        let between = |from, to| marks.beat_between(Second::new(from), Second::new(to));
+        assert_eq!(between(101, 109), Some(("20".to_owned(), Second::new(105))));
+        assert_eq!(between(100, 110), Some(("30".to_owned(), Second::new(110))));
+        assert_eq!(between(106, 109), None);
     }
 
     #[test]

@@ -1,0 +1,310 @@
+//! Follows the meters that are declared, as long as they are.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures::{StreamExt, future};
+use kube::core::DynamicObject;
+use leasehold_api::platform::Meter as Kind;
+use leasehold_kit::shutdown::{Shutdown, Stop};
+use leasehold_ledger::{
+    fact::{Fact, Meter, Source},
+    policy::EstimateBound,
+    time::Second,
+};
+use leasehold_store::{Batch, Record};
+use tokio::task::{JoinError, JoinSet};
+
+use super::{Declared, PROMPT, report, resource, source};
+use crate::{
+    Context, Error,
+    meters::{
+        self,
+        life::{Life, Moment, Seen},
+        metered::PODS,
+        watermark::Watermarks,
+    },
+};
+
+/// All meters are looked at this often, whether or not anything changed.
+const LOOK: Duration = Duration::from_secs(60);
+/// Between two attempts at what could not be done.
+const AGAIN: Duration = Duration::from_secs(2);
+
+/// What tells one declaration from another: another object of the name, or another version of its kind.
+type Declaration = (String, Option<i64>);
+
+/// A meter that is followed.
+struct Following {
+    declaration: Declaration,
+    source: String,
+    stop: Stop,
+}
+
+/// Announces the source of every meter that has begun, and ends what meters counted that are gone. Before that nothing must
+/// be taken for complete.
+pub async fn announce(context: &Context, marks: &Watermarks, shutdown: &Shutdown) {
+    while !shutdown.is_requested() {
+        match announced(context, marks).await {
+            Ok(()) => return,
+            Err(error) => {
+                meters::report(&error, "failed to announce the declared meters");
+                meters::pause(AGAIN, shutdown).await;
+            }
+        }
+    }
+}
+
+async fn announced(context: &Context, marks: &Watermarks) -> Result<(), Error> {
+    let mut names = BTreeSet::new();
+    for object in context.world.meters.select(|_| true) {
+        if let Some(cursor) = context.books.store().cursor(&source(&object)).await? {
+            marks.announce(&source(&object), Some(cursor.observed_at));
+        }
+        names.extend(object.metadata.name);
+    }
+    // the operator has seen everything up to about then, and no meter's end among it
+    let pods = context.books.store().cursor(PODS).await?;
+    let known = pods.map(|cursor| cursor.observed_at);
+    end(context, known, |name| !names.contains(name)).await
+}
+
+/// Follows every declared meter until the shutdown.
+pub async fn run(context: Context, marks: Watermarks, shutdown: Shutdown) {
+    let mut changes = Box::pin(context.world.meters.changes());
+    let mut following: BTreeMap<String, Following> = BTreeMap::new();
+    let mut tasks: JoinSet<String> = JoinSet::new();
+    // meters that are gone, with their sources, until their ends are in the ledger
+    let mut gone: BTreeMap<String, String> = BTreeMap::new();
+    loop {
+        let declared = declared(&context);
+        for (name, known) in &following {
+            let is = declared.get(name).map(declaration);
+            if is.as_ref() != Some(&known.declaration) {
+                known.stop.request();
+            }
+        }
+        settle(&context, &marks, &mut gone).await;
+        for (name, object) in declared {
+            if following.contains_key(&name) || gone.contains_key(&name) {
+                continue;
+            }
+            let (stop, own) = Shutdown::manual();
+            let known = Following {
+                declaration: declaration(&object),
+                source: source(&object),
+                stop,
+            };
+            tasks.spawn(follow(object, context.clone(), marks.clone(), own));
+            following.insert(name, known);
+        }
+        let pause = if gone.is_empty() { LOOK } else { AGAIN };
+        tokio::select! {
+            biased;
+            () = shutdown.wait() => break,
+            Some(ended) = tasks.join_next() => {
+                ended_one(ended, &context, &mut following, &mut gone);
+            }
+            Some(_) = changes.next() => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+    following.values().for_each(|known| known.stop.request());
+    while tasks.join_next().await.is_some() {}
+}
+
+/// A meter is no longer followed: its object is gone or has changed.
+fn ended_one(
+    ended: Result<String, JoinError>,
+    context: &Context,
+    following: &mut BTreeMap<String, Following>,
+    gone: &mut BTreeMap<String, String>,
+) {
+    let name = match ended {
+        Ok(name) => name,
+        // nobody aborts them; what breaks one breaks the operator, as with any other part of it
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    };
+    let Some(known) = following.remove(&name) else {
+        return;
+    };
+    let there = context.world.meters.get(None, &name);
+    if there.is_none_or(|object| source(&object) != known.source) {
+        gone.insert(name, known.source);
+    }
+}
+
+/// The meters that are declared, by name.
+fn declared(context: &Context) -> BTreeMap<String, Kind> {
+    let all = context.world.meters.select(|object| {
+        // one that is being deleted counts until it is gone
+        object.metadata.name.is_some()
+    });
+    all.into_iter()
+        .filter_map(|object| Some((object.metadata.name.clone()?, object)))
+        .collect()
+}
+
+fn declaration(object: &Kind) -> Declaration {
+    let uid = object.metadata.uid.clone().unwrap_or_default();
+    (uid, object.metadata.generation)
+}
+
+/// Follows one meter until it is asked to stop; gives its name.
+async fn follow(object: Kind, context: Context, marks: Watermarks, shutdown: Shutdown) -> String {
+    let name = object.metadata.name.clone().unwrap_or_default();
+    match Declared::of(&object) {
+        Ok(declared) => {
+            let declared = Arc::new(declared);
+            future::join(
+                Box::pin(meters::follow::<DynamicObject>(
+                    resource(&object.spec),
+                    Arc::clone(&declared),
+                    context.clone(),
+                    marks,
+                    shutdown.clone(),
+                )),
+                Box::pin(report::keep(object, declared, context, shutdown)),
+            )
+            .await;
+        }
+        Err(sentence) => {
+            Box::pin(report::unreadable(object, sentence, context, shutdown)).await;
+        }
+    }
+    name
+}
+
+/// Ends what meters counted that are gone, and lets nothing wait for them any more.
+async fn settle(context: &Context, marks: &Watermarks, gone: &mut BTreeMap<String, String>) {
+    let mut settled = Vec::new();
+    for (name, source) in gone.iter() {
+        let known = marks.known_to(source);
+        match end(context, known, |counted| counted == name).await {
+            Ok(()) => {
+                marks.withdraw(source);
+                let label = Meter::Declared { name: name.clone() }.to_string();
+                context.measures.forget(&label);
+                settled.push(name.clone());
+            }
+            Err(error) => meters::report(&error, "failed to end what a meter counted"),
+        }
+    }
+    gone.retain(|name, _| !settled.contains(name));
+}
+
+/// Ends whatever is open of the declared meters that are meant. A meter's own end is the end of all that it counts.
+async fn end(
+    context: &Context,
+    known: Option<Second>,
+    is_meant: impl Fn(&str) -> bool,
+) -> Result<(), Error> {
+    let mut lives: BTreeMap<(String, String), Life> = BTreeMap::new();
+    for recorded in context.books.store().open_objects("meter/").await? {
+        let fact = recorded.value;
+        if let Some(name) = meant(context, &fact, &is_meant) {
+            let uid = fact.source.uid.clone();
+            lives.entry((name, uid)).or_default().note(&fact);
+        }
+    }
+    if lives.is_empty() {
+        return Ok(());
+    }
+    let policy = context.books.policy().await?;
+    let billed = policy.map_or(EstimateBound::Lower, |policy| policy.estimate_bound);
+    let now = context.now();
+    let records: Vec<Record> = lives
+        .iter()
+        .flat_map(|((_, uid), life)| ends(context, uid, life, &moment(life, known, now, billed)))
+        .map(Record::from)
+        .collect();
+    tracing::info!(facts = records.len(), "ends what removed meters counted");
+    context
+        .books
+        .store()
+        .commit(&Batch::of(records), now)
+        .await?;
+    Ok(())
+}
+
+/// The name of the meter of a fact, if it is one of those that are meant and of this cluster.
+fn meant(context: &Context, fact: &Fact, is_meant: impl Fn(&str) -> bool) -> Option<String> {
+    let cluster = context.books.cluster();
+    let is_ours = fact.source.cluster == cluster.uid && fact.source.etcd == cluster.etcd;
+    match &fact.meter {
+        Meter::Declared { name } if is_ours && is_meant(name) => Some(name.clone()),
+        Meter::Declared { .. } | Meter::Lease { .. } | Meter::Pod { .. } | Meter::Claim { .. } => {
+            None
+        }
+    }
+}
+
+/// When the meter was removed: now, unless that is old news.
+fn moment(life: &Life, known: Option<Second>, now: Second, billed: EstimateBound) -> Moment {
+    let evidence = "the meter was removed";
+    let latest = life.latest().unwrap_or(now);
+    let known = known.map_or(latest, |known| known.max(latest)).min(now);
+    if now.since(known) <= PROMPT {
+        return Moment::exact(now, evidence);
+    }
+    Moment::ended(known, now, billed, evidence)
+}
+
+fn ends(context: &Context, uid: &str, life: &Life, end: &Moment) -> Vec<Fact> {
+    let cluster = context.books.cluster();
+    let object = life.subject().map(|subject| subject.object.clone());
+    let seen = Seen {
+        source: Source {
+            cluster: cluster.uid.clone(),
+            etcd: cluster.etcd,
+            uid: uid.to_owned(),
+            version: String::new(),
+        },
+        object: object.unwrap_or_default(),
+    };
+    life.ended_for("removed", &seen, end)
+}
+
+#[cfg(test)]
+mod tests {
+    use leasehold_ledger::fact::{Bounds, FactKind};
+
+    use super::*;
+    use crate::meters::life::fixture::{seen, subject};
+
+    fn open_since(at: i64) -> Life {
+        Life::of(&[Fact {
+            source: seen(7).source,
+            meter: "meter/buckets".parse().unwrap(),
+            kind: FactKind::Opened,
+            at: Second::new(at),
+            quantity: 5,
+            subject: subject(),
+            estimated: false,
+            bounds: None,
+            evidence: String::new(),
+        }])
+    }
+
+    #[test]
+    fn a_meters_removal_is_now_when_it_is_news_and_bounded_when_it_is_not() {
+        let life = open_since(100);
+        let at = |known: Option<i64>, billed| {
+            let known = known.map(Second::new);
+            moment(&life, known, Second::new(1000), billed)
+        };
+        let prompt = at(Some(970), EstimateBound::Lower);
+        assert_eq!((prompt.at, prompt.bounds), (Second::new(1000), None));
+        let late = at(Some(400), EstimateBound::Lower);
+        let bounds = Bounds {
+            lower: Second::new(400),
+            upper: Second::new(1000),
+        };
+        assert_eq!((late.at, late.bounds), (Second::new(400), Some(bounds)));
+        assert_eq!(at(Some(400), EstimateBound::Upper).at, Second::new(1000));
+        assert_eq!(at(None, EstimateBound::Lower).at, Second::new(100));
+    }
+}
