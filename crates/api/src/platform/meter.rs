@@ -97,8 +97,7 @@ pub struct FieldMatch {
     pub path: FieldPath,
     /// What it says, as LoadBalancer; numbers and true or false as they are written. Without it, the field must be there and not be empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
-    pub equals: Option<String>,
+    pub equals: Option<Line>,
 }
 
 /// How much an object counts. An object without the field counts nothing until it has it.
