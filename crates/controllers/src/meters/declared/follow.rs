@@ -33,6 +33,9 @@ use crate::{
 const LOOK: Duration = Duration::from_secs(60);
 /// Between two attempts at what could not be done.
 const AGAIN: Duration = Duration::from_secs(2);
+/// A meter that is not there for so many seconds, while meters are served, was removed. With their definition all go at once,
+/// a little before it.
+const REMOVED: i64 = 10;
 
 /// What tells one declaration from another: another object of the name, or another version of its kind.
 type Declaration = (String, Option<i64>);
@@ -42,6 +45,15 @@ struct Following {
     declaration: Declaration,
     source: String,
     stop: Stop,
+    /// Since when its object is not there.
+    missed: Option<Second>,
+}
+
+/// A meter that is gone, until its ends are in the ledger.
+struct Gone {
+    source: String,
+    /// Since when its object is not there; `None` where another took its place.
+    at: Option<Second>,
 }
 
 /// Announces the source of every meter that has begun, and ends what meters counted that are gone. Before that nothing must
@@ -69,7 +81,7 @@ async fn announced(context: &Context, marks: &Watermarks) -> Result<(), Error> {
     // the operator has seen everything up to about then, and no meter's end among it
     let pods = context.books.store().cursor(PODS).await?;
     let known = pods.map(|cursor| cursor.observed_at);
-    end(context, known, |name| !names.contains(name)).await
+    end(context, known, context.now(), |name| !names.contains(name)).await
 }
 
 /// Follows every declared meter until the shutdown.
@@ -77,16 +89,10 @@ pub async fn run(context: Context, marks: Watermarks, shutdown: Shutdown) {
     let mut changes = Box::pin(context.world.meters.changes());
     let mut following: BTreeMap<String, Following> = BTreeMap::new();
     let mut tasks: JoinSet<String> = JoinSet::new();
-    // meters that are gone, with their sources, until their ends are in the ledger
-    let mut gone: BTreeMap<String, String> = BTreeMap::new();
+    let mut gone: BTreeMap<String, Gone> = BTreeMap::new();
     loop {
         let declared = declared(&context);
-        for (name, known) in &following {
-            let is = declared.get(name).map(declaration);
-            if is.as_ref() != Some(&known.declaration) {
-                known.stop.request();
-            }
-        }
+        stop_others(&context, &declared, &mut following).await;
         settle(&context, &marks, &mut gone).await;
         for (name, object) in declared {
             if following.contains_key(&name) || gone.contains_key(&name) {
@@ -97,11 +103,13 @@ pub async fn run(context: Context, marks: Watermarks, shutdown: Shutdown) {
                 declaration: declaration(&object),
                 source: source(&object),
                 stop,
+                missed: None,
             };
             tasks.spawn(follow(object, context.clone(), marks.clone(), own));
             following.insert(name, known);
         }
-        let pause = if gone.is_empty() { LOOK } else { AGAIN };
+        let is_settled = gone.is_empty() && following.values().all(|known| known.missed.is_none());
+        let pause = if is_settled { LOOK } else { AGAIN };
         tokio::select! {
             biased;
             () = shutdown.wait() => break,
@@ -121,7 +129,7 @@ fn ended_one(
     ended: Result<String, JoinError>,
     context: &Context,
     following: &mut BTreeMap<String, Following>,
-    gone: &mut BTreeMap<String, String>,
+    gone: &mut BTreeMap<String, Gone>,
 ) {
     let name = match ended {
         Ok(name) => name,
@@ -133,7 +141,33 @@ fn ended_one(
     };
     let there = context.world.meters.get(None, &name);
     if there.is_none_or(|object| source(&object) != known.source) {
-        gone.insert(name, known.source);
+        let (source, at) = (known.source, known.missed);
+        gone.insert(name, Gone { source, at });
+    }
+}
+
+/// Stops whoever follows what is no longer declared, or is declared otherwise.
+async fn stop_others(
+    context: &Context,
+    declared: &BTreeMap<String, Kind>,
+    following: &mut BTreeMap<String, Following>,
+) {
+    let misses = following.keys().any(|name| !declared.contains_key(name));
+    // with the definition of Meter they all go, and nobody has ended one
+    let is_served = misses && context.kit.list::<Kind>(None, None).await.is_ok();
+    let now = context.now();
+    for (name, known) in following {
+        match declared.get(name).map(declaration) {
+            Some(is) if is == known.declaration => known.missed = None,
+            Some(_) => known.stop.request(),
+            None if is_served => {
+                let since = *known.missed.get_or_insert(now);
+                if now.since(since) >= REMOVED {
+                    known.stop.request();
+                }
+            }
+            None => known.missed = None,
+        }
     }
 }
 
@@ -179,11 +213,12 @@ async fn follow(object: Kind, context: Context, marks: Watermarks, shutdown: Shu
 }
 
 /// Ends what meters counted that are gone, and lets nothing wait for them any more.
-async fn settle(context: &Context, marks: &Watermarks, gone: &mut BTreeMap<String, String>) {
+async fn settle(context: &Context, marks: &Watermarks, gone: &mut BTreeMap<String, Gone>) {
     let mut settled = Vec::new();
-    for (name, source) in gone.iter() {
+    for (name, Gone { source, at }) in gone.iter() {
         let known = marks.known_to(source);
-        match end(context, known, |counted| counted == name).await {
+        let at = at.unwrap_or_else(|| context.now());
+        match end(context, known, at, |counted| counted == name).await {
             Ok(()) => {
                 marks.withdraw(source);
                 let label = Meter::Declared { name: name.clone() }.to_string();
@@ -200,6 +235,7 @@ async fn settle(context: &Context, marks: &Watermarks, gone: &mut BTreeMap<Strin
 async fn end(
     context: &Context,
     known: Option<Second>,
+    at: Second,
     is_meant: impl Fn(&str) -> bool,
 ) -> Result<(), Error> {
     let mut lives: BTreeMap<(String, String), Life> = BTreeMap::new();
@@ -215,17 +251,16 @@ async fn end(
     }
     let policy = context.books.policy().await?;
     let billed = policy.map_or(EstimateBound::Lower, |policy| policy.estimate_bound);
-    let now = context.now();
     let records: Vec<Record> = lives
         .iter()
-        .flat_map(|((_, uid), life)| ends(context, uid, life, &moment(life, known, now, billed)))
+        .flat_map(|((_, uid), life)| ends(context, uid, life, &moment(life, known, at, billed)))
         .map(Record::from)
         .collect();
     tracing::info!(facts = records.len(), "ends what removed meters counted");
     context
         .books
         .store()
-        .commit(&Batch::of(records), now)
+        .commit(&Batch::of(records), context.now())
         .await?;
     Ok(())
 }

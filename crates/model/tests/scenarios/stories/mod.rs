@@ -10,7 +10,7 @@ use std::{
 use k8s_openapi::jiff::Timestamp;
 use leasehold_kit::Clock;
 use leasehold_ledger::verify::{Row, verify};
-use leasehold_model::{Faults, RuntimeClock, Server, Store};
+use leasehold_model::{Faults, Kinds, RuntimeClock, Server, Store};
 use serde_json::{Value, json};
 use tokio::{runtime::Builder, time::sleep};
 
@@ -28,6 +28,7 @@ mod deleted;
 mod drift;
 mod expiry;
 mod hierarchy;
+mod meters;
 mod oa;
 mod rebalance;
 mod review;
@@ -81,6 +82,11 @@ pub struct Stage<'a> {
 /// Plays a story, and verifies the ledger that it leaves behind. Meters, periods and hardware do not run: they beat every
 /// few seconds, and a story takes months.
 pub fn tell(story: impl AsyncFnOnce(&Stage<'_>) -> Result<(), String>) {
+    play(Kinds::ours(), Parts::Reconcilers, story);
+}
+
+/// [`tell`] with these kinds and everything that the program runs. Of such a story no more than hours should pass.
+fn play(kinds: Kinds, parts: Parts, story: impl AsyncFnOnce(&Stage<'_>) -> Result<(), String>) {
     let ledger = Ledger::open();
     let runtime = Builder::new_current_thread()
         .enable_time()
@@ -93,8 +99,8 @@ pub fn tell(story: impl AsyncFnOnce(&Stage<'_>) -> Result<(), String>) {
             hands: RuntimeClock::starting_at(start),
             leapt: Mutex::default(),
         });
-        let server = Server::new(Arc::<Leaping>::clone(&clock), Faults::default());
-        let operator = Operator::new(&server, Parts::Reconcilers);
+        let server = Server::with_kinds(Arc::<Leaping>::clone(&clock), Faults::default(), kinds);
+        let operator = Operator::new(&server, parts);
         let stage = Stage {
             clock: &clock,
             server: &server,
