@@ -43,7 +43,12 @@ impl Rule {
             unit: spec.unit,
             labels: selector.match_labels,
             fields: fields
-                .map(|field| Ok((path(&field.path)?, field.equals.as_ref().map(ToString::to_string))))
+                .map(|field| {
+                    Ok((
+                        path(&field.path)?,
+                        field.equals.as_ref().map(ToString::to_string),
+                    ))
+                })
                 .collect::<Result<_, String>>()?,
             quantity: quantity(spec.quantity.as_ref())?,
         })

@@ -273,7 +273,12 @@ impl<K: Metered> WatchSink<K> for Sink<K> {
                 GoOn::FromThere
             })
         } else {
-            self.missing = None;
+            // whether it is still missing is to be seen anew
+            let now = self.context.now();
+            self.missing = self.missing.take().map(|_| Missing {
+                first: now,
+                asked: now,
+            });
             GoOn::FromThere
         };
         let blind = unseen || K::is_blind(&self.of);
