@@ -1,7 +1,7 @@
 //! How a volume claim stands.
 //!
 //! A claim holds the real capacity of its volume, of its storage class, from the moment that it was bound until it is
-//! removed. What it asked for and has not got is not held.
+//! removed. What it asked for and has not got is not held, unless the policy counts claims from their creation.
 
 use std::collections::BTreeMap;
 
@@ -16,6 +16,8 @@ use super::{
 
 /// A removal that is seen within this many seconds of complete knowledge is timed by the API server's clock.
 const PROMPT: i64 = 30;
+/// A claim that was last written within so many seconds of its creation was not changed since.
+const AT_ONCE: i64 = 1;
 
 /// How the claim stands.
 pub fn standing(claim: &PersistentVolumeClaim, sight: &Sight) -> Result<Standing, Uncountable> {
@@ -24,10 +26,11 @@ pub fn standing(claim: &PersistentVolumeClaim, sight: &Sight) -> Result<Standing
         .as_ref()
         .and_then(|status| status.phase.as_deref());
     let bound = phase == Some("Bound");
-    if !bound && !sight.gone {
+    let waits = sight.unbound && phase.is_none_or(|phase| phase == "Pending");
+    if !bound && !waits && !sight.gone {
         return Ok(Standing::Idle);
     }
-    let quantities = match quantities(claim) {
+    let quantities = match quantities(claim, waits) {
         Ok(quantities) => quantities,
         // what is recorded must end, whatever the claim says now
         Err(_) if sight.gone => BTreeMap::new(),
@@ -46,17 +49,26 @@ pub fn standing(claim: &PersistentVolumeClaim, sight: &Sight) -> Result<Standing
     })
 }
 
-/// Bytes of its class that the claim has got. A claim without a class is bound to a volume by hand and leases nothing.
-fn quantities(claim: &PersistentVolumeClaim) -> Result<BTreeMap<Meter, i64>, Uncountable> {
+/// Bytes of its class that the claim has got, or asks for while it waits. A claim without a class is bound to a volume by
+/// hand and leases nothing.
+fn quantities(
+    claim: &PersistentVolumeClaim,
+    waits: bool,
+) -> Result<BTreeMap<Meter, i64>, Uncountable> {
     let class = claim
         .spec
         .as_ref()
         .and_then(|spec| spec.storage_class_name.as_deref());
-    let capacity = claim
+    let got = claim
         .status
         .as_ref()
-        .and_then(|status| status.capacity.as_ref())
-        .and_then(|capacity| capacity.get("storage"));
+        .and_then(|status| status.capacity.as_ref());
+    let asked = claim
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.resources.as_ref()?.requests.as_ref());
+    let amounts = if waits { asked } else { got };
+    let capacity = amounts.and_then(|amounts| amounts.get("storage"));
     let (Some(class), Some(capacity)) = (class.filter(|class| !class.is_empty()), capacity) else {
         return Ok(BTreeMap::new());
     };
@@ -73,6 +85,9 @@ fn quantities(claim: &PersistentVolumeClaim) -> Result<BTreeMap<Meter, i64>, Unc
 /// creation and not after its status was written last.
 fn start(claim: &PersistentVolumeClaim, sight: &Sight) -> Moment {
     let created = claim.metadata.creation_timestamp.as_ref().map(second);
+    if let Some(made) = created.filter(|made| is_news(claim, *made, sight)) {
+        return Moment::exact(made, "creationTimestamp");
+    }
     if !sight.listed && !sight.gone {
         return change(claim, sight);
     }
@@ -81,6 +96,13 @@ fn start(claim: &PersistentVolumeClaim, sight: &Sight) -> Moment {
         .unwrap_or(sight.now)
         .max(created);
     Moment::began(created, upper, sight.billed, "found Bound")
+}
+
+/// Whether claims count from their creation, and this one was made so lately that it counted from the first.
+fn is_news(claim: &PersistentVolumeClaim, made: Second, sight: &Sight) -> bool {
+    let unchanged = || written(&claim.metadata, sight).is_some_and(|at| at.since(made) <= AT_ONCE);
+    let unseen = || sight.known_to.is_some_and(|known| known < made);
+    sight.unbound && (unchanged() || unseen())
 }
 
 /// When the status was last written: binding and expansion are.
@@ -140,6 +162,7 @@ mod tests {
             billed: EstimateBound::Lower,
             gone: false,
             listed: false,
+            unbound: false,
         }
     }
 
@@ -196,6 +219,37 @@ mod tests {
             ]
         );
         assert_eq!(facts[0].meter.to_string(), "claim/ssd");
+    }
+
+    #[test]
+    fn where_the_policy_says_so_a_claim_counts_from_its_creation_at_what_it_asks_for() {
+        let made = |now: i64| Sight {
+            unbound: true,
+            ..sight(now)
+        };
+        let mut waiting = claim("Pending", "0", 0);
+        waiting.status.as_mut().unwrap().capacity = None;
+        let gone = Sight {
+            gone: true,
+            ..made(50)
+        };
+        let facts = lived(&[
+            (1, waiting, made(1)),
+            (2, claim("Bound", "2Gi", 10), made(12)),
+            (3, claim("Bound", "2Gi", 10), gone),
+        ]);
+        let told: Vec<_> = facts
+            .iter()
+            .map(|f| (f.kind, f.at, f.quantity >> 30))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                (FactKind::Opened, at(0), 1),
+                (FactKind::Changed, at(10), 2),
+                (FactKind::Closed, at(50), 0),
+            ]
+        );
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub struct Sight {
     pub gone: bool,
     /// Whether it comes from a list and not from a change.
     pub listed: bool,
+    /// Whether volume claims count before they are bound.
+    pub unbound: bool,
 }
 
 /// The second of a time of Kubernetes.
@@ -230,6 +232,7 @@ mod tests {
             billed: EstimateBound::Lower,
             gone: false,
             listed: false,
+            unbound: false,
         }
     }
 

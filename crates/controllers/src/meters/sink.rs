@@ -116,6 +116,7 @@ impl<K: Metered> Sink<K> {
             billed: self.places.billed().await?,
             gone,
             listed,
+            unbound: self.places.counts_unbound(),
         })
     }
 

@@ -24,6 +24,7 @@ fn sight(now: i64) -> Sight {
         billed: EstimateBound::Lower,
         gone: false,
         listed: false,
+        unbound: false,
     }
 }
 
