@@ -27,6 +27,8 @@ pub mod types {
     pub const SUSPENDED: &str = "Suspended";
     /// More is leased than a limit allows that was lowered, or came with a department that moved.
     pub const OVER_LIMIT: &str = "OverLimit";
+    /// A meter does not see what it counts; the message says why and what to do.
+    pub const BLIND: &str = "Blind";
     /// Metering is complete up to the time in the message.
     pub const COMPLETE: &str = "Complete";
 }

@@ -31,6 +31,7 @@ pub fn definitions() -> Vec<CustomResourceDefinition> {
         platform::Cloudlet::crd(),
         platform::NetworkZone::crd(),
         platform::Suspension::crd(),
+        platform::Meter::crd(),
         tenancy::Department::crd(),
         tenancy::InformationSystem::crd(),
         tenancy::Tenancy::crd(),

@@ -61,6 +61,18 @@ const MESSAGES: &[(&str, &str)] = &[
         "'rule U03: the last day of a suspension is a day of the calendar: asked %s, allowed a day that exists; correct spec.until'.format([self.until])",
     ),
     (
+        "E05",
+        "'rule E05: what a meter counts cannot change: asked %s by %s, allowed %s by %s as it was declared; declare another meter under another name and price that'.format([self.resource, self.unit, oldSelf.resource, oldSelf.unit])",
+    ),
+    (
+        "E06",
+        "'rule E06: a meter counts no kind that is metered, kept secret or written all the time: asked %s of group %s, allowed other kinds than pods, persistentvolumeclaims, secrets, configmaps, events, namespaces and those of leasehold; name another kind in spec.resource'.format([self.resource, self.group == '' ? 'core' : self.group])",
+    ),
+    (
+        "E07",
+        "'rule E07: a quantity is one of path, countOf and deviceClass, and only a path has another unit than Count: asked path %s, countOf %s and deviceClass %s by %s, allowed one of them, times with path alone, deviceClass of resourceclaims, and none of them by Count; correct spec.quantity and spec.unit'.format([has(self.quantity) && has(self.quantity.path) ? self.quantity.path : 'none', has(self.quantity) && has(self.quantity.countOf) ? self.quantity.countOf : 'none', has(self.quantity) && has(self.quantity.deviceClass) ? self.quantity.deviceClass : 'none', self.unit])",
+    ),
+    (
         "D01",
         "\"rule D01: a department's code is a DNS label of at most 30 characters without two dashes in a row: asked %s, allowed a code such as gov-office; choose another code\".format([self.metadata.name.substring(0, size(self.metadata.name) < 64 ? size(self.metadata.name) : 64)])",
     ),
@@ -166,7 +178,7 @@ const MESSAGES: &[(&str, &str)] = &[
     ),
     (
         "B06",
-        "'rule B06: an item is either a resource or a storage class: asked %s and %s for %s, allowed one of both; take one away'.format([self.resource, self.storageClass, self.name])",
+        "\"rule B06: an item is either a resource or a storage class or a meter's: asked resource %s, storageClass %s and meter %s for %s, allowed one of them; keep one of them\".format([has(self.resource) ? self.resource : 'none', has(self.storageClass) ? self.storageClass : 'none', has(self.meter) ? self.meter : 'none', self.name])",
     ),
     (
         "B07",
@@ -178,7 +190,7 @@ const MESSAGES: &[(&str, &str)] = &[
     ),
     (
         "B09",
-        "'rule B09: a metered item names the resource or storage class that is metered: asked %s without either, allowed one of both; set resource or storageClass'.format([self.name])",
+        "'rule B09: a metered item names the resource or storage class or meter, and no other item names a meter: asked basis %s with meter %s for %s, allowed basis Metered with one of resource, storageClass and meter; set one of them with basis Metered'.format([self.basis, has(self.meter) ? self.meter : 'none', self.name])",
     ),
     (
         "A03",

@@ -85,6 +85,19 @@ bounded_text! {
     LabelKey, max = 317, pattern = "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"
 }
 bounded_text! {
+    /// An API group, as `networking.k8s.io`; empty for the kinds of Kubernetes itself.
+    GroupName, max = 253, pattern = "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$"
+}
+bounded_text! {
+    /// The name of a kind, as `Bucket`.
+    KindName, max = 63, pattern = "^[A-Z][A-Za-z0-9]*$"
+}
+bounded_text! {
+    /// Where a field of an object is: names after dots, places of lists in brackets, and names with dots or slashes in brackets and
+    /// quotes, as `.spec.quota`, `.status.addresses[0]` or `.metadata.annotations['example.com/size']`.
+    FieldPath, max = 253, pattern = "^(\\.[A-Za-z_][A-Za-z0-9_-]*|\\['[^'\\x00-\\x1f\\x7f]+'\\]|\\[[0-9]{1,4}\\])+$"
+}
+bounded_text! {
     /// A whole local day in the office's time zone, as `2026-09-01`.
     Day, max = 10, pattern = "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$"
 }

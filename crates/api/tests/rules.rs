@@ -11,7 +11,7 @@ mod definitions {
     };
     use leasehold_api::{
         charging::{Appraisal, Approval, BillingPeriod, HandoverReceipt, PriceBook, Statement},
-        platform::{CloudPolicy, Cloudlet, NetworkZone, Suspension},
+        platform::{CloudPolicy, Cloudlet, Meter, NetworkZone, Suspension},
         tenancy::{Department, HardwareContribution, InformationSystem, Tenancy},
     };
     use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -81,6 +81,7 @@ mod definitions {
             "Cloudlet" => judge::<Cloudlet>(new, old),
             "NetworkZone" => judge::<NetworkZone>(new, old),
             "Suspension" => judge::<Suspension>(new, old),
+            "Meter" => judge::<Meter>(new, old),
             "Department" => judge::<Department>(new, old),
             "InformationSystem" => judge::<InformationSystem>(new, old),
             "Tenancy" => judge::<Tenancy>(new, old),

@@ -2,7 +2,8 @@
 //! person; and of what others change of what the operator keeps.
 //!
 //! Instants are told as seconds since 1970, so that a monitor reckons their age itself and sees it grow when the
-//! operator hangs (docs/how-to/monitor.md). Labels are sources and kinds of facts, never an object's name.
+//! operator hangs (docs/how-to/monitor.md). Labels are sources and kinds of facts, never the name of an
+//! object that is counted.
 
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ pub struct Measures {
 #[derive(Clone)]
 struct Families {
     meter_complete: IntGaugeVec,
+    meter_blind: IntGaugeVec,
     lease_complete: IntGauge,
     gaps_open: IntGauge,
     etcd_incarnation: IntGauge,
@@ -53,6 +55,24 @@ impl Measures {
                 .meter_complete
                 .with_label_values(&[source])
                 .set(complete.get());
+        }
+    }
+
+    /// Whether a source of use sees nothing at the moment, or cannot count something that it sees.
+    pub fn blind(&self, source: &str, is_blind: bool) {
+        if let Some(families) = &self.families {
+            let blind = &families.meter_blind;
+            blind.with_label_values(&[source]).set(i64::from(is_blind));
+        }
+    }
+
+    /// A source is no longer counted; nothing is told of it any more.
+    pub fn forget(&self, source: &str) {
+        if let Some(families) = &self.families {
+            for family in [&families.meter_complete, &families.meter_blind] {
+                // an error says that nothing was told of it, which is as good
+                drop(family.remove_label_values(&[source]));
+            }
         }
     }
 
@@ -139,8 +159,9 @@ fn gauge(number: usize) -> i64 {
 impl Families {
     fn register(metrics: &Metrics) -> Result<Self, prometheus::Error> {
         let families = Self::new()?;
-        let collectors: [Box<dyn Collector>; 11] = [
+        let collectors: [Box<dyn Collector>; 12] = [
             Box::new(families.meter_complete.clone()),
+            Box::new(families.meter_blind.clone()),
             Box::new(families.lease_complete.clone()),
             Box::new(families.gaps_open.clone()),
             Box::new(families.etcd_incarnation.clone()),
@@ -168,6 +189,13 @@ impl Families {
                 Opts::new(
                     "leasehold_meter_complete_timestamp_seconds",
                     "Up to when a source of use counts as complete.",
+                ),
+                &["source"],
+            )?,
+            meter_blind: IntGaugeVec::new(
+                Opts::new(
+                    "leasehold_meter_blind",
+                    "Whether a source of use sees nothing, or not all that it should count.",
                 ),
                 &["source"],
             )?,
@@ -237,6 +265,10 @@ mod tests {
         let measures = Measures::register(&metrics);
         measures.metered_to("pods", Some(Second::new(1_788_192_000)));
         measures.metered_to("claims", None);
+        measures.blind("pods", false);
+        measures.blind("meter/buckets", true);
+        measures.blind("meter/gone", true);
+        measures.forget("meter/gone");
         measures.leased_to(Some(Second::new(1_788_192_010)));
         measures.leased_to(None);
         measures.gaps_open(2);
@@ -251,6 +283,8 @@ mod tests {
         let text = metrics.encode().unwrap();
         for line in [
             r#"leasehold_meter_complete_timestamp_seconds{source="pods"} 1788192000"#,
+            r#"leasehold_meter_blind{source="pods"} 0"#,
+            r#"leasehold_meter_blind{source="meter/buckets"} 1"#,
             "leasehold_lease_complete_timestamp_seconds 1788192010",
             "leasehold_gaps_open 2",
             "leasehold_etcd_incarnation 3",
@@ -271,6 +305,8 @@ mod tests {
                 "{line} is missing in\n{text}"
             );
         }
-        assert!(!text.contains("claims"), "nothing is known of it:\n{text}");
+        for unknown in ["claims", "meter/gone"] {
+            assert!(!text.contains(unknown), "nothing is known of it:\n{text}");
+        }
     }
 }

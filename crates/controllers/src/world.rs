@@ -14,7 +14,7 @@ use k8s_openapi::api::{
 use leasehold_api::{
     charging::{Appraisal, Approval, BillingPeriod, HandoverReceipt, PriceBook, Statement},
     names,
-    platform::{CloudPolicy, CloudPolicySpec, Cloudlet, NetworkZone, Suspension},
+    platform::{CloudPolicy, CloudPolicySpec, Cloudlet, Meter, NetworkZone, Suspension},
     tenancy::{Department, HardwareContribution, InformationSystem, Tenancy},
 };
 use leasehold_kit::{
@@ -45,6 +45,8 @@ pub struct World {
     pub zones: Cache<NetworkZone>,
     /// Orders that what runs in a tenancy stops.
     pub suspensions: Cache<Suspension>,
+    /// Meters that are declared.
+    pub meters: Cache<Meter>,
     /// Departments.
     pub departments: Cache<Department>,
     /// Departments under departments.
@@ -101,6 +103,7 @@ impl World {
             cloudlets: Cache::start(kit, None, tasks),
             zones: Cache::start(kit, None, tasks),
             suspensions: Cache::start(kit, None, tasks),
+            meters: Cache::start(kit, None, tasks),
             tree: Tree::over(&departments),
             departments,
             systems: Cache::start(kit, None, tasks),
@@ -135,6 +138,7 @@ impl World {
             Box::pin(self.cloudlets.ready(FIRST_LISTS)),
             Box::pin(self.zones.ready(FIRST_LISTS)),
             Box::pin(self.suspensions.ready(FIRST_LISTS)),
+            Box::pin(self.meters.ready(FIRST_LISTS)),
             Box::pin(self.departments.ready(FIRST_LISTS)),
             Box::pin(self.systems.ready(FIRST_LISTS)),
             Box::pin(self.tenancies.ready(FIRST_LISTS)),

@@ -247,8 +247,8 @@ fn charge(s: &Statement, line: &Line) -> Vec<String> {
 
 /// What was leased and used, billed or not, in the order given.
 ///
-/// `item_units` are the units of catalogue items; the quantity of an item that is not listed is
-/// shown in pieces.
+/// `item_units` are the units of catalogue items, and of declared meters as `meter/NAME`; the quantity
+/// of what is not listed is shown in pieces, that of storage in bytes.
 pub fn usage(intervals: &[Interval], zone: &Zone, item_units: &BTreeMap<String, Unit>) -> Sheet {
     let columns = vec![
         text("department", "部门"),
@@ -333,6 +333,10 @@ pub(crate) fn unit(meter: &Meter, item_units: &BTreeMap<String, Unit>) -> Unit {
             _ => Unit::Count,
         },
         Meter::Claim { .. } => Unit::GiB,
+        Meter::Declared { .. } => item_units
+            .get(&meter.to_string())
+            .copied()
+            .unwrap_or(Unit::Count),
     }
 }
 

@@ -47,6 +47,16 @@ impl Subject {
         namespace: Option<&str>,
         name: Option<&str>,
     ) -> Self {
+        Self::of::<K>(&(), op, namespace, name)
+    }
+
+    /// The same of a kind that may be known by name alone.
+    pub(crate) fn of<K: Resource>(
+        kind: &K::DynamicType,
+        op: &'static str,
+        namespace: Option<&str>,
+        name: Option<&str>,
+    ) -> Self {
         let name = match (namespace, name) {
             (Some(namespace), Some(name)) => format!("{namespace}/{name}"),
             (None, Some(one)) | (Some(one), None) => one.to_owned(),
@@ -54,7 +64,7 @@ impl Subject {
         };
         Self {
             op,
-            kind: K::kind(&()).into_owned(),
+            kind: K::kind(kind).into_owned(),
             name,
         }
     }
@@ -71,7 +81,12 @@ impl Subject {
 
 /// The requests of a kind, in a namespace or over all of the cluster. One function serves both scopes.
 pub(crate) fn requests<K: Resource<DynamicType = ()>>(namespace: Option<&str>) -> Request {
-    Request::new(K::url_path(&(), namespace))
+    requests_of::<K>(&(), namespace)
+}
+
+/// The requests of a kind that may be known by name alone.
+pub(crate) fn requests_of<K: Resource>(kind: &K::DynamicType, namespace: Option<&str>) -> Request {
+    Request::new(K::url_path(kind, namespace))
 }
 
 /// A request, or why it cannot be built.

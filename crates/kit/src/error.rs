@@ -180,6 +180,11 @@ impl KitError {
         }
     }
 
+    /// The status code of the API server's answer, if it gave one.
+    pub fn code(&self) -> Option<u16> {
+        self.source.status().map(|status| status.code)
+    }
+
     /// What the API server said, if it said anything.
     pub fn message(&self) -> Option<&str> {
         self.source.status().map(|status| status.message.as_str())

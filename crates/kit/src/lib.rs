@@ -39,7 +39,7 @@ pub use crate::{
     clock::{Clock, ManualClock, SystemClock},
     error::{Failure, KitError},
     events::EventType,
-    read::{Listed, Readable},
+    read::{Followed, Listed, Readable},
     run::ReconcileError,
     server_time::ServerTime,
     shutdown::Shutdown,

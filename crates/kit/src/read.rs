@@ -10,7 +10,7 @@ use kube::{
 use serde::de::DeserializeOwned;
 
 use crate::{
-    call::{Repeat, Subject, requests},
+    call::{Repeat, Subject, requests, requests_of},
     client::Kit,
     error::KitError,
 };
@@ -28,6 +28,25 @@ pub trait Readable:
 
 impl<K> Readable for K where
     K: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + Sync + 'static
+{
+}
+
+/// A kind that can be followed: one that can be read, or one whose name is known only while the program runs.
+pub trait Followed:
+    Resource<DynamicType: Clone + Debug + Send + Sync + 'static>
+    + DeserializeOwned
+    + Clone
+    + Debug
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<K> Followed for K
+where
+    K: Resource + DeserializeOwned + Clone + Debug + Send + Sync + 'static,
+    K::DynamicType: Clone + Debug + Send + Sync + 'static,
 {
 }
 
@@ -84,9 +103,19 @@ impl Kit {
         namespace: Option<&str>,
         params: &ListParams,
     ) -> Result<Listed<K>, KitError> {
+        self.list_of(&(), namespace, params).await
+    }
+
+    /// [`Self::list_at`] of a kind that may be known by name alone.
+    pub async fn list_of<K: Followed>(
+        &self,
+        kind: &K::DynamicType,
+        namespace: Option<&str>,
+        params: &ListParams,
+    ) -> Result<Listed<K>, KitError> {
         let mut restarts = 0_u32;
         loop {
-            match self.pages(namespace, params).await {
+            match self.pages(kind, namespace, params).await {
                 // the rest of the pages is of a version that the server no longer has
                 Err(error) if error.is_gone() && restarts < RESTARTS => {
                     restarts = restarts.saturating_add(1);
@@ -102,23 +131,33 @@ impl Kit {
         &self,
         namespace: Option<&str>,
     ) -> Result<String, KitError> {
-        let subject = Subject::new::<K>("list", namespace, None);
-        let request = requests::<K>(namespace).list(&ListParams::default().limit(1));
+        self.newest_version_of::<K>(&(), namespace).await
+    }
+
+    /// [`Self::newest_version`] of a kind that may be known by name alone.
+    pub async fn newest_version_of<K: Followed>(
+        &self,
+        kind: &K::DynamicType,
+        namespace: Option<&str>,
+    ) -> Result<String, KitError> {
+        let subject = Subject::of::<K>(kind, "list", namespace, None);
+        let request = requests_of::<K>(kind, namespace).list(&ListParams::default().limit(1));
         let page: ObjectList<DeserializeGuard<K>> =
             self.call(&subject, Repeat::Allowed, request).await?;
         Ok(page.metadata.resource_version.unwrap_or_default())
     }
 
-    async fn pages<K: Readable>(
+    async fn pages<K: Followed>(
         &self,
+        kind: &K::DynamicType,
         namespace: Option<&str>,
         params: &ListParams,
     ) -> Result<Listed<K>, KitError> {
-        let subject = Subject::new::<K>("list", namespace, None);
+        let subject = Subject::of::<K>(kind, "list", namespace, None);
         let mut params = params.clone().limit(PAGE);
         let mut items = Vec::new();
         loop {
-            let request = requests::<K>(namespace).list(&params);
+            let request = requests_of::<K>(kind, namespace).list(&params);
             let page: ObjectList<K> = self.call(&subject, Repeat::Allowed, request).await?;
             items.extend(page.items);
             let more = page.metadata.continue_.filter(|token| !token.is_empty());

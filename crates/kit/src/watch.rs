@@ -11,7 +11,7 @@
 //! anything compares its version with that of a list of one, and the watch ends when the server went back:
 //! [`Ended::WentBack`].
 
-use std::{error::Error as StdError, marker::PhantomData, time::Duration};
+use std::{error::Error as StdError, time::Duration};
 
 use futures::StreamExt;
 use k8s_openapi::jiff::Timestamp;
@@ -23,7 +23,12 @@ use kube::{
 use tokio::time::{sleep, timeout};
 
 use crate::{
-    backoff::Backoff, call::requests, client::Kit, error, read::Readable, shutdown::Shutdown,
+    backoff::Backoff,
+    call::requests_of,
+    client::Kit,
+    error,
+    read::{Followed, Readable},
+    shutdown::Shutdown,
 };
 
 /// The server ends a watch after so many seconds; two seconds before, it sends a bookmark.
@@ -67,12 +72,33 @@ pub enum Ended {
     /// It was asked to stop.
     Asked,
     /// The server stands at an earlier version than the watch has reached: its etcd was restored from a backup, or it is
-    /// another server. The version is worth nothing any more, and neither is that of any other watch.
+    /// another server. The version is worth nothing any more, and neither is that of any other watch of the server.
     WentBack,
 }
 
+/// Why a watch sees nothing at the moment. It goes on by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// The status code of the API server's answer: 403 where a right is missing, 404 where the kind is not served; `None`
+    /// when there was no answer.
+    pub code: Option<u16>,
+    /// What the API server said, or a word for what happened.
+    pub message: String,
+    /// The how many-th time in a row it is, from 1.
+    pub times: u32,
+}
+
+/// How a watch goes on after it was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GoOn {
+    /// From the version that it has reached.
+    FromThere,
+    /// With a list of all objects: what the version stands for is over.
+    Anew,
+}
+
 /// Whoever wants to know. What it returns with an error is offered again, after a pause, until it is taken.
-pub trait WatchSink<K: Readable>: Send {
+pub trait WatchSink<K: Followed>: Send {
     /// Why an event could not be taken, such as a database that is away.
     type Error: StdError + Send + Sync + 'static;
 
@@ -102,6 +128,12 @@ pub trait WatchSink<K: Readable>: Send {
         seen: &Seen,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
+    /// The watch was lost and is tried again after a pause.
+    fn lost(&mut self, lost: &Lost) -> impl Future<Output = GoOn> + Send {
+        tracing::debug!(?lost, "a watch was lost");
+        async { GoOn::FromThere }
+    }
+
     /// An object that does not fit its definition appeared, changed or was removed. It is passed over; by default that
     /// is logged as an error.
     fn undecodable(
@@ -121,8 +153,9 @@ pub trait WatchSink<K: Readable>: Send {
 }
 
 /// A watch that resumes.
-pub struct ResumableWatch<K> {
+pub struct ResumableWatch<K: Followed> {
     kit: Kit,
+    kind: K::DynamicType,
     namespace: Option<String>,
     labels: Option<String>,
     fields: Option<String>,
@@ -130,7 +163,8 @@ pub struct ResumableWatch<K> {
     heard: Option<Timestamp>,
     listed: Option<Duration>,
     ahead: u32,
-    kind: PhantomData<fn() -> K>,
+    /// What the API server answered when it was last lost.
+    answer: Option<(u16, String)>,
 }
 
 /// What the server sent, as it is offered to the sink.
@@ -160,8 +194,16 @@ enum End {
 impl<K: Readable> ResumableWatch<K> {
     /// Watches all objects of the kind from the version stored last; without one it lists first.
     pub fn new(kit: Kit, version: Option<String>) -> Self {
+        Self::of((), kit, version)
+    }
+}
+
+impl<K: Followed> ResumableWatch<K> {
+    /// [`Self::new`] of a kind that may be known by name alone.
+    pub fn of(kind: K::DynamicType, kit: Kit, version: Option<String>) -> Self {
         Self {
             kit,
+            kind,
             namespace: None,
             labels: None,
             fields: None,
@@ -169,7 +211,7 @@ impl<K: Readable> ResumableWatch<K> {
             heard: None,
             listed: None,
             ahead: 0,
-            kind: PhantomData,
+            answer: None,
         }
     }
 
@@ -226,7 +268,18 @@ impl<K: Readable> ResumableWatch<K> {
                 End::Ahead => "Refused",
                 End::Failed(reason) => reason,
             };
-            self.kit.metrics().watch_restarted(&K::kind(&()), reason);
+            self.kit
+                .metrics()
+                .watch_restarted(&K::kind(&self.kind), reason);
+            let (code, message) = self.answer.take().unzip();
+            let lost = Lost {
+                code,
+                message: message.unwrap_or_else(|| reason.to_owned()),
+                times: failures.saturating_add(1),
+            };
+            if sink.lost(&lost).await == GoOn::Anew {
+                self.version = None;
+            }
             sleep(PAUSES.pause(failures, self.kit.jitter())).await;
             failures = failures.saturating_add(1);
         }
@@ -247,17 +300,17 @@ impl<K: Readable> ResumableWatch<K> {
         }
         match self
             .kit
-            .newest_version::<K>(self.namespace.as_deref())
+            .newest_version_of::<K>(&self.kind, self.namespace.as_deref())
             .await
         {
             Ok(newest) if version_behind(&newest, opened_at) => {
-                tracing::error!(kind = %K::kind(&()), reached = opened_at, newest, "the API server went back");
+                tracing::error!(kind = %K::kind(&self.kind), reached = opened_at, newest, "the API server went back");
                 End::WentBack
             }
             Ok(_) => end,
             Err(error) => {
                 let error: &dyn StdError = &error;
-                tracing::debug!(kind = %K::kind(&()), error, "failed to ask for the newest version");
+                tracing::debug!(kind = %K::kind(&self.kind), error, "failed to ask for the newest version");
                 end
             }
         }
@@ -277,27 +330,29 @@ impl<K: Readable> ResumableWatch<K> {
         };
         let listed = match self
             .kit
-            .list_at::<DeserializeGuard<K>>(self.namespace.as_deref(), &params)
+            .list_of::<DeserializeGuard<K>>(&self.kind, self.namespace.as_deref(), &params)
             .await
         {
             Ok(listed) => listed,
             Err(error) => {
+                let said = error.message().map(str::to_owned);
+                self.answer = error.code().zip(said);
                 let error: &dyn StdError = &error;
-                tracing::warn!(kind = %K::kind(&()), error, "failed to list for a watch");
+                tracing::warn!(kind = %K::kind(&self.kind), error, "failed to list for a watch");
                 return End::Failed("ListFailed");
             }
         };
         if let Some(reached) = &self.version
             && version_behind(&listed.resource_version, reached)
         {
-            tracing::error!(kind = %K::kind(&()), reached, newest = listed.resource_version, "the API server went back");
+            tracing::error!(kind = %K::kind(&self.kind), reached, newest = listed.resource_version, "the API server went back");
             return End::WentBack;
         }
         let gap = Gap {
             version: self.version.clone(),
             since: self.heard,
         };
-        tracing::warn!(kind = %K::kind(&()), ?gap, version = listed.resource_version, "listed anew");
+        tracing::warn!(kind = %K::kind(&self.kind), ?gap, version = listed.resource_version, "listed anew");
         let seen = self.seen(listed.resource_version);
         let mut objects = Vec::new();
         for object in listed.items {
@@ -323,7 +378,9 @@ impl<K: Readable> ResumableWatch<K> {
             timeout: Some(WATCH_SECONDS),
             ..WatchParams::default()
         };
-        let Ok(request) = requests::<K>(self.namespace.as_deref()).watch(&params, version) else {
+        let Ok(request) =
+            requests_of::<K>(&self.kind, self.namespace.as_deref()).watch(&params, version)
+        else {
             return End::Failed("NotSendable");
         };
         let client = self.kit.client();
@@ -398,7 +455,7 @@ impl<K: Readable> ResumableWatch<K> {
             let Err(error) = taken else { return };
             {
                 let error: &dyn StdError = &error;
-                tracing::warn!(kind = %K::kind(&()), ?seen, error, "an event was not taken, it is offered again");
+                tracing::warn!(kind = %K::kind(&self.kind), ?seen, error, "an event was not taken, it is offered again");
             }
             let pause = PAUSES.pause(failures, self.kit.jitter());
             sleep(pause).await;
@@ -415,7 +472,7 @@ impl<K: Readable> ResumableWatch<K> {
 
     fn reached(&mut self, seen: Seen) {
         let at = seen.at.as_second();
-        self.kit.metrics().watch_heard(&K::kind(&()), at);
+        self.kit.metrics().watch_heard(&K::kind(&self.kind), at);
         self.version = Some(seen.version);
         self.heard = Some(seen.at);
         self.ahead = 0;
@@ -425,7 +482,7 @@ impl<K: Readable> ResumableWatch<K> {
         if let kube::Error::Api(status) = failure {
             return self.refused(status);
         }
-        tracing::debug!(kind = %K::kind(&()), error = %failure, "watch failed");
+        tracing::debug!(kind = %K::kind(&self.kind), error = %failure, "watch failed");
         End::Failed("Disconnected")
     }
 
@@ -433,6 +490,7 @@ impl<K: Readable> ResumableWatch<K> {
         if error::is_gone(status) {
             return End::Expired;
         }
+        self.answer = Some((status.code, status.message.clone()));
         if error::is_ahead(status) {
             self.ahead = self.ahead.saturating_add(1);
             if self.ahead >= AHEAD_LIMIT {
@@ -440,7 +498,7 @@ impl<K: Readable> ResumableWatch<K> {
                 return End::Ahead;
             }
         }
-        tracing::warn!(kind = %K::kind(&()), %status, "watch was refused");
+        tracing::warn!(kind = %K::kind(&self.kind), %status, "watch was refused");
         End::Failed("Refused")
     }
 }

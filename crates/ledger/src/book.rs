@@ -146,6 +146,9 @@ pub struct Item {
     /// The storage class that it stands for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage_class: Option<String>,
+    /// The declared meter that counts it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meter: Option<String>,
     /// What the price is for one of.
     pub unit: Unit,
     /// What time the price is for.
@@ -328,18 +331,35 @@ impl Item {
     }
 
     fn check_counting(&self, field: &str, faults: &mut Faults) {
-        let one = self.resource.is_none() || self.storage_class.is_none();
-        faults.check(one, "one-source", &format!("{field}.storageClass"), || {
-            "an item stands for a resource or for a storage class, not both".to_owned()
-        });
-        let counted = self.resource.is_some() || self.storage_class.is_some();
-        let countable = counted || self.basis != Basis::Metered;
+        let sources = [&self.resource, &self.storage_class, &self.meter];
+        let named = sources.iter().filter(|source| source.is_some()).count();
+        faults.check(
+            named <= 1,
+            "one-source",
+            &format!("{field}.storageClass"),
+            || {
+                "an item stands for a resource, for a storage class or for what a meter counts, not \
+                 for two of them"
+                    .to_owned()
+            },
+        );
+        let countable = named > 0 || self.basis != Basis::Metered;
         faults.check(
             countable,
             "metered-source",
             &format!("{field}.basis"),
-            || "a metered item needs a resource or a storage class to be counted by".to_owned(),
+            || {
+                "a metered item needs a resource, a storage class or a meter to be counted by"
+                    .to_owned()
+            },
         );
+        let metered = self.meter.is_none() || self.basis == Basis::Metered;
+        faults.check(metered, "meter-basis", &format!("{field}.basis"), || {
+            format!(
+                "{} is not possible with a meter; what a meter counts is Metered",
+                self.basis
+            )
+        });
         let once = (self.basis == Basis::OneOff) == (self.per == Per::Once);
         faults.check(once, "basis-per", &format!("{field}.per"), || {
             format!(

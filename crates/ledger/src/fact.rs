@@ -20,7 +20,8 @@ pub(crate) use trace::Order;
 pub enum FactError {
     /// The text is not a meter.
     #[error(
-        "failed to read the meter {text:?}: write lease/ITEM, pod/RESOURCE or claim/STORAGE-CLASS"
+        "failed to read the meter {text:?}: write lease/ITEM, pod/RESOURCE, claim/STORAGE-CLASS or \
+         meter/NAME"
     )]
     Meter {
         /// The text that was given.
@@ -91,7 +92,7 @@ impl fmt::Display for FactKind {
     }
 }
 
-/// What is counted. In JSON one string: `lease/vcpu-x86`, `pod/nvidia.com/gpu`, `claim/ssd`.
+/// What is counted. In JSON one string: `lease/vcpu-x86`, `pod/nvidia.com/gpu`, `claim/ssd`, `meter/buckets`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Meter {
     /// Capacity that a lease reserves.
@@ -109,6 +110,11 @@ pub enum Meter {
         /// The storage class.
         storage_class: String,
     },
+    /// What a declared meter counts.
+    Declared {
+        /// Name of the meter.
+        name: String,
+    },
 }
 
 impl fmt::Display for Meter {
@@ -117,6 +123,7 @@ impl fmt::Display for Meter {
             Self::Lease { item } => write!(f, "lease/{item}"),
             Self::Pod { resource } => write!(f, "pod/{resource}"),
             Self::Claim { storage_class } => write!(f, "claim/{storage_class}"),
+            Self::Declared { name } => write!(f, "meter/{name}"),
         }
     }
 }
@@ -134,6 +141,9 @@ impl FromStr for Meter {
             }),
             Some(("claim", class)) if !class.is_empty() => Ok(Self::Claim {
                 storage_class: class.to_owned(),
+            }),
+            Some(("meter", name)) if !name.is_empty() => Ok(Self::Declared {
+                name: name.to_owned(),
             }),
             _ => Err(FactError::Meter {
                 text: text.to_owned(),

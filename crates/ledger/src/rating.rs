@@ -318,6 +318,9 @@ fn usage<'a>(
     let claims = item
         .and_then(|i| i.storage_class.clone())
         .map(|storage_class| Meter::Claim { storage_class });
+    let declared = item
+        .and_then(|i| i.meter.clone())
+        .map(|name| Meter::Declared { name });
     let Subject {
         tenancy,
         incarnation,
@@ -325,6 +328,7 @@ fn usage<'a>(
     } = lease.subject;
     pods.iter()
         .chain(&claims)
+        .chain(&declared)
         .filter_map(|meter| uses.get(&(tenancy.as_str(), *incarnation, meter)))
         .flatten()
         .filter_map(|(part, i)| Some((*i, segment(i, part.intersect(&span)?, i.quantity))))

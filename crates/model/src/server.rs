@@ -103,7 +103,12 @@ pub(crate) enum Ending {
 impl Server {
     /// A fresh cluster with the kinds of leasehold.
     pub fn new(clock: Arc<dyn Clock>, faults: Faults) -> Self {
-        let store = Store::new(Kinds::ours(), clock.now());
+        Self::with_kinds(clock, faults, Kinds::ours())
+    }
+
+    /// A fresh cluster with these kinds.
+    pub fn with_kinds(clock: Arc<dyn Clock>, faults: Faults, kinds: Kinds) -> Self {
+        let store = Store::new(kinds, clock.now());
         let version = store.version();
         Self {
             inner: Arc::new(Mutex::new(Inner {

@@ -204,6 +204,7 @@ fn ledger_item(book: &str, item: &PriceItem) -> Result<book::Item, ConvertError>
         category: ledger_category(item.category),
         resource: item.resource.clone(),
         storage_class: item.storage_class.as_ref().map(ToString::to_string),
+        meter: item.meter.as_ref().map(ToString::to_string),
         unit: ledger_unit(item.unit),
         per: match item.per {
             Per::Month => book::Per::Month,

@@ -4,28 +4,24 @@ use std::collections::BTreeMap;
 
 use leasehold_ledger::{
     document::GapDoc,
-    fact::{Fact, FactKind, Source},
+    fact::{Fact, FactKind, Meter, Source},
 };
 
-/// The meters of a source begin so.
-const METERS: [(&str, &str); 2] = [("pods", "pod/"), ("claims", "claim/")];
+/// What the sources of declared meters begin with; then come the meter's name and the uid of its declaration.
+const DECLARED: &str = "meter/";
 
 /// Ends that bring what ended unseen in a gap back to the last moment at which it was seen.
 ///
 /// `facts` are those of all objects in the order of the ledger. Only an end that is still the last word on its object is
 /// replaced, and only one that was billed beyond its lower bound. It stays marked as an estimate.
 pub fn known_ends<'a>(facts: impl IntoIterator<Item = &'a Fact>, gap: &GapDoc) -> Vec<Fact> {
-    let Some(prefix) = meters_of(&gap.source) else {
-        return Vec::new();
-    };
-    let mut last: BTreeMap<(&str, u32, &str, String), &Fact> = BTreeMap::new();
+    let mut last: BTreeMap<(&str, u32, &str, &Meter), &Fact> = BTreeMap::new();
     for fact in facts {
-        let meter = fact.meter.to_string();
-        if meter.starts_with(prefix) {
+        if is_of(&gap.source, &fact.meter) {
             let Source {
                 cluster, etcd, uid, ..
             } = &fact.source;
-            last.insert((cluster.as_str(), *etcd, uid.as_str(), meter), fact);
+            last.insert((cluster.as_str(), *etcd, uid.as_str(), &fact.meter), fact);
         }
     }
     last.into_values()
@@ -44,12 +40,18 @@ fn known_end(fact: &Fact, gap: &GapDoc) -> Option<Fact> {
     })
 }
 
-/// None of a single object that was never known: nothing of it is recorded.
-fn meters_of(source: &str) -> Option<&'static str> {
-    METERS
-        .iter()
-        .find(|(known, _)| *known == source)
-        .map(|(_, prefix)| *prefix)
+/// Whether facts of a meter come from a source. None does of a single object that was never known: nothing of it is
+/// recorded.
+fn is_of(source: &str, meter: &Meter) -> bool {
+    match meter {
+        Meter::Pod { .. } => source == "pods",
+        Meter::Claim { .. } => source == "claims",
+        Meter::Declared { name } => source
+            .strip_prefix(DECLARED)
+            .and_then(|rest| rest.split_once('/'))
+            .is_some_and(|(of, uid)| of == name && !uid.contains('/')),
+        Meter::Lease { .. } => false,
+    }
 }
 
 #[cfg(test)]
@@ -149,5 +151,30 @@ mod tests {
             ..gap()
         };
         assert_eq!(known_ends(&facts, &claims).len(), 1);
+    }
+
+    #[test]
+    fn ends_of_a_declared_meter_are_those_of_its_own_gap() {
+        let facts = [
+            fact("a", "meter/buckets", FactKind::Opened, 10),
+            estimated("a", "meter/buckets", 100, 160),
+            fact("b", "meter/lines", FactKind::Opened, 10),
+            estimated("b", "meter/lines", 100, 160),
+        ];
+        let of = |source: &str| {
+            let gap = GapDoc {
+                source: source.to_owned(),
+                ..gap()
+            };
+            let ends = known_ends(&facts, &gap);
+            ends.iter().map(Fact::key).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            of("meter/buckets/m-1"),
+            ["c/1/a/meter/buckets/160/superseded"]
+        );
+        // one of a single bucket that was never known
+        assert!(of("meter/buckets/m-1/u-7").is_empty());
+        assert!(of("pods").is_empty());
     }
 }

@@ -81,7 +81,10 @@ pub const RULES: &[Rule] = &[
     crd("B03", "a price book cannot change"),
     crd("B04", "the last day of a price book can only move earlier"),
     crd("B05", "prices include tax"),
-    crd("B06", "an item is either a resource or a storage class"),
+    crd(
+        "B06",
+        "an item is either a resource or a storage class or a meter's",
+    ),
     crd("B07", "storage is sold by the GiB (2^30 bytes)"),
     crd(
         "B08",
@@ -89,7 +92,7 @@ pub const RULES: &[Rule] = &[
     ),
     crd(
         "B09",
-        "a metered item names the resource or storage class that is metered",
+        "a metered item names the resource or storage class or meter, and no other item names a meter",
     ),
     operator(
         "B10",
@@ -136,6 +139,20 @@ pub const RULES: &[Rule] = &[
     operator("E02", "price books are in the currency of the policy"),
     operator("E03", "published price books do not contradict each other"),
     operator("E04", "the ledger does not contradict itself"),
+    crd("E05", "what a meter counts cannot change"),
+    crd(
+        "E06",
+        "a meter counts no kind that is metered, kept secret or written all the time",
+    ),
+    crd(
+        "E07",
+        "a quantity is one of path, countOf and deviceClass, and only a path has another unit than Count",
+    ),
+    operator(
+        "E08",
+        "an item that names a meter is sold in the unit of a meter that is declared",
+    ),
+    operator("E09", "a meter counts objects that live in namespaces"),
     crd("H00", "a contribution's name has at most 40 characters"),
     operator(
         "H01",

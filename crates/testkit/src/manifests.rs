@@ -271,7 +271,7 @@ fn paper() -> String {
 #[cfg(test)]
 mod tests {
     use leasehold_api::charging::{Appraisal, HandoverReceipt, PriceBook};
-    use leasehold_api::platform::CloudPolicy;
+    use leasehold_api::platform::{CloudPolicy, Meter};
     use leasehold_api::tenancy::{Department, HardwareContribution, InformationSystem, Tenancy};
 
     use super::*;
@@ -307,6 +307,10 @@ mod tests {
         holds::<HandoverReceipt>(&example("08-receipt.yaml", "u").unwrap()[0]);
         assert_eq!(example("00-cluster.yaml", "u").unwrap().len(), 3);
         assert_eq!(example("09-workload.yaml", "u").unwrap().len(), 1);
+        let mut meters = example("10-meters.yaml", "u").unwrap();
+        assert_eq!(meters.pop().unwrap()["kind"], "ClusterRole");
+        assert_eq!(meters.len(), 4);
+        meters.iter().for_each(holds::<Meter>);
     }
 
     #[test]

@@ -246,7 +246,7 @@ mod reinstall {
             .into_iter()
             .filter_map(|fact| match fact.value.meter {
                 Meter::Lease { item } => Some((item, fact.value.kind)),
-                Meter::Pod { .. } | Meter::Claim { .. } => None,
+                Meter::Pod { .. } | Meter::Claim { .. } | Meter::Declared { .. } => None,
             })
             .collect();
         billed.sort_by(|one, other| one.0.cmp(&other.0));

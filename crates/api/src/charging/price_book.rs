@@ -94,10 +94,10 @@ impl Default for Tax {
 
 /// One item of the catalogue.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, KubeSchema)]
-#[x_kube(validation = Rule::new("!(has(self.resource) && has(self.storageClass))").message("rule B06: an item is either a resource or a storage class; take one away"))]
+#[x_kube(validation = Rule::new("!(has(self.resource) && has(self.storageClass)) && !(has(self.meter) && (has(self.resource) || has(self.storageClass)))").message("rule B06: an item is either a resource or a storage class or a meter's; keep one of them"))]
 #[x_kube(validation = Rule::new("!has(self.storageClass) || self.unit == 'GiB'").message("rule B07: storage is sold by the GiB (2^30 bytes); set unit to GiB and convert the price"))]
 #[x_kube(validation = Rule::new("(self.basis == 'OneOff') == (self.per == 'Once')").message("rule B08: a one-off item is priced per Once, and only such an item; set basis and per together"))]
-#[x_kube(validation = Rule::new("self.basis != 'Metered' || has(self.resource) || has(self.storageClass)").message("rule B09: a metered item names the resource or storage class that is metered; set resource or storageClass"))]
+#[x_kube(validation = Rule::new("self.basis == 'Metered' ? has(self.resource) || has(self.storageClass) || has(self.meter) : !has(self.meter)").message("rule B09: a metered item names the resource or storage class or meter, and no other item names a meter; set one of them with basis Metered"))]
 #[serde(rename_all = "camelCase")]
 pub struct PriceItem {
     /// Short name, as vcpu-x86. Tenancies lease by it.
@@ -116,6 +116,9 @@ pub struct PriceItem {
     /// Storage class that the item provides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage_class: Option<ObjectName>,
+    /// Declared meter that counts the item, by the name of its Meter; with basis Metered, in the unit of the meter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meter: Option<ObjectName>,
     /// Unit: Core, GiB (2^30 bytes) or Count.
     pub unit: Unit,
     /// Time to which the price belongs.

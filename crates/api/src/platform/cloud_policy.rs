@@ -301,6 +301,9 @@ pub struct Metering {
     /// Which end of an estimate is billed.
     #[serde(default)]
     pub estimate_bound: EstimateBound,
+    /// From when volume claims count. A change holds for every claim from its next change on.
+    #[serde(default)]
+    pub claims: ClaimsCount,
 }
 
 fn late_allowance() -> u32 {
@@ -312,8 +315,19 @@ impl Default for Metering {
         Self {
             late_allowance_seconds: late_allowance(),
             estimate_bound: EstimateBound::Lower,
+            claims: ClaimsCount::Bound,
         }
     }
+}
+
+/// From when volume claims count.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
+pub enum ClaimsCount {
+    /// From when a claim is bound, at the capacity that it got: what waits for a volume costs nothing.
+    #[default]
+    Bound,
+    /// From when a claim is made: at what it asks for, and once it is bound at the capacity that it got.
+    Made,
 }
 
 /// Which end of an estimate is billed.

@@ -3,6 +3,7 @@
 mod acceptance;
 mod cloud_policy;
 mod cloudlet;
+mod meter;
 mod network_zone;
 mod review;
 mod suspension;
@@ -10,6 +11,7 @@ mod suspension;
 pub use acceptance::*;
 pub use cloud_policy::*;
 pub use cloudlet::*;
+pub use meter::*;
 pub use network_zone::*;
 pub use review::*;
 pub use suspension::*;

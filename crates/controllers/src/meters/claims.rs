@@ -1,7 +1,7 @@
 //! How a volume claim stands.
 //!
 //! A claim holds the real capacity of its volume, of its storage class, from the moment that it was bound until it is
-//! removed. What it asked for and has not got is not held.
+//! removed. What it asked for and has not got is not held, unless the policy counts claims from their creation.
 
 use std::collections::BTreeMap;
 
@@ -11,11 +11,13 @@ use leasehold_ledger::{fact::Meter, time::Second};
 use super::{
     effective::{self, Uncountable},
     life::{Holding, Moment, Standing},
-    pods::{Sight, second, written},
+    pods::{Sight, found_changed, second, written},
 };
 
 /// A removal that is seen within this many seconds of complete knowledge is timed by the API server's clock.
 const PROMPT: i64 = 30;
+/// A claim that was last written within so many seconds of its creation was not changed since.
+const AT_ONCE: i64 = 1;
 
 /// How the claim stands.
 pub fn standing(claim: &PersistentVolumeClaim, sight: &Sight) -> Result<Standing, Uncountable> {
@@ -24,10 +26,11 @@ pub fn standing(claim: &PersistentVolumeClaim, sight: &Sight) -> Result<Standing
         .as_ref()
         .and_then(|status| status.phase.as_deref());
     let bound = phase == Some("Bound");
-    if !bound && !sight.gone {
+    let waits = sight.unbound && phase.is_none_or(|phase| phase == "Pending");
+    if !bound && !waits && !sight.gone {
         return Ok(Standing::Idle);
     }
-    let quantities = match quantities(claim) {
+    let quantities = match quantities(claim, waits) {
         Ok(quantities) => quantities,
         // what is recorded must end, whatever the claim says now
         Err(_) if sight.gone => BTreeMap::new(),
@@ -46,17 +49,26 @@ pub fn standing(claim: &PersistentVolumeClaim, sight: &Sight) -> Result<Standing
     })
 }
 
-/// Bytes of its class that the claim has got. A claim without a class is bound to a volume by hand and leases nothing.
-fn quantities(claim: &PersistentVolumeClaim) -> Result<BTreeMap<Meter, i64>, Uncountable> {
+/// Bytes of its class that the claim has got, or asks for while it waits. A claim without a class is bound to a volume by
+/// hand and leases nothing.
+fn quantities(
+    claim: &PersistentVolumeClaim,
+    waits: bool,
+) -> Result<BTreeMap<Meter, i64>, Uncountable> {
     let class = claim
         .spec
         .as_ref()
         .and_then(|spec| spec.storage_class_name.as_deref());
-    let capacity = claim
+    let got = claim
         .status
         .as_ref()
-        .and_then(|status| status.capacity.as_ref())
-        .and_then(|capacity| capacity.get("storage"));
+        .and_then(|status| status.capacity.as_ref());
+    let asked = claim
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.resources.as_ref()?.requests.as_ref());
+    let amounts = if waits { asked } else { got };
+    let capacity = amounts.and_then(|amounts| amounts.get("storage"));
     let (Some(class), Some(capacity)) = (class.filter(|class| !class.is_empty()), capacity) else {
         return Ok(BTreeMap::new());
     };
@@ -73,6 +85,9 @@ fn quantities(claim: &PersistentVolumeClaim) -> Result<BTreeMap<Meter, i64>, Unc
 /// creation and not after its status was written last.
 fn start(claim: &PersistentVolumeClaim, sight: &Sight) -> Moment {
     let created = claim.metadata.creation_timestamp.as_ref().map(second);
+    if let Some(made) = created.filter(|made| is_news(claim, *made, sight)) {
+        return Moment::exact(made, "creationTimestamp");
+    }
     if !sight.listed && !sight.gone {
         return change(claim, sight);
     }
@@ -81,6 +96,13 @@ fn start(claim: &PersistentVolumeClaim, sight: &Sight) -> Moment {
         .unwrap_or(sight.now)
         .max(created);
     Moment::began(created, upper, sight.billed, "found Bound")
+}
+
+/// Whether claims count from their creation, and this one was made so lately that it counted from the first.
+fn is_news(claim: &PersistentVolumeClaim, made: Second, sight: &Sight) -> bool {
+    let unchanged = || written(&claim.metadata, sight).is_some_and(|at| at.since(made) <= AT_ONCE);
+    let unseen = || sight.known_to.is_some_and(|known| known < made);
+    sight.unbound && (unchanged() || unseen())
 }
 
 /// When the status was last written: binding and expansion are.
@@ -94,17 +116,20 @@ fn status_written(claim: &PersistentVolumeClaim, sight: &Sight) -> Option<Second
         .map(|newest| newest.min(sight.now))
 }
 
+/// When the newest change was made: when it was written. Of what comes from a list the last write may be another one, made
+/// after the change.
 fn change(claim: &PersistentVolumeClaim, sight: &Sight) -> Moment {
     match written(&claim.metadata, sight) {
+        Some(at) if sight.listed => found_changed(&claim.metadata, at, sight),
         Some(at) => Moment::exact(at, "managedFields time of the write"),
         None => Moment::exact(sight.now, "API server's clock at the event"),
     }
 }
 
-/// When it was removed: now, unless the news is old.
+/// When it was removed: now, unless the news is old. What was removed while nobody watched is told as soon as somebody does.
 fn end(claim: &PersistentVolumeClaim, held: &Holding, sight: &Sight) -> Moment {
     let known = sight.known_to.unwrap_or(held.start.at);
-    if sight.now.since(known) <= PROMPT {
+    if sight.prompt && sight.now.since(known) <= PROMPT {
         return Moment::exact(sight.now, "API server's clock at DELETED");
     }
     let alive = written(&claim.metadata, sight).map_or(known, |written| written.max(known));
@@ -171,6 +196,37 @@ mod tests {
     }
 
     #[test]
+    fn where_the_policy_says_so_a_claim_counts_from_its_creation_at_what_it_asks_for() {
+        let made = |now: i64| Sight {
+            unbound: true,
+            ..sight(now)
+        };
+        let mut waiting = claim("Pending", "0", 0);
+        waiting.status.as_mut().unwrap().capacity = None;
+        let gone = Sight {
+            gone: true,
+            ..made(50)
+        };
+        let facts = lived(&[
+            (1, waiting, made(1)),
+            (2, claim("Bound", "2Gi", 10), made(12)),
+            (3, claim("Bound", "2Gi", 10), gone),
+        ]);
+        let told: Vec<_> = facts
+            .iter()
+            .map(|f| (f.kind, f.at, f.quantity >> 30))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                (FactKind::Opened, at(0), 1),
+                (FactKind::Changed, at(10), 2),
+                (FactKind::Closed, at(50), 0),
+            ]
+        );
+    }
+
+    #[test]
     fn a_claim_found_bound_was_bound_since_its_creation_and_by_its_last_status() {
         let listed = Sight {
             listed: true,
@@ -211,6 +267,56 @@ mod tests {
             })
         );
         assert_eq!(facts[1].at, at(40));
+    }
+
+    #[test]
+    fn a_removal_while_nobody_watched_is_an_estimate_be_it_for_seconds() {
+        let away = |billed| Sight {
+            gone: true,
+            prompt: false,
+            billed,
+            ..sight(50)
+        };
+        let end = |billed| {
+            let facts = lived(&[
+                (2, claim("Bound", "2Gi", 10), sight(12)),
+                (3, claim("Bound", "2Gi", 10), away(billed)),
+            ]);
+            (facts[1].at, facts[1].estimated, facts[1].bounds)
+        };
+        let bounds = Bounds {
+            lower: at(45),
+            upper: at(50),
+        };
+        assert_eq!(end(EstimateBound::Lower), (at(45), true, Some(bounds)));
+        assert_eq!(end(EstimateBound::Upper), (at(50), true, Some(bounds)));
+    }
+
+    #[test]
+    fn an_expansion_that_a_list_after_a_gap_shows_was_between_the_last_sight_and_the_last_write() {
+        let found = |capacity: &str, billed| {
+            let listed = Sight {
+                known_to: Some(at(100)),
+                billed,
+                listed: true,
+                ..sight(500)
+            };
+            // expanded in the gap, and written once more after that
+            let facts = lived(&[
+                (2, claim("Bound", "2Gi", 10), sight(12)),
+                (9, claim("Bound", capacity, 300), listed),
+            ]);
+            let bounds = Bounds {
+                lower: at(100),
+                upper: at(300),
+            };
+            assert_eq!(facts[1].bounds, Some(bounds), "{facts:?}");
+            facts[1].at
+        };
+        assert_eq!(found("3Gi", EstimateBound::Lower), at(300));
+        assert_eq!(found("3Gi", EstimateBound::Upper), at(100));
+        // what became less is billed as less from the earliest instant
+        assert_eq!(found("1Gi", EstimateBound::Lower), at(100));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use k8s_openapi::{
 };
 
 /// Billionths of one: the finest part of a quantity that Kubernetes keeps.
-const NANO: i128 = 1_000_000_000;
+pub(super) const NANO: i128 = 1_000_000_000;
 /// Billionths in a thousandth.
 const NANO_IN_MILLI: i128 = 1_000_000;
 /// Largest power of ten that is computed with; more cannot stand in 64 bits.
@@ -76,7 +76,7 @@ pub fn is_metered(resource: &str) -> bool {
 }
 
 /// Thousandths of a core for cpu, else ones.
-fn in_base_units(resource: &str, nanos: i128) -> Result<i64, Uncountable> {
+pub(super) fn in_base_units(resource: &str, nanos: i128) -> Result<i64, Uncountable> {
     let unit = if resource == "cpu" {
         NANO_IN_MILLI
     } else {
@@ -230,7 +230,7 @@ fn amounts(quantities: &Quantities) -> Result<Amounts, Uncountable> {
 }
 
 /// Billionths of a quantity, rounded up.
-fn nanos(resource: &str, text: &str) -> Result<i128, Uncountable> {
+pub(super) fn nanos(resource: &str, text: &str) -> Result<i128, Uncountable> {
     parse(text).ok_or_else(|| Uncountable {
         resource: resource.to_owned(),
         text: text.to_owned(),

@@ -27,6 +27,8 @@ pub fn sight(now: i64) -> Sight {
         billed: EstimateBound::Lower,
         gone: false,
         listed: false,
+        prompt: true,
+        unbound: false,
     }
 }
 

@@ -85,22 +85,40 @@ impl Moment {
         }
     }
 
+    /// The same for a quantity that became less: of two bounds, what is billed of less is what is not billed of more.
+    fn of_less(self) -> Self {
+        let at = match self.bounds {
+            Some(Bounds { lower, upper }) if self.at == upper => lower,
+            Some(Bounds { upper, .. }) => upper,
+            None => self.at,
+        };
+        Self { at, ..self }
+    }
+
+    /// The same, but nothing of it before `least`.
+    fn clamped(&self, least: Second) -> Self {
+        Self {
+            at: self.at.max(least),
+            bounds: self.bounds.map(|bounds| Bounds {
+                lower: bounds.lower.max(least),
+                upper: bounds.upper.max(least),
+            }),
+            evidence: self.evidence.clone(),
+        }
+    }
+
     /// The same, but nothing of it before `least`: clocks of nodes may run behind. What is before it by more than clocks
     /// differ was timed by a clock that was set, and is an estimate whatever it says.
     fn not_before(&self, least: Second) -> Self {
-        let bounds = self.bounds.map(|bounds| Bounds {
-            lower: bounds.lower.max(least),
-            upper: bounds.upper.max(least),
-        });
         let was_set = least.since(self.at) > SKEW;
         let doubt = was_set.then_some(Bounds {
             lower: least,
             upper: least,
         });
+        let clamped = self.clamped(least);
         Self {
-            at: self.at.max(least),
-            bounds: bounds.or(doubt),
-            evidence: self.evidence.clone(),
+            bounds: clamped.bounds.or(doubt),
+            ..clamped
         }
     }
 }
@@ -139,16 +157,6 @@ impl Standing {
             Self::Idle => true,
             Self::Holding(held) | Self::Over { held, .. } => held.quantities.is_empty(),
         }
-    }
-
-    /// The end of an object of which nothing more is known.
-    pub fn over_at(end: Moment) -> Self {
-        let held = Holding {
-            start: end.clone(),
-            change: end.clone(),
-            quantities: BTreeMap::new(),
-        };
-        Self::Over { held, end }
     }
 }
 
@@ -252,6 +260,27 @@ impl Life {
         self.open.values().map(|fact| fact.at).max()
     }
 
+    /// The same life for an object that counts anew after it has ended: of what is recorded only the end and the version
+    /// matter. A version tells one thing only, so that an object that was not written since is told of in the version at
+    /// which it was seen again.
+    pub fn anew(&self, version: &mut String, seen_at: &str) -> Self {
+        if number(version) <= self.newest {
+            *version = format!("again-{seen_at}");
+        }
+        Self {
+            newest: self.newest,
+            ended: self.ended,
+            ..Self::default()
+        }
+    }
+
+    /// The facts that end everything that is open, for a reason that is no version of the object.
+    pub fn ended_for(&self, reason: &str, seen: &Seen, end: &Moment) -> Vec<Fact> {
+        let mut seen = seen.clone();
+        seen.source.version = format!("{reason}-{}", self.newest.unwrap_or(0));
+        self.cut(&seen, end)
+    }
+
     /// The facts that follow from seeing the object stand like this. `subject` is to whom new use counts; without one
     /// nothing can begin, and what changes goes on counting to whom it did.
     ///
@@ -264,7 +293,7 @@ impl Life {
         match standing {
             Standing::Idle => Vec::new(),
             Standing::Holding(held) if self.begun => self.changing(seen, held, subject),
-            Standing::Holding(held) => opening(seen, held, &held.start, subject),
+            Standing::Holding(held) => opening(seen, held, &self.after(&held.start), subject),
             Standing::Over { end, .. } if self.is_open() => self.closing(seen, end),
             Standing::Over { end, .. } if self.begun => self.superseding(seen, end),
             Standing::Over { held, end } => {
@@ -274,6 +303,12 @@ impl Life {
                 facts
             }
         }
+    }
+
+    /// A beginning, but not before what was recorded has ended.
+    fn after(&self, start: &Moment) -> Moment {
+        self.ended
+            .map_or_else(|| start.clone(), |ended| start.clamped(ended))
     }
 
     /// Facts of quantities that differ from what is recorded. What has ended does not begin again.
@@ -286,7 +321,12 @@ impl Life {
         for (meter, open) in &self.open {
             let quantity = held.quantities.get(meter).copied().unwrap_or(0);
             if quantity != open.quantity {
-                let moment = held.change.not_before(open.at);
+                let change = held.change.not_before(open.at);
+                let moment = if quantity < open.quantity {
+                    change.of_less()
+                } else {
+                    change
+                };
                 facts.push(fact(
                     seen,
                     meter,

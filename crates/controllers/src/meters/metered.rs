@@ -1,7 +1,8 @@
 //! The kinds that are metered, and what tells them apart.
 
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
-use leasehold_kit::Readable;
+use leasehold_kit::{Followed, watch::Lost};
+use leasehold_ledger::{fact::Meter, time::Second};
 
 use super::{
     claims,
@@ -10,35 +11,114 @@ use super::{
     pods::{self, Sight},
 };
 
+/// The source of facts about pods.
+pub const PODS: &str = "pods";
+/// The source of facts about volume claims.
+pub const CLAIMS: &str = "claims";
+/// What the names of the sources of declared meters begin with.
+pub const MADE_BY_METERS: &str = "meter/";
+
+/// Whether the versions of a source are those of the cluster's etcd, whatever it is. Of the kinds that people declare some
+/// may come from another server, which counts in its own way.
+pub fn is_of_the_cluster(source: &str) -> bool {
+    !source.starts_with(MADE_BY_METERS)
+}
+
+/// What a meter is told of how it stands.
+#[derive(Clone, Copy, Debug)]
+pub enum Note<'a> {
+    /// It goes on where it stopped; with an instant: all there is was listed then.
+    Begun(Option<Second>),
+    /// Its watch brought something.
+    Heard,
+    /// Its watch was lost.
+    Lost(&'a Lost),
+    /// Its kind is not served, for long enough that there is nothing of it.
+    Absent,
+    /// An object lives in no namespace, and so in no tenancy's.
+    Homeless,
+    /// The object with this uid can be counted, or is gone.
+    Counted(&'a str),
+    /// The object with this uid cannot be counted; a sentence says why.
+    Uncountable(&'a str, &'a str),
+}
+
 /// A kind that is metered.
-pub trait Metered: Readable {
+pub trait Metered: Followed {
+    /// What tells the meters of this kind apart; nothing where there is one.
+    type Of: Clone + Send + Sync + 'static;
+    /// Whether a person declares the meter. Then its kind may be absent, nothing waits for it before its first list, and
+    /// objects that have ended may count anew.
+    const DECLARED: bool = false;
+
     /// Name of the source in the ledger's cursors.
-    const SOURCE: &'static str;
+    fn source(of: &Self::Of) -> &str;
     /// What the names of its meters begin with.
-    const METERS: &'static str;
+    fn meters(of: &Self::Of) -> &str;
+    /// Name of the source for people and monitors.
+    fn label(of: &Self::Of) -> &str {
+        Self::source(of)
+    }
     /// Name of the kind for people.
-    const KIND: &'static str;
+    fn called(of: &Self::Of) -> &str;
+    /// Whether facts of this meter come from here.
+    fn counts(of: &Self::Of, meter: &Meter) -> bool;
 
     /// How the object stands.
-    fn standing(&self, sight: &Sight) -> Result<Standing, Uncountable>;
+    fn standing(&self, of: &Self::Of, sight: &Sight) -> Result<Standing, Uncountable>;
+
+    /// Takes a note of how the meter stands; by default nothing is made of it.
+    fn note(_of: &Self::Of, _note: &Note<'_>) {}
+    /// Whether use may go on unseen although the watch brings something.
+    fn is_blind(_of: &Self::Of) -> bool {
+        false
+    }
 }
 
 impl Metered for Pod {
-    const SOURCE: &'static str = "pods";
-    const METERS: &'static str = "pod/";
-    const KIND: &'static str = "Pod";
+    type Of = ();
 
-    fn standing(&self, sight: &Sight) -> Result<Standing, Uncountable> {
+    fn source((): &()) -> &str {
+        PODS
+    }
+
+    fn meters((): &()) -> &str {
+        "pod/"
+    }
+
+    fn called((): &()) -> &str {
+        "Pod"
+    }
+
+    fn counts((): &(), meter: &Meter) -> bool {
+        matches!(meter, Meter::Pod { .. })
+    }
+
+    fn standing(&self, (): &(), sight: &Sight) -> Result<Standing, Uncountable> {
         pods::standing(self, sight)
     }
 }
 
 impl Metered for PersistentVolumeClaim {
-    const SOURCE: &'static str = "claims";
-    const METERS: &'static str = "claim/";
-    const KIND: &'static str = "PersistentVolumeClaim";
+    type Of = ();
 
-    fn standing(&self, sight: &Sight) -> Result<Standing, Uncountable> {
+    fn source((): &()) -> &str {
+        CLAIMS
+    }
+
+    fn meters((): &()) -> &str {
+        "claim/"
+    }
+
+    fn called((): &()) -> &str {
+        "PersistentVolumeClaim"
+    }
+
+    fn counts((): &(), meter: &Meter) -> bool {
+        matches!(meter, Meter::Claim { .. })
+    }
+
+    fn standing(&self, (): &(), sight: &Sight) -> Result<Standing, Uncountable> {
         claims::standing(self, sight)
     }
 }

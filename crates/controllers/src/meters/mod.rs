@@ -5,8 +5,10 @@
 //! ([`life`]). Namespaces belong to tenancies by the ledger alone ([`places`]). A heartbeat says up to when all of this
 //! is complete ([`watermark`]); a gap in the watch is bounded and recorded ([`gap`]); an etcd that was restored from a
 //! backup is noticed, and begins anew in the ledger ([`restore`]); so is a clock of the API server that is set ([`steps`]).
+//! What people declare is metered in the same way ([`declared`]).
 
 pub mod claims;
+pub mod declared;
 pub mod effective;
 #[cfg(test)]
 mod fixture;
@@ -37,7 +39,7 @@ use leasehold_ledger::{
 pub use watermark::Watermarks;
 
 use crate::{Context, Error};
-use metered::Metered;
+use metered::{CLAIMS, Metered, PODS};
 use restore::{Before, Sign};
 use sink::Sink;
 use steps::Reading;
@@ -53,27 +55,37 @@ const AGAIN: Duration = Duration::from_secs(2);
 
 /// What was read from the cluster is of a life of its database that is over: everything must be read anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Outlived;
+pub struct Outlived;
 
-/// Meters pods and volume claims until the shutdown, and keeps `watermarks`.
+/// Meters pods, volume claims and what is declared until the shutdown, and keeps `watermarks`.
 ///
 /// It ends by itself when etcd was restored from a backup while it ran. That is recorded by then, and the operator has to
 /// start anew: caches and controllers hold what is not so any more.
 pub async fn run(context: Context, watermarks: Watermarks, shutdown: Shutdown) {
     // both sources are announced before the first beat, so that neither is taken for complete
-    watermarks.announce(Pod::SOURCE, None);
-    watermarks.announce(PersistentVolumeClaim::SOURCE, None);
+    watermarks.announce(PODS, None);
+    watermarks.announce(CLAIMS, None);
     if !look(&context, &shutdown).await {
         return;
     }
     context.measures.etcd(context.books.cluster().etcd);
-    let outcome = future::try_join3(
+    Box::pin(declared::announce(&context, &watermarks, &shutdown)).await;
+    let outcome = future::try_join4(
         Box::pin(follow::<Pod>(
+            (),
+            (),
             context.clone(),
             watermarks.clone(),
             shutdown.clone(),
         )),
         Box::pin(follow::<PersistentVolumeClaim>(
+            (),
+            (),
+            context.clone(),
+            watermarks.clone(),
+            shutdown.clone(),
+        )),
+        Box::pin(declared::run(
             context.clone(),
             watermarks.clone(),
             shutdown.clone(),
@@ -115,18 +127,43 @@ async fn outlive(context: &Context, sign: &Sign, shutdown: &Shutdown) -> Result<
     Ok(())
 }
 
+/// What follows when a watch found its server behind what it had reached: etcd was restored. Behind a kind that a person
+/// declares there may be another server than the cluster's; if that alone went back, only its own source lists anew.
+async fn went_back<K: Metered>(
+    of: &K::Of,
+    context: &Context,
+    watermarks: &Watermarks,
+    shutdown: &Shutdown,
+) -> Result<(), Outlived> {
+    while K::DECLARED && !shutdown.is_requested() {
+        match restore::is_alone(context, watermarks, K::source(of)).await {
+            Ok(true) => return Ok(()),
+            Ok(false) => break,
+            Err(error) => report(&error, "failed to tell which server went back"),
+        }
+        pause(AGAIN, shutdown).await;
+    }
+    outlive(context, &Sign::Watch, shutdown).await
+}
+
+/// Follows one kind for one meter until the shutdown.
 async fn follow<K: Metered>(
+    kind: K::DynamicType,
+    of: K::Of,
     context: Context,
     watermarks: Watermarks,
     shutdown: Shutdown,
 ) -> Result<(), Outlived> {
     while !shutdown.is_requested() {
-        match Sink::<K>::resume(&context, &watermarks).await {
+        match Sink::<K>::resume(of.clone(), &context, &watermarks).await {
             Ok((sink, version)) => {
-                let watch = ResumableWatch::<K>::new(context.kit.clone(), version);
+                let kit = context.kit.clone();
+                let watch = ResumableWatch::<K>::of(kind.clone(), kit, version);
                 match watch.run(sink, shutdown.clone()).await {
                     Ended::Asked => {}
-                    Ended::WentBack => outlive(&context, &Sign::Watch, &shutdown).await?,
+                    Ended::WentBack => {
+                        went_back::<K>(&of, &context, &watermarks, &shutdown).await?;
+                    }
                 }
             }
             Err(error) => {
@@ -209,7 +246,7 @@ async fn beat(
     let at = Second::from_timestamp(beat.server_time);
     mind_steps(context, watermarks, at).await?;
     watermarks.beat(&beat.resource_version, at, policy.late_allowance_seconds);
-    for source in [Pod::SOURCE, PersistentVolumeClaim::SOURCE] {
+    for source in [PODS, CLAIMS] {
         let complete = watermarks.source_complete_to(source);
         context.measures.metered_to(source, complete);
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt;
-use leasehold_api::names;
+use leasehold_api::{names, platform::ClaimsCount};
 use leasehold_ledger::{
     document::NamespaceDoc, fact::Subject, policy::EstimateBound, time::Second,
 };
@@ -230,6 +230,12 @@ impl Places {
             .into_iter()
             .next_back()
             .map(|recorded| recorded.value.subject))
+    }
+
+    /// Whether volume claims count before they are bound.
+    pub fn counts_unbound(&self) -> bool {
+        let policy = self.context.world.policy();
+        policy.is_some_and(|policy| policy.spec.metering.claims == ClaimsCount::Made)
     }
 
     /// Which end of an estimate is billed.

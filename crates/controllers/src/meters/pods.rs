@@ -34,6 +34,10 @@ pub struct Sight {
     pub gone: bool,
     /// Whether it comes from a list and not from a change.
     pub listed: bool,
+    /// Whether it comes from a watch that has stood since before everything else was known: then it has just happened.
+    pub prompt: bool,
+    /// Whether volume claims count before they are bound.
+    pub unbound: bool,
 }
 
 /// The second of a time of Kubernetes.
@@ -124,17 +128,28 @@ fn conditions(pod: &Pod) -> impl Iterator<Item = &k8s_openapi::api::core::v1::Po
         .flat_map(|status| status.conditions.iter().flatten())
 }
 
-/// When the newest change was made: when it was written, else some time since the pods were known completely.
+/// When the newest change was made: when it was written, else some time since the pods were known completely. Of what
+/// comes from a list the last write may be another one, made after the change.
 fn change(pod: &Pod, sight: &Sight) -> Moment {
-    if let Some(at) = written(&pod.metadata, sight) {
-        Moment::exact(at, "managedFields time of the write")
-    } else {
-        let lower = sight.known_to.unwrap_or(sight.now);
-        Moment {
-            at: sight.now,
-            ..Moment::began(lower, sight.now, sight.billed, "MODIFIED")
+    match written(&pod.metadata, sight) {
+        Some(at) if sight.listed => found_changed(&pod.metadata, at, sight),
+        Some(at) => Moment::exact(at, "managedFields time of the write"),
+        None => {
+            let lower = sight.known_to.unwrap_or(sight.now);
+            Moment {
+                at: sight.now,
+                ..Moment::began(lower, sight.now, sight.billed, "MODIFIED")
+            }
         }
     }
+}
+
+/// The change of an object that a list shows otherwise than it was known: not before everything was known, or the object
+/// made, and not after it was written last.
+pub fn found_changed(meta: &ObjectMeta, written: Second, sight: &Sight) -> Moment {
+    let created = meta.creation_timestamp.as_ref().map(second);
+    let lower = sight.known_to.max(created).unwrap_or(written);
+    Moment::began(lower.min(written), written, sight.billed, "found changed")
 }
 
 /// When the pod's use ended, if it has.
@@ -440,6 +455,47 @@ mod tests {
         resized.metadata.managed_fields = None;
         let facts = lived(&[(1, running(3), sight(4)), (7, resized, sight(60))]);
         assert_eq!((facts[1].at, facts[1].estimated), (at(60), true));
+    }
+
+    #[test]
+    fn a_resize_that_a_list_after_a_gap_shows_was_between_the_last_sight_and_the_last_write() {
+        let found = |cpu: &str, billed| {
+            let mut resized = running(300);
+            resized.spec.as_mut().unwrap().containers[0].resources =
+                serde_json::from_value(json!({ "requests": { "cpu": cpu } })).unwrap();
+            let listed = Sight {
+                known_to: Some(at(100)),
+                billed,
+                listed: true,
+                ..sight(500)
+            };
+            // resized in the gap, and written once more after that
+            let facts = lived(&[(1, running(3), sight(4)), (7, resized, listed)]);
+            let bounds = Bounds {
+                lower: at(100),
+                upper: at(300),
+            };
+            assert_eq!(facts[1].bounds, Some(bounds), "{facts:?}");
+            facts[1].at
+        };
+        assert_eq!(found("2500m", EstimateBound::Lower), at(300));
+        assert_eq!(found("2500m", EstimateBound::Upper), at(100));
+        // what became less is billed as less from the earliest instant
+        assert_eq!(found("500m", EstimateBound::Lower), at(100));
+    }
+
+    #[test]
+    fn a_change_that_was_written_before_everything_was_known_is_exact_in_a_list_too() {
+        let mut resized = running(40);
+        resized.spec.as_mut().unwrap().containers[0].resources =
+            serde_json::from_value(json!({ "requests": { "cpu": "2500m" } })).unwrap();
+        let listed = Sight {
+            known_to: Some(at(100)),
+            listed: true,
+            ..sight(500)
+        };
+        let facts = lived(&[(1, running(3), sight(4)), (7, resized, listed)]);
+        assert_eq!((facts[1].at, facts[1].bounds), (at(40), None));
     }
 
     #[test]

@@ -20,10 +20,11 @@ use leasehold_kit::{
     watch::{version_behind, version_reached},
 };
 use leasehold_ledger::document::ClusterDoc;
-use leasehold_store::Cursor;
+use leasehold_store::{Batch, Cursor};
 
 use super::{
     HEARTBEAT,
+    metered::is_of_the_cluster,
     watermark::{Beat, Watermarks, greatest},
 };
 use crate::{Context, Error};
@@ -77,7 +78,10 @@ pub enum Sign {
 pub fn at_start(cursors: &[Cursor], newest: &str, lease: Option<&str>) -> Option<Sign> {
     let beat = cursors.iter().find(|cursor| cursor.source == WITNESS);
     let beat = beat.map(|cursor| cursor.resource_version.as_str());
-    let seen = greatest(cursors.iter().map(|cursor| &cursor.resource_version));
+    let of_it = cursors
+        .iter()
+        .filter(|cursor| is_of_the_cluster(&cursor.source));
+    let seen = greatest(of_it.map(|cursor| &cursor.resource_version));
     sign_of_lease(beat, lease).or_else(|| sign_of_version(seen.map(String::as_str), newest))
 }
 
@@ -111,6 +115,31 @@ pub async fn look_at_start(context: &Context) -> Result<(), Error> {
         begin(context, &sign).await?;
     }
     Ok(())
+}
+
+/// Whether the server behind one source went back alone, and not the cluster's etcd. Then nothing goes on from the version
+/// of that source: it lists anew.
+pub async fn is_alone(context: &Context, marks: &Watermarks, source: &str) -> Result<bool, Error> {
+    let stands = context.kit.newest_version::<Namespace>(None).await?;
+    if sign_of_version(marks.newest().as_deref(), &stands).is_some() {
+        return Ok(false);
+    }
+    let store = context.books.store();
+    if let Some(cursor) = store.cursor(source).await? {
+        tracing::error!(
+            source,
+            "its server went back to an earlier version; it lists anew"
+        );
+        let lost = Cursor {
+            resource_version: String::new(),
+            ..cursor
+        };
+        let era = context.books.cluster();
+        let batch = Batch::default().with_cursor(lost);
+        let batch = batch.expecting_latest_of_kind::<ClusterDoc>(era.row);
+        store.commit(&batch, context.now()).await?;
+    }
+    Ok(true)
 }
 
 /// What is known before a beat.
@@ -214,6 +243,12 @@ mod tests {
             stands: "99".to_owned(),
         };
         assert_eq!(at_start(&cursors, "99", None), Some(sign));
+    }
+
+    #[test]
+    fn versions_of_declared_meters_may_be_of_another_server_and_show_nothing() {
+        let cursors = [cursor("pods", "100"), cursor("meter/buckets/u", "7000")];
+        assert_eq!(at_start(&cursors, "100", None), None);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! over: the ledger refuses it.
 
 mod listing;
+mod watching;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,7 +14,7 @@ use std::{
 };
 
 use kube::ResourceExt;
-use leasehold_kit::watch::{self, Gap, WatchSink};
+use leasehold_kit::watch;
 use leasehold_ledger::{
     document::{ClusterDoc, GapDoc},
     fact::{Fact, Source, Subject},
@@ -24,7 +25,7 @@ use leasehold_store::{Batch, Cursor, FactFilter, Record};
 use super::{
     gap,
     life::{Life, Seen, Standing, Unseen},
-    metered::Metered,
+    metered::{Metered, Note},
     places::{Place, Places, may_count},
     pods::{Sight, second},
     restore,
@@ -66,7 +67,8 @@ struct News {
 }
 
 /// Turns events of one kind into facts.
-pub struct Sink<K> {
+pub struct Sink<K: Metered> {
+    of: K::Of,
     context: Context,
     /// The life of the cluster's database in which it began.
     era: Arc<Era>,
@@ -79,47 +81,65 @@ pub struct Sink<K> {
     waiting: BTreeMap<String, Waiting<K>>,
     saved: Second,
     begun: Second,
+    /// The version that is being taken.
+    taking: String,
+    /// Since when the kind is not served, while it is not.
+    missing: Option<watching::Missing>,
+    /// Since when the watch brings what happens as it happens; `None` until it has brought something.
+    awake: Option<Second>,
 }
 
 impl<K: Metered> Sink<K> {
     /// A sink that goes on where the ledger's cursor of the kind stands; also gives the version to resume from.
     pub async fn resume(
+        of: K::Of,
         context: &Context,
         marks: &Watermarks,
     ) -> Result<(Self, Option<String>), Error> {
         // before the cursor: one that is of a later era cannot be moved by this sink
         let era = context.books.cluster();
-        let cursor = context.books.store().cursor(K::SOURCE).await?;
-        let lost = cursor.as_ref().is_some_and(restore::is_lost);
-        marks.announce(K::SOURCE, cursor.as_ref().map(|cursor| cursor.observed_at));
+        let cursor = context.books.store().cursor(K::source(&of)).await?;
+        let reason = listing::reason(cursor.as_ref());
+        if cursor.is_some() || !K::DECLARED {
+            let known = cursor.as_ref().map(|cursor| cursor.observed_at);
+            marks.announce(K::source(&of), known);
+            K::note(&of, &Note::Begun(None));
+        }
+        marks.sees(K::label(&of));
+        context.measures.blind(K::label(&of), false);
         let mut places = Places::new(context.clone());
         places.load().await?;
         let now = context.now();
         let sink = Self {
+            of,
             context: context.clone(),
             era,
-            reason: if lost {
-                restore::REASON
-            } else {
-                gap::FORGOTTEN
-            },
+            reason,
             marks: marks.clone(),
             places,
             lives: None,
             waiting: BTreeMap::new(),
             saved: now,
             begun: now,
+            taking: String::new(),
+            missing: None,
+            awake: None,
         };
-        Ok((sink, cursor.map(|cursor| cursor.resource_version)))
+        let version = cursor.map(|cursor| cursor.resource_version);
+        Ok((sink, version.filter(|version| version != listing::NOWHERE)))
     }
 
     async fn sight(&mut self, now: Second, gone: bool, listed: bool) -> Result<Sight, Error> {
+        let known_to = self.known_to();
         Ok(Sight {
             now,
-            known_to: self.marks.known_to(K::SOURCE),
+            known_to,
             billed: self.places.billed().await?,
             gone,
             listed,
+            // what comes after a beat that was made while the watch stood has happened while it stood
+            prompt: self.awake.is_some_and(|since| known_to >= Some(since)),
+            unbound: self.places.counts_unbound(),
         })
     }
 
@@ -129,7 +149,8 @@ impl<K: Metered> Sink<K> {
             return Ok(());
         }
         let mut lives: BTreeMap<String, Life> = BTreeMap::new();
-        for recorded in self.context.books.store().open_objects(K::METERS).await? {
+        let store = self.context.books.store();
+        for recorded in store.open_objects(K::meters(&self.of)).await? {
             let fact = recorded.value;
             if self.is_ours(&fact) {
                 lives
@@ -144,7 +165,7 @@ impl<K: Metered> Sink<K> {
 
     /// Whether a fact is of this kind and this cluster, in whichever life of its database.
     fn is_ours(&self, fact: &Fact) -> bool {
-        self.era.knows(&fact.source) && fact.meter.to_string().starts_with(K::METERS)
+        self.era.knows(&fact.source) && K::counts(&self.of, &fact.meter)
     }
 
     /// What follows for an object of which something is recorded.
@@ -170,19 +191,27 @@ impl<K: Metered> Sink<K> {
     async fn look(&mut self, object: &K, sight: &Sight) -> Result<Look, Error> {
         let uid = object.uid().unwrap_or_default();
         let namespace = object.namespace().unwrap_or_default();
+        if namespace.is_empty() {
+            K::note(&self.of, &Note::Homeless);
+        }
         if !may_count(&namespace) {
             return Ok(Look::Facts(Vec::new()));
         }
-        let standing = match object.standing(sight) {
+        let standing = match object.standing(&self.of, sight) {
             Ok(standing) => standing,
             Err(error) => {
+                let sentence = format!("{}: {error}", self.seen(object).object);
+                K::note(&self.of, &Note::Uncountable(&uid, &sentence));
                 let error: &dyn std::error::Error = &error;
-                let name = object.name_any();
-                tracing::error!(kind = K::KIND, namespace, name, error, "not metered");
+                let (kind, name) = (K::called(&self.of), object.name_any());
+                tracing::error!(kind, namespace, name, error, "not metered");
                 return Ok(Look::Facts(Vec::new()));
             }
         };
-        if let Some(life) = self.life(&uid).filter(|life| life.begun()).cloned() {
+        K::note(&self.of, &Note::Counted(&uid));
+        let returns = K::DECLARED && !sight.gone;
+        let known = self.life(&uid).filter(|life| life.begun());
+        if let Some(life) = known.filter(|life| life.is_open() || !returns).cloned() {
             let seen = self.seen(object);
             let known = if life.is_of(&seen.source) {
                 life.subject()
@@ -209,14 +238,15 @@ impl<K: Metered> Sink<K> {
             Place::Unknown => Look::Unknown,
             Place::Tenancy(subject) => {
                 let life = self.history(&uid, &subject).await?;
-                let seen = self.seen(object);
-                Look::Facts(Self::follow(
-                    &life,
-                    &seen,
-                    &standing,
-                    Some(&*subject),
-                    sight,
-                ))
+                let mut seen = self.seen(object);
+                let has_ended = life.begun() && !life.is_open();
+                let life = if returns && has_ended && life.is_of(&seen.source) {
+                    life.anew(&mut seen.source.version, &self.taking)
+                } else {
+                    life
+                };
+                let subject = Some(&*subject);
+                Look::Facts(Self::follow(&life, &seen, &standing, subject, sight))
             }
         })
     }
@@ -281,7 +311,7 @@ impl<K: Metered> Sink<K> {
         let version = object.resource_version().unwrap_or_default();
         let name = format!(
             "{} {}/{}",
-            K::KIND,
+            K::called(&self.of),
             object.namespace().unwrap_or_default(),
             object.name_any()
         );
@@ -317,12 +347,12 @@ impl<K: Metered> Sink<K> {
     async fn gone_unknown(&self, object: &K, sight: &Sight) -> Result<Option<Record>, Error> {
         let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
         tracing::warn!(
-            kind = K::KIND,
+            kind = K::called(&self.of),
             namespace,
             name,
             "went before the ledger knew its namespace"
         );
-        let held = match object.standing(sight) {
+        let held = match object.standing(&self.of, sight) {
             Ok(Standing::Holding(held) | Standing::Over { held, .. }) => held,
             Ok(Standing::Idle) | Err(_) => return Ok(None),
         };
@@ -341,7 +371,14 @@ impl<K: Metered> Sink<K> {
         }
         let lived = Span::new(held.start.at, sight.now);
         let words = self.seen(object).object;
-        let document = gap::of_object(K::SOURCE, &uid, &words, &held.quantities, lived, sight.now);
+        let document = gap::of_object(
+            K::source(&self.of),
+            &uid,
+            &words,
+            &held.quantities,
+            lived,
+            sight.now,
+        );
         // an attempt whose answer was lost may have recorded it with another end
         let source = Some(document.source.as_str());
         Ok(
@@ -366,7 +403,7 @@ impl<K: Metered> Sink<K> {
         let seconds = now.since(waiting.since);
         let namespace = waiting.object.namespace().unwrap_or_default();
         let name = waiting.object.name_any();
-        let kind = K::KIND;
+        let kind = K::called(&self.of).to_owned();
         if self.places.is_foreign(&namespace).await? {
             tracing::debug!(kind, namespace, name, "the namespace is no tenancy's");
             return Ok(true);
@@ -448,24 +485,30 @@ impl<K: Metered> Sink<K> {
         }
         self.waiting.retain(|uid, _| !settled.contains(uid));
         if !kept {
-            self.marks.reached(K::SOURCE, &seen.version);
-            let complete = self.marks.source_complete_to(K::SOURCE);
-            self.context.measures.metered_to(K::SOURCE, complete);
+            let source = K::source(&self.of);
+            self.marks.reached(source, &seen.version);
+            let complete = self.marks.source_complete_to(source);
+            let label = K::label(&self.of);
+            self.context.measures.metered_to(label, complete);
         }
         Ok(())
     }
 
     fn cursor(&self, seen: &watch::Seen) -> Cursor {
         Cursor {
-            source: K::SOURCE.to_owned(),
+            source: K::source(&self.of).to_owned(),
             resource_version: seen.version.clone(),
-            complete_to: self.marks.source_complete_to(K::SOURCE),
-            observed_at: self.marks.known_to(K::SOURCE).unwrap_or(self.begun),
+            complete_to: self.marks.source_complete_to(K::source(&self.of)),
+            observed_at: self
+                .marks
+                .known_to(K::source(&self.of))
+                .unwrap_or(self.begun),
         }
     }
 
     async fn take(&mut self, object: &K, seen: &watch::Seen, gone: bool) -> Result<(), Error> {
         self.load().await?;
+        self.taking.clone_from(&seen.version);
         let now = Second::from_timestamp(seen.at);
         let uid = object.uid().unwrap_or_default();
         let sight = self.sight(now, gone, false).await?;
@@ -487,33 +530,5 @@ impl<K: Metered> Sink<K> {
             lives.remove(&uid);
         }
         Ok(())
-    }
-}
-
-impl<K: Metered> WatchSink<K> for Sink<K> {
-    type Error = Error;
-
-    async fn applied(&mut self, object: &K, seen: &watch::Seen) -> Result<(), Error> {
-        self.take(object, seen, false).await
-    }
-
-    async fn deleted(&mut self, object: &K, seen: &watch::Seen) -> Result<(), Error> {
-        self.take(object, seen, true).await
-    }
-
-    async fn bookmark(&mut self, seen: &watch::Seen) -> Result<(), Error> {
-        self.load().await?;
-        let news = self.revisit(Second::from_timestamp(seen.at), "").await?;
-        self.commit(news, seen).await
-    }
-
-    async fn relisted(
-        &mut self,
-        gap: &Gap,
-        objects: &[K],
-        seen: &watch::Seen,
-    ) -> Result<(), Error> {
-        let since = gap.since.map_or(self.begun, Second::from_timestamp);
-        self.list(since, objects, seen).await
     }
 }

@@ -12,7 +12,7 @@ use std::{
 use leasehold_kit::watch::version_reached;
 use leasehold_ledger::time::Second;
 
-use super::steps::Reading;
+use super::{metered::is_of_the_cluster, steps::Reading};
 
 /// Beats that are remembered: at one in two seconds those of four minutes.
 const BEATS: usize = 128;
@@ -38,6 +38,8 @@ struct Inner {
     /// How the clocks stood at the last beat.
     reading: Option<Reading>,
     sources: BTreeMap<String, Source>,
+    /// Why sources see nothing, or not all that they should, by the name that people have for them.
+    blind: BTreeMap<String, String>,
     late_allowance: i64,
 }
 
@@ -126,15 +128,55 @@ impl Watermarks {
         self.read(|inner| inner.beats.back().cloned())
     }
 
-    /// The greatest version that a beat was given or a source has reached.
+    /// The greatest version that a beat was given or a source of the cluster has reached.
     pub fn newest(&self) -> Option<String> {
         self.read(|inner| {
             let beats = inner.beats.iter().map(|beat| &beat.version);
             let sources = inner
                 .sources
-                .values()
-                .filter_map(|source| source.version.as_ref());
+                .iter()
+                .filter(|(name, _)| is_of_the_cluster(name))
+                .filter_map(|(_, source)| source.version.as_ref());
             greatest(beats.chain(sources)).cloned()
+        })
+    }
+
+    /// A source sees nothing at the moment, or not all that it should, for this reason.
+    pub fn blind(&self, label: &str, why: String) {
+        self.write(|inner| {
+            inner.blind.insert(label.to_owned(), why);
+        });
+    }
+
+    /// A source sees all that it should.
+    pub fn sees(&self, label: &str) {
+        self.write(|inner| {
+            inner.blind.remove(label);
+        });
+    }
+
+    /// Which sources do not see all that they should, and why, in a sentence; none while all do.
+    pub fn blindness(&self) -> Option<String> {
+        self.read(|inner| {
+            let told = inner.blind.iter();
+            let told: Vec<String> = told.map(|(label, why)| format!("{label}: {why}")).collect();
+            (!told.is_empty()).then(|| told.join("; "))
+        })
+    }
+
+    /// Forgets a source: nothing waits for it any more.
+    pub fn withdraw(&self, source: &str) {
+        self.write(|inner| {
+            inner.sources.remove(source);
+        });
+    }
+
+    /// The newest beat between two instants, both included: its version and its instant.
+    pub fn beat_between(&self, from: Second, to: Second) -> Option<(String, Second)> {
+        self.read(|inner| {
+            let mut beats = inner.beats.iter().rev();
+            let found = beats.find(|beat| from <= beat.at && beat.at <= to)?;
+            Some((found.version.clone(), found.at))
         })
     }
 
@@ -277,6 +319,9 @@ mod tests {
         assert_eq!(marks.last_beat(), Some(last));
         marks.reached("pods", "101");
         assert_eq!(marks.newest().as_deref(), Some("101"));
+        // whoever serves a declared kind may count otherwise
+        marks.reached("meter/buckets/u", "7000");
+        assert_eq!(marks.newest().as_deref(), Some("101"));
     }
 
     #[test]
@@ -295,6 +340,39 @@ mod tests {
         assert_eq!(marks.complete_to(), at(400));
         marks.beat("101", Second::new(405), 0);
         assert_eq!(marks.complete_to(), at(405));
+    }
+
+    #[test]
+    fn a_source_that_is_withdrawn_holds_nothing_up() {
+        let marks = Watermarks::default();
+        marks.known("pods", Second::new(700));
+        marks.announce("meter/buckets/u", None);
+        assert_eq!(marks.complete_to(), None);
+        marks.withdraw("meter/buckets/u");
+        assert_eq!(marks.complete_to(), at(700));
+    }
+
+    #[test]
+    fn whoever_sees_nothing_is_told_of_until_it_sees_again() {
+        let marks = Watermarks::default();
+        assert_eq!(marks.blindness(), None);
+        marks.blind("pods", "Pod cannot be watched: Silent".to_owned());
+        marks.blind("claims", "leasehold may not read them".to_owned());
+        marks.sees("claims");
+        let told = marks.blindness();
+        assert_eq!(told.as_deref(), Some("pods: Pod cannot be watched: Silent"));
+    }
+
+    #[test]
+    fn the_newest_beat_between_two_instants_is_found() {
+        let marks = Watermarks::default();
+        for (version, second) in [("10", 100), ("20", 105), ("30", 110)] {
+            marks.beat(version, Second::new(second), 0);
+        }
+        let between = |from, to| marks.beat_between(Second::new(from), Second::new(to));
+        assert_eq!(between(101, 109), Some(("20".to_owned(), Second::new(105))));
+        assert_eq!(between(100, 110), Some(("30".to_owned(), Second::new(110))));
+        assert_eq!(between(106, 109), None);
     }
 
     #[test]

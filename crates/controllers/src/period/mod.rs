@@ -44,12 +44,8 @@ use gaps::Accepted;
 use late::Late;
 use reckon::Outcome;
 use status::{Closed, View};
-use timing::{RETRY, next_wait, refresh_age};
+use timing::{RETRY, TICK, TICK_IN_REHEARSAL, next_wait, refresh_age};
 
-/// Between two rounds when a month is played in minutes.
-const TICK_IN_REHEARSAL: Duration = Duration::from_secs(1);
-/// Between two rounds.
-const TICK: Duration = Duration::from_secs(10);
 /// Changes are answered this late, so that many of them make one round.
 const DEBOUNCE: Duration = Duration::from_millis(200);
 /// Objects that somebody removed are written anew after this many seconds.
@@ -522,6 +518,7 @@ impl Keeper {
         let gaps = gaps::of(&open.period, &self.gaps);
         let nobody = BTreeSet::new();
         let altered = self.published.get(name).map(|published| &published.altered);
+        let blind = self.watermarks.blindness();
         let view = View {
             open,
             generation: object.metadata.generation,
@@ -531,6 +528,7 @@ impl Keeper {
             gaps: &gaps,
             accepted: &self.accepted,
             altered: altered.unwrap_or(&nobody),
+            blind: blind.as_deref(),
             complete_to: self.complete,
             refresh,
             now,

@@ -194,6 +194,7 @@ mod tests {
                     category: Category::Compute,
                     resource: Some("cpu".to_owned()),
                     storage_class: None,
+                    meter: None,
                     unit: Unit::Core,
                     per: Per::Month,
                     basis: Basis::Reserved,

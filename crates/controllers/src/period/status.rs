@@ -51,6 +51,8 @@ pub struct View<'a> {
     pub accepted: &'a Accepted,
     /// Departments whose final statement differs from the ledger.
     pub altered: &'a BTreeSet<String>,
+    /// Which sources of use do not see all that they should, and why.
+    pub blind: Option<&'a str>,
     /// Up to when use and leases are complete.
     pub complete_to: Option<Second>,
     /// Whether a figure that moves all the time is to be shown anew.
@@ -206,10 +208,19 @@ fn doubt(view: &View<'_>, conditions: &mut Conditions) {
     for (type_, reason, message) in [
         (GAPS, reason, gaps),
         (ALTERED, "StatementsDiffer", altered(view)),
+        (types::BLIND, "NotSeen", blind(view)),
     ] {
         let (message, now) = (message.unwrap_or_default(), view.now.timestamp());
         conditions::flag(conditions, type_, reason, &message, view.generation, now);
     }
+}
+
+/// Which use is not seen at the moment. A period that is closed waits for none.
+fn blind(view: &View<'_>) -> Option<String> {
+    let why = view.blind.filter(|_| view.closed.is_none())?;
+    Some(format!(
+        "{why}; what is used meanwhile is caught up with, and no period closes over what is not seen"
+    ))
 }
 
 /// Which final statements differ from the ledger, and what is done about it.
@@ -285,6 +296,7 @@ mod tests {
             gaps: &[],
             accepted: &NOTHING,
             altered: &NOBODY,
+            blind: None,
             complete_to: Some(Second::new(now - 10)),
             refresh: false,
             now: Second::new(now),
@@ -392,6 +404,20 @@ mod tests {
         assert_eq!(first.gaps.len(), 1);
         seen.gaps = &[];
         assert_eq!(reason(&status(&seen, Some(&first)), GAPS), None);
+    }
+
+    #[test]
+    fn use_that_is_not_seen_is_a_condition_of_every_period_that_is_not_closed() {
+        let open = open(PeriodKind::Month);
+        let mut unseen = view(&open, &Verdict::Running, SEPTEMBER + 100);
+        unseen.blind = Some("pods: Pod cannot be watched: Silent");
+        let first = status(&unseen, None);
+        assert_eq!(reason(&first, types::BLIND).as_deref(), Some("NotSeen"));
+        let found = first.conditions.iter().find(|c| c.type_ == types::BLIND);
+        let message = &found.unwrap().message;
+        assert!(message.starts_with("pods: Pod cannot be watched: Silent; "));
+        unseen.blind = None;
+        assert_eq!(reason(&status(&unseen, Some(&first)), types::BLIND), None);
     }
 
     #[test]

@@ -1,7 +1,13 @@
-//! How often drafts are drawn up.
+//! How often periods are looked at and drafts drawn up.
+
+use std::time::Duration;
 
 use leasehold_ledger::time::PeriodKind;
 
+/// Between two rounds when a month is played in minutes.
+pub const TICK_IN_REHEARSAL: Duration = Duration::from_secs(1);
+/// Between two rounds.
+pub const TICK: Duration = Duration::from_secs(10);
 /// Drafts and figures are written anew this seldom, in seconds.
 pub const REFRESH: i64 = 3600;
 /// What failed is tried again after this many seconds.

@@ -257,6 +257,7 @@ mod tests {
             category: Category::Compute,
             resource: resource.map(str::to_owned),
             storage_class: resource.is_none().then(|| "ssd".to_owned()),
+            meter: None,
             unit,
             per: Per::Month,
             basis: Basis::Reserved,

@@ -1,12 +1,14 @@
 //! Whether a price book may be published, changed or used: pure functions of the book and the ledger's record.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use leasehold_api::platform::Meter;
 use leasehold_ledger::{
     book::{Book, BookFault},
+    money::Unit,
     time::{LocalDate, Period, Zone},
 };
-use leasehold_planner::rules::Refusal;
+use leasehold_planner::{convert::ledger_unit, rules::Refusal};
 
 /// How a price book stands to the one that the ledger has under its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +70,48 @@ pub fn rules(book: &Book, published: &[Book], closed: &[Period], zone: &Zone) ->
         .chain(overlaps)
         .chain(late(book, closed, zone).map(|refusal| refusal.to_string()))
         .collect()
+}
+
+/// The units of the meters that are declared, by name.
+pub fn declared(meters: &[Meter]) -> BTreeMap<String, Unit> {
+    let all = meters.iter();
+    all.filter_map(|meter| Some((meter.metadata.name.clone()?, ledger_unit(meter.spec.unit))))
+        .collect()
+}
+
+/// Items whose meter nobody has declared, or that are sold in another unit than it counts in, one sentence each.
+pub fn unmetered(book: &Book, declared: &BTreeMap<String, Unit>) -> Vec<String> {
+    let named = book
+        .items
+        .iter()
+        .filter_map(|item| Some((item, item.meter.as_ref()?)));
+    named
+        .filter_map(|(item, meter)| match declared.get(meter) {
+            Some(unit) if *unit == item.unit => None,
+            Some(unit) => Some(Refusal::new(
+                "E08",
+                format!("{} by the {} with meter {meter}", item.name, item.unit),
+                format!("the unit {unit}, in which the meter counts"),
+                "load the book with that unit, or with another meter",
+            )),
+            None => Some(Refusal::new(
+                "E08",
+                format!("{} with meter {meter}, which is not declared", item.name),
+                names(declared.keys().map(String::as_str)),
+                "the data centre declares the Meter, or finance names another one",
+            )),
+        })
+        .map(|refusal| refusal.to_string())
+        .collect()
+}
+
+fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let list: Vec<&str> = names.collect();
+    if list.is_empty() {
+        "none, because no meter is declared".to_owned()
+    } else {
+        format!("one of {}", list.join(", "))
+    }
 }
 
 /// A fault of the book by itself. Of these only the unit is no schema's to check: it depends on what quotas count.
@@ -135,7 +179,7 @@ fn late(book: &Book, closed: &[Period], zone: &Zone) -> Option<Refusal> {
 mod tests {
     use leasehold_ledger::{
         book::{Basis, Category, Item, Per},
-        money::{Price, Unit},
+        money::Price,
         time::PeriodKind,
     };
 
@@ -164,6 +208,7 @@ mod tests {
                 category: Category::Compute,
                 resource: Some("cpu".to_owned()),
                 storage_class: None,
+                meter: None,
                 unit: Unit::Core,
                 per: Per::Month,
                 basis: Basis::Reserved,
@@ -273,6 +318,40 @@ mod tests {
         let at = zone.local_midnight(day("2026-09-15"));
         let closed = [Period::containing(kind, &zone, at).unwrap()];
         assert!(rules(&book("b", "2026-01-01", "2026-12-31"), &[], &closed, &zone).is_empty());
+    }
+
+    #[test]
+    fn an_item_is_sold_in_the_unit_of_a_meter_that_is_declared() {
+        let mut metered = book("b", "2026-01-01", "2026-12-31");
+        metered.items[0].resource = None;
+        metered.items[0].meter = Some("buckets".to_owned());
+        metered.items[0].unit = Unit::GiB;
+        let units = |pairs: &[(&str, Unit)]| -> BTreeMap<String, Unit> {
+            let pairs = pairs.iter();
+            pairs
+                .map(|(name, unit)| ((*name).to_owned(), *unit))
+                .collect()
+        };
+        let known = units(&[("buckets", Unit::GiB), ("lines", Unit::Count)]);
+        assert!(unmetered(&metered, &known).is_empty());
+        let other = units(&[("lines", Unit::Count)]);
+        assert_eq!(
+            unmetered(&metered, &other),
+            [
+                "rule E08: asked vcpu-x86 with meter buckets, which is not declared, allowed one of lines; the data \
+                 centre declares the Meter, or finance names another one"
+            ]
+        );
+        let pieces = units(&[("buckets", Unit::Count)]);
+        let found = unmetered(&metered, &pieces);
+        assert!(
+            found[0].starts_with(
+                "rule E08: asked vcpu-x86 by the GiB with meter buckets, allowed the unit Count"
+            ),
+            "{found:?}"
+        );
+        // what names no meter is not asked
+        assert!(unmetered(&book("b", "2026-01-01", "2026-12-31"), &units(&[])).is_empty());
     }
 
     #[test]

@@ -44,6 +44,7 @@ fn triggers(world: &World) -> BoxStream<'static, Ref<PriceBook>> {
             world.price_books.changes(),
             is_undecided,
         ),
+        wake::every(&world.price_books, world.meters.changes(), is_undecided),
         wake::every(&world.price_books, world.policies.changes(), |_| true),
     ])
 }

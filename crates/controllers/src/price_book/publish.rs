@@ -42,7 +42,10 @@ pub async fn hindrances(
 ) -> Result<Vec<String>, Error> {
     let published = context.books.published_books().await?;
     let closed = closed_periods(context).await?;
-    Ok(judge::rules(book, &published, &closed, &policy.time_zone))
+    let declared = judge::declared(&context.world.meters.select(|_| true));
+    let mut found = judge::rules(book, &published, &closed, &policy.time_zone);
+    found.extend(judge::unmetered(book, &declared));
+    Ok(found)
 }
 
 async fn closed_periods(context: &Context) -> Result<Vec<Period>, Error> {

@@ -9,6 +9,8 @@ use tokio::time::Instant;
 use super::*;
 use crate::fake::{Call, Fake, Reply};
 
+mod lost;
+
 /// What a sink was told, in words.
 #[derive(Clone, Default)]
 struct Notes {

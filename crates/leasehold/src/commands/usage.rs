@@ -13,7 +13,7 @@ use leasehold_export::{
 };
 use leasehold_ledger::{
     document::{BookDoc, DepartmentDoc, PolicyDoc},
-    fact::{Fact, Interval, intervals},
+    fact::{Fact, Interval, Meter, intervals},
     money::Unit,
     time::{LocalDate, Second, Span, Zone},
 };
@@ -206,7 +206,7 @@ fn refuse_unknown(filter: &FactFilter, departments: &BTreeSet<&str>) -> Result<(
     }
 }
 
-/// The office's time zone, and the units in which catalogue items are counted.
+/// The office's time zone, and the units in which catalogue items and declared meters are counted.
 async fn context(store: &Store) -> Result<(Zone, BTreeMap<String, Unit>)> {
     let policies = store.documents::<PolicyDoc>(None, None).await?;
     let policy = policies.into_iter().next_back().context(
@@ -215,6 +215,9 @@ async fn context(store: &Store) -> Result<(Zone, BTreeMap<String, Unit>)> {
     let mut units = BTreeMap::new();
     for recorded in store.documents::<BookDoc>(None, None).await? {
         for item in recorded.value.book.items {
+            if let Some(name) = item.meter {
+                units.insert(Meter::Declared { name }.to_string(), item.unit);
+            }
             units.insert(item.name, item.unit);
         }
     }
@@ -247,8 +250,7 @@ fn within(intervals: Vec<Interval>, window: Span) -> Vec<Interval> {
 
 #[cfg(test)]
 mod tests {
-    use leasehold_ledger::fact::{FactKind, Meter, Source, Subject};
-    use serde_json::json;
+    use leasehold_ledger::fact::{FactKind, Source, Subject};
 
     use super::*;
     use crate::commands::fixture::oa;

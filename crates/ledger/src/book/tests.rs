@@ -22,6 +22,7 @@ fn vcpu(price: &str) -> Item {
         category: Category::Compute,
         resource: Some("cpu".to_owned()),
         storage_class: None,
+        meter: None,
         unit: Unit::Core,
         per: Per::Month,
         basis: Basis::Reserved,
@@ -201,6 +202,24 @@ fn faults_of_an_item_name_rule_and_field() {
                 ..vcpu("1")
             },
             "one-source",
+        ),
+        (
+            Item {
+                meter: Some("buckets".to_owned()),
+                basis: Basis::Metered,
+                per: Per::Hour,
+                ..vcpu("1")
+            },
+            "one-source",
+        ),
+        (
+            Item {
+                resource: None,
+                meter: Some("buckets".to_owned()),
+                unit: Unit::Count,
+                ..vcpu("1")
+            },
+            "meter-basis",
         ),
     ] {
         let bad = Book {

@@ -60,6 +60,7 @@ fn item(name: &str, display_name: &str, category: Category, unit: Unit, price: &
             Unit::GiB | Unit::Count => None,
         },
         storage_class: (category == Category::Storage).then(|| "ssd".to_owned()),
+        meter: None,
         unit,
         per: Per::Month,
         basis: Basis::Reserved,

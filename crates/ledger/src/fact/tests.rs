@@ -85,6 +85,7 @@ fn a_meter_is_one_string_and_a_resource_may_contain_a_slash() {
         "pod/cpu",
         "pod/nvidia.com/gpu",
         "claim/ssd",
+        "meter/buckets",
     ] {
         let meter: Meter = text.parse().unwrap();
         assert_eq!(serde_json::to_value(&meter).unwrap(), json!(text));

@@ -116,6 +116,51 @@ fn a_metered_item_bills_what_pods_used_while_the_tenancy_leased_it() {
 }
 
 #[test]
+fn an_item_of_a_declared_meter_bills_what_that_meter_counted_and_no_other() {
+    let bucket = book_with(|item| {
+        item.resource = None;
+        item.meter = Some("buckets".to_owned());
+        item.unit = Unit::GiB;
+        item.per = Per::Hour;
+        item.basis = Basis::Metered;
+        item.price = Price::parse("0.10").unwrap();
+    });
+    let lease = fact("lease/vcpu-x86", FactKind::Opened, SEPTEMBER, 1 << 30, 1);
+    let seen = |meter: &str, uid: &str, kind, at, gib: i64, version| {
+        let mut seen = fact(meter, kind, at, gib << 30, version);
+        uid.clone_into(&mut seen.source.uid);
+        seen
+    };
+    let facts = [
+        lease,
+        seen("meter/buckets", "b", FactKind::Opened, SEPTEMBER, 10, 1),
+        seen(
+            "meter/buckets",
+            "b",
+            FactKind::Changed,
+            SEPTEMBER + 900,
+            40,
+            2,
+        ),
+        seen(
+            "meter/buckets",
+            "b",
+            FactKind::Closed,
+            SEPTEMBER + 1801,
+            0,
+            3,
+        ),
+        seen("meter/buckets-2", "b", FactKind::Opened, SEPTEMBER, 7, 1),
+        seen("claim/buckets", "c", FactKind::Opened, SEPTEMBER, 9, 1),
+    ];
+    let lines = rate(&facts, vec![bucket]).unwrap();
+    // (10 GiB × 900 s + 40 GiB × 901 s) / 3600 s × 0.10 = 1.2511…
+    assert_eq!(by_id(&lines), [("oa/vcpu-x86/1", money("1.25"))]);
+    assert_eq!(lines[0].quantity, ratio(45_040, 3600).unwrap());
+    assert_eq!(lines[0].segments.len(), 2);
+}
+
+#[test]
 fn a_metered_item_bills_its_own_lifes_use_inside_the_period_alone() {
     let metered = book_with(|item| {
         item.per = Per::Hour;

@@ -147,7 +147,7 @@ fn compare(book: &Book, before: &Before<'_>) -> (Vec<String>, usize) {
 }
 
 /// Everything of an item but its names: what a bill depends on.
-fn terms(item: &Item) -> (String, Price, Option<&str>, Option<&str>) {
+fn terms(item: &Item) -> (String, Price, [Option<&str>; 3]) {
     let kind = format!(
         "{} {} {} {}",
         item.unit, item.per, item.basis, item.category
@@ -155,8 +155,11 @@ fn terms(item: &Item) -> (String, Price, Option<&str>, Option<&str>) {
     (
         kind,
         item.price,
-        item.resource.as_deref(),
-        item.storage_class.as_deref(),
+        [
+            item.resource.as_deref(),
+            item.storage_class.as_deref(),
+            item.meter.as_deref(),
+        ],
     )
 }
 
@@ -220,6 +223,7 @@ mod tests {
             category: Category::Compute,
             resource: Some("cpu".to_owned()),
             storage_class: None,
+            meter: None,
             unit: Unit::Core,
             per: Per::Month,
             basis: Basis::Reserved,

@@ -1,13 +1,14 @@
-use leasehold_api::tenancy::TenancySpec;
+use leasehold_api::{charging::Evidence, platform::CloudPolicySpec, tenancy::TenancySpec};
 use leasehold_ledger::{
     canonical::digest_bytes,
     document::ReleaseStage,
     money::{Money, Unit},
     time::{LocalDate, Second},
 };
+use serde_json::json;
 
 use super::*;
-use crate::hardware::AcceptedDevice;
+use crate::hardware::{AcceptedDevice, Assessment, Offer};
 
 fn asked() -> Asked {
     let spec: TenancySpec = serde_json::from_value(json!({

@@ -356,6 +356,7 @@ fn ssd() -> Items {
         category: Category::Storage,
         resource: None,
         storage_class: Some("ssd".to_owned()),
+        meter: None,
         unit: Unit::GiB,
         per: Per::Month,
         basis: Basis::Reserved,

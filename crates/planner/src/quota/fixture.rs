@@ -17,6 +17,7 @@ pub fn item(name: &str, resource: Option<&str>, class: Option<&str>, unit: Unit)
         category: Category::Compute,
         resource: resource.map(str::to_owned),
         storage_class: class.map(str::to_owned),
+        meter: None,
         unit,
         per: Per::Month,
         basis: Basis::Reserved,

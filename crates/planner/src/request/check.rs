@@ -247,13 +247,14 @@ fn unpriced(name: &str, prices: &Prices<'_>, context: &RequestContext<'_>, days:
     )
 }
 
-/// The resource or storage class that an item stands for.
+/// The resource, storage class or meter that an item stands for.
 fn source(item: &Item) -> Option<String> {
-    item.resource.clone().or_else(|| {
-        item.storage_class
-            .as_ref()
-            .map(|class| format!("storage class {class}"))
-    })
+    let class = item.storage_class.as_ref();
+    let meter = item.meter.as_ref();
+    item.resource
+        .clone()
+        .or_else(|| class.map(|class| format!("storage class {class}")))
+        .or_else(|| meter.map(|meter| format!("meter {meter}")))
 }
 
 fn quotation(

@@ -243,6 +243,7 @@ fn item(name: &str, source: (Option<&str>, Option<&str>), unit: Unit, price: &st
         category: Category::Compute,
         resource: source.0.map(str::to_owned),
         storage_class: source.1.map(str::to_owned),
+        meter: None,
         unit,
         per: Per::Month,
         basis: Basis::Reserved,

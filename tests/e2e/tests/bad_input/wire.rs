@@ -73,7 +73,7 @@ impl People {
             "Tenancy" | "InformationSystem" | "HardwareContribution" => &self.department,
             "CloudPolicy" | "Department" | "Suspension" => &self.office,
             "PriceBook" => &self.finance,
-            "Cloudlet" | "NetworkZone" | "HandoverReceipt" => &self.data_centre,
+            "Cloudlet" | "NetworkZone" | "Meter" | "HandoverReceipt" => &self.data_centre,
             "Appraisal" => &self.appraiser,
             "Approval" | "BillingPeriod" | "Statement" => &self.operator,
             other => panic!("nobody is known to write {other}"),

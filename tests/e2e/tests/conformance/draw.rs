@@ -19,13 +19,14 @@ const CORE: [(u64, &str); 5] = [
     (8, "Namespace"),
 ];
 /// Kinds of ours. `CloudPolicy` and `Cloudlet` may have one name alone and belong to the table.
-const OURS: [&str; 12] = [
+const OURS: [&str; 13] = [
     "Tenancy",
     "InformationSystem",
     "HardwareContribution",
     "Department",
     "NetworkZone",
     "Suspension",
+    "Meter",
     "PriceBook",
     "Approval",
     "Appraisal",

@@ -7,6 +7,8 @@
 #[cfg(test)]
 mod claims;
 #[cfg(test)]
+mod declared;
+#[cfg(test)]
 mod gap;
 #[cfg(test)]
 mod ground;

@@ -255,3 +255,103 @@ fn a_life_read_back_from_the_ledger_goes_on_where_it_was() {
     assert!(life.is_open() && !life.is_settled());
     assert_eq!(life.latest(), Some(Second::new(10)));
 }
+
+#[test]
+fn an_object_that_counts_anew_opens_again_after_its_end_under_a_version_of_its_own() {
+    let sizes = [("meter/buckets", 5)];
+    let end = Moment::ended(
+        Second::new(20),
+        Second::new(40),
+        EstimateBound::Lower,
+        "absent after a gap",
+    );
+    let (life, mut facts) = lived(&[(7, holds(10, 10, &sizes)), (30, over(10, &sizes, end))]);
+    assert!(!life.is_open());
+    // it was not written since, and began before it was taken to have ended
+    let mut again = seen(7);
+    let anew = life.anew(&mut again.source.version, "44");
+    assert_eq!(again.source.version, "again-44");
+    let opened = anew.facts(&again, &holds(10, 10, &sizes), Some(&subject()));
+    assert_eq!(
+        summary(&opened),
+        [("meter/buckets".to_owned(), FactKind::Opened, 20, 5)]
+    );
+    facts.extend(opened);
+    let found = intervals(&facts, Second::new(100)).unwrap();
+    let spans: Vec<_> = found
+        .iter()
+        .map(|i| (i.span.from.get(), i.span.to.get(), i.open))
+        .collect();
+    assert_eq!(spans, [(10, 20, false), (20, 100, true)]);
+    // one that was written since is told of in its own version
+    let mut written = seen(50);
+    life.anew(&mut written.source.version, "60");
+    assert_eq!(written.source.version, "50");
+}
+
+#[test]
+fn what_ends_for_a_reason_ends_after_all_that_is_recorded_and_before_whatever_comes() {
+    let (life, mut facts) = lived(&[(7, holds(10, 10, &[("meter/buckets", 5)]))]);
+    let end = Moment::exact(Second::new(30), "the meter was removed");
+    let ended = life.ended_for("removed", &seen(0), &end);
+    assert_eq!(ended[0].source.version, "removed-7");
+    facts.extend(ended);
+    let all = Life::of(&facts);
+    let mut version = "8".to_owned();
+    let anew = all.anew(&mut version, "9");
+    let opened = anew.facts(
+        &seen(8),
+        &holds(35, 35, &[("meter/buckets", 6)]),
+        Some(&subject()),
+    );
+    facts.extend(opened);
+    // in whatever order they come
+    facts.reverse();
+    let mut kept = facts.clone();
+    kept.sort_by_key(|fact| fact.at);
+    let found = intervals(&kept, Second::new(100)).unwrap();
+    let spans: Vec<_> = found
+        .iter()
+        .map(|i| (i.span.from.get(), i.span.to.get(), i.quantity))
+        .collect();
+    assert_eq!(spans, [(10, 30, 5), (35, 100, 6)]);
+}
+
+#[test]
+fn of_a_change_between_two_instants_less_is_billed_by_the_same_bound_as_more() {
+    let between = |billed| {
+        let mut held = held(10, 10, &[("meter/buckets", 8)]);
+        held.change = Moment::began(Second::new(50), Second::new(90), billed, "found changed");
+        held
+    };
+    let at = |billed, before: i64| {
+        let life = lived(&[(1, holds(10, 10, &[("meter/buckets", before)]))]).0;
+        let standing = Standing::Holding(between(billed));
+        life.facts(&seen(2), &standing, Some(&subject()))[0]
+            .at
+            .get()
+    };
+    assert_eq!(
+        at(EstimateBound::Lower, 5),
+        90,
+        "more, as late as it may be"
+    );
+    assert_eq!(
+        at(EstimateBound::Lower, 9),
+        50,
+        "less, as early as it may be"
+    );
+    assert_eq!(at(EstimateBound::Upper, 5), 50);
+    assert_eq!(at(EstimateBound::Upper, 9), 90);
+}
+
+#[test]
+fn an_object_that_counts_anew_long_after_its_end_is_no_estimate() {
+    let sizes = [("meter/buckets", 5)];
+    let end = Moment::exact(Second::new(200), "API server's clock at DELETED");
+    let (life, _) = lived(&[(7, holds(10, 10, &sizes)), (30, over(10, &sizes, end))]);
+    let mut again = seen(7);
+    let anew = life.anew(&mut again.source.version, "44");
+    let opened = anew.facts(&again, &holds(10, 10, &sizes), Some(&subject()));
+    assert_eq!((opened[0].at.get(), opened[0].estimated), (200, false));
+}

@@ -10,17 +10,37 @@ use leasehold_ledger::{
     time::Second,
 };
 use leasehold_planner::quota;
-use leasehold_store::Record;
+use leasehold_store::{Cursor, Record};
 
 use super::{
-    super::{gap, life::Moment, metered::Metered, places::may_count},
+    super::{
+        gap,
+        life::Moment,
+        metered::{Metered, Note},
+        places::may_count,
+        restore,
+    },
     Look, News, Sink,
 };
 use crate::Error;
 
+/// Why there is a gap, when the kind was gone.
+pub(super) const NOT_SERVED: &str = "the API server did not serve the kind for a while";
+/// Where the cursor of a source stands while its kind is not served: no watch goes on from there.
+pub(super) const NOWHERE: &str = "not-served";
+
+/// Why a list makes a gap when a source goes on from where its cursor stands.
+pub(super) fn reason(cursor: Option<&Cursor>) -> &'static str {
+    match cursor {
+        Some(cursor) if restore::is_lost(cursor) => restore::REASON,
+        Some(cursor) if cursor.resource_version == NOWHERE => NOT_SERVED,
+        Some(_) | None => gap::FORGOTTEN,
+    }
+}
+
 impl<K: Metered> Sink<K> {
     /// Ends what is open in the ledger and not among what exists.
-    async fn absent(
+    pub(super) async fn absent(
         &mut self,
         present: &BTreeSet<String>,
         seen: &watch::Seen,
@@ -50,7 +70,7 @@ impl<K: Metered> Sink<K> {
 
     /// The gap before a list, unless it is recorded or there was none.
     async fn gap(&self, now: Second) -> Result<Option<Record>, Error> {
-        let Some(known) = self.marks.known_to(K::SOURCE).filter(|known| *known != now) else {
+        let Some(known) = self.known_to().filter(|known| *known != now) else {
             return Ok(None);
         };
         // the server's clock may have been set back meanwhile: what happens until it is there again is not known either
@@ -64,11 +84,11 @@ impl<K: Metered> Sink<K> {
             .filter_map(|quota| quota.status.as_ref()?.hard.as_ref().map(quota::parse))
             .collect();
         let document = GapDoc {
-            source: K::SOURCE.to_owned(),
+            source: K::source(&self.of).to_owned(),
             from,
             to: now,
             reason: self.reason.to_owned(),
-            upper: gap::upper_bounds(K::METERS, &quotas, now.since(from)),
+            upper: gap::upper_bounds(K::meters(&self.of), &quotas, now.since(from)),
             at: now,
         };
         let known = self
@@ -91,6 +111,7 @@ impl<K: Metered> Sink<K> {
         seen: &watch::Seen,
     ) -> Result<(), Error> {
         self.load().await?;
+        self.taking.clone_from(&seen.version);
         let now = Second::from_timestamp(seen.at);
         let present: BTreeSet<String> = objects.iter().filter_map(ResourceExt::uid).collect();
         let counted: BTreeSet<String> = objects
@@ -121,11 +142,31 @@ impl<K: Metered> Sink<K> {
         self.reason = gap::FORGOTTEN;
         // the list was asked for after the last event was taken, so it shows how things stood then
         if self.waiting.is_empty() {
-            self.marks.known(K::SOURCE, since);
+            self.marks.known(K::source(&self.of), since);
         }
         if let Some(lives) = &mut self.lives {
             lives.retain(|uid, _| !absent.contains(uid));
         }
+        K::note(&self.of, &Note::Begun(Some(now)));
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_says_whether_changes_were_forgotten_the_kind_was_gone_or_etcd_was_restored() {
+        let at = |version: &str| Cursor {
+            source: "meter/buckets/u".to_owned(),
+            resource_version: version.to_owned(),
+            complete_to: None,
+            observed_at: Second::new(0),
+        };
+        assert_eq!(reason(None), gap::FORGOTTEN);
+        assert_eq!(reason(Some(&at("4711"))), gap::FORGOTTEN);
+        assert_eq!(reason(Some(&at(NOWHERE))), NOT_SERVED);
+        assert_eq!(reason(Some(&at(""))), restore::REASON);
     }
 }

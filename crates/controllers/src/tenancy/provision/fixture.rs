@@ -292,6 +292,7 @@ pub(super) fn due(state: &State) -> Due {
         category: Category::Compute,
         resource: Some("cpu".to_owned()),
         storage_class: None,
+        meter: None,
         unit: Unit::Core,
         per: Per::Month,
         basis: Basis::Reserved,

@@ -10,7 +10,7 @@ use std::{
 use k8s_openapi::jiff::Timestamp;
 use leasehold_kit::Clock;
 use leasehold_ledger::verify::{Row, verify};
-use leasehold_model::{Faults, RuntimeClock, Server, Store};
+use leasehold_model::{Faults, Kinds, RuntimeClock, Server, Store};
 use serde_json::{Value, json};
 use tokio::{runtime::Builder, time::sleep};
 
@@ -31,6 +31,7 @@ mod drift;
 mod expiry;
 mod gaps;
 mod hierarchy;
+mod meters;
 mod oa;
 mod questions;
 mod rebalance;
@@ -88,15 +89,16 @@ pub struct Stage<'a> {
 /// Plays a story, and verifies the ledger that it leaves behind. Meters, periods and hardware do not run: they beat every
 /// few seconds, and a story takes months.
 pub fn tell(story: impl AsyncFnOnce(&Stage<'_>) -> Result<(), String>) {
-    play(Parts::Reconcilers, story);
+    play(Kinds::ours(), Parts::Reconcilers, story);
 }
 
 /// The same with meters, periods and hardware, for a story of hours.
 pub fn tell_metered(story: impl AsyncFnOnce(&Stage<'_>) -> Result<(), String>) {
-    play(Parts::Everything, story);
+    play(Kinds::ours(), Parts::Everything, story);
 }
 
-fn play(parts: Parts, story: impl AsyncFnOnce(&Stage<'_>) -> Result<(), String>) {
+/// [`tell`] with these kinds and these parts of what the program runs.
+fn play(kinds: Kinds, parts: Parts, story: impl AsyncFnOnce(&Stage<'_>) -> Result<(), String>) {
     let ledger = Ledger::open();
     let runtime = Builder::new_current_thread()
         .enable_time()
@@ -109,7 +111,7 @@ fn play(parts: Parts, story: impl AsyncFnOnce(&Stage<'_>) -> Result<(), String>)
             hands: RuntimeClock::starting_at(start),
             leapt: Mutex::default(),
         });
-        let server = Server::new(Arc::<Leaping>::clone(&clock), Faults::default());
+        let server = Server::with_kinds(Arc::<Leaping>::clone(&clock), Faults::default(), kinds);
         let operator = Operator::new(&server, parts);
         let stage = Stage {
             clock: &clock,

@@ -67,6 +67,7 @@ fn book() -> Result<Book, CloseFailure> {
             category: Category::Compute,
             resource: None,
             storage_class: None,
+            meter: None,
             unit,
             per: Per::Month,
             basis: Basis::Reserved,

@@ -73,6 +73,7 @@ fn items() -> Items {
         category: Category::Storage,
         resource: None,
         storage_class: Some("ssd".to_owned()),
+        meter: None,
         unit: Unit::GiB,
         per: Per::Month,
         basis: Basis::Reserved,

@@ -1,0 +1,279 @@
+//! Declared meters: a kind that nobody knew when leasehold was built is metered to the second, and one that is not there
+//! hinders nobody.
+
+use std::time::Duration;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use leasehold_ledger::{
+    fact::{Fact, FactKind},
+    time::Second,
+};
+use leasehold_model::Kinds;
+use serde_json::{Value, json};
+
+use super::{Stage, play};
+use crate::{
+    expect::TENANCIES,
+    people::{ADMIN, DATA_CENTRE, FINANCE, staff},
+    script::Parts,
+    world::NAMESPACE,
+};
+
+const METERS: &str = "meters.platform.leasehold.dev";
+const BOOKS: &str = "pricebooks.charging.leasehold.dev";
+const APPROVALS: &str = "approvals.charging.leasehold.dev";
+const BUCKET: [&str; 3] = ["buckets.storage.example.com", "edu--prod", "files"];
+
+/// The kinds of leasehold, and buckets.
+fn kinds() -> Kinds {
+    let buckets: CustomResourceDefinition = serde_json::from_value(json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "buckets.storage.example.com"},
+        "spec": {
+            "group": "storage.example.com", "scope": "Namespaced",
+            "names": {"kind": "Bucket", "plural": "buckets"},
+            "versions": [{
+                "name": "v1", "served": true, "storage": true,
+                "schema": {"openAPIV3Schema": {"type": "object", "properties": {
+                    "spec": {"type": "object", "properties": {"quota": {"type": "string"}}},
+                }}},
+            }],
+        },
+    }))
+    .unwrap();
+    let mut all = leasehold_api::definitions();
+    all.push(buckets);
+    Kinds::with(&all)
+}
+
+fn meter(name: &str, kind: &str, resource: &str) -> Value {
+    json!({
+        "apiVersion": "platform.leasehold.dev/v1alpha1", "kind": "Meter",
+        "metadata": {"name": name},
+        "spec": {
+            "displayName": "对象存储桶容量", "group": "storage.example.com", "version": "v1",
+            "kind": kind, "resource": resource, "quantity": {"path": ".spec.quota"}, "unit": "GiB",
+        },
+    })
+}
+
+fn prices() -> Value {
+    json!({
+        "apiVersion": "charging.leasehold.dev/v1alpha1", "kind": "PriceBook",
+        "metadata": {"name": "buckets-2027"},
+        "spec": {
+            "provider": "hs-bigdata", "contract": "HS-ZFCG-2026-001",
+            "validity": {"from": "2027-01-01", "through": "2027-12-31"}, "currency": "CNY",
+            "tax": {"included": true, "percent": "6"},
+            "items": [{
+                "name": "bucket", "displayName": "对象存储", "category": "storage",
+                "meter": "buckets", "unit": "GiB", "per": "Hour", "basis": "Metered",
+                "price": "0.0002",
+            }],
+        },
+    })
+}
+
+fn tenancy() -> Value {
+    json!({
+        "apiVersion": "tenancy.leasehold.dev/v1alpha1", "kind": "Tenancy",
+        "metadata": {"name": "oa", "namespace": "dept-edu"},
+        "spec": {
+            "system": "oa", "zone": "gov-extranet", "cloudlet": "self",
+            "term": {"from": "2027-01-01", "through": "2027-12-31"},
+            "contract": "HS-ZFCG-2026-031", "budget": {"code": "30227"},
+            "lease": [
+                {"item": "vcpu-x86", "quantity": "4"}, {"item": "memory", "quantity": "8Gi"},
+                {"item": "bucket", "quantity": "100Gi"},
+            ],
+            "namespaces": [{"name": "prod", "share": {"vcpu-x86": "4", "memory": "8Gi"}}],
+            "members": [{"role": "admin", "group": "edu-admins"}],
+        },
+    })
+}
+
+fn bucket(quota: &str) -> Value {
+    json!({
+        "apiVersion": "storage.example.com/v1", "kind": "Bucket",
+        "metadata": {"name": "files", "namespace": "edu--prod"}, "spec": {"quota": quota},
+    })
+}
+
+/// The message of the condition of this type, and whether it holds.
+fn condition(object: &Value, type_: &str) -> Option<(bool, String)> {
+    let all = object["status"]["conditions"].as_array()?;
+    let found = all.iter().find(|condition| condition["type"] == type_)?;
+    let message = found["message"].as_str().unwrap_or_default();
+    Some((found["status"] == "True", message.to_owned()))
+}
+
+fn is_ready(stage: &Stage<'_>, name: &str) -> bool {
+    let found = stage.find([METERS, "", name]).unwrap_or_default();
+    condition(&found, "Ready").is_some_and(|(holds, _)| holds)
+}
+
+/// When an object was last written, as the API server has it.
+fn written(stage: &Stage<'_>) -> Second {
+    let object = stage.find(BUCKET).unwrap();
+    let entries = object["metadata"]["managedFields"].as_array().unwrap();
+    let times = entries.iter().filter_map(|entry| entry["time"].as_str());
+    times
+        .map(|time| Second::parse(time).unwrap())
+        .max()
+        .unwrap()
+}
+
+/// What the ledger has of the meter: what happened, when, how many GiB, and whether that is an estimate.
+fn counted(stage: &Stage<'_>) -> Vec<(FactKind, Second, i64, bool)> {
+    let rows = stage.rows();
+    let facts = rows.iter().filter(|row| row.chain.kind == "fact");
+    facts
+        .map(|row| serde_json::from_str::<Fact>(&row.body).unwrap())
+        .filter(|fact| fact.meter.to_string() == "meter/buckets")
+        .map(|fact| (fact.kind, fact.at, fact.quantity >> 30, fact.estimated))
+        .collect()
+}
+
+fn now(stage: &Stage<'_>) -> Second {
+    stage
+        .server
+        .with_store(|_, now| Second::from_timestamp(now))
+}
+
+fn seconds(number: u64) -> Duration {
+    Duration::from_secs(number)
+}
+
+/// The department leases what the meter counts, at a price that names it.
+async fn lease(stage: &Stage<'_>) -> Result<(), String> {
+    let [loads, publishes] = FINANCE;
+    // the book comes before its meter, and waits for it
+    stage.create(loads, &prices())?;
+    let book = [BOOKS, "", "buckets-2027"];
+    stage
+        .until("a book that misses its meter", |stage| {
+            let found = stage.find(book).unwrap_or_default();
+            condition(&found, "Refused").is_some_and(|(_, message)| {
+                message.contains("rule E08: asked bucket with meter buckets, which is not declared")
+            })
+        })
+        .await?;
+    stage.create(DATA_CENTRE, &meter("buckets", "Bucket", "buckets"))?;
+    let question = [APPROVALS, NAMESPACE, "pb-buckets-2027-finance"];
+    stage
+        .until("the question about the book", |stage| {
+            stage.find(question).is_some()
+        })
+        .await?;
+    let yes = json!({"spec": {"decision": "Approved", "orderNo": "黄财资〔2027〕2号"}});
+    stage.patch(publishes, question, &yes)?;
+    stage
+        .until("the book published", |stage| {
+            stage.find(book).unwrap_or_default()["status"]["phase"] == "Published"
+        })
+        .await?;
+    stage.create(&staff("edu"), &tenancy())?;
+    stage.approve("dept-edu", "oa-1-office").await?;
+    stage
+        .until("the lease", |stage| {
+            let found = stage.find([TENANCIES, "dept-edu", "oa"]);
+            found.unwrap_or_default()["status"]["phase"] == "Active"
+        })
+        .await
+}
+
+#[test]
+fn buckets_are_metered_to_the_second_through_changes_and_a_restart_and_an_absent_kind_harms_nobody()
+{
+    play(kinds(), Parts::Everything, async |stage| {
+        stage.furnish(&json!({}), &["edu"]).await?;
+        stage.create(DATA_CENTRE, &meter("ghosts", "Ghost", "ghosts"))?;
+        lease(stage).await?;
+        stage
+            .until("a meter that counts", |stage| is_ready(stage, "buckets"))
+            .await?;
+
+        stage.create(ADMIN, &bucket("5Gi"))?;
+        let made = written(stage);
+        stage.pass(seconds(100)).await;
+        stage.patch(ADMIN, BUCKET, &json!({"spec": {"quota": "8Gi"}}))?;
+        let grown = written(stage);
+        // what is written while the operator is away is caught up with
+        stage.operator().stop();
+        stage.pass(seconds(1)).await;
+        stage.patch(ADMIN, BUCKET, &json!({"spec": {"quota": "2Gi"}}))?;
+        let shrunk = written(stage);
+        stage.pass(seconds(100)).await;
+        let before = now(stage);
+        stage.delete(ADMIN, BUCKET)?;
+        stage
+            .until("the end of the bucket", |stage| counted(stage).len() == 4)
+            .await?;
+
+        let facts = counted(stage);
+        let expected = [
+            (FactKind::Opened, made, 5, false),
+            (FactKind::Changed, grown, 8, false),
+            (FactKind::Changed, shrunk, 2, false),
+        ];
+        assert_eq!(facts[..3], expected);
+        let (kind, end, _, estimated) = facts[3];
+        assert_eq!((kind, estimated), (FactKind::Closed, false));
+        assert!((0..=1).contains(&end.since(before)), "{before} {end}");
+
+        let ghosts = stage.find([METERS, "", "ghosts"]).unwrap_or_default();
+        let (holds, message) = condition(&ghosts, "Ready").unwrap();
+        assert!(!holds && message.contains("are not served"), "{message}");
+        assert_eq!(condition(&ghosts, "Blind"), None);
+        // nothing waits for what is not there; a period says so once an hour
+        stage.pass(seconds(3700)).await;
+        stage
+            .until("a period that is complete up to the end", |stage| {
+                let periods = stage.all("billingperiods.charging.leasehold.dev");
+                periods.iter().any(|period| {
+                    let to = period["status"]["completeTo"].as_str();
+                    to.is_some_and(|to| Second::parse(to).unwrap() > end)
+                })
+            })
+            .await
+    });
+}
+
+#[test]
+fn what_was_there_before_a_meter_counts_from_its_beginning_and_what_it_counted_ends_with_it() {
+    play(kinds(), Parts::Everything, async |stage| {
+        stage.furnish(&json!({}), &["edu"]).await?;
+        lease(stage).await?;
+        stage.create(ADMIN, &bucket("5Gi"))?;
+        stage
+            .until("the bucket", |stage| counted(stage).len() == 1)
+            .await?;
+        stage.delete(ADMIN, [METERS, "", "buckets"])?;
+        let removed = now(stage);
+        stage
+            .until("the end of the meter", |stage| counted(stage).len() == 2)
+            .await?;
+        let (kind, at, _, estimated) = counted(stage)[1];
+        assert_eq!((kind, estimated), (FactKind::Closed, false));
+        assert!((0..=2).contains(&at.since(removed)), "{removed} {at}");
+        stage.pass(seconds(300)).await;
+        assert_eq!(counted(stage).len(), 2, "nothing counts without a meter");
+
+        let again = now(stage);
+        stage.create(DATA_CENTRE, &meter("buckets", "Bucket", "buckets"))?;
+        stage
+            .until("the bucket anew", |stage| counted(stage).len() == 3)
+            .await?;
+        let (kind, at, gib, estimated) = counted(stage)[2];
+        assert_eq!((kind, gib, estimated), (FactKind::Opened, 5, false));
+        assert!((0..=30).contains(&at.since(again)), "{again} {at}");
+        // it goes on as any other
+        stage.patch(ADMIN, BUCKET, &json!({"spec": {"quota": "6Gi"}}))?;
+        let grown = written(stage);
+        stage
+            .until("the change", |stage| counted(stage).len() == 4)
+            .await?;
+        assert_eq!(counted(stage)[3], (FactKind::Changed, grown, 6, false));
+        Ok(())
+    });
+}
