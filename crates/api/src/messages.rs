@@ -193,6 +193,10 @@ const MESSAGES: &[(&str, &str)] = &[
         "'rule B09: a metered item names the resource or storage class or meter, and no other item names a meter: asked basis %s with meter %s for %s, allowed basis Metered with one of resource, storageClass and meter; set one of them with basis Metered'.format([self.basis, has(self.meter) ? self.meter : 'none', self.name])",
     ),
     (
+        "B14",
+        "'rule B14: only gaps are accepted or estimated: asked treatment %s of a %s, allowed of a Gap; leave spec.treatment out'.format([self.treatment, self.subject.kind])",
+    ),
+    (
         "A03",
         "'rule A03: a rejection gives its reason: asked Rejected without one, allowed with a reason; set spec.reason'",
     ),

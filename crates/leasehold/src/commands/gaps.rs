@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::Write,
-    path::Path,
 };
 
 use anyhow::Result;
@@ -14,7 +13,13 @@ use leasehold_ledger::document::{Document, GapAcceptedDoc, GapDoc, PeriodCloseDo
 use leasehold_store::Store;
 use serde::Serialize;
 
-use crate::{Outcome, cli::GapsArgs, ledger, output, session::Session, source};
+use crate::{
+    Outcome,
+    cli::{At, GapsArgs},
+    ledger, output,
+    session::Session,
+    source,
+};
 
 /// Lists the times in which use was not observed.
 pub fn run(arguments: &GapsArgs, session: &Session, out: &mut dyn Write) -> Result<Outcome> {
@@ -65,7 +70,7 @@ fn of_object(object: BillingPeriod) -> Vec<Row> {
     status.gaps.into_iter().map(row).collect()
 }
 
-fn of_ledger(session: &Session, db: &Path) -> Result<Vec<Row>> {
+fn of_ledger(session: &Session, db: &At) -> Result<Vec<Row>> {
     let store = ledger::open(session, db)?;
     let (found, known) = session.wait(read(&store))?;
     let closed: BTreeSet<String> = session
