@@ -220,7 +220,7 @@ mod definitions {
                     }
                 }
                 Value::Array(all) => all.iter().for_each(|below| look(path, below, lists)),
-                _ => {}
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
             }
         }
 

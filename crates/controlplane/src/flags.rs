@@ -95,7 +95,8 @@ pub fn kube_apiserver(setting: &Setting) -> Vec<String> {
         "--service-cluster-ip-range=10.0.0.0/24",
         "--endpoint-reconciler-type=none",
         "--allow-privileged=true",
-        "--profiling=false",
+        // for administrators alone; a benchmark asks for it
+        "--profiling=true",
         "--service-account-issuer=https://kubernetes.default.svc",
         "--enable-admission-plugins=OwnerReferencesPermissionEnforcement",
         "--etcd-compaction-interval=0",

@@ -89,8 +89,9 @@ pub fn made() -> Value {
 
 /// What the snapshot controller says of a wish once its content is there and made.
 pub fn ready(wish: &Value) -> Value {
-    let uid = wish["metadata"]["uid"].as_str().unwrap_or_default();
-    json!({"status": {"boundVolumeSnapshotContentName": content_name(uid), "readyToUse": true}})
+    let uid = wish.pointer("/metadata/uid").and_then(Value::as_str);
+    let content = content_name(uid.unwrap_or_default());
+    json!({"status": {"boundVolumeSnapshotContentName": content, "readyToUse": true}})
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 pub mod close;
 mod figures;
 mod floor;
+mod profile;
 mod provision;
 mod restart;
 mod written;

@@ -111,7 +111,7 @@ async fn proceed(
         report.look_again(seconds_until(due, state.now));
         return Ok(());
     }
-    if !retain::before_deletion(state, context, report, &known).await? {
+    if !Box::pin(retain::before_deletion(state, context, report, &known)).await? {
         return Ok(());
     }
     delete_namespaces(state, context, report, &known).await

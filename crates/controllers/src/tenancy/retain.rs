@@ -53,7 +53,9 @@ pub async fn before_deletion(
             Reclaim::Snapshot => {
                 Box::pin(snapshots::keep(state, context, report, (&place, &name))).await?
             }
-            Reclaim::Retain | Reclaim::Delete => hold(state, context, &place, &name).await?,
+            Reclaim::Retain | Reclaim::Delete => {
+                Box::pin(hold(state, context, &place, &name)).await?
+            }
         };
         let (sentence, again) = match held {
             Held::Nothing | Held::Stays(None) => continue,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use leasehold_api::tenancy::{Department, InformationSystem, Phase, Tenancy};
@@ -11,6 +12,7 @@ use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
 use super::floor::floors;
+use super::profile::profile;
 use super::restart::restart;
 use super::written::Written;
 use super::{Calls, Load, Memory, Report, WORKERS, Work, say, spread};
@@ -37,9 +39,13 @@ struct Applicant {
 type Instants = BTreeMap<String, Instant>;
 
 /// Provisions tenancies on a fresh control plane, starts the operator again, then creates the same
-/// objects bare, if that is asked for. Says on `progress` what it is doing. Everything it started ends
-/// with this process.
-pub async fn provision(load: Load, progress: &mut impl Write) -> Result<Report, Failure> {
+/// objects bare, if that is asked for. Says on `progress` what it is doing. A profile of the API server
+/// while tenancies are leased goes to the file `profiled`. Everything it started ends with this process.
+pub async fn provision(
+    load: Load,
+    profiled: Option<&Path>,
+    progress: &mut impl Write,
+) -> Result<Report, Failure> {
     say(progress, "starting a control plane and the operator")?;
     let stage = Stage::bare().await?;
     stage.furnish(&policy()?).await?;
@@ -53,7 +59,14 @@ pub async fn provision(load: Load, progress: &mut impl Write) -> Result<Report, 
             load.tenancies, load.namespaces
         ),
     )?;
-    let work = Box::pin(work(stage, load, applicants, bound)).await?;
+    let working = Box::pin(work(stage, load, applicants, bound));
+    let looking = async {
+        match profiled {
+            Some(file) => profile(stage, file).await,
+            None => Ok(()),
+        }
+    };
+    let (work, ()) = tokio::try_join!(working, looking)?;
     let restart = Box::pin(restart(stage, load, bound, progress)).await?;
     let mut measured = Vec::new();
     if load.floors {

@@ -2,6 +2,7 @@
 //! operator takes.
 
 use std::io::{self, Write as _};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -31,6 +32,9 @@ struct Arguments {
     /// Leaves the floors out, where only the restart and memory matter.
     #[arg(long)]
     no_floor: bool,
+    /// Has the API server profile itself for the first 15 seconds, into this file; for `go tool pprof`.
+    #[arg(long, value_name = "FILE")]
+    profile: Option<PathBuf>,
     /// How to print the figures.
     #[arg(short, long, value_enum, default_value_t = Output::Table)]
     output: Output,
@@ -55,7 +59,11 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let runtime = Runtime::new().map_err(Failure::file("the runtime"))?;
     let mut progress = io::stderr();
-    let report = runtime.block_on(Box::pin(provision(load, &mut progress)))?;
+    let report = runtime.block_on(Box::pin(provision(
+        load,
+        arguments.profile.as_deref(),
+        &mut progress,
+    )))?;
     let mut out = io::stdout().lock();
     match arguments.output {
         Output::Table => report.table(&mut out),

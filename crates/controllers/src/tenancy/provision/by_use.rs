@@ -157,7 +157,7 @@ mod tests {
 
     /// One round over such use.
     async fn round(used: [i64; 2]) -> Seen {
-        round_of(rebalanced(), used, false).await
+        Box::pin(round_of(rebalanced(), used, false)).await
     }
 
     async fn round_of(state: State, used: [i64; 2], contested: bool) -> Seen {
@@ -206,7 +206,7 @@ mod tests {
     #[tokio::test]
     async fn what_moves_with_use_is_looked_after_and_told_as_nothing() {
         // five of five are used: twice a head-room of 1250 more are wanted, and the other keeps 1250
-        let seen = round([5_000, 0]).await;
+        let seen = Box::pin(round([5_000, 0])).await;
         assert_eq!(seen.progress, Progress::Ready);
         assert!(seen.soon, "the receiver grows in a later round");
         assert!(!seen.rights, "nobody is let in before the quotas count");
@@ -254,7 +254,7 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_is_read_or_written_while_everybody_has_head_room() {
-        let seen = round([3_700, 1_000]).await;
+        let seen = Box::pin(round([3_700, 1_000])).await;
         assert_eq!((seen.progress, seen.soon), (Progress::Ready, false));
         assert!(seen.writes.is_empty(), "{:?}", seen.writes);
         assert!(seen.rights);
@@ -262,7 +262,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_fought_over_is_not_looked_at_all_the_time() {
-        let seen = round_of(rebalanced(), [5_000, 0], true).await;
+        let seen = Box::pin(round_of(rebalanced(), [5_000, 0], true)).await;
         assert_eq!((seen.progress, seen.soon), (Progress::Ready, false));
     }
 
@@ -290,7 +290,7 @@ mod tests {
             reason: "too slow".to_owned(),
             at,
         });
-        let seen = round_of(state, [5_000, 0], false).await;
+        let seen = Box::pin(round_of(state, [5_000, 0], false)).await;
         assert_eq!(seen.writes.len(), 2, "{:?}", seen.writes);
         for (path, written) in &seen.writes {
             assert_eq!(written["spec"]["hard"]["pods"], "0", "{path}");

@@ -335,6 +335,6 @@ async fn moved(fails: bool) -> (bool, Vec<String>) {
 async fn donors_are_written_first_and_nothing_grows_when_one_fails() {
     let [aa, zz] = ["aa", "zz"]
         .map(|short| format!("PATCH /api/v1/namespaces/edu--{short}/resourcequotas/leasehold"));
-    assert_eq!(moved(false).await, (true, vec![zz.clone(), aa]));
-    assert_eq!(moved(true).await, (false, vec![zz]));
+    assert_eq!(Box::pin(moved(false)).await, (true, vec![zz.clone(), aa]));
+    assert_eq!(Box::pin(moved(true)).await, (false, vec![zz]));
 }

@@ -94,8 +94,7 @@ fn held() -> Value {
 fn usual(call: &Call) -> Option<Reply> {
     match (call.method.as_str(), call.path.as_str()) {
         ("GET", CLAIM) => Some((200, claim())),
-        ("GET", DISK) => Some((200, disk())),
-        ("PATCH", DISK) => Some((200, disk())),
+        ("GET" | "PATCH", DISK) => Some((200, disk())),
         ("PATCH", CONTENT) => Some((200, held())),
         ("GET", CLASSES) => Some(list(&[json!({
             "metadata": {"name": "daily"}, "driver": "disks.example", "deletionPolicy": "Delete",
