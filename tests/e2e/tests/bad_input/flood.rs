@@ -100,12 +100,9 @@ impl Flood<'_> {
             Ok(Answer::Refused(refusal)) => {
                 self.refused.fetch_add(1, Ordering::Relaxed);
                 let said: String = refusal.message.chars().take(400).collect();
-                // of a rule over something of another type it says both, that and which
-                let is_of_type = said.contains("for the provided schema with type");
-                let mut stumbles = STUMBLES
+                let stumbled = STUMBLES
                     .iter()
-                    .filter(|words| !is_of_type || **words != "evaluating rule");
-                let stumbled = stumbles.any(|words| said.contains(words));
+                    .any(|words| said.contains(words) && !is_beside_the_reason(&said, words));
                 (stumbled || !REFUSALS.contains(&refusal.code))
                     .then(|| format!("{title}: {} {said}", refusal.code))
             }
@@ -150,6 +147,18 @@ impl Flood<'_> {
                 },
             );
         looking.await.unwrap();
+    }
+}
+
+/// Whether the API server stumbles over a rule only besides, and says first what is wrong: a value of another type, or
+/// a kind that is not that of the address. Of another kind it looks at nothing's type before it evaluates the rules.
+fn is_beside_the_reason(said: &str, words: &str) -> bool {
+    let is_of_type = said.contains("for the provided schema with type");
+    let is_of_another_kind = said.contains("is invalid: [kind: Invalid value: ");
+    match words {
+        "evaluating rule" => is_of_type || is_of_another_kind,
+        "no such key" => is_of_another_kind,
+        _ => false,
     }
 }
 
