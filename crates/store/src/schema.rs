@@ -266,8 +266,10 @@ fn check(
 /// Whether a table of this name exists.
 async fn has_table(link: &mut Link<'_>, name: &str) -> Result<bool, StoreError> {
     let sql = Dialect::of(link).find_table();
-    let found = link.fetch_optional(CATALOGUE, sql, &[Value::Text(name)]);
-    Ok(found.await?.is_some())
+    let found = link
+        .fetch_optional(CATALOGUE, sql, &[Value::Text(name)])
+        .await?;
+    Ok(found.is_some())
 }
 
 /// How many tables there are.

@@ -441,7 +441,7 @@ fn figures(
     status.used = used;
     if let Some(so_far) = context.figures.so_far(&state.department, &state.name) {
         status.period = Some(PeriodSoFar {
-            name: so_far.period,
+            name: so_far.period.clone(),
             gross_so_far: so_far.gross.to_string(),
             usage: so_far.usage(),
             as_of: so_far.as_of.in_zone(zone),

@@ -13,9 +13,7 @@ use leasehold_testkit::manifests::{Days, example};
 use leasehold_testkit::{LONG, Session, User, eventually};
 use serde_json::{Value, json};
 
-use crate::ground::{
-    ends, known_beyond, leased, ledger, past, second, server_time, settled, written,
-};
+use crate::ground::{ends, known_beyond, leased, past, second, server_time, settled, written};
 
 const CODE: &str = "meter-bucket";
 const PLACE: &str = "meter-bucket--prod";

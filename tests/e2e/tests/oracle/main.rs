@@ -54,8 +54,9 @@ mod oracle {
     async fn open(scale: &Scale) -> (&'static Stage, Proxy) {
         let rig = Rig::shared().await.unwrap();
         let folder = rig.scratch("oracle").unwrap();
-        let proxy = Proxy::start(&rig.upstream(), scale.seed, &folder);
-        let proxy = proxy.await.unwrap();
+        let proxy = Proxy::start(&rig.upstream(), scale.seed, &folder)
+            .await
+            .unwrap();
         let options = OperatorOptions::with_ledger(folder.join("ledger.db")).through(proxy.way());
         let operator = OperatorProcess::start(rig, options).await.unwrap();
         // it ends with this process, as every stage does

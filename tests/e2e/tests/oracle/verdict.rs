@@ -43,8 +43,10 @@ pub async fn record(stage: &Stage) -> Record {
     let db = copy.display().to_string();
     let verified = auditor.leasehold(&["verify", "--db", &db]).await;
     verified.unwrap().ok().unwrap();
-    let usage = auditor.leasehold(&["usage", "--db", &db, "-o", "json"]);
-    let usage = usage.await.unwrap().ok().unwrap();
+    let usage = auditor
+        .leasehold(&["usage", "--db", &db, "-o", "json"])
+        .await;
+    let usage = usage.unwrap().ok().unwrap();
     fs::write(folder.join("usage.json"), usage.stdout).unwrap();
     write_rows(&copy, &folder.join("rows.jsonl")).await;
     let history = folder.join("history.jsonl");
