@@ -290,7 +290,9 @@ pub(crate) fn failed(operation: &'static str) -> impl FnOnce(sqlx::Error) -> Sto
 }
 
 fn is_away(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code());
+    let code = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
     let says_so = code.is_some_and(|code| {
         code.len() == SQLSTATE && AWAY.iter().any(|away| code.starts_with(away))
     });

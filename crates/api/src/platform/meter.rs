@@ -95,7 +95,7 @@ pub struct MeterSelector {
 pub struct FieldMatch {
     /// Where the field is, as .spec.type or .status.loadBalancer.ingress.
     pub path: FieldPath,
-    /// What it says, as LoadBalancer; numbers and true or false as they are written. Without it, the field must be there and not be empty.
+    /// What it says, as `LoadBalancer`; numbers and true or false as they are written. Without it, the field must be there and not be empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub equals: Option<Line>,
 }

@@ -263,6 +263,7 @@ impl Life {
     /// The same life for an object that counts anew after it has ended: of what is recorded only the end and the version
     /// matter. A version tells one thing only, so that an object that was not written since is told of in the version at
     /// which it was seen again.
+    #[must_use]
     pub fn anew(&self, version: &mut String, seen_at: &str) -> Self {
         if number(version) <= self.newest {
             *version = format!("again-{seen_at}");

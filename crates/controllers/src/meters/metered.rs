@@ -78,15 +78,15 @@ pub trait Metered: Followed {
 impl Metered for Pod {
     type Of = ();
 
-    fn source((): &()) -> &str {
+    fn source((): &()) -> &'static str {
         PODS
     }
 
-    fn meters((): &()) -> &str {
+    fn meters((): &()) -> &'static str {
         "pod/"
     }
 
-    fn called((): &()) -> &str {
+    fn called((): &()) -> &'static str {
         "Pod"
     }
 
@@ -102,15 +102,15 @@ impl Metered for Pod {
 impl Metered for PersistentVolumeClaim {
     type Of = ();
 
-    fn source((): &()) -> &str {
+    fn source((): &()) -> &'static str {
         CLAIMS
     }
 
-    fn meters((): &()) -> &str {
+    fn meters((): &()) -> &'static str {
         "claim/"
     }
 
-    fn called((): &()) -> &str {
+    fn called((): &()) -> &'static str {
         "PersistentVolumeClaim"
     }
 

@@ -22,6 +22,10 @@ const NODE_LOST: &str = "taken away because its node was lost";
 const TAKEN: [&str; 2] = ["DeletionByTaintManager", "DeletionByPodGC"];
 
 /// Under which circumstances an object is seen.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "circumstances that go together in any way, with names of their own"
+)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sight {
     /// Now, by the API server's clock.

@@ -96,7 +96,7 @@ mod tests {
     fn at(path: &str) -> Option<Value> {
         Path::parse(path)
             .unwrap()
-            .read(&object(), |found| found.cloned())
+            .read(&object(), Option::cloned)
     }
 
     #[test]

@@ -161,7 +161,7 @@ mod tests {
     }
 
     async fn round_of(state: State, used: [i64; 2], contested: bool) -> Seen {
-        round_over(state, standing(used), contested).await
+        Box::pin(round_over(state, standing(used), contested)).await
     }
 
     async fn round_over(
@@ -238,7 +238,7 @@ mod tests {
                 "fieldsV1": {"f:spec": {"f:hard": {"f:requests.cpu": {}, "f:limits.cpu": {}}}},
             }]);
         }
-        let seen = round_over(rebalanced(), (namespaces, quotas), false).await;
+        let seen = Box::pin(round_over(rebalanced(), (namespaces, quotas), false)).await;
         let [(path, written)] = &seen.writes[..] else {
             panic!("{:?}", seen.writes)
         };

@@ -129,7 +129,7 @@ async fn what_was_given_back_keeps_its_cores_and_runs_nothing_until_what_mends_i
     // whether it is that request which is due, or a later one that is not in place yet
     let half = [("prod", "5")];
     for (request, shares, pods) in [(1, PROD, USUAL), (2, half, "40")] {
-        let came = round(given_back(&PROD), request, with_pods(&shares, pods)).await;
+        let came = Box::pin(round(given_back(&PROD), request, with_pods(&shares, pods))).await;
         assert_eq!(came.written, [written("edu--prod", "0", "10")]);
         assert_eq!(
             (came.delivered, came.progress),
@@ -137,28 +137,28 @@ async fn what_was_given_back_keeps_its_cores_and_runs_nothing_until_what_mends_i
         );
     }
     // without pods the later one is complete, and its delivery is what gives them back
-    let came = round(given_back(&PROD), 2, with_pods(&PROD, "0")).await;
+    let came = Box::pin(round(given_back(&PROD), 2, with_pods(&PROD, "0"))).await;
     assert_eq!((came.written, came.delivered), (vec![], vec![2]));
     assert!(came.again, "pods come with the next round");
     let mut mended = given_back(&PROD);
     let at = mended.now;
     mended.view.delivered.push(delivered(2, at));
-    let came = round(mended, 2, with_pods(&PROD, "0")).await;
+    let came = Box::pin(round(mended, 2, with_pods(&PROD, "0"))).await;
     assert_eq!(came.written, [written("edu--prod", USUAL, "10")]);
 }
 
 #[tokio::test]
 async fn a_split_that_does_not_fit_gives_no_pods_to_what_was_given_back() {
     let unfit = || given_back(&[("prod", "400")]);
-    let came = round(unfit(), 1, with_pods(&PROD, USUAL)).await;
+    let came = Box::pin(round(unfit(), 1, with_pods(&PROD, USUAL))).await;
     assert_eq!(came.written, [written("edu--prod", "0", "10")]);
-    let came = round(unfit(), 1, with_pods(&PROD, "0")).await;
+    let came = Box::pin(round(unfit(), 1, with_pods(&PROD, "0"))).await;
     assert_eq!((came.written, came.progress), (vec![], Progress::Blocked));
 }
 
 #[tokio::test]
 async fn a_namespace_that_is_not_named_any_more_runs_nothing_of_what_was_given_back() {
-    let came = round(given_back(&PROD), 1, with_pods(&BOTH, "40")).await;
+    let came = Box::pin(round(given_back(&PROD), 1, with_pods(&BOTH, "40"))).await;
     let expected = [
         written("edu--prod", "0", "5"),
         written("edu--test", "0", "0"),
