@@ -138,7 +138,10 @@ mod tests {
     #[test]
     fn after_a_start_the_ledger_shows_a_step_back() {
         let now = Second::new(400);
-        assert_eq!(step_back(Some(Second::new(1000)), now), Some(span(400, 1000)));
+        assert_eq!(
+            step_back(Some(Second::new(1000)), now),
+            Some(span(400, 1000))
+        );
         assert_eq!(step_back(Some(Second::new(405)), now), None);
         assert_eq!(step_back(None, now), None);
     }

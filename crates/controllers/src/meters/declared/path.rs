@@ -94,9 +94,7 @@ mod tests {
     }
 
     fn at(path: &str) -> Option<Value> {
-        Path::parse(path)
-            .unwrap()
-            .read(&object(), Option::cloned)
+        Path::parse(path).unwrap().read(&object(), Option::cloned)
     }
 
     #[test]
