@@ -180,7 +180,12 @@ pub fn all(kinds: &BTreeMap<String, Kind>) -> Vec<Case> {
         cases.extend(more);
         absent.extend(lacking);
     }
-    let expected = ["Approval spec.decidedBy", "Approval spec.decision"];
+    let expected = [
+        "Approval spec.answers",
+        "Approval spec.decidedBy",
+        "Approval spec.decision",
+        "Approval spec.number",
+    ];
     assert_eq!(absent, expected, "places that the good manifests lack");
     cases
 }
