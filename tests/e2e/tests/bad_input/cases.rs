@@ -183,8 +183,11 @@ pub fn all(kinds: &BTreeMap<String, Kind>) -> Vec<Case> {
     }
     // a quantity is one of three
     let expected = [
+        "Approval spec.answers",
         "Approval spec.decidedBy",
         "Approval spec.decision",
+        "Approval spec.number",
+        "Approval spec.treatment",
         "Meter spec.quantity.countOf",
         "Meter spec.quantity.deviceClass",
     ];
