@@ -94,7 +94,9 @@ mod tests {
     }
 
     fn at(path: &str) -> Option<Value> {
-        Path::parse(path).unwrap().read(&object(), Option::cloned)
+        Path::parse(path)
+            .unwrap()
+            .read(&object(), Option::<&Value>::cloned)
     }
 
     #[test]
