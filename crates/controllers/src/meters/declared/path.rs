@@ -96,7 +96,7 @@ mod tests {
     fn at(path: &str) -> Option<Value> {
         Path::parse(path)
             .unwrap()
-            .read(&object(), Option::<&Value>::cloned)
+            .read(&object(), |found| Some(found?.clone()))
     }
 
     #[test]
