@@ -9,7 +9,7 @@ mod absent {
     use leasehold_e2e::{Office, PERIODS, Stage};
     use leasehold_ledger::document::GapDoc;
     use leasehold_ledger::fact::{Fact, FactKind};
-    use leasehold_ledger::time::Second;
+    use leasehold_ledger::time::{Second, Zone};
     use leasehold_store::{FactFilter, Store};
     use leasehold_testkit::{LONG, NAMESPACE, Session, User, repository};
     use serde_json::{Value, json};
@@ -126,15 +126,14 @@ mod absent {
     /// Waits until a period is closed that begins after an instant.
     async fn closes_after(stage: &Stage, at: Second) {
         let auditor = stage.user(User::Auditor).await.unwrap();
+        let zone = Zone::parse("Asia/Shanghai").unwrap();
+        let at = at.in_zone(&zone).to_string();
         let seen = stage.see("a period that closes all the same", PERIODS, async || {
             let all = auditor.list::<BillingPeriod>(None).await;
             let all = all.map_err(|failure| format!("{failure:?}"))?;
             let closed = all.iter().any(|period| {
                 let status = period.status.as_ref();
-                status.is_some_and(|status| {
-                    let begins = Second::parse(&status.from).ok();
-                    status.phase == PeriodPhase::Closed && begins.is_some_and(|from| from > at)
-                })
+                status.is_some_and(|status| status.phase == PeriodPhase::Closed && status.from > at)
             });
             if closed {
                 Ok(())

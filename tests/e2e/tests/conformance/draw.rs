@@ -19,14 +19,13 @@ const CORE: [(u64, &str); 5] = [
     (8, "Namespace"),
 ];
 /// Kinds of ours. `CloudPolicy` and `Cloudlet` may have one name alone and belong to the table.
-const OURS: [&str; 13] = [
+const OURS: [&str; 12] = [
     "Tenancy",
     "InformationSystem",
     "HardwareContribution",
     "Department",
     "NetworkZone",
     "Suspension",
-    "Meter",
     "PriceBook",
     "Approval",
     "Appraisal",

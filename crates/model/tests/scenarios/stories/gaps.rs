@@ -66,7 +66,7 @@ fn accepted(stage: &Stage<'_>) -> Vec<GapAcceptedDoc> {
 #[test]
 fn a_period_with_a_gap_waits_until_finance_accepts_it_and_then_closes_by_itself() {
     tell_metered(async |stage| {
-        let policy = json!({"closing": {"autoAfterDays": 1}});
+        let policy = json!({"spec": {"closing": {"autoAfterDays": 1}}});
         oa::leased(stage, &policy, "2027-12-31").await?;
         forget(stage).await?;
         asked(stage).await?;
@@ -101,7 +101,7 @@ fn a_period_with_a_gap_waits_until_finance_accepts_it_and_then_closes_by_itself(
 #[test]
 fn a_gap_that_finance_rejects_keeps_the_period_open_and_is_not_asked_about_again() {
     tell_metered(async |stage| {
-        let policy = json!({"closing": {"autoAfterDays": 1}});
+        let policy = json!({"spec": {"closing": {"autoAfterDays": 1}}});
         oa::leased(stage, &policy, "2027-12-31").await?;
         forget(stage).await?;
         asked(stage).await?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use leasehold_ledger::{
     fact::{Fact, FactKind},
-    time::Second,
+    time::{Second, Zone},
 };
 use leasehold_model::Kinds;
 use serde_json::{Value, json};
@@ -227,12 +227,14 @@ fn buckets_are_metered_to_the_second_through_changes_and_a_restart_and_an_absent
         assert_eq!(condition(&ghosts, "Blind"), None);
         // nothing waits for what is not there; a period says so once an hour
         stage.pass(seconds(3700)).await;
+        let zone = Zone::parse("Asia/Shanghai").unwrap();
+        let end = end.in_zone(&zone).to_string();
         stage
             .until("a period that is complete up to the end", |stage| {
                 let periods = stage.all("billingperiods.charging.leasehold.dev");
                 periods.iter().any(|period| {
                     let to = period["status"]["completeTo"].as_str();
-                    to.is_some_and(|to| Second::parse(to).unwrap() > end)
+                    to.is_some_and(|to| to > end.as_str())
                 })
             })
             .await

@@ -17,10 +17,11 @@ const PLACE: &str = "edu--prod";
 /// What the gap says of its cause.
 const CAUSE: &str = "etcd was restored from a backup";
 
-/// A pod of a core on a node.
+/// A pod of a core on a node, which is gone as soon as it is deleted: no kubelet would end it.
 fn run(stage: &Stage<'_>, name: &str) -> Result<(), String> {
     let mut pod = manifests::pod(PLACE, name, "1", "1Gi", None);
     pod["spec"]["nodeName"] = json!("dc1-r01-n01");
+    pod["spec"]["terminationGracePeriodSeconds"] = json!(0);
     stage.create(ADMIN, &pod)
 }
 
