@@ -127,7 +127,7 @@ mod absent {
     async fn closes_after(stage: &Stage, at: Second) {
         let auditor = stage.user(User::Auditor).await.unwrap();
         let zone = Zone::parse("Asia/Shanghai").unwrap();
-        let at = at.in_zone(&zone).to_string();
+        let at = at.in_zone(&zone);
         let seen = stage.see("a period that closes all the same", PERIODS, async || {
             let all = auditor.list::<BillingPeriod>(None).await;
             let all = all.map_err(|failure| format!("{failure:?}"))?;

@@ -228,7 +228,7 @@ fn buckets_are_metered_to_the_second_through_changes_and_a_restart_and_an_absent
         // nothing waits for what is not there; a period says so once an hour
         stage.pass(seconds(3700)).await;
         let zone = Zone::parse("Asia/Shanghai").unwrap();
-        let end = end.in_zone(&zone).to_string();
+        let end = end.in_zone(&zone);
         stage
             .until("a period that is complete up to the end", |stage| {
                 let periods = stage.all("billingperiods.charging.leasehold.dev");
