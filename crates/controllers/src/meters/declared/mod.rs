@@ -1,9 +1,9 @@
 //! Declared meters: use of any kind, without code.
 //!
-//! A [`Meter`](leasehold_api::platform::Meter) names a kind, which of its objects count, and how much ([`rule`]). Each is
+//! A [`Meter`](leasehold_api::platform::Meter) names a kind, which of its objects count, and how much (`rule`). Each is
 //! followed by a watch of its own, with the sink, the cursor and the watermark that pods and claims have. What is
-//! different: the kind may be absent or unreadable ([`Declared`] keeps how that stands, [`report`] tells it), and meters
-//! come and go while the operator runs ([`follow`]).
+//! different: the kind may be absent or unreadable ([`Declared`] keeps how that stands, `report` tells it), and meters
+//! come and go while the operator runs (`follow`).
 
 mod follow;
 mod path;
