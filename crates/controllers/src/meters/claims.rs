@@ -91,7 +91,7 @@ fn start(claim: &PersistentVolumeClaim, sight: &Sight) -> Moment {
     if !sight.listed && !sight.gone {
         return change(claim, sight);
     }
-    let created = created.unwrap_or(sight.now).min(sight.now);
+    let created = created.unwrap_or(sight.now).min(sight.latest());
     let upper = status_written(claim, sight)
         .unwrap_or(sight.now)
         .max(created);
@@ -113,7 +113,7 @@ fn status_written(claim: &PersistentVolumeClaim, sight: &Sight) -> Option<Second
         .filter_map(|entry| entry.time.as_ref())
         .map(second)
         .max()
-        .map(|newest| newest.min(sight.now))
+        .map(|newest| newest.min(sight.latest()))
 }
 
 /// When the newest change was made: when it was written. Of what comes from a list the last write may be another one, made

@@ -44,6 +44,18 @@ pub struct Sight {
     pub unbound: bool,
 }
 
+/// How far our notion of the API server's clock may lag behind it, in seconds: what it tells of itself is cut to a second,
+/// and takes a while to arrive.
+const LAG: i64 = 2;
+
+impl Sight {
+    /// The latest instant that can have been recorded by now. A later one is of a clock that is wrong, or forged: nobody
+    /// is billed ahead of time.
+    pub fn latest(&self) -> Second {
+        self.now.plus(LAG)
+    }
+}
+
 /// The second of a time of Kubernetes.
 pub fn second(time: &Time) -> Second {
     Second::from_timestamp(time.0)
@@ -57,7 +69,7 @@ pub fn written(meta: &ObjectMeta, sight: &Sight) -> Option<Second> {
         .iter()
         .flatten()
         .filter_map(|entry| entry.time.as_ref());
-    times.map(second).max().map(|newest| newest.min(sight.now))
+    times.map(second).max().map(|newest| newest.min(sight.latest()))
 }
 
 /// How the pod stands.
@@ -167,7 +179,7 @@ fn end(pod: &Pod, start: &Moment, sight: &Sight) -> Option<Moment> {
     }
     if let Some(finished) = finished(pod) {
         return Some(Moment::exact(
-            finished.min(sight.now),
+            finished.min(sight.latest()),
             "finishedAt of the last container",
         ));
     }
@@ -196,6 +208,7 @@ fn end(pod: &Pod, start: &Moment, sight: &Sight) -> Option<Moment> {
         )
     } else {
         let alive = written.map_or(alive, |written| written.max(alive));
+        let alive = alive.min(sight.now);
         Moment::ended(alive, sight.now, sight.billed, "DELETED without finishedAt")
     })
 }
@@ -503,8 +516,16 @@ mod tests {
     }
 
     #[test]
-    fn a_forged_time_of_a_write_is_never_later_than_now() {
-        assert_eq!(written(&running(9999).metadata, &sight(40)), Some(at(40)));
+    fn a_forged_time_of_a_write_is_hardly_later_than_now() {
+        assert_eq!(written(&running(9999).metadata, &sight(40)), Some(at(42)));
+    }
+
+    #[test]
+    fn what_was_recorded_while_our_notion_of_the_clock_lags_is_taken_to_the_second() {
+        let finished = json!({ "conditions": scheduled(), "containerStatuses": terminated(34) });
+        let done = pod(34, "Succeeded", finished);
+        assert_eq!(ended(standing(&done, &sight(33))).at, at(34));
+        assert_eq!(written(&done.metadata, &sight(33)), Some(at(34)));
     }
 
     #[test]
@@ -522,7 +543,7 @@ mod tests {
             "Succeeded",
             json!({ "conditions": scheduled(), "containerStatuses": terminated(500) }),
         );
-        assert_eq!(ended(standing(&done, &sight(33))).at, at(33));
+        assert_eq!(ended(standing(&done, &sight(33))).at, at(35));
     }
 
     /// A pod that ran since 0 on a node that fell silent at 100 and was given up at 160.

@@ -227,7 +227,7 @@ impl Metered for DynamicObject {
 /// When the object was made.
 fn created(object: &DynamicObject, sight: &Sight) -> Second {
     let created = object.metadata.creation_timestamp.as_ref().map(second);
-    created.unwrap_or(sight.now).min(sight.now)
+    created.unwrap_or(sight.now).min(sight.latest())
 }
 
 /// Whether the object is still as it was made.
