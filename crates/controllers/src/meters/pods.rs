@@ -69,7 +69,10 @@ pub fn written(meta: &ObjectMeta, sight: &Sight) -> Option<Second> {
         .iter()
         .flatten()
         .filter_map(|entry| entry.time.as_ref());
-    times.map(second).max().map(|newest| newest.min(sight.latest()))
+    times
+        .map(second)
+        .max()
+        .map(|newest| newest.min(sight.latest()))
 }
 
 /// How the pod stands.
