@@ -61,14 +61,14 @@ def _one(verdict, gaps, wanted, found):
         verdict.deviate(wanted, "subject", wanted.owner, found.owner)
     if found.title != wanted.title:
         verdict.deviate(wanted, "object", wanted.title, found.title)
-    amounts = [amount for _, amount in wanted.steps]
-    if amounts != [point.amount for point in found.points]:
+    steps = lasting(wanted.steps, [point.amount for point in found.points])
+    if steps is None:
         if gaps.touch(wanted) and gaps.agree_outside(wanted, found):
             verdict.counts["steps lost in a gap"] += 1
         else:
             verdict.deviate(wanted, "quantities", _steps(wanted.steps), _course(found.points))
         return
-    for place, ((when, amount), point) in enumerate(zip(wanted.steps, found.points)):
+    for place, ((when, amount), point) in enumerate(zip(steps, found.points)):
         name = "end" if amount == 0 else "start" if place == 0 else f"change to {amount}"
         _point(verdict, gaps, wanted, name, when, point)
 
@@ -106,6 +106,27 @@ def _may_be_empty(steps):
     if len(steps) != 2 or steps[1][1] != 0:
         return False
     return steps[1][0].billed[0] <= steps[0][0].billed[1]
+
+
+def lasting(steps, amounts):
+    """The steps that an answer with these amounts tells, in which only such are left out as may have lasted for no second,
+    and what after one of these changes nothing; none if it tells others."""
+
+    def rest(place, told, before):
+        if place == len(steps):
+            return [] if told == len(amounts) else None
+        when, amount = steps[place]
+        if amount == before:
+            return rest(place + 1, told, before)
+        if told < len(amounts) and amounts[told] == amount:
+            kept = rest(place + 1, told + 1, amount)
+            if kept is not None:
+                return [steps[place], *kept]
+        if place + 1 < len(steps) and steps[place + 1][0].billed[0] <= when.billed[1]:
+            return rest(place + 1, told, before)
+        return None
+
+    return rest(0, 0, None)
 
 
 class _Gaps:

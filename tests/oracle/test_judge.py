@@ -17,7 +17,7 @@ import rules
 from answer import Answer, uid_of
 from audit import Audit, _request
 from history import History
-from judge import judge
+from judge import judge, lasting
 from played import Ledger, Store, event, time
 
 LAG = 10
@@ -135,6 +135,17 @@ class Judge(unittest.TestCase):
         self.assertEqual(told(invented), [("Pod edu--prod/x", "interval")])
         other = lambda ledger: ledger.count("uid-lives", "pod/memory", LIVES, (10, 5), (60, 0))
         self.assertEqual(told(other), [(LIVES, "interval")])
+
+    def test_a_step_may_be_left_out_if_it_may_have_lasted_for_no_second_and_no_other(self):
+        at = rules.When.at
+        unsure = rules.When((30, 31), (30, 32))
+        steps = [(at(25), 500), (at(28), 1500), (unsure, 750), (unsure, 1500), (at(33), 750), (at(34), 0)]
+        self.assertEqual(lasting(steps, [500, 1500, 750, 0]), [*steps[:2], *steps[4:]])
+        self.assertEqual(lasting(steps, [500, 1500, 750, 1500, 750, 0]), steps)
+        apart = [*steps[:3], (at(33), 1500), (at(34), 0)]
+        self.assertIsNone(lasting(apart, [500, 1500, 0]))
+        self.assertIsNone(lasting(steps, [500, 1500, 750]))
+        self.assertIsNone(lasting(steps, [1500, 750, 0]))
 
     def test_whoever_else_it_counts_to_is_told(self):
         steps = [(10, 1000), (20, 2000), (60, 0)]
