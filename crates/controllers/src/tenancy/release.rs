@@ -272,7 +272,9 @@ async fn close_items(
     if stays.len() == open.len() {
         return Ok(());
     }
-    let request = state.view.effective().map_or(0, |request| request.request);
+    // of what stood only partly some is billed as well
+    let provisioned = state.view.effective().or(state.view.approved());
+    let request = provisioned.map_or(0, |request| request.request);
     let lease = lease_context(state, context, part).await?;
     let cause = LeaseCause::Release {
         last_request: request,

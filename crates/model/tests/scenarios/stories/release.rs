@@ -143,6 +143,49 @@ fn a_rejected_release_is_taken_back_and_the_lease_stands_and_is_billed_as_before
 }
 
 #[test]
+fn what_was_billed_of_a_part_ends_with_its_release_and_is_billed_again_once_that_is_taken_back() {
+    tell(async |stage| {
+        stage.furnish(&json!({}), &["edu"]).await?;
+        // a stranger has the name of the second namespace: the request never stands as a whole
+        let stranger =
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "edu--test"}});
+        stage.create(ADMIN, &stranger)?;
+        stage.create(&staff("edu"), &manifest(THROUGH))?;
+        stage.approve(OFFICE_OF_EDU, "oa-1-office").await?;
+        stage
+            .until("a part that is billed", |stage| {
+                told(stage, "vcpu-x86").len() == 1
+            })
+            .await?;
+        rejected(stage).await?;
+        stage.pass(DAY).await;
+        let asked_back = now(stage);
+        stage.patch(&staff("edu"), OA, &taken_back())?;
+        stage
+            .until("what is billed again", |stage| {
+                told(stage, "vcpu-x86").len() == 3
+            })
+            .await?;
+        let cores = told(stage, "vcpu-x86");
+        let expected = [
+            (FactKind::Opened, CORES),
+            (FactKind::Closed, 0),
+            (FactKind::Opened, CORES),
+        ];
+        assert_eq!(kinds(&cores), expected);
+        let again = cores[2].2.since(asked_back);
+        assert!((0..=60).contains(&again), "billed {again} s after");
+
+        stage.delete(ADMIN, ["namespaces", "", "edu--test"])?;
+        in_phase(stage, "Active").await?;
+        assert_eq!(told(stage, "vcpu-x86").len(), 3, "the whole is no more");
+        let disks = told(stage, "block-ssd");
+        assert_eq!(kinds(&disks), [(FactKind::Opened, 14 << 30)], "never ended");
+        Ok(())
+    });
+}
+
+#[test]
 fn a_release_that_was_taken_back_is_asked_for_anew_with_a_grace_of_its_own() {
     tell(async |stage| {
         leased(stage, &json!({}), THROUGH).await?;
