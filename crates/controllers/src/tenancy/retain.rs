@@ -15,6 +15,7 @@ use leasehold_api::{
 use leasehold_ledger::{
     document::{Document, NamespaceDoc, VolumeRetainedDoc},
     money::{Unit, format_quantity},
+    time::Second,
 };
 use leasehold_planner::retention::{self, Term};
 
@@ -40,18 +41,21 @@ pub enum Held {
     Stays(Option<String>),
 }
 
-/// Holds every bound volume that is to be kept, and records it. Tells whether the namespaces may go.
+/// Holds every bound volume that is to be kept, and records it. Tells whether the namespaces may go, which they may for
+/// everybody else since the given instant.
 pub async fn before_deletion(
     state: &State,
     context: &Context,
     report: &mut Report,
     known: &BTreeMap<String, NamespaceDoc>,
+    since: Second,
 ) -> Result<bool, Error> {
     let mut all = true;
     for (place, name, reclaim) in wanted(state, known) {
         let held = match reclaim {
             Reclaim::Snapshot => {
-                Box::pin(snapshots::keep(state, context, report, (&place, &name))).await?
+                let volume = (place.as_str(), name.as_str());
+                Box::pin(snapshots::keep(state, context, report, volume, since)).await?
             }
             Reclaim::Retain | Reclaim::Delete => {
                 Box::pin(hold(state, context, &place, &name)).await?

@@ -251,6 +251,33 @@ fn an_approved_release_goes_on_although_the_object_is_made_anew_without_it() {
 }
 
 #[test]
+fn a_quota_that_is_taken_away_during_a_release_is_made_anew_and_lets_nothing_run() {
+    tell(async |stage| {
+        leased(stage, &json!({}), THROUGH).await?;
+        stage.patch(&staff("edu"), OA, &wish())?;
+        let closed = both(["0", "0"]);
+        let is_closed = |stage: &Stage<'_>| pods(stage) == closed;
+        stage.until("quotas without pods", is_closed).await?;
+        stage.delete(ADMIN, QUOTAS[0])?;
+        assert!(stage.find(QUOTAS[0]).is_none());
+        stage.until("the quota made anew", is_closed).await?;
+        let made = stage.find(QUOTAS[0]).unwrap_or_default();
+        assert_eq!(made["spec"]["hard"]["requests.cpu"], "0", "{made}");
+        // nor is one lost that no longer says whose it is
+        let unmarked = json!({"metadata": {"labels": {"leasehold.dev/managed-by": null}}});
+        stage.patch(ADMIN, QUOTAS[1], &unmarked)?;
+        let label = "/metadata/labels/leasehold.dev~1managed-by";
+        let is_marked = |stage: &Stage<'_>| {
+            let quota = stage.find(QUOTAS[1]).unwrap_or_default();
+            quota.pointer(label).is_some()
+        };
+        stage.until("its label", is_marked).await?;
+        stage.approve(OFFICE_OF_EDU, "oa-release-office").await?;
+        in_phase(stage, "Released").await
+    });
+}
+
+#[test]
 fn compute_is_billed_until_the_last_pod_is_gone_although_its_namespace_ends_already() {
     tell(async |stage| {
         leased(stage, &json!({}), THROUGH).await?;

@@ -107,7 +107,8 @@ async fn before_deletion(
     };
     let known = BTreeMap::from([(namespace.uid.clone(), namespace)]);
     let mut report = Report::new(&state);
-    let may_go = retain::before_deletion(&state, &context, &mut report, &known).await;
+    let since = state.now;
+    let may_go = retain::before_deletion(&state, &context, &mut report, &known, since).await;
     let store = context.books.store();
     let recorded = store.documents::<VolumeRetainedDoc>(None, None).await;
     let recorded = recorded.unwrap().into_iter();
