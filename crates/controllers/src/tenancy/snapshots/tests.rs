@@ -320,7 +320,7 @@ async fn pods_that_never_end_leave_the_volume_to_be_kept() {
 async fn what_nobody_answers_or_everybody_refuses_leaves_the_volume_to_be_kept_in_the_end() {
     for (method, path, code) in [
         // the wish cannot be read, nor be made; the content cannot be held
-        ("GET", WISH, 503),
+        ("GET", WISH, 403),
         ("POST", WISHES, 429),
         ("POST", WISHES, 500),
         ("PATCH", CONTENT, 403),
