@@ -73,12 +73,29 @@ async fn look_after_one(
             tell(&found, "SnapshotLetGo", &note, context).await;
             merge(name, &patch, context).await
         }
-        (Care::Delete, Some(_)) => {
-            kit.delete::<VolumeSnapshotContent>(None, name, &document.uid)
-                .await?;
-            Ok(())
-        }
+        (Care::Delete, Some(_)) => delete(document, today, context).await,
         (Care::Stands, _) | (Care::Mend(_) | Care::LetGo(_) | Care::Delete, None) => Ok(()),
+    }
+}
+
+/// Deletes a snapshot whose day is over, as it stands right now: the cache may not show yet that somebody has written a
+/// later day on it, or taken it over. Whatever was written wakes us.
+async fn delete(
+    document: &SnapshotRetainedDoc,
+    today: LocalDate,
+    context: &Context,
+) -> Result<(), Error> {
+    let kit = &context.kit;
+    let found = kit.get::<VolumeSnapshotContent>(None, &document.content);
+    let Some(found) = found.await? else {
+        return Ok(());
+    };
+    if snapshots::care(document, Some(&found), today) != Care::Delete {
+        return Ok(());
+    }
+    match kit.delete_as_read(&found).await {
+        Err(error) if error.is_conflict() => Ok(()),
+        deleted => deleted.map(|_| ()).map_err(Error::from),
     }
 }
 
