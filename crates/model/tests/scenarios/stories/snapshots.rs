@@ -242,6 +242,41 @@ fn snapshots_are_promised_as_soon_as_the_cluster_has_them_and_not_before() {
 }
 
 #[test]
+fn whoever_changes_a_kept_snapshot_again_and_again_is_met_with_pauses() {
+    tell(async |stage| {
+        ending(stage).await?;
+        let name = make(stage)?;
+        released(stage).await?;
+        let content = [CONTENTS, "", name.as_str()];
+        let is_held = |stage: &Stage<'_>| {
+            let found = stage.find(content).unwrap_or_default();
+            found["spec"]["deletionPolicy"] == "Retain"
+        };
+        let written = |stage: &Stage<'_>| {
+            let written = stage.server.written();
+            written
+                .iter()
+                .filter(|one| one.resource == CONTENTS)
+                .count()
+        };
+        let before = written(stage);
+        let delete = json!({"spec": {"deletionPolicy": "Delete"}});
+        for _ in 0..600 {
+            if is_held(stage) {
+                stage.patch(ADMIN, content, &delete)?;
+            }
+            stage.pass(Duration::from_secs(1)).await;
+        }
+        // five at once, then after 10, 20, 40 and eight times 60 seconds; each pause may lose two
+        let repairs = written(stage) - before;
+        if !(14..=18).contains(&repairs) {
+            return Err(format!("{repairs} repairs in ten minutes"));
+        }
+        stage.until("the snapshot held for good", is_held).await
+    });
+}
+
+#[test]
 fn a_kept_snapshot_is_not_taken_for_deleted_while_its_kind_is_away() {
     tell(async |stage| {
         ending(stage).await?;
