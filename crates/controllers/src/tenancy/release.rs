@@ -138,6 +138,7 @@ async fn requested(
         round: state.view.release_round(),
         requested_by: state.requested_by(),
         at: state.now,
+        kept: retain::named(state),
     };
     let document = context.books.ensure(&document, state.now).await?;
     report.happened(
@@ -357,6 +358,7 @@ async fn released(
         round: state.view.release_round(),
         requested_by: state.requested_by(),
         at: state.now,
+        kept: Vec::new(),
     };
     context.books.ensure(&document, state.now).await?;
     // with nothing left, nothing is accepted by itself any more

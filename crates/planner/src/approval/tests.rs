@@ -127,6 +127,7 @@ fn release(at: i64) -> Approval {
         round: 0,
         requested_by: "zhang@gov-office".to_owned(),
         at: Second::new(at),
+        kept: Vec::new(),
     };
     release_approval(&release, "u-1", "市政府办", "the system moved", 0).unwrap()
 }
@@ -142,6 +143,7 @@ fn a_release_that_is_asked_for_after_one_was_taken_back_is_another_question() {
             round,
             requested_by: "zhang@gov-office".to_owned(),
             at: Second::new(0),
+            kept: Vec::new(),
         };
         let asked = release_approval(&release, "u-1", "市政府办", "moved", attempt).unwrap();
         (asked.metadata.name.unwrap(), asked.spec.subject.digest)

@@ -206,6 +206,7 @@ mod tests {
             round,
             requested_by: "zhang@edu".to_owned(),
             at: Second::new(0),
+            kept: Vec::new(),
         }
     }
 
