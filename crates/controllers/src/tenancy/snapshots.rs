@@ -12,7 +12,7 @@ use leasehold_api::{
 };
 use leasehold_kit::{EventType, KitError};
 use leasehold_ledger::{
-    document::SnapshotRetainedDoc,
+    document::{Document, SnapshotGoneDoc, SnapshotRetainedDoc, VolumeEnd},
     money::{Unit, format_quantity},
     time::Second,
 };
@@ -21,7 +21,8 @@ use leasehold_planner::{
     retention::{self, Term},
     rules::Refusal,
     snapshots::{
-        self, Offer, Progress, Taking, VolumeSnapshot, VolumeSnapshotClass, VolumeSnapshotContent,
+        self, Care, Offer, Progress, Taking, VolumeSnapshot, VolumeSnapshotClass,
+        VolumeSnapshotContent,
     },
 };
 
@@ -126,7 +127,7 @@ pub async fn keep(
 
 /// Makes the snapshot and holds it, or holds the volume where none can be had.
 async fn of_snapshot(case: &Case<'_>, report: &mut Report) -> Result<Held, Error> {
-    if let Some(held) = recorded(case).await? {
+    if let Some(held) = recorded(case, report).await? {
         return Ok(held);
     }
     let kit = &case.context.kit;
@@ -183,8 +184,10 @@ impl Case<'_> {
 }
 
 /// How the snapshot stands that the ledger has of this claim, if it has one that is still there. With its namespace the wish
-/// goes, and says nothing of it any more.
-async fn recorded(case: &Case<'_>) -> Result<Option<Held>, Error> {
+/// goes, and says nothing of it any more. One that the platform has taken over is nobody's to mark again: the volume itself
+/// is kept then.
+async fn recorded(case: &Case<'_>, report: &mut Report) -> Result<Option<Held>, Error> {
+    let today = case.state.policy.time_zone.date_of(case.state.now);
     let (kit, store) = (&case.context.kit, case.context.books.store());
     let subject = format!("{}/{}", case.term.department, case.term.tenancy);
     let known = store.documents::<SnapshotRetainedDoc>(Some(&subject), None);
@@ -200,6 +203,12 @@ async fn recorded(case: &Case<'_>) -> Result<Option<Held>, Error> {
         else {
             continue;
         };
+        let gone = store.document::<SnapshotGoneDoc>(&document.key()).await?;
+        let taken = Care::Over(VolumeEnd::HandedOver);
+        if gone.is_some() || snapshots::care(&document, Some(&found), today) == taken {
+            let why = "the platform has taken its snapshot over";
+            return instead(case, report, why).await.map(Some);
+        }
         if snapshots::is_held(&document, &found) {
             return Ok(Some(Held::Stays(None)));
         }

@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use leasehold_ledger::document::{NamespaceDoc, VolumeRetainedDoc};
@@ -284,6 +287,33 @@ async fn a_wish_that_is_refused_leaves_the_volume_to_be_kept() {
         let kept = store.documents::<VolumeRetainedDoc>(None, None).await;
         assert!(kept.unwrap().is_empty() && recorded(&context).await.is_empty());
     }
+}
+
+#[tokio::test]
+async fn a_snapshot_that_the_platform_took_over_is_not_marked_again_and_the_volume_is_kept() {
+    let is_taken = Arc::new(AtomicBool::new(false));
+    let taken = Arc::clone(&is_taken);
+    let fake = Fake::start(
+        move |call| match (call.method.as_str(), call.path.as_str()) {
+            ("GET", WISH) => Some((200, wish())),
+            ("GET", CONTENT) if taken.load(Ordering::SeqCst) => Some((200, content())),
+            ("GET", CONTENT) => Some((200, held())),
+            _ => usual(call),
+        },
+    )
+    .await;
+    let (context, _tasks) = context(&fake).await;
+    assert!(round(&context).await.0, "it is held");
+    assert_eq!(recorded(&context).await.len(), 1);
+    is_taken.store(true, Ordering::SeqCst);
+    let (may_go, _) = round(&context).await;
+    assert!(!may_go, "the volume was not read back as held");
+    let written: Vec<String> = fake
+        .writes("volume")
+        .into_iter()
+        .map(|(path, _)| path)
+        .collect();
+    assert_eq!(written, [DISK]);
 }
 
 /// Whether the volume is told to stay so many seconds after the namespace could have gone.
