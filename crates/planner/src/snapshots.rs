@@ -217,12 +217,13 @@ fn is_good(taking: &Taking<'_>, wish: &VolumeSnapshot, content: &VolumeSnapshotC
         && content.metadata.deletion_timestamp.is_none()
 }
 
-/// What the driver said last, in one line that is not endless.
+/// What the driver said last, in one line that is not endless and no list of sentences.
 fn error_of(wish: &VolumeSnapshot) -> Option<String> {
     let error = wish.status.as_ref()?.error.as_ref()?;
     let message = error.message.as_deref().filter(|text| !text.is_empty())?;
     let line: Vec<&str> = message.split_whitespace().collect();
-    Some(line.join(" ").chars().take(WORDS).collect())
+    let line = line.join(" ").replace(';', ",");
+    Some(line.chars().take(WORDS).collect())
 }
 
 /// What is recorded of a good snapshot that is to be held; none where an identifier is missing.

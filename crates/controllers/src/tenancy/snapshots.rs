@@ -7,6 +7,7 @@
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 use leasehold_api::{
+    conditions::types,
     names,
     tenancy::{NamespaceShare, Reclaim, RetainedVolume, Volume},
 };
@@ -164,11 +165,27 @@ impl Case<'_> {
 
     fn waits(&self, end: Second, said: Option<String>) -> Held {
         let end = end.in_zone(&self.state.policy.time_zone);
-        let said = said.map_or_else(String::new, |said| format!("; its driver says: {said}"));
-        Held::Waits(format!(
-            "{} waits for its snapshot; if that is not ready at {end}, the volume itself is kept{said}",
+        let waits = format!(
+            "{} waits for its snapshot; if that is not ready at {end}, the volume itself is kept",
             self.title()
-        ))
+        );
+        let Some(said) = said else {
+            return Held::Waits(waits);
+        };
+        // a driver may say something else with every try, and each would be another write of the status
+        let waits = format!("{waits}; its driver says: ");
+        let said = self.told(&waits).unwrap_or(said);
+        Held::Waits(format!("{waits}{said}"))
+    }
+
+    /// What the status says after these words, up to the next sentence.
+    fn told(&self, words: &str) -> Option<String> {
+        let status = self.state.tenancy.status.as_ref()?;
+        let mut conditions = status.conditions.iter();
+        let waiting = conditions.find(|known| known.type_ == types::WAITING)?;
+        let (_, rest) = waiting.message.split_once(words)?;
+        let told = rest.split_once("; ").map_or(rest, |(told, _)| told);
+        (!told.is_empty()).then(|| told.to_owned())
     }
 
     /// Whether it is too late for another try: so many waits of the policy after the pods should have ended.

@@ -99,6 +99,13 @@ fn make(stage: &Stage<'_>) -> Result<String, String> {
     Ok(name)
 }
 
+/// The version of the tenancy, which every write of its status raises.
+fn version(stage: &Stage<'_>) -> Value {
+    let office = manifests::office(CODE);
+    let tenancy = stage.find([TENANCIES, &office, "oa"]).unwrap_or_default();
+    tenancy["metadata"]["resourceVersion"].clone()
+}
+
 async fn released(stage: &Stage<'_>) -> Result<(), String> {
     stage
         .until("the end of the tenancy", |stage| {
@@ -169,6 +176,16 @@ fn the_volume_itself_is_kept_when_its_snapshot_does_not_get_ready_in_time() {
             conditions.contains("the volume itself is kept; its driver says: storage is full")
         };
         stage.until("what the driver says", waits).await?;
+        // with every try it says something else, and that is no news
+        let before = version(stage);
+        for number in 0..4 {
+            let message = format!("storage is full; try {number}");
+            let again = json!({"status": {"error": {"message": message}}});
+            report(stage, WISH, &again);
+            stage.pass(Duration::from_secs(11)).await;
+        }
+        assert_eq!(version(stage), before, "the status was written again");
+        report(stage, WISH, &failed);
         stage.pass(Duration::from_secs(PATIENCE - 120)).await;
         assert!(stage.find(CLAIM).is_some(), "it is still waited for");
         assert_eq!(policy(stage), "Delete");
