@@ -152,6 +152,17 @@ fn a_release_that_is_asked_for_after_one_was_taken_back_is_another_question() {
     assert_eq!(second.0, "oa.r2-release-office");
     assert_ne!(first.1, second.1, "a decision on the first is none on it");
     assert_eq!(name(2, 1, 3).0, "oa.i2.r2-release-3-office");
+    for (incarnation, round, attempt) in [(1, 0, 0), (1, 1, 4), (2, 0, 0), (2, 11, 3)] {
+        let (name, _) = name(incarnation, round, attempt);
+        let of = |incarnation| is_about_release(&name, "oa", incarnation);
+        assert_eq!(
+            [1, 2, 21].map(of),
+            [incarnation == 1, incarnation == 2, false],
+            "{name}"
+        );
+        assert!(!is_about_release(&name, "o", incarnation), "{name}");
+    }
+    assert!(!is_about_release("oa-1-office", "oa", 1), "a request");
 }
 
 #[test]
