@@ -93,6 +93,11 @@ pub fn is_kept_for(term: &Term, found: &PersistentVolume) -> bool {
             .all(|(key, value)| label(found, key) == Some(value))
 }
 
+/// Whether a volume stays when its claim goes, whatever anybody does.
+pub fn stays_anyway(found: &PersistentVolume) -> bool {
+    policy(found) == RETAIN
+}
+
 /// The merge patch that holds a volume. It is refused if the volume has changed meanwhile.
 pub fn hold(document: &VolumeRetainedDoc, found: &PersistentVolume) -> Value {
     json!({

@@ -122,6 +122,13 @@ pub async fn keep(
             let said = error.message().unwrap_or_else(|| error.reason());
             instead(&case, report, &format!("it could not be had: {said}")).await
         }
+        // its class keeps the volume as well, which would lie there and be nobody's
+        Ok(Held::Stays(told)) if retention::stays_anyway(&volume) => {
+            if let Some(sentence) = told {
+                report.happened(state, "leasehold", &sentence);
+            }
+            retain::keep_volume(state, context, &claim, &volume).await
+        }
         outcome => outcome,
     }
 }

@@ -290,6 +290,44 @@ async fn a_wish_that_is_refused_leaves_the_volume_to_be_kept() {
 }
 
 #[tokio::test]
+async fn a_volume_that_its_class_keeps_anyway_is_kept_beside_its_snapshot_and_recorded() {
+    let is_marked = AtomicBool::new(false);
+    let fake = Fake::start(
+        move |call| match (call.method.as_str(), call.path.as_str()) {
+            ("GET", DISK) => {
+                let mut disk = disk();
+                disk["spec"]["persistentVolumeReclaimPolicy"] = json!("Retain");
+                if is_marked.load(Ordering::SeqCst) {
+                    disk["metadata"]["labels"] = marks();
+                    disk["metadata"]["annotations"] = json!({
+                        "leasehold.dev/retained-until": "2025-11-08",
+                        "leasehold.dev/reclaim-policy": "Retain",
+                    });
+                }
+                Some((200, disk))
+            }
+            ("PATCH", DISK) => {
+                is_marked.store(true, Ordering::SeqCst);
+                usual(call)
+            }
+            ("GET", WISH) => Some((200, wish())),
+            ("GET", CONTENT) => Some((200, held())),
+            _ => usual(call),
+        },
+    )
+    .await;
+    let (context, _tasks) = context(&fake).await;
+    assert!(!round(&context).await.0, "the volume is not recorded yet");
+    assert_eq!(recorded(&context).await.len(), 1);
+    assert!(round(&context).await.0);
+    let store = context.books.store();
+    let kept = store.documents::<VolumeRetainedDoc>(None, None).await;
+    let kept = kept.unwrap().into_iter();
+    let policies: Vec<String> = kept.map(|kept| kept.value.policy).collect();
+    assert_eq!(policies, ["Retain"]);
+}
+
+#[tokio::test]
 async fn a_snapshot_that_the_platform_took_over_is_not_marked_again_and_the_volume_is_kept() {
     let is_taken = Arc::new(AtomicBool::new(false));
     let taken = Arc::clone(&is_taken);
