@@ -310,7 +310,13 @@ pub fn care(
 ) -> Care {
     let is_it = |found: &&VolumeSnapshotContent| found.metadata.uid.as_ref() == Some(&document.uid);
     let Some(found) = found.filter(is_it) else {
-        return Care::Over(VolumeEnd::Deleted);
+        // held by Retain until then, it leaves its data behind, whoever deletes it
+        let end = if today > document.until {
+            VolumeEnd::Deleted
+        } else {
+            VolumeEnd::Orphaned
+        };
+        return Care::Over(end);
     };
     if label(&found.metadata, MANAGED_LABEL) != Some(MANAGED_VALUE) {
         return Care::Over(VolumeEnd::HandedOver);

@@ -134,6 +134,15 @@ async fn over(
         end,
         at: now,
     };
+    if end == VolumeEnd::Orphaned {
+        tracing::warn!(
+            snapshot = gone.content,
+            department = gone.department,
+            driver = document.driver,
+            handle = document.handle,
+            "the object of a snapshot that is kept was deleted before its last day; its data are still in the storage"
+        );
+    }
     tracing::info!(
         snapshot = gone.content,
         ?end,
