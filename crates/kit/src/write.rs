@@ -128,13 +128,36 @@ impl Kit {
         name: &str,
         uid: &str,
     ) -> Result<bool, KitError> {
+        let only = Preconditions {
+            uid: Some(uid.to_owned()),
+            resource_version: None,
+        };
+        self.delete_if::<K>(namespace, name, only).await
+    }
+
+    /// [`Self::delete`] of an object as it was read, refused with a conflict also if it has changed since. For what must
+    /// not go when somebody has written meanwhile that it shall stay.
+    pub async fn delete_as_read<K: Readable>(&self, read: &K) -> Result<bool, KitError> {
+        let meta = read.meta();
+        let only = Preconditions {
+            uid: meta.uid.clone(),
+            resource_version: meta.resource_version.clone(),
+        };
+        let name = meta.name.as_deref().unwrap_or_default();
+        self.delete_if::<K>(meta.namespace.as_deref(), name, only)
+            .await
+    }
+
+    async fn delete_if<K: Readable>(
+        &self,
+        namespace: Option<&str>,
+        name: &str,
+        only: Preconditions,
+    ) -> Result<bool, KitError> {
         let subject = Subject::new::<K>("delete", namespace, Some(name));
         let params = DeleteParams {
             propagation_policy: Some(PropagationPolicy::Background),
-            preconditions: Some(Preconditions {
-                uid: Some(uid.to_owned()),
-                resource_version: None,
-            }),
+            preconditions: Some(only),
             ..DeleteParams::default()
         };
         let request = requests::<K>(namespace).delete(name, &params);
@@ -425,6 +448,23 @@ mod tests {
                 .is_conflict()
         );
         assert_eq!(fake.calls()[0].body["preconditions"], json!({"uid": "u1"}));
+    }
+
+    #[tokio::test]
+    async fn a_delete_of_what_was_read_names_its_version_as_well() {
+        let fake = Fake::new(|_| Reply::status(409, "Conflict"));
+        let read: Namespace = serde_json::from_value(json!({
+            "metadata": {"name": "x", "uid": "u1", "resourceVersion": "7"},
+        }))
+        .unwrap();
+        let refused = fake.kit().delete_as_read(&read).await.unwrap_err();
+        assert!(refused.is_conflict());
+        let call = &fake.calls()[0];
+        assert!(call.uri.starts_with("/api/v1/namespaces/x"), "{}", call.uri);
+        assert_eq!(
+            call.body["preconditions"],
+            json!({"uid": "u1", "resourceVersion": "7"})
+        );
     }
 
     #[tokio::test]

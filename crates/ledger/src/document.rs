@@ -33,7 +33,7 @@ pub use acceptance::{AcceptanceDoc, DeliveredDoc};
 pub use gap::{GapAcceptedDoc, GapTreatment};
 pub use life::{DepartmentLifeDoc, LifeStage};
 pub use question::QuestionDoc;
-pub use release::{ReleaseDoc, ReleaseStage};
+pub use release::{KeptVolume, ReleaseDoc, ReleaseStage};
 pub use serial::{SerialDoc, SerialError, SerialFreedDoc, normalise_serial, serial_claim};
 pub use snapshot::{SnapshotGoneDoc, SnapshotRetainedDoc};
 pub use suspension::{SuspensionDoc, SuspensionStage};
@@ -537,6 +537,7 @@ mod tests {
             round: 0,
             requested_by: "zhang".to_owned(),
             at: Second::new(0),
+            kept: Vec::new(),
         };
         assert_eq!(row_key(&release), "release/gov-office/oa/2/Released");
         let effective = EffectiveDoc {

@@ -302,6 +302,18 @@ pub fn release_approval(
     ))
 }
 
+/// Whether a question of this name is about a release of this life of a tenancy, whatever the round and the attempt.
+pub fn is_about_release(name: &str, tenancy: &str, incarnation: u32) -> bool {
+    let Some(rest) = name.strip_prefix(&stem(tenancy, incarnation)) else {
+        return false;
+    };
+    let rest = match rest.strip_prefix(".r") {
+        Some(round) => round.trim_start_matches(|digit: char| digit.is_ascii_digit()),
+        None => rest,
+    };
+    rest.starts_with("-release-")
+}
+
 /// What a decision on a release binds to.
 pub fn release_digest(release: &ReleaseDoc) -> Result<Digest, ApprovalError> {
     digest(release, &release.tenancy)

@@ -50,6 +50,13 @@ pub struct OpenLease {
 pub enum LeaseCause {
     /// This request became the provisioned one.
     Request(u32),
+    /// The same after a release was taken back, which may have ended what was billed of it before it stood.
+    RequestAfter {
+        /// The request.
+        request: u32,
+        /// How often a release was taken back before.
+        round: u32,
+    },
     /// The tenancy is released.
     Release {
         /// The last provisioned request.
@@ -67,9 +74,20 @@ pub enum LeaseCause {
 }
 
 impl LeaseCause {
+    /// This request becomes the provisioned one, when a release was taken back so often.
+    pub const fn of_request(request: u32, round: u32) -> Self {
+        match round {
+            0 => Self::Request(request),
+            round => Self::RequestAfter { request, round },
+        }
+    }
+
     fn request(self) -> u32 {
         match self {
             Self::Request(number)
+            | Self::RequestAfter {
+                request: number, ..
+            }
             | Self::Release {
                 last_request: number,
                 ..
@@ -83,6 +101,7 @@ impl LeaseCause {
     fn version(self) -> String {
         match self {
             Self::Request(number) => format!("request-{number}"),
+            Self::RequestAfter { request, round } => format!("request-{request}-{round}"),
             // each has keys of its own: an item ends, and begins, once for each of them
             Self::Release { round: 0, .. } => "release".to_owned(),
             Self::Release { round, .. } => format!("release-{round}"),
@@ -162,7 +181,7 @@ fn fact(
         ..
     } = context;
     let evidence = match cause {
-        LeaseCause::Request(_) | LeaseCause::TakenBack { .. } => {
+        LeaseCause::Request(_) | LeaseCause::RequestAfter { .. } | LeaseCause::TakenBack { .. } => {
             "status.hard of the tenancy's quotas"
         }
         LeaseCause::Release { .. } => "release of the tenancy",
@@ -383,6 +402,50 @@ mod tests {
         let expected = [(0, 10), (15, 25), (30, 40), (45, 60)]
             .map(|(from, to)| (Second::new(from), Second::new(to), 1));
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn what_a_request_began_early_and_releases_ended_begins_anew_after_each_that_was_taken_back() {
+        let (nothing, leased) = (target(&[]), target(&[("cpu", 32)]));
+        let mut facts = Vec::new();
+        for round in 0..3_u32 {
+            let at = Second::new(i64::from(round) * 10);
+            let began = LeaseCause::of_request(1, round);
+            facts.extend(lease_facts(&context(), &open(&[]), &leased, began, at));
+            let ended = LeaseCause::Release {
+                last_request: 1,
+                round,
+            };
+            let billed = open(&[("cpu", 32)]);
+            facts.extend(lease_facts(
+                &context(),
+                &billed,
+                &nothing,
+                ended,
+                at.plus(5),
+            ));
+        }
+        let versions: Vec<&str> = facts
+            .iter()
+            .map(|fact| fact.source.version.as_str())
+            .collect();
+        let expected = [
+            "request-1",
+            "release",
+            "request-1-1",
+            "release-1",
+            "request-1-2",
+            "release-2",
+        ];
+        assert_eq!(versions, expected);
+        // 0-5, 10-15, 20-25
+        let found: Vec<Second> = intervals(&facts, Second::new(60))
+            .unwrap()
+            .iter()
+            .map(|found| found.span.from)
+            .collect();
+        assert_eq!(found, [0, 10, 20].map(Second::new));
+        assert!(facts.iter().all(|fact| fact.subject.request == 1));
     }
 
     proptest! {

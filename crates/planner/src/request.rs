@@ -23,6 +23,7 @@ use leasehold_ledger::{
         ReleaseDoc, ReleaseStage, RequestDoc,
     },
     money::{Unit, parse_quantity},
+    time::Second,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -216,6 +217,13 @@ impl LedgerView {
         let taken_back = self.release.iter();
         let rounds = taken_back.filter(|r| r.stage == ReleaseStage::TakenBack);
         u32::try_from(rounds.count()).unwrap_or(u32::MAX)
+    }
+
+    /// When the last release was taken back, if one was.
+    pub fn taken_back_at(&self) -> Option<Second> {
+        let stages = self.release.iter();
+        let taken_back = stages.filter(|r| r.stage == ReleaseStage::TakenBack);
+        taken_back.map(|r| r.at).max()
     }
 
     /// The release that was asked for and not taken back.

@@ -93,6 +93,11 @@ pub fn is_kept_for(term: &Term, found: &PersistentVolume) -> bool {
             .all(|(key, value)| label(found, key) == Some(value))
 }
 
+/// Whether a volume stays when its claim goes, whatever anybody does.
+pub fn stays_anyway(found: &PersistentVolume) -> bool {
+    policy(found) == RETAIN
+}
+
 /// The merge patch that holds a volume. It is refused if the volume has changed meanwhile.
 pub fn hold(document: &VolumeRetainedDoc, found: &PersistentVolume) -> Value {
     json!({
@@ -115,6 +120,8 @@ pub enum Care {
     Stands,
     /// It is not as it should be: what is wrong, and the merge patch that mends it.
     Mend(String, Value),
+    /// It is not its claim's any more, and the next claim could get it: what is wrong, and the merge patch that mends it.
+    Reclaim(String, Value),
     /// Its last day is over: the merge patch that lets it go.
     LetGo(Value),
     /// Somebody else has it, and nothing can be mended without harm: what is wrong, and what to do.
@@ -149,7 +156,7 @@ pub fn care(
                 document.subject(),
             ));
         }
-        return Care::Mend(
+        return Care::Reclaim(
             format!("its claim was {now}, and the next claim of its class could have got it"),
             claimed_again(document, found),
         );

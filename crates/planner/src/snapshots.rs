@@ -217,12 +217,13 @@ fn is_good(taking: &Taking<'_>, wish: &VolumeSnapshot, content: &VolumeSnapshotC
         && content.metadata.deletion_timestamp.is_none()
 }
 
-/// What the driver said last, in one line that is not endless.
+/// What the driver said last, in one line that is not endless and no list of sentences.
 fn error_of(wish: &VolumeSnapshot) -> Option<String> {
     let error = wish.status.as_ref()?.error.as_ref()?;
     let message = error.message.as_deref().filter(|text| !text.is_empty())?;
     let line: Vec<&str> = message.split_whitespace().collect();
-    Some(line.join(" ").chars().take(WORDS).collect())
+    let line = line.join(" ").replace(';', ",");
+    Some(line.chars().take(WORDS).collect())
 }
 
 /// What is recorded of a good snapshot that is to be held; none where an identifier is missing.
@@ -309,7 +310,13 @@ pub fn care(
 ) -> Care {
     let is_it = |found: &&VolumeSnapshotContent| found.metadata.uid.as_ref() == Some(&document.uid);
     let Some(found) = found.filter(is_it) else {
-        return Care::Over(VolumeEnd::Deleted);
+        // held by Retain until then, it leaves its data behind, whoever deletes it
+        let end = if today > document.until {
+            VolumeEnd::Deleted
+        } else {
+            VolumeEnd::Orphaned
+        };
+        return Care::Over(end);
     };
     if label(&found.metadata, MANAGED_LABEL) != Some(MANAGED_VALUE) {
         return Care::Over(VolumeEnd::HandedOver);

@@ -39,6 +39,7 @@ pub fn release(tenancy: &str, incarnation: u32, stage: ReleaseStage) -> Record {
         round: 0,
         requested_by: "zhang".to_owned(),
         at: AT,
+        kept: Vec::new(),
     };
     Record::document(&release).unwrap()
 }

@@ -23,8 +23,8 @@ use serde_json::{Value, json};
 pub(crate) use memory::News;
 pub use memory::Repairs;
 use memory::{Recall, Told, Ward};
-use words::{Drift, Key, Watched};
-pub(crate) use words::{Owner, What};
+use words::{Drift, Key};
+pub(crate) use words::{Owner, Watched, What};
 
 use crate::{Context, Error};
 
@@ -69,9 +69,13 @@ fn bound<'desired, K: Watched>(desired: &'desired K, copy: &K) -> Cow<'desired, 
             bound.meta_mut().uid.clone_from(&copy.meta().uid);
             Cow::Owned(bound)
         }
-        What::Quota | What::LimitRange | What::NetworkPolicy | What::RoleBinding | What::Volume => {
-            Cow::Borrowed(desired)
-        }
+        What::Quota
+        | What::LimitRange
+        | What::NetworkPolicy
+        | What::RoleBinding
+        | What::Volume
+        | What::VolumeClaim
+        | What::Snapshot => Cow::Borrowed(desired),
     }
 }
 
@@ -142,15 +146,20 @@ pub(crate) async fn relabel<K: Watched>(
 }
 
 /// Mends an object of which others changed something, by a patch of just that, which names the version that was found;
-/// tells whether it did. Not while they change it again and again and a pause is on.
+/// tells whether it did. Not while they change it again and again and a pause is on: this part of it, where `what` names
+/// one that has pauses of its own.
 pub(crate) async fn mend<K: Watched>(
     context: &Context,
     owner: &Owner,
+    what: What,
     found: &K,
     patch: &Value,
 ) -> Result<bool, Error> {
     let ward = Ward {
-        key: Key::of(found),
+        key: Key {
+            what,
+            ..Key::of(found)
+        },
         owner: owner.clone(),
         wanted: None,
     };
@@ -254,7 +263,9 @@ fn was_in_place(context: &Context, ward: &Ward) -> bool {
             .iter()
             .take(3)
             .any(|name| *name == ward.key.name),
-        What::RoleBinding | What::Namespace | What::Volume => false,
+        What::RoleBinding | What::Namespace | What::Volume | What::VolumeClaim | What::Snapshot => {
+            false
+        }
     };
     let (Some((department, name)), Some(place), true) =
         (ward.owner.names(), &ward.key.place, always)

@@ -9,7 +9,7 @@ use k8s_openapi::api::{
 };
 use leasehold_api::names::{DEPARTMENT_LABEL, TENANCY_LABEL};
 use leasehold_kit::{Object, Writer};
-use leasehold_planner::repair::Weight;
+use leasehold_planner::{repair::Weight, snapshots::VolumeSnapshotContent};
 
 /// A kind of object that the operator keeps as it should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,17 +26,24 @@ pub(crate) enum What {
     RoleBinding,
     /// A volume that is kept after a release.
     Volume,
+    /// The claim that such a volume names: while it names none the volume is anybody's. A fight over its labels does not
+    /// hold this up.
+    VolumeClaim,
+    /// A snapshot that is kept after a release.
+    Snapshot,
 }
 
 impl What {
     /// All of them.
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Namespace,
         Self::Quota,
         Self::LimitRange,
         Self::NetworkPolicy,
         Self::RoleBinding,
         Self::Volume,
+        Self::VolumeClaim,
+        Self::Snapshot,
     ];
 
     /// Its kind, as Kubernetes calls it.
@@ -47,7 +54,8 @@ impl What {
             Self::LimitRange => "LimitRange",
             Self::NetworkPolicy => "NetworkPolicy",
             Self::RoleBinding => "RoleBinding",
-            Self::Volume => "PersistentVolume",
+            Self::Volume | Self::VolumeClaim => "PersistentVolume",
+            Self::Snapshot => "VolumeSnapshotContent",
         }
     }
 
@@ -59,11 +67,13 @@ impl What {
             Self::NetworkPolicy => "network policy",
             Self::RoleBinding => "role binding",
             Self::Volume => "volume",
+            Self::VolumeClaim => "claim of volume",
+            Self::Snapshot => "snapshot",
         }
     }
 
     /// What stands open while it is not as it should be. A namespace is a fence too: policies go by its labels. So is a
-    /// kept volume: it keeps others from the data of a department. A limit
+    /// kept volume, or snapshot: it keeps others from the data of a department. A limit
     /// range is not: without it containers must say for themselves what they need, and the quota bounds them as before.
     pub(crate) const fn weight(self) -> Weight {
         match self {
@@ -72,7 +82,9 @@ impl What {
             | Self::Quota
             | Self::NetworkPolicy
             | Self::RoleBinding
-            | Self::Volume => Weight::Fence,
+            | Self::Volume
+            | Self::VolumeClaim
+            | Self::Snapshot => Weight::Fence,
         }
     }
 }
@@ -105,6 +117,10 @@ impl Watched for RoleBinding {
 
 impl Watched for PersistentVolume {
     const WHAT: What = What::Volume;
+}
+
+impl Watched for VolumeSnapshotContent {
+    const WHAT: What = What::Snapshot;
 }
 
 /// An object that is looked after.
@@ -168,6 +184,11 @@ impl Owner {
     /// code.
     pub(crate) fn kept(volume: &str) -> Self {
         Self::tenancy("", volume)
+    }
+
+    /// The same of a snapshot. No volume has a slash in its name.
+    pub(crate) fn kept_snapshot(content: &str) -> Self {
+        Self::tenancy("", &format!("snapshot/{content}"))
     }
 
     /// Whom these labels name, which are those that an object should have.

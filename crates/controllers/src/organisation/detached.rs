@@ -98,6 +98,7 @@ mod tests {
                     round: 0,
                     requested_by: "zhang".to_owned(),
                     at,
+                    kept: Vec::new(),
                 })
                 .collect(),
             department,

@@ -26,7 +26,7 @@ use serde_json::Value;
 
 use crate::{
     Context, Error, World,
-    drift::{self, Owner},
+    drift::{self, Owner, Watched, What},
     wake::{self, Ref},
 };
 
@@ -61,7 +61,7 @@ async fn reconcile(_: Arc<CloudPolicy>, context: Context) -> Result<Action, Erro
     let snapshots = snapshots::look_after(today, &context).await;
     match failed {
         Some(error) => Err(error),
-        None => snapshots.map(|()| when(again, now)),
+        None => snapshots.map(|next| when(again.into_iter().chain(next).min(), now)),
     }
 }
 
@@ -113,17 +113,27 @@ async fn look_after(
             over(document, end, context).await?;
             return Ok(None);
         }
-        (Care::Mend(why, patch), Some(found)) => mend(&owner, found, &why, &patch, context).await?,
+        (Care::Mend(why, patch), Some(found)) => {
+            let wrong = (What::Volume, why.as_str());
+            mend(&owner, found, wrong, &patch, context).await?;
+        }
+        (Care::Reclaim(why, patch), Some(found)) => {
+            let wrong = (What::VolumeClaim, why.as_str());
+            mend(&owner, found, wrong, &patch, context).await?;
+        }
         (Care::LetGo(patch), Some(found)) => {
             let note = format!("kept through {} and let go", document.until);
             tell(found, "VolumeLetGo", &note, context).await;
-            merge(name, &patch, context).await?;
+            let kit = &context.kit;
+            kit.merge_patch::<PersistentVolume>(None, name, &patch)
+                .await?;
         }
         (Care::Taken(sentence), Some(found)) => {
             tracing::error!(volume = name, sentence, "a volume that is kept was taken");
             tell(found, "VolumeTaken", &sentence, context).await;
         }
-        (Care::Stands, _) | (Care::Mend(..) | Care::LetGo(_) | Care::Taken(_), None) => {}
+        (Care::Stands, _)
+        | (Care::Mend(..) | Care::Reclaim(..) | Care::LetGo(_) | Care::Taken(_), None) => {}
     }
     let Some(found) = found else { return Ok(None) };
     Ok(drift::news(context, &owner, &found).await.again)
@@ -131,33 +141,36 @@ async fn look_after(
 
 /// Puts right what others changed, with pauses if they write back again and again. Of a fight, its beginning and its end
 /// are told.
-async fn mend(
+async fn mend<K: Watched>(
     owner: &Owner,
-    found: &PersistentVolume,
-    why: &str,
+    found: &K,
+    (what, why): (What, &str),
     patch: &Value,
     context: &Context,
 ) -> Result<(), Error> {
-    if !drift::mend(context, owner, found, patch).await? {
+    if !drift::mend(context, owner, what, found, patch).await? {
         return Ok(());
     }
-    let volume = found.metadata.name.as_deref();
-    tracing::warn!(volume, why, "a volume that is kept was mended");
+    let name = found.meta().name.as_deref();
+    tracing::warn!(name, why, "something that is kept was mended");
     if !context.repairs.is_contested(owner, context.now()) {
         let note = format!("{why}; it is as it was again");
-        tell(found, "VolumeMended", &note, context).await;
+        let reason = match what {
+            What::Snapshot => "SnapshotMended",
+            What::Volume
+            | What::VolumeClaim
+            | What::Namespace
+            | What::Quota
+            | What::LimitRange
+            | What::NetworkPolicy
+            | What::RoleBinding => "VolumeMended",
+        };
+        tell(found, reason, &note, context).await;
     }
     Ok(())
 }
 
-async fn merge(name: &str, patch: &Value, context: &Context) -> Result<(), Error> {
-    let kit = &context.kit;
-    kit.merge_patch::<PersistentVolume>(None, name, patch)
-        .await?;
-    Ok(())
-}
-
-async fn tell(found: &PersistentVolume, reason: &str, note: &str, context: &Context) {
+async fn tell<K: Watched>(found: &K, reason: &str, note: &str, context: &Context) {
     let kit = &context.kit;
     kit.event(found, EventType::Warning, reason, "Keep", note)
         .await;

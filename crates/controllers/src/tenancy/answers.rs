@@ -50,6 +50,9 @@ async fn note_releases(state: &State, context: &Context) -> Result<(), Error> {
     let asked = asked.map_err(|error| Error::understand("the release that is asked for", error))?;
     let is_over = |found: &Approval| {
         let subject = &found.spec.subject;
+        let name = found.metadata.name.as_deref().unwrap_or_default();
+        // one of an earlier life was not taken back: what became of it that life has told
+        let is_of_this_life = approval::is_about_release(name, &state.name, state.incarnation());
         let is_asked = asked
             .as_ref()
             .is_some_and(|asked| *subject.digest == *asked.as_str());
@@ -57,6 +60,7 @@ async fn note_releases(state: &State, context: &Context) -> Result<(), Error> {
         found.metadata.namespace.as_ref() == Some(&office)
             && subject.kind == SubjectOfDecision::Release
             && *subject.name == *state.name
+            && is_of_this_life
             && !is_asked
             && status.is_none_or(|status| status.recorded_at.is_none())
     };

@@ -325,6 +325,7 @@ mod tests {
             round: 0,
             requested_by: "zhang".to_owned(),
             at,
+            kept: Vec::new(),
         };
         LedgerView {
             department: "edu".to_owned(),

@@ -5,7 +5,7 @@ mod question;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::core::v1::{Namespace, ResourceQuota};
 use leasehold_api::{
     names,
     tenancy::{NamespaceStatus, Phase},
@@ -98,11 +98,10 @@ async fn proceed(
     if known.is_empty() {
         return released(state, context, report, part.as_ref()).await;
     }
-    let approved = question::approved(state, context, report).await?;
-    let due = requested.plus(i64::from(state.policy_object.spec.release.grace_seconds));
-    if !approved {
+    let Some(approved) = question::approved(state, context, report).await? else {
         return Ok(());
-    }
+    };
+    let due = requested.plus(i64::from(state.policy_object.spec.release.grace_seconds));
     if due > state.now {
         report.wait(format!(
             "released, and the namespaces deleted, after the grace period at {}",
@@ -111,7 +110,12 @@ async fn proceed(
         report.look_again(seconds_until(due, state.now));
         return Ok(());
     }
-    if !Box::pin(retain::before_deletion(state, context, report, &known)).await? {
+    let since = due.max(approved);
+    if !Box::pin(retain::before_deletion(
+        state, context, report, &known, since,
+    ))
+    .await?
+    {
         return Ok(());
     }
     delete_namespaces(state, context, report, &known).await
@@ -134,6 +138,7 @@ async fn requested(
         round: state.view.release_round(),
         requested_by: state.requested_by(),
         at: state.now,
+        kept: retain::named(state),
     };
     let document = context.books.ensure(&document, state.now).await?;
     report.happened(
@@ -169,20 +174,9 @@ async fn stop(
     for short in &standing.short {
         let plan = NamespacePlan::new(identity.clone(), short, Hard::new());
         contents::fence(state, context, &plan, false).await?;
-        let Some(quota) = context
-            .world
-            .quotas
-            .get(Some(&plan.name), names::QUOTA_NAME)
-        else {
-            idle = false;
-            continue;
-        };
-        let quota = observed_quota(&quota);
-        idle &= quota
-            .used
-            .iter()
-            .all(|(key, used)| !is_compute(key) || *used == 0);
-        desired.insert(short.clone(), without_compute(&quota.spec_hard));
+        let (emptied, unused) = emptied(context, &plan.name, &lease).await?;
+        idle &= unused;
+        desired.insert(short.clone(), emptied);
     }
     let step = step_quotas(context, &identity, &lease, &desired, &[], true).await?;
     if !step.settled {
@@ -211,6 +205,38 @@ async fn stop(
         report.look_again(LINGERS);
     }
     Ok(())
+}
+
+/// What a namespace's quota is to be, and whether it says that nothing runs. One that no cache shows may have lost the
+/// label by which it is found; one that is gone is made anew with nothing in it, for without it anything could start, and
+/// nobody ends what runs where more can.
+async fn emptied(context: &Context, place: &str, lease: &Hard) -> Result<(Hard, bool), Error> {
+    let found = match context.world.quotas.get(Some(place), names::QUOTA_NAME) {
+        None => {
+            let kit = &context.kit;
+            kit.get::<ResourceQuota>(Some(place), names::QUOTA_NAME)
+                .await?
+        }
+        cached => cached,
+    };
+    let Some(found) = found else {
+        return Ok((nothing(lease), false));
+    };
+    let quota = observed_quota(&found);
+    let mut used = quota.used.iter();
+    let unused = used.all(|(key, used)| !is_compute(key) || *used == 0);
+    Ok((without_compute(&quota.spec_hard), unused))
+}
+
+/// A quota of which nothing is leased and in which nothing runs.
+fn nothing(lease: &Hard) -> Hard {
+    let counts = quota::OBJECT_COUNTS.iter();
+    let mut hard: Hard = counts
+        .map(|(key, most)| ((*key).to_owned(), *most))
+        .collect();
+    hard.extend(lease.keys().map(|key| (key.clone(), 0)));
+    hard.insert(quota::PODS.to_owned(), 0);
+    hard
 }
 
 /// Whether a pod is left in any namespace, those that end among them.
@@ -272,7 +298,9 @@ async fn close_items(
     if stays.len() == open.len() {
         return Ok(());
     }
-    let request = state.view.effective().map_or(0, |request| request.request);
+    // of what stood only partly some is billed as well
+    let provisioned = state.view.effective().or(state.view.approved());
+    let request = provisioned.map_or(0, |request| request.request);
     let lease = lease_context(state, context, part).await?;
     let cause = LeaseCause::Release {
         last_request: request,
@@ -330,6 +358,7 @@ async fn released(
         round: state.view.release_round(),
         requested_by: state.requested_by(),
         at: state.now,
+        kept: Vec::new(),
     };
     context.books.ensure(&document, state.now).await?;
     // with nothing left, nothing is accepted by itself any more
@@ -343,6 +372,19 @@ async fn released(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_quota_that_is_made_anew_in_a_release_lets_nothing_run_and_grants_nothing() {
+        let lease = Hard::from([
+            ("requests.cpu".to_owned(), 8000),
+            ("requests.storage".to_owned(), 5),
+        ]);
+        let made = nothing(&lease);
+        for key in ["requests.cpu", "requests.storage", "pods"] {
+            assert_eq!(made.get(key), Some(&0), "{key}");
+        }
+        assert_eq!(made.get("secrets"), Some(&200), "what is there stays");
+    }
 
     #[test]
     fn a_release_takes_compute_and_pods_at_once_and_leaves_storage() {

@@ -10,11 +10,12 @@ use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use kube::ResourceExt;
 use leasehold_api::{
     names::{self, MANAGED_LABEL, MANAGED_VALUE},
-    tenancy::{Reclaim, RetainedVolume},
+    tenancy::{NamespaceShare, Reclaim, RetainedVolume},
 };
 use leasehold_ledger::{
-    document::{Document, NamespaceDoc, VolumeRetainedDoc},
+    document::{Document, KeptVolume, NamespaceDoc, VolumeRetainedDoc},
     money::{Unit, format_quantity},
+    time::Second,
 };
 use leasehold_planner::retention::{self, Term};
 
@@ -40,18 +41,21 @@ pub enum Held {
     Stays(Option<String>),
 }
 
-/// Holds every bound volume that is to be kept, and records it. Tells whether the namespaces may go.
+/// Holds every bound volume that is to be kept, and records it. Tells whether the namespaces may go, which they may for
+/// everybody else since the given instant.
 pub async fn before_deletion(
     state: &State,
     context: &Context,
     report: &mut Report,
     known: &BTreeMap<String, NamespaceDoc>,
+    since: Second,
 ) -> Result<bool, Error> {
     let mut all = true;
     for (place, name, reclaim) in wanted(state, known) {
         let held = match reclaim {
             Reclaim::Snapshot => {
-                Box::pin(snapshots::keep(state, context, report, (&place, &name))).await?
+                let volume = (place.as_str(), name.as_str());
+                Box::pin(snapshots::keep(state, context, report, volume, since)).await?
             }
             Reclaim::Retain | Reclaim::Delete => {
                 Box::pin(hold(state, context, &place, &name)).await?
@@ -73,21 +77,46 @@ pub async fn before_deletion(
     Ok(all)
 }
 
-/// Namespace and name of each volume that is to be kept, and how, in the namespaces that are still there.
+/// Namespace and name of each volume that is to be kept, and how, in the namespaces that are still there: those that the
+/// release was asked for with, and those that the manifest names now. Once a release is approved nothing holds the manifest
+/// any more (rule T03 goes by a status that may be late, and the object may be made anew), and no word in it destroys data
+/// that the office was told would be kept.
 fn wanted(state: &State, known: &BTreeMap<String, NamespaceDoc>) -> Vec<(String, String, Reclaim)> {
-    let mut wanted = Vec::new();
-    for share in &state.tenancy.spec.namespaces {
-        let place = names::tenancy_namespace(&state.department, &share.name);
-        if !known.values().any(|document| document.name == place) {
-            continue;
-        }
-        let kept = share
-            .volumes
-            .iter()
-            .filter(|volume| volume.reclaim != Reclaim::Delete);
-        wanted.extend(kept.map(|volume| (place.clone(), volume.name.to_string(), volume.reclaim)));
+    let asked = state.view.release_asked().into_iter();
+    let then = asked.flat_map(|asked| asked.kept.iter().cloned());
+    // what the manifest says now comes last, and counts
+    let all: BTreeMap<(String, String), Reclaim> = then
+        .chain(named(state))
+        .map(|volume| ((volume.namespace, volume.claim), reclaim(volume.snapshot)))
+        .collect();
+    all.into_iter()
+        .filter(|((place, _), _)| known.values().any(|document| document.name == *place))
+        .map(|((place, name), reclaim)| (place, name, reclaim))
+        .collect()
+}
+
+fn reclaim(snapshot: bool) -> Reclaim {
+    if snapshot {
+        Reclaim::Snapshot
+    } else {
+        Reclaim::Retain
     }
-    wanted
+}
+
+/// The volumes that the manifest wants to be kept.
+pub fn named(state: &State) -> Vec<KeptVolume> {
+    let of = |share: &NamespaceShare| {
+        let namespace = names::tenancy_namespace(&state.department, &share.name);
+        let volumes = share.volumes.iter();
+        let kept = volumes.filter(|volume| volume.reclaim != Reclaim::Delete);
+        kept.map(|volume| KeptVolume {
+            namespace: namespace.clone(),
+            claim: volume.name.to_string(),
+            snapshot: volume.reclaim == Reclaim::Snapshot,
+        })
+        .collect::<Vec<KeptVolume>>()
+    };
+    state.tenancy.spec.namespaces.iter().flat_map(of).collect()
 }
 
 async fn hold(state: &State, context: &Context, place: &str, name: &str) -> Result<Held, Error> {

@@ -2,16 +2,18 @@
 //!
 //! The pods end first, for what they write afterwards would not be in it. Then the snapshot is wished for and waited for,
 //! from the wish on for as long as the policy says; its content is held, which is read back; and the ledger records it. Only
-//! then may the namespace go. Wherever that does not succeed, the volume itself is held, as it would be with Retain.
+//! then may the namespace go. Wherever that does not succeed, or not in time, the volume itself is held, as it would be with
+//! Retain: nobody keeps a namespace for ever by writing into it, and no controller by answering nothing.
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 use leasehold_api::{
+    conditions::types,
     names,
     tenancy::{NamespaceShare, Reclaim, RetainedVolume, Volume},
 };
 use leasehold_kit::{EventType, KitError};
 use leasehold_ledger::{
-    document::{ReleaseStage, SnapshotRetainedDoc},
+    document::{Document, SnapshotGoneDoc, SnapshotRetainedDoc, VolumeEnd},
     money::{Unit, format_quantity},
     time::Second,
 };
@@ -20,7 +22,8 @@ use leasehold_planner::{
     retention::{self, Term},
     rules::Refusal,
     snapshots::{
-        self, Offer, Progress, Taking, VolumeSnapshot, VolumeSnapshotClass, VolumeSnapshotContent,
+        self, Care, Offer, Progress, Taking, VolumeSnapshot, VolumeSnapshotClass,
+        VolumeSnapshotContent,
     },
 };
 
@@ -35,11 +38,17 @@ use crate::{Context, Error};
 /// So many seconds after a pod should have ended it is not waited for any more: its node is lost.
 const LOST_AFTER: i64 = 60;
 
+/// So many seconds after their namespace could go, its pods have ended at last: they may take an hour for it (rule N05), and
+/// disruption budgets hold them up for five minutes before. Five more are for those who ask for it.
+const PODS_END: i64 = 4200;
+
 /// A volume of which a snapshot is to be kept.
 struct Case<'a> {
     state: &'a State,
     context: &'a Context,
     term: Term,
+    /// Since when the namespace could go but for this.
+    since: Second,
     place: &'a str,
     name: &'a str,
     claim: &'a PersistentVolumeClaim,
@@ -88,6 +97,7 @@ pub async fn keep(
     context: &Context,
     report: &mut Report,
     (place, name): (&str, &str),
+    since: Second,
 ) -> Result<Held, Error> {
     let Some((claim, volume)) = retain::bound(context, place, name).await? else {
         return Ok(Held::Nothing);
@@ -96,6 +106,7 @@ pub async fn keep(
         state,
         context,
         term: retain::term(state, context),
+        since,
         place,
         name,
         claim: &claim,
@@ -106,23 +117,41 @@ pub async fn keep(
     if is_another || retention::is_kept_for(&case.term, &volume) {
         return retain::keep_volume(state, context, &claim, &volume).await;
     }
-    if let Some(held) = recorded(&case).await? {
+    match of_snapshot(&case, report).await {
+        Err(Error::Kit(error)) if case.is_late(2) => {
+            let said = error.message().unwrap_or_else(|| error.reason());
+            instead(&case, report, &format!("it could not be had: {said}")).await
+        }
+        // its class keeps the volume as well, which would lie there and be nobody's
+        Ok(Held::Stays(told)) if retention::stays_anyway(&volume) => {
+            if let Some(sentence) = told {
+                report.happened(state, "leasehold", &sentence);
+            }
+            retain::keep_volume(state, context, &claim, &volume).await
+        }
+        outcome => outcome,
+    }
+}
+
+/// Makes the snapshot and holds it, or holds the volume where none can be had.
+async fn of_snapshot(case: &Case<'_>, report: &mut Report) -> Result<Held, Error> {
+    if let Some(held) = recorded(case, report).await? {
         return Ok(held);
     }
-    let kit = &context.kit;
-    let wish = snapshots::name_for(name);
-    let wish = kit.get::<VolumeSnapshot>(Some(place), &wish).await?;
-    let content = content_of(&case, wish.as_ref()).await?;
+    let kit = &case.context.kit;
+    let wish = snapshots::name_for(case.name);
+    let wish = kit.get::<VolumeSnapshot>(Some(case.place), &wish).await?;
+    let content = content_of(case, wish.as_ref()).await?;
     let taking = case.taking(wish.as_ref(), content.as_ref());
     match snapshots::progress(&case.term, &taking) {
-        Progress::Unasked => ask(&case, report).await,
+        Progress::Unasked => ask(case, report).await,
         Progress::Waits(end, said) => Ok(case.waits(end, said)),
         Progress::Good => match content.as_ref() {
-            Some(content) => hold(&case, report, &taking, content).await,
+            Some(content) => hold(case, report, &taking, content).await,
             // never so: what is good has its content
-            None => Ok(case.waits(state.now, None)),
+            None => Ok(case.waits(case.state.now, None)),
         },
-        Progress::Failed(why) => instead(&case, report, &why).await,
+        Progress::Failed(why) => instead(case, report, &why).await,
     }
 }
 
@@ -143,11 +172,34 @@ impl Case<'_> {
 
     fn waits(&self, end: Second, said: Option<String>) -> Held {
         let end = end.in_zone(&self.state.policy.time_zone);
-        let said = said.map_or_else(String::new, |said| format!("; its driver says: {said}"));
-        Held::Waits(format!(
-            "{} waits for its snapshot; if that is not ready at {end}, the volume itself is kept{said}",
+        let waits = format!(
+            "{} waits for its snapshot; if that is not ready at {end}, the volume itself is kept",
             self.title()
-        ))
+        );
+        let Some(said) = said else {
+            return Held::Waits(waits);
+        };
+        // a driver may say something else with every try, and each would be another write of the status
+        let waits = format!("{waits}; its driver says: ");
+        let said = self.told(&waits).unwrap_or(said);
+        Held::Waits(format!("{waits}{said}"))
+    }
+
+    /// What the status says after these words, up to the next sentence.
+    fn told(&self, words: &str) -> Option<String> {
+        let status = self.state.tenancy.status.as_ref()?;
+        let mut conditions = status.conditions.iter();
+        let waiting = conditions.find(|known| known.type_ == types::WAITING)?;
+        let (_, rest) = waiting.message.split_once(words)?;
+        let told = rest.split_once("; ").map_or(rest, |(told, _)| told);
+        (!told.is_empty()).then(|| told.to_owned())
+    }
+
+    /// Whether it is too late for another try: so many waits of the policy after the pods should have ended.
+    fn is_late(&self, waits: i64) -> bool {
+        let patience = i64::from(self.state.policy_object.spec.release.snapshot_wait_seconds);
+        let end = self.since.plus(PODS_END);
+        self.state.now >= end.plus(patience.saturating_mul(waits))
     }
 
     fn title(&self) -> String {
@@ -156,8 +208,10 @@ impl Case<'_> {
 }
 
 /// How the snapshot stands that the ledger has of this claim, if it has one that is still there. With its namespace the wish
-/// goes, and says nothing of it any more.
-async fn recorded(case: &Case<'_>) -> Result<Option<Held>, Error> {
+/// goes, and says nothing of it any more. One that the platform has taken over is nobody's to mark again: the volume itself
+/// is kept then.
+async fn recorded(case: &Case<'_>, report: &mut Report) -> Result<Option<Held>, Error> {
+    let today = case.state.policy.time_zone.date_of(case.state.now);
     let (kit, store) = (&case.context.kit, case.context.books.store());
     let subject = format!("{}/{}", case.term.department, case.term.tenancy);
     let known = store.documents::<SnapshotRetainedDoc>(Some(&subject), None);
@@ -173,6 +227,12 @@ async fn recorded(case: &Case<'_>) -> Result<Option<Held>, Error> {
         else {
             continue;
         };
+        let gone = store.document::<SnapshotGoneDoc>(&document.key()).await?;
+        let taken = Care::Over(VolumeEnd::HandedOver);
+        if gone.is_some() || snapshots::care(&document, Some(&found), today) == taken {
+            let why = "the platform has taken its snapshot over";
+            return instead(case, report, why).await.map(Some);
+        }
         if snapshots::is_held(&document, &found) {
             return Ok(Some(Held::Stays(None)));
         }
@@ -199,10 +259,17 @@ async fn content_of(
 /// Wishes for the snapshot, once nothing writes into the volume any more.
 async fn ask(case: &Case<'_>, report: &mut Report) -> Result<Held, Error> {
     let (state, kit) = (case.state, &case.context.kit);
+    // somebody may take the wish away again and again
+    if case.is_late(2) {
+        return instead(case, report, "none could be had in time").await;
+    }
     let pods: Vec<Pod> = kit.list(Some(case.place), None).await?;
     if pods.iter().any(|pod| may_write(pod, state.now)) {
+        if case.is_late(1) {
+            return instead(case, report, "pods of its namespace did not end in time").await;
+        }
         report.ends = Some(Unpaid {
-            since: due(state),
+            since: case.since,
             why: "volumes are about to be copied before the namespaces go".to_owned(),
         });
         return Ok(Held::Waits(format!(
@@ -239,14 +306,6 @@ async fn ask(case: &Case<'_>, report: &mut Report) -> Result<Held, Error> {
 /// Whether asking again would bring the same answer.
 fn is_final(error: &KitError) -> bool {
     error.is_forbidden() || error.is_invalid() || error.is_not_found()
-}
-
-/// From when on the namespaces may go.
-fn due(state: &State) -> Second {
-    let mut stages = state.view.release.iter();
-    let asked = stages.find(|document| document.stage == ReleaseStage::Requested);
-    let grace = i64::from(state.policy_object.spec.release.grace_seconds);
-    asked.map_or(state.now, |document| document.at.plus(grace))
 }
 
 /// Whether a pod may still write into its volumes. One that should have ended a while ago is on a node of which nobody hears.

@@ -36,6 +36,22 @@ pub struct ReleaseDoc {
     pub requested_by: String,
     /// When the stage was reached.
     pub at: Second,
+    /// Volumes that are to be kept, as the manifest named them when the release was asked for; of that stage only. What
+    /// the manifest says afterwards takes none of them away.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<KeptVolume>,
+}
+
+/// A volume that is to be kept when its tenancy is released.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct KeptVolume {
+    /// Namespace of its claim.
+    pub namespace: String,
+    /// Name of its claim.
+    pub claim: String,
+    /// Whether a snapshot is to take its place.
+    pub snapshot: bool,
 }
 
 impl Document for ReleaseDoc {
@@ -79,6 +95,7 @@ mod tests {
             round,
             requested_by: "zhang@gov-office".to_owned(),
             at: Second::new(0),
+            kept: Vec::new(),
         }
     }
 
@@ -106,5 +123,14 @@ mod tests {
         let first = release(ReleaseStage::Requested, 0);
         assert_eq!(canonical_json(&first).unwrap(), old);
         assert_eq!(serde_json::from_str::<ReleaseDoc>(old).unwrap(), first);
+        let mut keeps = first.clone();
+        keeps.kept.push(KeptVolume {
+            namespace: "gov-office--prod".to_owned(),
+            claim: "files".to_owned(),
+            snapshot: true,
+        });
+        let text = canonical_json(&keeps).unwrap();
+        assert_eq!(serde_json::from_str::<ReleaseDoc>(&text).unwrap(), keeps);
+        assert_ne!(text, old, "an answer to the one is none to the other");
     }
 }

@@ -58,6 +58,9 @@ pub enum VolumeEnd {
     Deleted,
     /// Our labels were taken off it: the platform has it, to give back to the department or to keep.
     HandedOver,
+    /// Of a snapshot: its object went before its last day, as with the definition of its kind. What it was of is still in the
+    /// storage, under the handle that the ledger has, and nothing in the cluster names it.
+    Orphaned,
 }
 
 /// A volume is no longer kept.

@@ -127,6 +127,7 @@ fn release(at: i64) -> Approval {
         round: 0,
         requested_by: "zhang@gov-office".to_owned(),
         at: Second::new(at),
+        kept: Vec::new(),
     };
     release_approval(&release, "u-1", "市政府办", "the system moved", 0).unwrap()
 }
@@ -142,6 +143,7 @@ fn a_release_that_is_asked_for_after_one_was_taken_back_is_another_question() {
             round,
             requested_by: "zhang@gov-office".to_owned(),
             at: Second::new(0),
+            kept: Vec::new(),
         };
         let asked = release_approval(&release, "u-1", "市政府办", "moved", attempt).unwrap();
         (asked.metadata.name.unwrap(), asked.spec.subject.digest)
@@ -150,6 +152,17 @@ fn a_release_that_is_asked_for_after_one_was_taken_back_is_another_question() {
     assert_eq!(second.0, "oa.r2-release-office");
     assert_ne!(first.1, second.1, "a decision on the first is none on it");
     assert_eq!(name(2, 1, 3).0, "oa.i2.r2-release-3-office");
+    for (incarnation, round, attempt) in [(1, 0, 0), (1, 1, 4), (2, 0, 0), (2, 11, 3)] {
+        let (name, _) = name(incarnation, round, attempt);
+        let of = |incarnation| is_about_release(&name, "oa", incarnation);
+        assert_eq!(
+            [1, 2, 21].map(of),
+            [incarnation == 1, incarnation == 2, false],
+            "{name}"
+        );
+        assert!(!is_about_release(&name, "o", incarnation), "{name}");
+    }
+    assert!(!is_about_release("oa-1-office", "oa", 1), "a request");
 }
 
 #[test]

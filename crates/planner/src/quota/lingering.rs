@@ -1,16 +1,23 @@
 //! What a namespace still holds that ends: its quota may be gone long before its pods and claims are.
 //!
-//! Nothing new can be made in such a namespace, so what is left in it is the most that it holds.
+//! Nothing new can be made in such a namespace. What is there can be resized all the same, and a node gives back what a pod
+//! no longer asks for when it comes to it. So the greatest counts of what is asked for, allocated and in force.
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::{
-    api::core::v1::{Container, PersistentVolumeClaim, Pod, PodSpec},
+    api::core::v1::{
+        Container, ContainerStatus, PersistentVolumeClaim, Pod, PodSpec, PodStatus,
+        ResourceRequirements,
+    },
     apimachinery::pkg::api::resource::Quantity,
 };
 
 use super::{Hard, add, parse};
-use crate::adoption::{class_of, stored};
+use crate::{
+    adoption::{class_of, stored},
+    volumes::bytes,
+};
 
 /// Whether the pod may still run. One that is to end does so until it is gone.
 pub fn runs(pod: &Pod) -> bool {
@@ -23,15 +30,12 @@ pub fn runs(pod: &Pod) -> bool {
 /// runs after another: too much is given back a moment later, too little would be leased twice.
 pub fn lingering(pods: &[Pod], claims: &[PersistentVolumeClaim]) -> Hard {
     let mut held = Hard::new();
-    let specs = pods
-        .iter()
-        .filter(|pod| runs(pod))
-        .filter_map(|pod| pod.spec.as_ref());
-    for spec in specs {
-        add(&mut held, of_pod(spec));
+    let running = pods.iter().filter(|pod| runs(pod));
+    for (pod, spec) in running.filter_map(|pod| Some((pod, pod.spec.as_ref()?))) {
+        add(&mut held, of_pod(spec, pod.status.as_ref()));
     }
     for claim in claims {
-        let bytes = stored(claim);
+        let bytes = of_claim(claim);
         let of_class = format!(
             "{}.storageclass.storage.k8s.io/requests.storage",
             class_of(claim)
@@ -44,24 +48,34 @@ pub fn lingering(pods: &[Pod], claims: &[PersistentVolumeClaim]) -> Hard {
     held
 }
 
-fn of_pod(spec: &PodSpec) -> Vec<(String, i64)> {
+fn of_claim(claim: &PersistentVolumeClaim) -> i64 {
+    let status = claim.status.as_ref();
+    let (given, allocated) = status.map_or((0, 0), |status| {
+        let allocated = bytes(status.allocated_resources.as_ref());
+        (bytes(status.capacity.as_ref()), allocated)
+    });
+    stored(claim).max(given).max(allocated)
+}
+
+fn of_pod(spec: &PodSpec, status: Option<&PodStatus>) -> Vec<(String, i64)> {
     let containers = spec
         .containers
         .iter()
         .chain(spec.init_containers.iter().flatten());
     let mut sum = Hard::new();
     for container in containers {
-        add(&mut sum, of_container(container));
+        let of_it = status.and_then(|status| reported(status, &container.name));
+        add(
+            &mut sum,
+            of_container(container, of_it).into_iter().collect(),
+        );
     }
     // what is said of the pod as a whole takes the place of what its containers say
-    if let Some(whole) = &spec.resources {
-        let whole = keyed("requests", whole.requests.as_ref())
-            .into_iter()
-            .chain(keyed("limits", whole.limits.as_ref()));
-        for (key, amount) in whole {
-            let known = sum.entry(key).or_insert(0);
-            *known = amount.max(*known);
-        }
+    raise(&mut sum, of_resources(spec.resources.as_ref()));
+    if let Some(status) = status {
+        raise(&mut sum, of_resources(status.resources.as_ref()));
+        let allocated = keyed("requests", status.allocated_resources.as_ref());
+        raise(&mut sum, allocated);
     }
     for what in ["requests", "limits"] {
         let overhead = keyed(what, spec.overhead.as_ref());
@@ -70,13 +84,38 @@ fn of_pod(spec: &PodSpec) -> Vec<(String, i64)> {
     sum.into_iter().collect()
 }
 
-fn of_container(container: &Container) -> Vec<(String, i64)> {
-    let Some(resources) = &container.resources else {
-        return Vec::new();
-    };
-    let requests = keyed("requests", resources.requests.as_ref());
-    let limits = keyed("limits", resources.limits.as_ref());
-    requests.into_iter().chain(limits).collect()
+fn of_container(container: &Container, status: Option<&ContainerStatus>) -> Hard {
+    let mut held = of_resources(container.resources.as_ref());
+    if let Some(status) = status {
+        raise(&mut held, of_resources(status.resources.as_ref()));
+        let allocated = keyed("requests", status.allocated_resources.as_ref());
+        raise(&mut held, allocated);
+    }
+    held
+}
+
+/// What the node says of a container. A name is used once in a pod.
+fn reported<'a>(status: &'a PodStatus, name: &str) -> Option<&'a ContainerStatus> {
+    let containers = status.container_statuses.iter().flatten();
+    containers
+        .chain(status.init_container_statuses.iter().flatten())
+        .find(|found| found.name == name)
+}
+
+fn of_resources(resources: Option<&ResourceRequirements>) -> Hard {
+    let requests = resources.and_then(|resources| resources.requests.as_ref());
+    let limits = resources.and_then(|resources| resources.limits.as_ref());
+    let mut all = keyed("requests", requests);
+    all.extend(keyed("limits", limits));
+    all
+}
+
+/// Each key as it is, or as here if that is more.
+fn raise(held: &mut Hard, to: Hard) {
+    for (key, amount) in to {
+        let known = held.entry(key).or_insert(0);
+        *known = amount.max(*known);
+    }
 }
 
 fn keyed(what: &str, of: Option<&BTreeMap<String, Quantity>>) -> Hard {
@@ -128,6 +167,51 @@ mod tests {
         ]);
         assert_eq!(lingering(&pods, &[claim]), expected);
         assert!(lingering(&pods[2..], &[]).is_empty());
+    }
+
+    #[test]
+    fn what_a_node_or_a_storage_still_gives_is_held_although_less_is_asked_for() {
+        let shrunk = |status: &Value| -> Pod {
+            let mut pod = pod("Running", &json!({"containers": [cores("1", "1")]}));
+            let mut whole = status.clone();
+            whole["phase"] = json!("Running");
+            pod.status = serde_json::from_value(whole).unwrap();
+            pod
+        };
+        let of = |name: &str, allocated: &str, actual: &str| {
+            json!({"containerStatuses": [{
+                "name": name, "image": "i", "imageID": "i", "ready": true, "restartCount": 0,
+                "allocatedResources": {"cpu": allocated},
+                "resources": {"requests": {"cpu": actual}, "limits": {"cpu": actual}},
+            }]})
+        };
+        for (status, requests, limits) in [
+            (of("c", "4", "1"), 4000, 1000),
+            (of("c", "1", "4"), 4000, 4000),
+            (of("c", "500m", "500m"), 1000, 1000),
+            (of("another", "4", "4"), 1000, 1000),
+            (json!({"allocatedResources": {"cpu": "4"}}), 4000, 1000),
+        ] {
+            let held = lingering(&[shrunk(&status)], &[]);
+            let found = (held["requests.cpu"], held["limits.cpu"]);
+            assert_eq!(found, (requests, limits), "{status}");
+        }
+        for (status, expected) in [
+            (json!({"capacity": {"storage": "20Gi"}}), 20 << 30),
+            (json!({"allocatedResources": {"storage": "30Gi"}}), 30 << 30),
+            (json!({"capacity": {"storage": "5Gi"}}), 10 << 30),
+        ] {
+            let claim: PersistentVolumeClaim = serde_json::from_value(json!({
+                "metadata": {"name": "files"}, "status": status,
+                "spec": {"storageClassName": "ssd", "resources": {"requests": {"storage": "10Gi"}}},
+            }))
+            .unwrap();
+            assert_eq!(
+                lingering(&[], &[claim])["requests.storage"],
+                expected,
+                "{status}"
+            );
+        }
     }
 
     #[test]

@@ -85,7 +85,7 @@ fn cared(volume: &Value, document: &VolumeRetainedDoc, today: &str) -> Care {
 
 fn patch_of(care: Care) -> Value {
     match care {
-        Care::Mend(_, patch) | Care::LetGo(patch) => patch,
+        Care::Mend(_, patch) | Care::Reclaim(_, patch) | Care::LetGo(patch) => patch,
         other @ (Care::Stands | Care::Taken(_) | Care::Over(_)) => panic!("{other:?}"),
     }
 }

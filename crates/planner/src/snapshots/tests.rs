@@ -360,6 +360,11 @@ fn a_held_content_stands_through_its_last_day_and_goes_in_two_steps() {
         care(&document, None, day("2027-02-15")),
         Care::Over(VolumeEnd::Deleted)
     );
+    // deleting the definition of the kind deletes its objects, and not what is in the storage
+    assert_eq!(
+        care(&document, None, day("2027-02-14")),
+        Care::Over(VolumeEnd::Orphaned)
+    );
     let mut later = held;
     later["metadata"]["annotations"]["leasehold.dev/retained-until"] = json!("2027-03-01");
     assert_eq!(cared(&later, "2027-03-01"), Care::Stands);

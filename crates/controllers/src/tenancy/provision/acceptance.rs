@@ -121,7 +121,7 @@ async fn bill(state: &State, context: &Context, word: &AcceptanceDoc) -> Result<
         .await?;
     let lease = lease_context(state, context, &due.part).await?;
     let target = billing::quantities(&due)?;
-    let cause = LeaseCause::Request(word.request);
+    let cause = LeaseCause::of_request(word.request, state.view.release_round());
     let facts = lease_facts::lease_facts(&lease, &open, &target, cause, word.at);
     let mut records = vec![Record::document(word)?];
     records.extend(facts.into_iter().map(Record::from));

@@ -3,7 +3,7 @@
 //! More is billed from the instant that its quota stood (a first lease where the policy says so: once it is accepted, see
 //! `acceptance`), less from the instant that was promised. Both are recorded in
 //! one transaction with the facts; what was billed early because part of a lease stood is not billed twice. What ended with
-//! a release that was taken back begins anew when it stands again.
+//! a release that was taken back begins anew when it stands again, whether or not all of its request had ever stood.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::ResourceQuota;
 use kube::ResourceExt;
 use leasehold_api::names;
 use leasehold_ledger::{
-    document::{EffectiveDoc, ReleaseStage},
+    document::EffectiveDoc,
     fact::{Fact, FactKind, Meter},
     time::{PeriodKind, Second},
 };
@@ -80,6 +80,8 @@ async fn bill(
         .effective
         .iter()
         .map(|document| document.at)
+        // a release that was taken back may have ended what this request has billed already
+        .chain(state.view.taken_back_at())
         .max();
     let stood = stood_at(&quotas).unwrap_or(now).max(due.not_before);
     let stood = floor.map_or(stood, |floor| stood.max(floor)).min(now);
@@ -89,7 +91,7 @@ async fn bill(
         stood
     };
     let lease = lease_context(state, context, &due.part).await?;
-    let cause = LeaseCause::Request(number);
+    let cause = LeaseCause::of_request(number, state.view.release_round());
     let shrunk = shrunk(&open, &target);
     let mut facts: Vec<Fact> = lease_facts::lease_facts(
         &lease,
@@ -148,9 +150,7 @@ async fn resume(
     due: &Due,
     complete: bool,
 ) -> Result<(), Error> {
-    let stages = state.view.release.iter();
-    let taken_back = stages.filter(|document| document.stage == ReleaseStage::TakenBack);
-    let Some(taken_back) = taken_back.map(|document| document.at).max() else {
+    let Some(taken_back) = state.view.taken_back_at() else {
         return Ok(());
     };
     let books = &context.books;

@@ -45,6 +45,7 @@ pub async fn settle(
         stage: ReleaseStage::TakenBack,
         requested_by: state.requested_by(),
         at: state.now,
+        kept: Vec::new(),
         ..asked
     };
     let document = context.books.ensure(&document, state.now).await?;

@@ -6,7 +6,10 @@
 use std::collections::BTreeMap;
 
 use leasehold_api::charging::{Approval, ApprovalSubject, SubjectOfDecision};
-use leasehold_ledger::document::{Decision, DecisionDoc, ReleaseDoc};
+use leasehold_ledger::{
+    document::{Decision, DecisionDoc, ReleaseDoc},
+    time::Second,
+};
 use leasehold_planner::approval;
 
 use super::super::{
@@ -131,30 +134,31 @@ async fn recorded(
         .collect())
 }
 
-/// Whether the office has approved the release; writes the undecided Approval if it is not there.
+/// Since when the release has the office's approval; writes the undecided Approval if it is not there.
 pub async fn approved(
     state: &State,
     context: &Context,
     report: &mut Report,
-) -> Result<bool, Error> {
+) -> Result<Option<Second>, Error> {
     let Some(asked) = state.view.release_asked() else {
-        return Ok(false);
+        return Ok(None);
     };
     let decisions = settle(state, context, report, asked).await?;
-    let mut said = decisions.values();
-    if said.any(|decision| decision.decision == Decision::Approved) {
+    let said = decisions.values();
+    let yes = said.filter(|decision| decision.decision == Decision::Approved);
+    if let Some(since) = yes.map(|decision| decision.at).min() {
         report.release_decision = Some("Approved".to_owned());
-        return Ok(true);
+        return Ok(Some(since));
     }
     let attempt = state.tenancy.spec.request.attempt;
     if let Some(decision) = decisions.get(&attempt) {
         report.release_decision = Some("Rejected".to_owned());
         report.refuse_release(&decision.reason, &decision.decided_by);
-        return Ok(false);
+        return Ok(None);
     }
     report.release_decision = Some("Undecided".to_owned());
     ask(state, context, report, asked).await?;
-    Ok(false)
+    Ok(None)
 }
 
 /// Puts the question of this attempt to the office, once. Where the manifest no longer says why the tenancy is to end,
@@ -189,7 +193,7 @@ async fn ask(
 
 #[cfg(test)]
 mod tests {
-    use leasehold_ledger::{document::ReleaseStage, time::Second};
+    use leasehold_ledger::document::ReleaseStage;
 
     use super::*;
 
@@ -202,6 +206,7 @@ mod tests {
             round,
             requested_by: "zhang@edu".to_owned(),
             at: Second::new(0),
+            kept: Vec::new(),
         }
     }
 

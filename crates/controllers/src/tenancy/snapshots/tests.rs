@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use leasehold_ledger::document::{NamespaceDoc, VolumeRetainedDoc};
@@ -105,6 +108,12 @@ fn usual(call: &Call) -> Option<Reply> {
 
 /// Whether the namespace may go, and the report of the round.
 async fn round(context: &Context) -> (bool, Report) {
+    let (may_go, report) = round_after(context, 0).await;
+    (may_go.unwrap(), report)
+}
+
+/// The same so many seconds after the namespace could have gone.
+async fn round_after(context: &Context, seconds: i64) -> (Result<bool, Error>, Report) {
     let mut state = state(&[("prod", "10")]);
     let volume: Volume = serde_json::from_value(json!({
         "name": "files", "item": "block-ssd", "size": "10Gi", "reclaim": "Snapshot",
@@ -122,8 +131,9 @@ async fn round(context: &Context) -> (bool, Report) {
     };
     let known = BTreeMap::from([(namespace.uid.clone(), namespace)]);
     let mut report = Report::new(&state);
-    let may_go = retain::before_deletion(&state, context, &mut report, &known).await;
-    (may_go.unwrap(), report)
+    let since = state.now.plus(-seconds);
+    let may_go = retain::before_deletion(&state, context, &mut report, &known, since).await;
+    (may_go, report)
 }
 
 async fn recorded(context: &Context) -> Vec<SnapshotRetainedDoc> {
@@ -277,6 +287,135 @@ async fn a_wish_that_is_refused_leaves_the_volume_to_be_kept() {
         let kept = store.documents::<VolumeRetainedDoc>(None, None).await;
         assert!(kept.unwrap().is_empty() && recorded(&context).await.is_empty());
     }
+}
+
+#[tokio::test]
+async fn a_volume_that_its_class_keeps_anyway_is_kept_beside_its_snapshot_and_recorded() {
+    let is_marked = AtomicBool::new(false);
+    let fake = Fake::start(
+        move |call| match (call.method.as_str(), call.path.as_str()) {
+            ("GET", DISK) => {
+                let mut disk = disk();
+                disk["spec"]["persistentVolumeReclaimPolicy"] = json!("Retain");
+                if is_marked.load(Ordering::SeqCst) {
+                    disk["metadata"]["labels"] = marks();
+                    disk["metadata"]["annotations"] = json!({
+                        "leasehold.dev/retained-until": "2025-11-08",
+                        "leasehold.dev/reclaim-policy": "Retain",
+                    });
+                }
+                Some((200, disk))
+            }
+            ("PATCH", DISK) => {
+                is_marked.store(true, Ordering::SeqCst);
+                usual(call)
+            }
+            ("GET", WISH) => Some((200, wish())),
+            ("GET", CONTENT) => Some((200, held())),
+            _ => usual(call),
+        },
+    )
+    .await;
+    let (context, _tasks) = context(&fake).await;
+    assert!(!round(&context).await.0, "the volume is not recorded yet");
+    assert_eq!(recorded(&context).await.len(), 1);
+    assert!(round(&context).await.0);
+    let store = context.books.store();
+    let kept = store.documents::<VolumeRetainedDoc>(None, None).await;
+    let kept = kept.unwrap().into_iter();
+    let policies: Vec<String> = kept.map(|kept| kept.value.policy).collect();
+    assert_eq!(policies, ["Retain"]);
+}
+
+#[tokio::test]
+async fn a_snapshot_that_the_platform_took_over_is_not_marked_again_and_the_volume_is_kept() {
+    let is_taken = Arc::new(AtomicBool::new(false));
+    let taken = Arc::clone(&is_taken);
+    let fake = Fake::start(
+        move |call| match (call.method.as_str(), call.path.as_str()) {
+            ("GET", WISH) => Some((200, wish())),
+            ("GET", CONTENT) if taken.load(Ordering::SeqCst) => Some((200, content())),
+            ("GET", CONTENT) => Some((200, held())),
+            _ => usual(call),
+        },
+    )
+    .await;
+    let (context, _tasks) = context(&fake).await;
+    assert!(round(&context).await.0, "it is held");
+    assert_eq!(recorded(&context).await.len(), 1);
+    is_taken.store(true, Ordering::SeqCst);
+    let (may_go, _) = round(&context).await;
+    assert!(!may_go, "the volume was not read back as held");
+    let written: Vec<String> = fake
+        .writes("volume")
+        .into_iter()
+        .map(|(path, _)| path)
+        .collect();
+    assert_eq!(written, [DISK]);
+}
+
+/// Whether the volume is told to stay so many seconds after the namespace could have gone.
+async fn stays(fake: &Fake, seconds: i64) -> bool {
+    let (context, _tasks) = context(fake).await;
+    let (may_go, _) = round_after(&context, seconds).await;
+    assert!(!may_go.unwrap_or_default(), "it was not read back as held");
+    let told = fake.writes(DISK);
+    let mut told = told.iter();
+    told.any(|(_, patch)| patch["spec"]["persistentVolumeReclaimPolicy"] == "Retain")
+}
+
+/// The policy waits an hour for a snapshot; pods have ended after 70 minutes.
+const HOUR: i64 = 3600;
+const PODS_HAVE_ENDED: i64 = 4200;
+
+#[tokio::test]
+async fn pods_that_never_end_leave_the_volume_to_be_kept() {
+    for (seconds, expected) in [
+        (0, false),
+        (PODS_HAVE_ENDED + HOUR - 1, false),
+        (PODS_HAVE_ENDED + HOUR, true),
+    ] {
+        let fake = Fake::start(|call| match (call.method.as_str(), call.path.as_str()) {
+            ("GET", PODS) => Some(list(&[pod("Running", &json!(null))])),
+            _ => usual(call),
+        })
+        .await;
+        assert_eq!(stays(&fake, seconds).await, expected, "{seconds} s after");
+    }
+}
+
+#[tokio::test]
+async fn what_nobody_answers_or_everybody_refuses_leaves_the_volume_to_be_kept_in_the_end() {
+    for (method, path, code) in [
+        // the wish cannot be read, nor be made; the content cannot be held
+        ("GET", WISH, 403),
+        ("POST", WISHES, 429),
+        ("POST", WISHES, 500),
+        ("PATCH", CONTENT, 403),
+    ] {
+        let late = PODS_HAVE_ENDED + 2 * HOUR;
+        for (seconds, expected) in [(late - 1, false), (late, true)] {
+            let fake = Fake::start(move |call| {
+                let is_it = call.method == method && call.path == path;
+                match (call.method.as_str(), call.path.as_str()) {
+                    _ if is_it => Some(refusal(code, "Refused")),
+                    ("GET", WISH) if path == CONTENT => Some((200, wish())),
+                    ("GET", CONTENT) => Some((200, content())),
+                    _ => usual(call),
+                }
+            })
+            .await;
+            let found = stays(&fake, seconds).await;
+            assert_eq!(found, expected, "{method} {path} {code} after {seconds} s");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_wish_that_is_taken_away_again_and_again_is_not_made_for_ever() {
+    let fake = Fake::start(usual).await;
+    assert!(stays(&fake, PODS_HAVE_ENDED + 2 * HOUR).await);
+    assert!(fake.writes("volumesnapshots").is_empty());
 }
 
 #[tokio::test]

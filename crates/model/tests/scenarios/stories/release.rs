@@ -143,6 +143,49 @@ fn a_rejected_release_is_taken_back_and_the_lease_stands_and_is_billed_as_before
 }
 
 #[test]
+fn what_was_billed_of_a_part_ends_with_its_release_and_is_billed_again_once_that_is_taken_back() {
+    tell(async |stage| {
+        stage.furnish(&json!({}), &["edu"]).await?;
+        // a stranger has the name of the second namespace: the request never stands as a whole
+        let stranger =
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "edu--test"}});
+        stage.create(ADMIN, &stranger)?;
+        stage.create(&staff("edu"), &manifest(THROUGH))?;
+        stage.approve(OFFICE_OF_EDU, "oa-1-office").await?;
+        stage
+            .until("a part that is billed", |stage| {
+                told(stage, "vcpu-x86").len() == 1
+            })
+            .await?;
+        rejected(stage).await?;
+        stage.pass(DAY).await;
+        let asked_back = now(stage);
+        stage.patch(&staff("edu"), OA, &taken_back())?;
+        stage
+            .until("what is billed again", |stage| {
+                told(stage, "vcpu-x86").len() == 3
+            })
+            .await?;
+        let cores = told(stage, "vcpu-x86");
+        let expected = [
+            (FactKind::Opened, CORES),
+            (FactKind::Closed, 0),
+            (FactKind::Opened, CORES),
+        ];
+        assert_eq!(kinds(&cores), expected);
+        let again = cores[2].2.since(asked_back);
+        assert!((0..=60).contains(&again), "billed {again} s after");
+
+        stage.delete(ADMIN, ["namespaces", "", "edu--test"])?;
+        in_phase(stage, "Active").await?;
+        assert_eq!(told(stage, "vcpu-x86").len(), 3, "the whole is no more");
+        let disks = told(stage, "block-ssd");
+        assert_eq!(kinds(&disks), [(FactKind::Opened, 14 << 30)], "never ended");
+        Ok(())
+    });
+}
+
+#[test]
 fn a_release_that_was_taken_back_is_asked_for_anew_with_a_grace_of_its_own() {
     tell(async |stage| {
         leased(stage, &json!({}), THROUGH).await?;
@@ -204,6 +247,33 @@ fn an_approved_release_goes_on_although_the_object_is_made_anew_without_it() {
                 documents(stage, "release") == ["edu/oa/1/Requested", "edu/oa/1/Released"]
             })
             .await
+    });
+}
+
+#[test]
+fn a_quota_that_is_taken_away_during_a_release_is_made_anew_and_lets_nothing_run() {
+    tell(async |stage| {
+        leased(stage, &json!({}), THROUGH).await?;
+        stage.patch(&staff("edu"), OA, &wish())?;
+        let closed = both(["0", "0"]);
+        let is_closed = |stage: &Stage<'_>| pods(stage) == closed;
+        stage.until("quotas without pods", is_closed).await?;
+        stage.delete(ADMIN, QUOTAS[0])?;
+        assert!(stage.find(QUOTAS[0]).is_none());
+        stage.until("the quota made anew", is_closed).await?;
+        let made = stage.find(QUOTAS[0]).unwrap_or_default();
+        assert_eq!(made["spec"]["hard"]["requests.cpu"], "0", "{made}");
+        // nor is one lost that no longer says whose it is
+        let unmarked = json!({"metadata": {"labels": {"leasehold.dev/managed-by": null}}});
+        stage.patch(ADMIN, QUOTAS[1], &unmarked)?;
+        let label = "/metadata/labels/leasehold.dev~1managed-by";
+        let is_marked = |stage: &Stage<'_>| {
+            let quota = stage.find(QUOTAS[1]).unwrap_or_default();
+            quota.pointer(label).is_some()
+        };
+        stage.until("its label", is_marked).await?;
+        stage.approve(OFFICE_OF_EDU, "oa-release-office").await?;
+        in_phase(stage, "Released").await
     });
 }
 

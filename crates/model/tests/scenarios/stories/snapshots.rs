@@ -99,6 +99,13 @@ fn make(stage: &Stage<'_>) -> Result<String, String> {
     Ok(name)
 }
 
+/// The version of the tenancy, which every write of its status raises.
+fn version(stage: &Stage<'_>) -> Value {
+    let office = manifests::office(CODE);
+    let tenancy = stage.find([TENANCIES, &office, "oa"]).unwrap_or_default();
+    tenancy["metadata"]["resourceVersion"].clone()
+}
+
 async fn released(stage: &Stage<'_>) -> Result<(), String> {
     stage
         .until("the end of the tenancy", |stage| {
@@ -169,6 +176,16 @@ fn the_volume_itself_is_kept_when_its_snapshot_does_not_get_ready_in_time() {
             conditions.contains("the volume itself is kept; its driver says: storage is full")
         };
         stage.until("what the driver says", waits).await?;
+        // with every try it says something else, and that is no news
+        let before = version(stage);
+        for number in 0..4 {
+            let message = format!("storage is full; try {number}");
+            let again = json!({"status": {"error": {"message": message}}});
+            report(stage, WISH, &again);
+            stage.pass(Duration::from_secs(11)).await;
+        }
+        assert_eq!(version(stage), before, "the status was written again");
+        report(stage, WISH, &failed);
         stage.pass(Duration::from_secs(PATIENCE - 120)).await;
         assert!(stage.find(CLAIM).is_some(), "it is still waited for");
         assert_eq!(policy(stage), "Delete");
@@ -238,6 +255,41 @@ fn snapshots_are_promised_as_soon_as_the_cluster_has_them_and_not_before() {
                 stage.find([APPROVALS, &office, "oa-1-office"]).is_some()
             })
             .await
+    });
+}
+
+#[test]
+fn whoever_changes_a_kept_snapshot_again_and_again_is_met_with_pauses() {
+    tell(async |stage| {
+        ending(stage).await?;
+        let name = make(stage)?;
+        released(stage).await?;
+        let content = [CONTENTS, "", name.as_str()];
+        let is_held = |stage: &Stage<'_>| {
+            let found = stage.find(content).unwrap_or_default();
+            found["spec"]["deletionPolicy"] == "Retain"
+        };
+        let written = |stage: &Stage<'_>| {
+            let written = stage.server.written();
+            written
+                .iter()
+                .filter(|one| one.resource == CONTENTS)
+                .count()
+        };
+        let before = written(stage);
+        let delete = json!({"spec": {"deletionPolicy": "Delete"}});
+        for _ in 0..600 {
+            if is_held(stage) {
+                stage.patch(ADMIN, content, &delete)?;
+            }
+            stage.pass(Duration::from_secs(1)).await;
+        }
+        // five at once, then after 10, 20, 40 and eight times 60 seconds; each pause may lose two
+        let repairs = written(stage) - before;
+        if !(14..=18).contains(&repairs) {
+            return Err(format!("{repairs} repairs in ten minutes"));
+        }
+        stage.until("the snapshot held for good", is_held).await
     });
 }
 

@@ -192,6 +192,28 @@ fn a_later_day_that_the_platform_writes_on_a_volume_counts() {
     });
 }
 
+#[test]
+fn a_claim_that_is_cleared_while_others_fight_over_the_labels_is_put_back_at_once() {
+    tell(async |stage| {
+        let uid = kept(stage).await?;
+        let foreign = json!({"metadata": {"labels": {"leasehold.dev/department": "health"}}});
+        let is_ours = |stage: &Stage<'_>| {
+            disk(stage)["metadata"]["labels"]["leasehold.dev/department"] == CODE
+        };
+        // five are put right at once, two after 10 and 20 seconds: the next pause is of 40
+        for _ in 0..8 {
+            stage.until("the labels", is_ours).await?;
+            stage.patch(ADMIN, DISK, &foreign)?;
+        }
+        stage.pass(Duration::from_secs(5)).await;
+        assert!(!is_ours(stage), "it is no fight");
+        stage.patch(ADMIN, DISK, &json!({"spec": {"claimRef": null}}))?;
+        stage.pass(Duration::from_secs(5)).await;
+        assert_eq!(disk(stage)["spec"]["claimRef"]["uid"], uid);
+        Ok(())
+    });
+}
+
 /// How often the operator has written the disk.
 fn written(stage: &Stage<'_>) -> usize {
     let written = stage.server.written();

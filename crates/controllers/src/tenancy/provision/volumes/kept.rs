@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use leasehold_api::tenancy::Volume;
 use leasehold_ledger::{
-    document::{NamespaceDoc, VolumeRetainedDoc},
+    document::{KeptVolume, NamespaceDoc, ReleaseDoc, ReleaseStage, VolumeRetainedDoc},
     time::Second,
 };
 use serde_json::{Value, json};
 
 use super::super::{
-    super::{report::Report, retain},
+    super::{observe::State, report::Report, retain},
     fixture::{Fake, context, refusal, state},
 };
 use crate::Error;
@@ -89,13 +89,20 @@ async fn before_deletion(
     fake: &Fake,
     reclaim: &str,
 ) -> (Result<bool, Error>, Vec<VolumeRetainedDoc>) {
-    let (context, _tasks) = context(fake).await;
     let mut state = state(&[("prod", "10")]);
     let volume: Volume = serde_json::from_value(json!({
         "name": "files", "item": "block-ssd", "size": "10Gi", "reclaim": reclaim,
     }))
     .unwrap();
     state.tenancy.spec.namespaces[0].volumes = vec![volume];
+    before_deletion_of(fake, &state).await
+}
+
+async fn before_deletion_of(
+    fake: &Fake,
+    state: &State,
+) -> (Result<bool, Error>, Vec<VolumeRetainedDoc>) {
+    let (context, _tasks) = context(fake).await;
     let namespace = NamespaceDoc {
         cluster: "cluster".to_owned(),
         uid: "n1".to_owned(),
@@ -106,8 +113,9 @@ async fn before_deletion(
         at: Second::new(0),
     };
     let known = BTreeMap::from([(namespace.uid.clone(), namespace)]);
-    let mut report = Report::new(&state);
-    let may_go = retain::before_deletion(&state, &context, &mut report, &known).await;
+    let mut report = Report::new(state);
+    let since = state.now;
+    let may_go = retain::before_deletion(state, &context, &mut report, &known, since).await;
     let store = context.books.store();
     let recorded = store.documents::<VolumeRetainedDoc>(None, None).await;
     let recorded = recorded.unwrap().into_iter();
@@ -138,6 +146,45 @@ async fn a_namespace_stays_until_its_volume_was_read_back_as_held() {
 async fn what_is_not_to_be_kept_is_not_even_looked_at() {
     let seen = round("Delete", claim(&json!("pv-1")), Some(disk())).await;
     assert!(seen.may_go && seen.calls.is_empty(), "{:?}", seen.calls);
+}
+
+#[tokio::test]
+async fn what_was_to_be_kept_when_the_release_was_asked_for_is_kept_whatever_the_manifest_says_now()
+{
+    for manifest in [json!([]), json!(["Delete"])] {
+        let fake = Fake::start(|call| match (call.method.as_str(), call.path.as_str()) {
+            ("GET", CLAIM) => Some((200, claim(&json!("pv-1")))),
+            ("GET", DISK) => Some((200, held())),
+            _ => None,
+        })
+        .await;
+        let mut state = state(&[("prod", "10")]);
+        let volumes = manifest.as_array().unwrap().iter();
+        let volumes = volumes.map(|reclaim| {
+            serde_json::from_value::<Volume>(json!({
+                "name": "files", "item": "block-ssd", "size": "10Gi", "reclaim": reclaim,
+            }))
+            .unwrap()
+        });
+        state.tenancy.spec.namespaces[0].volumes = volumes.collect();
+        state.view.release = vec![ReleaseDoc {
+            department: "edu".to_owned(),
+            tenancy: "oa".to_owned(),
+            incarnation: 1,
+            stage: ReleaseStage::Requested,
+            round: 0,
+            requested_by: "zhang@edu".to_owned(),
+            at: Second::new(0),
+            kept: vec![KeptVolume {
+                namespace: "edu--prod".to_owned(),
+                claim: "files".to_owned(),
+                snapshot: false,
+            }],
+        }];
+        let (may_go, recorded) = before_deletion_of(&fake, &state).await;
+        assert!(may_go.unwrap());
+        assert_eq!(recorded.len(), 1, "{manifest}");
+    }
 }
 
 #[tokio::test]
