@@ -177,6 +177,21 @@ pub enum StoreError {
         /// Who has it.
         holder: String,
     },
+    /// What this process wrote is not in the ledger any more: a replica took over that had not received it, or the database
+    /// was restored to an earlier instant.
+    #[error(
+        "failed to append: this process wrote row {seq} with hash {written}, and the ledger, which ends with row {head}, does \
+         not have it any more; nothing of the batch was written, and this process must end: the next one goes on from where \
+         the ledger stands"
+    )]
+    Rewound {
+        /// The last row that this process has written or seen when it wrote.
+        seq: u64,
+        /// Its hash.
+        written: Digest,
+        /// The last row that the ledger has.
+        head: u64,
+    },
     /// The role could change what is remembered.
     #[error(
         "failed to open {place} for writing: its role {role} owns the ledger or may change its \

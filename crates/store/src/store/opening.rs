@@ -65,10 +65,7 @@ impl Store {
             schema::migrate(&writer, &place).await?;
             let epoch = leader::take(&writer, 0).await?;
             let reader = sqlite(READERS, reading(path)).await?;
-            let writer = Writer {
-                pool: writer,
-                epoch,
-            };
+            let writer = Writer::new(writer, epoch);
             Ok::<_, StoreError>((writer, reader))
         };
         let (writer, reader) = within(DEADLINE, OPEN, opening).await?;
@@ -85,10 +82,7 @@ impl Store {
             let lock = ServerLock::take(&server, &writer).await?;
             let epoch = leader::take(&writer, 0).await?;
             let reader = Pool::Postgres(server_pool(&server, Purpose::Read, READERS).await?);
-            let writer = Writer {
-                pool: writer,
-                epoch,
-            };
+            let writer = Writer::new(writer, epoch);
             Ok::<_, StoreError>((writer, reader, Lock::Server { _lock: lock }))
         };
         let (writer, reader, lock) = within(DEADLINE, OPEN, opening).await?;
@@ -134,10 +128,7 @@ impl Store {
             Ok::<_, StoreError>((only, epoch))
         };
         let (only, epoch) = within(DEADLINE, OPEN, opening).await?;
-        let writer = Writer {
-            pool: only.clone(),
-            epoch,
-        };
+        let writer = Writer::new(only.clone(), epoch);
         Ok(Self::of(place, Some(writer), only, None))
     }
 
