@@ -36,9 +36,6 @@ const PROMPT: i64 = 30;
 /// An object that was last written within so many seconds of its creation was not changed since. Two times of one write
 /// may lie on both sides of a second.
 const AT_ONCE: i64 = 1;
-/// Objects that cannot be counted are remembered up to this many.
-const REMEMBERED: usize = 8;
-
 /// How a declared meter stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct View {
@@ -63,7 +60,19 @@ impl View {
         is_lost || self.homeless || !self.uncounted.is_empty()
     }
 
-    fn note(&mut self, note: &Note<'_>) {
+    /// Takes a note, and tells whether it is news. What cannot be counted may be much, and is not copied for that.
+    fn note(&mut self, note: &Note<'_>) -> bool {
+        match note {
+            Note::Counted(uid) => return self.uncounted.remove(*uid).is_some(),
+            Note::Uncountable(uid, sentence) => {
+                let told = self
+                    .uncounted
+                    .insert((*uid).to_owned(), (*sentence).to_owned());
+                return told.as_deref() != Some(*sentence);
+            }
+            Note::Begun(_) | Note::Heard | Note::Lost(_) | Note::Absent | Note::Homeless => {}
+        }
+        let before = self.stands();
         match note {
             Note::Begun(at) => {
                 if !self.begun {
@@ -84,16 +93,15 @@ impl View {
             }
             Note::Absent => self.absent = true,
             Note::Homeless => self.homeless = true,
-            Note::Counted(uid) => {
-                self.uncounted.remove(*uid);
-            }
-            Note::Uncountable(uid, sentence) => {
-                if self.uncounted.len() < REMEMBERED || self.uncounted.contains_key(*uid) {
-                    self.uncounted
-                        .insert((*uid).to_owned(), (*sentence).to_owned());
-                }
-            }
+            Note::Counted(_) | Note::Uncountable(..) => {}
         }
+        before != self.stands()
+    }
+
+    /// Everything but what cannot be counted.
+    fn stands(&self) -> (bool, Option<Second>, Option<Lost>, bool, bool) {
+        let lost = self.lost.clone();
+        (self.begun, self.since, lost, self.absent, self.homeless)
     }
 }
 
@@ -135,9 +143,7 @@ impl Declared {
 
     fn note(&self, note: &Note<'_>) {
         let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = view.clone();
-        view.note(note);
-        let is_news = *view != before;
+        let is_news = view.note(note);
         drop(view);
         if is_news {
             self.changed.notify_one();
@@ -220,7 +226,8 @@ impl Metered for DynamicObject {
     }
 
     fn is_blind(of: &Self::Of) -> bool {
-        of.view().is_blind()
+        let view = of.view.lock().unwrap_or_else(PoisonError::into_inner);
+        view.is_blind()
     }
 }
 

@@ -58,6 +58,9 @@ impl<K: Metered> Sink<K> {
             None if K::is_blind(&self.of) => Some(format!(
                 "some {called} that should count may not be seen; the condition of the Meter says why"
             )),
+            None if self.leaves_out() => Some(format!(
+                "some {called} cannot be counted; the gaps that they leave say which"
+            )),
             None => None,
         };
         self.context.measures.blind(label, why.is_some());
@@ -101,6 +104,7 @@ impl<K: Metered> Sink<K> {
             facts,
             ..News::default()
         };
+        self.gone(&BTreeSet::new(), at, &mut news)?;
         let waiting: Vec<K> = self.waiting.values().map(|w| w.object.clone()).collect();
         for object in waiting {
             news.gaps.extend(self.gone_unknown(&object, &sight).await?);
