@@ -43,6 +43,17 @@ pub enum Note<'a> {
     Uncountable(&'a str, &'a str),
 }
 
+/// A kind as a meter names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Named<'a> {
+    /// The group; empty for the core group.
+    pub group: &'a str,
+    /// The version.
+    pub version: &'a str,
+    /// The resource.
+    pub resource: &'a str,
+}
+
 /// A kind that is metered.
 pub trait Metered: Followed {
     /// What tells the meters of this kind apart; nothing where there is one.
@@ -66,6 +77,11 @@ pub trait Metered: Followed {
 
     /// How the object stands.
     fn standing(&self, of: &Self::Of, sight: &Sight) -> Result<Standing, Uncountable>;
+
+    /// The group, the version and the resource that the meter names; `None` where every cluster serves the kind.
+    fn named(_of: &Self::Of) -> Option<Named<'_>> {
+        None
+    }
 
     /// Takes a note of how the meter stands; by default nothing is made of it.
     fn note(_of: &Self::Of, _note: &Note<'_>) {}

@@ -26,7 +26,7 @@ pub use follow::{announce, run};
 use super::{
     effective::Uncountable,
     life::{Holding, Moment, Standing},
-    metered::{MADE_BY_METERS, Metered, Note},
+    metered::{MADE_BY_METERS, Metered, Named, Note},
     pods::{Sight, found_changed, second, written},
 };
 use rule::Rule;
@@ -36,6 +36,9 @@ const PROMPT: i64 = 30;
 /// An object that was last written within so many seconds of its creation was not changed since. Two times of one write
 /// may lie on both sides of a second.
 const AT_ONCE: i64 = 1;
+/// The answer where a kind is not served.
+const NOT_FOUND: u16 = 404;
+
 /// How a declared meter stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct View {
@@ -85,6 +88,8 @@ impl View {
                 self.absent = false;
             }
             Note::Lost(lost) => {
+                // it is served, in another version
+                self.absent &= lost.code != Some(NOT_FOUND);
                 // how often says nothing new, and would be told again and again
                 self.lost = Some(Lost {
                     times: 0,
@@ -114,6 +119,8 @@ pub struct Declared {
     /// Name of the source for people, and what its facts are counted by.
     label: String,
     kind: String,
+    /// Group, version and resource.
+    named: [String; 3],
     rule: Rule,
     view: Mutex<View>,
     changed: Notify,
@@ -129,6 +136,11 @@ impl Declared {
             label: meter.to_string(),
             meter,
             kind: object.spec.kind.to_string(),
+            named: [
+                object.spec.group.to_string(),
+                object.spec.version.to_string(),
+                object.spec.resource.to_string(),
+            ],
             rule: Rule::of(&object.spec)?,
             view: Mutex::default(),
             changed: Notify::new(),
@@ -218,6 +230,15 @@ impl Metered for DynamicObject {
             Standing::Over { held, end }
         } else {
             Standing::Holding(held)
+        })
+    }
+
+    fn named(of: &Self::Of) -> Option<Named<'_>> {
+        let [group, version, resource] = &of.named;
+        Some(Named {
+            group,
+            version,
+            resource,
         })
     }
 

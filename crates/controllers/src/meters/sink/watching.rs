@@ -72,6 +72,29 @@ impl<K: Metered> Sink<K> {
         }
     }
 
+    /// Why the kind is not seen although it is there: it is served in other versions than the one that the meter names, or
+    /// nobody can tell. None when it is not served at all.
+    async fn elsewhere(&self, lost: &Lost) -> Option<Lost> {
+        let named = K::named(&self.of)?;
+        let (group, resource) = (named.group, named.resource);
+        let message = match self.context.kit.versions_of(group, resource).await {
+            Ok(versions) if versions.is_empty() => return None,
+            Ok(versions) => format!(
+                "{resource} are served in {}, not in {}; correct spec.version of the Meter",
+                versions.join(", "),
+                named.version
+            ),
+            Err(error) => format!(
+                "{}, and whether it is served otherwise is not known: {error}",
+                lost.message
+            ),
+        };
+        Some(Lost {
+            message,
+            ..lost.clone()
+        })
+    }
+
     /// The kind is not served. Once that is so for a while, everything of it is gone: what is open ends, and nothing is
     /// missing up to the last time at which it was asked for. Whatever comes later is listed anew.
     async fn not_served(&mut self) -> Result<GoOn, Error> {
@@ -162,8 +185,17 @@ impl<K: Metered> WatchSink<K> for Sink<K> {
 
     async fn lost(&mut self, lost: &Lost) -> GoOn {
         self.awake = None;
-        let not_served = K::DECLARED && lost.code == Some(NOT_FOUND);
-        let unseen = !not_served && (lost.code == Some(FORBIDDEN) || lost.times >= PATIENT);
+        let is_missing = K::DECLARED && lost.code == Some(NOT_FOUND);
+        let elsewhere = if is_missing {
+            self.elsewhere(lost).await
+        } else {
+            None
+        };
+        let is_elsewhere = elsewhere.is_some();
+        let not_served = is_missing && !is_elsewhere;
+        let lost = elsewhere.as_ref().unwrap_or(lost);
+        let is_lasting = lost.code == Some(FORBIDDEN) || lost.times >= PATIENT;
+        let unseen = is_elsewhere || (!not_served && is_lasting);
         if unseen {
             K::note(&self.of, &Note::Lost(lost));
         }

@@ -365,3 +365,51 @@ fn a_bucket_that_says_nothing_that_can_be_counted_leaves_gaps_and_holds_up_nobod
             .await
     });
 }
+
+#[test]
+fn a_kind_that_is_served_in_another_version_is_not_taken_for_none() {
+    play(kinds(), Parts::Everything, async |stage| {
+        stage.furnish(&json!({}), &["edu"]).await?;
+        lease(stage).await?;
+        stage.create(ADMIN, &bucket("5Gi"))?;
+        stage
+            .until("the bucket", |stage| counted(stage).len() == 1)
+            .await?;
+        // as if the cluster served v1 no more; the version that a meter names may change
+        let at = [METERS, "", "buckets"];
+        let zone = Zone::parse("Asia/Shanghai").unwrap();
+        let stopped = now(stage).plus(60).in_zone(&zone).to_string();
+        stage.patch(DATA_CENTRE, at, &json!({"spec": {"version": "v1beta1"}}))?;
+        stage
+            .until("a meter that says which version is served", |stage| {
+                let found = stage.find(at).unwrap_or_default();
+                condition(&found, "Ready").is_some_and(|(holds, message)| {
+                    !holds && message.contains("buckets are served in v1, not in v1beta1")
+                })
+            })
+            .await?;
+        stage.pass(seconds(300)).await;
+        assert!(is_blind(stage));
+        assert_eq!(counted(stage).len(), 1, "nothing has ended");
+        // a period says up to when use is complete once an hour
+        stage.pass(seconds(7300)).await;
+        let periods = stage.all("billingperiods.charging.leasehold.dev");
+        let complete = periods
+            .iter()
+            .filter_map(|period| period["status"]["completeTo"].as_str())
+            .max();
+        assert!(complete <= Some(stopped.as_str()), "{complete:?} {stopped}");
+
+        stage.patch(DATA_CENTRE, at, &json!({"spec": {"version": "v1"}}))?;
+        stage
+            .until("a meter that counts", |stage| is_ready(stage, "buckets"))
+            .await?;
+        stage.patch(ADMIN, BUCKET, &json!({"spec": {"quota": "8Gi"}}))?;
+        let grown = written(stage);
+        stage
+            .until("the change", |stage| counted(stage).len() == 2)
+            .await?;
+        assert_eq!(counted(stage)[1], (FactKind::Changed, grown, 8, false));
+        Ok(())
+    });
+}
