@@ -1,6 +1,7 @@
 //! The kinds that are metered, and what tells them apart.
 
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use kube::core::ApiResource;
 use leasehold_kit::{Followed, watch::Lost};
 use leasehold_ledger::{fact::Meter, time::Second};
 
@@ -37,21 +38,12 @@ pub enum Note<'a> {
     Absent,
     /// An object lives in no namespace, and so in no tenancy's.
     Homeless,
+    /// Whether the cluster itself stores the kind.
+    Stored(bool),
     /// The object with this uid can be counted, or is gone.
     Counted(&'a str),
     /// The object with this uid cannot be counted; a sentence says why.
     Uncountable(&'a str, &'a str),
-}
-
-/// A kind as a meter names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Named<'a> {
-    /// The group; empty for the core group.
-    pub group: &'a str,
-    /// The version.
-    pub version: &'a str,
-    /// The resource.
-    pub resource: &'a str,
 }
 
 /// A kind that is metered.
@@ -78,8 +70,8 @@ pub trait Metered: Followed {
     /// How the object stands.
     fn standing(&self, of: &Self::Of, sight: &Sight) -> Result<Standing, Uncountable>;
 
-    /// The group, the version and the resource that the meter names; `None` where every cluster serves the kind.
-    fn named(_of: &Self::Of) -> Option<Named<'_>> {
+    /// The kind as the meter names it; `None` where every cluster serves and stores it.
+    fn named(_of: &Self::Of) -> Option<&ApiResource> {
         None
     }
 

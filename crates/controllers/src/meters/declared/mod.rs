@@ -26,7 +26,7 @@ pub use follow::{announce, run};
 use super::{
     effective::Uncountable,
     life::{Holding, Moment, Standing},
-    metered::{MADE_BY_METERS, Metered, Named, Note},
+    metered::{MADE_BY_METERS, Metered, Note},
     pods::{Sight, found_changed, second, written},
 };
 use rule::Rule;
@@ -52,6 +52,8 @@ pub struct View {
     pub absent: bool,
     /// Whether an object was seen that lives in no namespace.
     pub homeless: bool,
+    /// Whether somebody else than the cluster stores the kind.
+    pub foreign: bool,
     /// Objects that cannot be counted, each with a sentence, by uid.
     pub uncounted: BTreeMap<String, String>,
 }
@@ -60,7 +62,7 @@ impl View {
     /// Whether use may go on unseen.
     pub fn is_blind(&self) -> bool {
         let is_lost = self.lost.is_some() && !self.absent;
-        is_lost || self.homeless || !self.uncounted.is_empty()
+        is_lost || self.homeless || self.foreign || !self.uncounted.is_empty()
     }
 
     /// Takes a note, and tells whether it is news. What cannot be counted may be much, and is not copied for that.
@@ -73,7 +75,12 @@ impl View {
                     .insert((*uid).to_owned(), (*sentence).to_owned());
                 return told.as_deref() != Some(*sentence);
             }
-            Note::Begun(_) | Note::Heard | Note::Lost(_) | Note::Absent | Note::Homeless => {}
+            Note::Begun(_)
+            | Note::Heard
+            | Note::Lost(_)
+            | Note::Absent
+            | Note::Homeless
+            | Note::Stored(_) => {}
         }
         let before = self.stands();
         match note {
@@ -98,15 +105,16 @@ impl View {
             }
             Note::Absent => self.absent = true,
             Note::Homeless => self.homeless = true,
+            Note::Stored(by_the_cluster) => self.foreign = !by_the_cluster,
             Note::Counted(_) | Note::Uncountable(..) => {}
         }
         before != self.stands()
     }
 
     /// Everything but what cannot be counted.
-    fn stands(&self) -> (bool, Option<Second>, Option<Lost>, bool, bool) {
-        let lost = self.lost.clone();
-        (self.begun, self.since, lost, self.absent, self.homeless)
+    fn stands(&self) -> (Option<Second>, Option<Lost>, [bool; 4]) {
+        let flags = [self.begun, self.absent, self.homeless, self.foreign];
+        (self.since, self.lost.clone(), flags)
     }
 }
 
@@ -119,8 +127,7 @@ pub struct Declared {
     /// Name of the source for people, and what its facts are counted by.
     label: String,
     kind: String,
-    /// Group, version and resource.
-    named: [String; 3],
+    named: ApiResource,
     rule: Rule,
     view: Mutex<View>,
     changed: Notify,
@@ -136,11 +143,7 @@ impl Declared {
             label: meter.to_string(),
             meter,
             kind: object.spec.kind.to_string(),
-            named: [
-                object.spec.group.to_string(),
-                object.spec.version.to_string(),
-                object.spec.resource.to_string(),
-            ],
+            named: resource(&object.spec),
             rule: Rule::of(&object.spec)?,
             view: Mutex::default(),
             changed: Notify::new(),
@@ -233,13 +236,8 @@ impl Metered for DynamicObject {
         })
     }
 
-    fn named(of: &Self::Of) -> Option<Named<'_>> {
-        let [group, version, resource] = &of.named;
-        Some(Named {
-            group,
-            version,
-            resource,
-        })
+    fn named(of: &Self::Of) -> Option<&ApiResource> {
+        Some(&of.named)
     }
 
     fn note(of: &Self::Of, note: &Note<'_>) {

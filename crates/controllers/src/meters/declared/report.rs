@@ -112,6 +112,15 @@ fn verdict(spec: &MeterSpec, view: &View) -> Verdict {
         );
         verdict.refuse(refusal.to_string());
     }
+    if view.foreign {
+        let refusal = Refusal::new(
+            "E10",
+            format!("a meter of {}, which another server stores", words(spec)),
+            "kinds that the cluster itself stores: only their versions tell up to when everything was seen",
+            "declare a meter of a kind of the cluster, or have the server's operator keep such objects there",
+        );
+        verdict.refuse(refusal.to_string());
+    }
     if view.absent {
         verdict.wait(format!(
             "{} are not served, so there are none; whoever installs the kind does so, or corrects spec.version",
@@ -302,6 +311,24 @@ mod tests {
             assert!(view.is_blind(), "{n}");
         }
         assert!(view.note(&Note::Counted("10")) && !view.is_blind());
+    }
+
+    #[test]
+    fn kinds_that_another_server_stores_are_refused_by_their_rule() {
+        let mut view = View {
+            begun: true,
+            ..View::default()
+        };
+        assert!(view.note(&Note::Stored(false)) && view.is_blind());
+        let told = verdict(&spec(&json!({})), &view);
+        assert_eq!(told.summary().0, "Refused");
+        assert!(
+            told.summary()
+                .1
+                .starts_with("rule E10: asked a meter of buckets."),
+            "{told:?}"
+        );
+        assert!(view.note(&Note::Stored(true)) && !view.is_blind());
     }
 
     #[test]

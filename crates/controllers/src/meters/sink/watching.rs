@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use kube::ResourceExt;
-use leasehold_kit::watch::{self, Gap, GoOn, Lost, WatchSink};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{ResourceExt, core::DynamicObject};
+use leasehold_kit::watch::{self, Gap, GoOn, Lost, WatchSink, version_reached};
 use leasehold_ledger::time::Second;
 
 use super::{
@@ -72,12 +73,42 @@ impl<K: Metered> Sink<K> {
         }
     }
 
+    /// Refuses a list of a kind whose versions are not the cluster's: only these can be compared with those of the heartbeat.
+    /// It is offered again, until they are.
+    async fn expect_stored_here(&self) -> Result<(), Error> {
+        let Some(kind) = K::named(&self.of) else {
+            return Ok(());
+        };
+        let kit = &self.context.kit;
+        let before = kit.newest_version::<Namespace>(None).await?;
+        let own = match kit.newest_version_of::<DynamicObject>(kind, None).await {
+            Ok(own) => own,
+            // it went, or the right did, while it was listed: the watch will find out
+            Err(error) if error.is_not_found() || error.is_forbidden() => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        let after = kit.newest_version::<Namespace>(None).await?;
+        let is_here = is_between(&before, &own, &after);
+        K::note(&self.of, &Note::Stored(is_here));
+        self.tell(None);
+        if is_here {
+            return Ok(());
+        }
+        let why =
+            format!("{own:?} is not between {before:?} and {after:?}, which the cluster counted");
+        Err(Error::understand(
+            format!("the versions of {}", kind.plural),
+            why,
+        ))
+    }
+
     /// Why the kind is not seen although it is there: it is served in other versions than the one that the meter names, or
     /// nobody can tell. None when it is not served at all.
     async fn elsewhere(&self, lost: &Lost) -> Option<Lost> {
         let named = K::named(&self.of)?;
-        let (group, resource) = (named.group, named.resource);
-        let message = match self.context.kit.versions_of(group, resource).await {
+        let resource = &named.plural;
+        let versions = self.context.kit.versions_of(&named.group, resource);
+        let message = match versions.await {
             Ok(versions) if versions.is_empty() => return None,
             Ok(versions) => format!(
                 "{resource} are served in {}, not in {}; correct spec.version of the Meter",
@@ -147,6 +178,11 @@ impl<K: Metered> Sink<K> {
     }
 }
 
+/// Whether a version was given out between two others by the same storage: what is stored together is counted together.
+fn is_between(before: &str, own: &str, after: &str) -> bool {
+    version_reached(own, before) && version_reached(after, own)
+}
+
 impl<K: Metered> WatchSink<K> for Sink<K> {
     type Error = Error;
 
@@ -174,6 +210,7 @@ impl<K: Metered> WatchSink<K> for Sink<K> {
         objects: &[K],
         seen: &watch::Seen,
     ) -> Result<(), Error> {
+        self.expect_stored_here().await?;
         if self.missing.is_some() && self.reason == gap::FORGOTTEN {
             self.reason = listing::NOT_SERVED;
         }
@@ -221,5 +258,20 @@ impl<K: Metered> WatchSink<K> for Sink<K> {
         };
         self.tell(unseen.then_some(lost));
         goes_on
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_that_others_of_the_cluster_enclose_is_the_clusters() {
+        assert!(is_between("100", "100", "100"));
+        assert!(is_between("99", "100", "101"));
+        // a storage of its own has counted less, more, or otherwise
+        assert!(!is_between("99", "7", "101"));
+        assert!(!is_between("99", "102", "101"));
+        assert!(!is_between("99", "", "101") && !is_between("99", "v7", "101"));
     }
 }
