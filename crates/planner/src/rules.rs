@@ -103,6 +103,10 @@ pub const RULES: &[Rule] = &[
     operator("B13", "a price book does not end before today"),
     crd("B14", "only gaps are accepted or estimated"),
     crd(
+        "B15",
+        "what is billed of gaps is said together with the decision on them",
+    ),
+    crd(
         "C01",
         "finance's word to close a period cannot be taken back",
     ),
