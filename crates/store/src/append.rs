@@ -67,17 +67,19 @@ pub(crate) async fn append(
     write_all(writer, &prepared, &batch.expected, &batch.cursors).await
 }
 
-/// Writes records of another ledger, each with the time at which it was inserted there, behind row `head`.
+/// Writes records of another ledger, each with the time at which it was inserted there, behind row `head`, together with
+/// the mark that there are more.
 pub(crate) async fn append_copied(
     writer: &Writer,
     records: &[(Record, Second)],
     head: u64,
+    mark: Cursor,
 ) -> Result<Committed, StoreError> {
     let prepared: Vec<Prepared<'_>> = records
         .iter()
         .map(|(record, at)| prepare(record, *at))
         .collect::<Result<_, _>>()?;
-    write_all(writer, &prepared, &[ExpectedHead::Ledger(head)], &[]).await
+    write_all(writer, &prepared, &[ExpectedHead::Ledger(head)], &[mark]).await
 }
 
 async fn write_all(

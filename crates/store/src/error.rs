@@ -54,6 +54,15 @@ pub enum StoreError {
         /// What to do about it.
         remedy: &'static str,
     },
+    /// Rows were copied into it, and not all of them.
+    #[error(
+        "failed to open {place} for writing: it holds the first rows of a ledger alone, because a restore was broken off; \
+         run `leasehold restore` into it again, it goes on from there, or take an empty ledger"
+    )]
+    Unfinished {
+        /// The ledger.
+        place: Place,
+    },
     /// A migration that was applied once reads differently now.
     #[error(
         "failed to migrate: migration {version} was applied with digest {applied}, this program \

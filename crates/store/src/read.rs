@@ -121,8 +121,9 @@ const ENTRIES_BETWEEN: &str = concat!(
     "WHERE e.seq > $1 AND e.seq <= $2 ORDER BY e.seq, p.n"
 );
 
-const CURSORS: &str =
-    "SELECT source, resource_version, complete_to, observed_at FROM cursor ORDER BY source";
+/// All but the mark of a copy (see `copy`).
+const CURSORS: &str = "SELECT source, resource_version, complete_to, observed_at FROM cursor \
+     WHERE source <> '(copy)' ORDER BY source";
 
 impl Store {
     /// The facts that pass the filter, in the order in which the ledger learned them.

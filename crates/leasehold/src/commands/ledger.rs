@@ -106,7 +106,7 @@ fn pour(file: &Path, out: &mut dyn Write) -> Result<()> {
 pub fn restore(arguments: &RestoreArgs, session: &Session, out: &mut dyn Write) -> Result<Outcome> {
     let place = arguments.into.place()?;
     let source = session.wait(Box::pin(Store::open_read_only(&arguments.file)))?;
-    let target = session.wait(Box::pin(Store::open(&place)))?;
+    let target = session.wait(Box::pin(Store::open_to_copy_into(&place)))?;
     let copied = session.wait(Box::pin(source.copy_into(&target, progress())))?;
     output::remark("all rows are written; they are read back and recomputed");
     let found = session.wait(Box::pin(target.integrity()))?;
