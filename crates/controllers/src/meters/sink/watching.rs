@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{ResourceExt, core::DynamicObject};
-use leasehold_kit::watch::{self, Gap, GoOn, Lost, WatchSink, version_reached};
+use leasehold_kit::watch::{self, Gap, GoOn, Lost, WatchSink};
 use leasehold_ledger::time::Second;
 
 use super::{
     super::{
         gap,
         metered::{Metered, Note},
+        watermark::is_between,
     },
     News, Sink, listing,
 };
@@ -178,11 +179,6 @@ impl<K: Metered> Sink<K> {
     }
 }
 
-/// Whether a version was given out between two others by the same storage: what is stored together is counted together.
-fn is_between(before: &str, own: &str, after: &str) -> bool {
-    version_reached(own, before) && version_reached(after, own)
-}
-
 impl<K: Metered> WatchSink<K> for Sink<K> {
     type Error = Error;
 
@@ -258,20 +254,5 @@ impl<K: Metered> WatchSink<K> for Sink<K> {
         };
         self.tell(unseen.then_some(lost));
         goes_on
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_version_that_others_of_the_cluster_enclose_is_the_clusters() {
-        assert!(is_between("100", "100", "100"));
-        assert!(is_between("99", "100", "101"));
-        // a storage of its own has counted less, more, or otherwise
-        assert!(!is_between("99", "7", "101"));
-        assert!(!is_between("99", "102", "101"));
-        assert!(!is_between("99", "", "101") && !is_between("99", "v7", "101"));
     }
 }
