@@ -85,17 +85,51 @@ async fn a_role_that_could_change_history_is_not_written_with() {
     Store::migrate(&owner, &roles).await.unwrap();
     let service = place(&database.service);
     Store::open(&service).await.unwrap().close().await.unwrap();
-    let grant = format!("GRANT DELETE ON fact TO {}", database.service_role);
     let mut prompt = crate::fixtures::Prompt::Postgres(session(&database.owner).await);
-    prompt.run(&grant).await.unwrap();
-    let refused = Store::open(&service).await.unwrap_err();
-    assert!(
-        matches!(refused, StoreError::TooManyRights { .. }),
-        "{refused}"
-    );
-    // what was given by hand is taken away again
+    for grant in ["DELETE ON fact", "UPDATE (quantity) ON fact"] {
+        let grant = format!("GRANT {grant} TO {}", database.service_role);
+        prompt.run(&grant).await.unwrap();
+        let refused = Store::open(&service).await.unwrap_err();
+        assert!(
+            matches!(refused, StoreError::TooManyRights { .. }),
+            "{grant}: {refused}"
+        );
+        // what was given by hand is taken away again
+        Store::migrate(&owner, &roles).await.unwrap();
+        let store = Store::open(&service).await.unwrap();
+        store.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_role_that_could_become_one_that_changes_history_is_not_written_with() {
+    let database = database();
+    let owner = place(&database.owner);
+    let roles = Roles {
+        service: Some(database.service_role.clone()),
+        reader: None,
+    };
     Store::migrate(&owner, &roles).await.unwrap();
-    assert!(Store::open(&service).await.is_ok());
+    let server = PostgresServer::shared().unwrap();
+    let service = &database.service_role;
+    // it inherits nothing, and has to change to the other role first
+    server
+        .run(&format!("ALTER ROLE {service} NOINHERIT"))
+        .unwrap();
+    let (who, _) = database.owner.split_once(":leasehold@").unwrap();
+    let (_, owners) = who.split_once("://").unwrap();
+    for other in [owners, "pg_write_all_data"] {
+        server.run(&format!("GRANT {other} TO {service}")).unwrap();
+        let refused = Store::open(place(&database.service)).await.unwrap_err();
+        assert!(
+            matches!(refused, StoreError::TooManyRights { .. }),
+            "{other}: {refused}"
+        );
+        server
+            .run(&format!("REVOKE {other} FROM {service}"))
+            .unwrap();
+    }
+    assert!(Store::open(place(&database.service)).await.is_ok());
 }
 
 #[tokio::test]
