@@ -197,7 +197,18 @@ impl Store {
         operation: &'static str,
         work: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        let bounded = Box::pin(within(self.deadline, operation, work));
+        self.within_so_many(1, operation, work).await
+    }
+
+    /// Runs what takes as long as so many calls.
+    pub(crate) async fn within_so_many<T>(
+        &self,
+        calls: u32,
+        operation: &'static str,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let deadline = self.deadline.saturating_mul(calls);
+        let bounded = Box::pin(within(deadline, operation, work));
         match &self.drill {
             None => bounded.await,
             Some(drill) => drill.carry_out(operation, bounded).await,
