@@ -297,28 +297,23 @@ impl<K: Metered> Sink<K> {
 
     /// Reads at once what is recorded of many objects.
     async fn histories(&mut self, uids: &BTreeSet<String>) -> Result<(), Error> {
-        let unknown: BTreeSet<&String> =
-            uids.iter().filter(|uid| self.life(uid).is_none()).collect();
-        if unknown.is_empty() {
-            return Ok(());
-        }
+        let unknown: Vec<&str> = uids
+            .iter()
+            .map(String::as_str)
+            .filter(|uid| self.life(uid).is_none())
+            .collect();
         let mut found: BTreeMap<String, Life> = BTreeMap::new();
-        for recorded in self
-            .context
-            .books
-            .store()
-            .facts(&FactFilter::default())
-            .await?
-        {
+        let store = self.context.books.store();
+        for recorded in store.facts_of(&unknown).await? {
             let fact = recorded.value;
-            if unknown.contains(&fact.source.uid) && self.is_ours(&fact) {
+            if self.is_ours(&fact) {
                 found
                     .entry(fact.source.uid.clone())
                     .or_default()
                     .note(&fact);
             }
         }
-        let unknown: Vec<String> = unknown.into_iter().cloned().collect();
+        let unknown: Vec<String> = unknown.into_iter().map(str::to_owned).collect();
         let lives = self.lives.get_or_insert_default();
         for uid in unknown {
             let life = found.remove(&uid).unwrap_or_default();
