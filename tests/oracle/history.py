@@ -11,6 +11,9 @@ from quantities import MICRO, base_units, nanos, second
 
 ROLE = "leasehold.dev/namespace-role"
 OWNER = ("leasehold.dev/department", "leasehold.dev/tenancy", "leasehold.dev/incarnation")
+# taints of a node that is not heard of, and after how many seconds of silence it has them
+SILENT = ("node.kubernetes.io/unreachable", "node.kubernetes.io/not-ready")
+NODE_GRACE = 50
 CLASS_CAPACITY = ".storageclass.storage.k8s.io/requests.storage"
 
 
@@ -297,7 +300,7 @@ def _pod(revision, pod, stamp, _):
         status.get("phase") in ("Succeeded", "Failed"),
         max(known) if over else None,
         max([_stamps_of(meta), *known]),
-        _silent(status),
+        _silent(spec, status),
     )
 
 
@@ -308,12 +311,32 @@ def _scheduled(status):
     return None
 
 
-def _silent(status):
-    """The control plane says that it takes a pod away of a node that is lost, and since when the pod was not ready."""
+def _silent(spec, status):
+    """The control plane says that it takes a pod away of a node that is lost, and since when nobody knew whether the pod ran:
+    since it was declared not ready. Its kubelet gives a reason where it says so itself; then the node was still heard of, and
+    fell silent as long before the removal as the pod tolerates and a node may be silent."""
     conditions = {c.get("type"): c for c in status.get("conditions") or []}
     taken, ready = conditions.get("DisruptionTarget", {}), conditions.get("Ready", {})
     lost = taken.get("status") == "True" and taken.get("reason") in ("DeletionByTaintManager", "DeletionByPodGC")
-    return second(ready.get("lastTransitionTime")) if lost and ready.get("status") == "False" else None
+    if not lost or ready.get("status") != "False":
+        return None
+    unready = second(ready.get("lastTransitionTime"))
+    patience = _patience(spec)
+    removed = second(taken.get("lastTransitionTime"))
+    if not ready.get("reason") or patience is None or removed is None:
+        return unready
+    return max(unready, removed - patience - NODE_GRACE)
+
+
+def _patience(spec):
+    """For how many seconds a pod stays on a silent node; none when for ever."""
+    most = 0
+    for toleration in spec.get("tolerations") or []:
+        if toleration.get("key") in (None, "", *SILENT) and toleration.get("effect") in (None, "", "NoExecute"):
+            if toleration.get("tolerationSeconds") is None:
+                return None
+            most = max(most, toleration["tolerationSeconds"])
+    return most
 
 
 def _claim(revision, claim, stamp, policy):

@@ -171,6 +171,32 @@ class Judge(unittest.TestCase):
         ]:
             self.assertEqual(told(pulled((30, 1000), end)), [(PULLED, "end")], end)
 
+    def test_the_end_of_a_claim_may_be_bounded_where_the_watch_had_not_stood(self):
+        store = Store()
+        store.server(0, "first")
+        store.namespace()
+        store.claim("files", [1, 5], "Bound", "10Gi", created=1)
+        store.beat(48)
+        store.gone("persistentvolumeclaims", "files")
+        store.beat(61)
+        events = [
+            event("delete", "persistentvolumeclaims", "files", 52.1, 52.2),
+            event("patch", "leases", "leasehold-heartbeat", 61.5, 61.6, namespace="leasehold-system"),
+        ]
+
+        def deviations(*end):
+            ledger = Ledger()
+            ledger.count("uid-files", "claim/ssd", "PersistentVolumeClaim edu--prod/files", (5, 10 << 30), end)
+            return [deviation.field for deviation in verdict(store, events, ledger).deviations]
+
+        # brought by a watch that stood, and with the news after a start: seconds after the last sight is enough
+        self.assertEqual(deviations(52, 0), [])
+        self.assertEqual(deviations(48, 0, 48, 60), [])
+        # at the last sight without saying that nobody saw the end, bounded elsewhere, or long before
+        self.assertEqual(deviations(48, 0), ["end"])
+        self.assertEqual(deviations(40, 0, 40, 45), ["end"])
+        self.assertEqual(deviations(10, 0, 10, 60), ["end"])
+
     def test_a_lease_is_compared_with_its_quota(self):
         of = lambda *steps: replaced("edu/oa/1", "lease/vcpu-x86", "Tenancy edu/oa", *steps)
         self.assertEqual(told(of((2, 4000))), [])

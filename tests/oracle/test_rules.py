@@ -220,6 +220,26 @@ class Pods(unittest.TestCase):
         taken["reason"] = "EvictionByEvictionAPI"
         self.assertEqual(told(read(self.store, events))["uid-a"][1], ((100, 100), (90, 101), 0))
 
+    def test_a_pod_that_was_not_ready_by_itself_ran_until_shortly_before_its_node_was_given_up(self):
+        self.store.pod("a", [1, 3], created=1, scheduled=2)
+        self.store.pod("a", [1, 990], created=1, scheduled=2)
+        about = self.store.lines[-1]["object"]
+        ready = {"type": "Ready", "status": "False", "lastTransitionTime": "2026-09-01T00:00:50Z"}
+        ready["reason"] = "ContainersNotReady"
+        taken = {"type": "DisruptionTarget", "status": "True", "reason": "DeletionByTaintManager"}
+        taken["lastTransitionTime"] = "2026-09-01T00:16:30Z"
+        about["status"]["conditions"] += [ready, taken]
+        about["spec"]["tolerations"] = [
+            {"key": "node.kubernetes.io/unreachable", "effect": "NoExecute", "tolerationSeconds": 300}
+        ]
+        self.store.gone("pods", "a")
+        events = [event("delete", "pods", "a", 1000.1, 1000.2)]
+        # removed at 990, less 300 and 50
+        self.assertEqual(told(read(self.store, events))["uid-a"][1], ((640, 1000), (640, 1001), 0))
+        # as long as for ever: since it was not ready nobody knows
+        del about["spec"]["tolerations"][0]["tolerationSeconds"]
+        self.assertEqual(told(read(self.store, events))["uid-a"][1], ((50, 1000), (50, 1001), 0))
+
     def test_in_anybody_elses_namespace_nothing_counts(self):
         self.store.namespace("edu--free", owner=None)
         # an office's has labels of ours, but is no tenancy's

@@ -197,6 +197,10 @@ const MESSAGES: &[(&str, &str)] = &[
         "'rule B14: only gaps are accepted or estimated: asked treatment %s of a %s, allowed of a Gap; leave spec.treatment out'.format([self.treatment, self.subject.kind])",
     ),
     (
+        "B15",
+        "'rule B15: what is billed of gaps is said together with the decision on them: asked treatment %s without a decision, allowed with one; set spec.treatment together with spec.decision'.format([self.treatment])",
+    ),
+    (
         "A03",
         "'rule A03: a rejection gives its reason: asked Rejected without one, allowed with a reason; set spec.reason'",
     ),

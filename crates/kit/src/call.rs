@@ -69,6 +69,15 @@ impl Subject {
         }
     }
 
+    /// Of a path that names no kind.
+    pub(crate) fn path(op: &'static str, path: &str) -> Self {
+        Self {
+            op,
+            kind: "path".to_owned(),
+            name: path.to_owned(),
+        }
+    }
+
     pub(crate) fn error(&self, source: Failure) -> KitError {
         KitError {
             op: self.op,

@@ -17,6 +17,7 @@ mod call;
 pub mod client;
 pub mod clock;
 mod difference;
+mod discovery;
 pub mod error;
 pub mod events;
 #[cfg(test)]

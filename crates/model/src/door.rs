@@ -66,6 +66,12 @@ impl Server {
         let (parts, body) = request.into_parts();
         let bytes = body.collect_bytes().await?;
         let is_partial = wants_metadata(&parts.headers);
+        if let Some(found) = self.discovered(&parts) {
+            if caller.life.is_some_and(|life| life != self.life()) {
+                return std::future::pending().await;
+            }
+            return self.respond(200, found);
+        }
         let call = match self.read(&parts, &bytes, caller) {
             Ok(call) => call,
             Err(refusal) => return self.respond(refusal.code, refusal.to_status()),
@@ -86,6 +92,17 @@ impl Server {
             }
             Ending::Answered(Err(refusal)) => self.respond(refusal.code, refusal.to_status()),
             Ending::Silence => std::future::pending().await,
+        }
+    }
+
+    /// What is served of a group, or of a version of one; nothing where that is not asked.
+    fn discovered(&self, parts: &Parts) -> Option<Value> {
+        let path: Vec<&str> = parts.uri.path().trim_matches('/').split('/').collect();
+        match path.as_slice() {
+            ["apis", group] => self.kinds().group(group),
+            ["apis", group, version] => self.kinds().version(group, version),
+            ["api", version] => self.kinds().version("", version),
+            _ => None,
         }
     }
 

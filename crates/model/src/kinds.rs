@@ -1,11 +1,12 @@
 //! The kinds that the model serves: ours, from their definitions, and those of Kubernetes that the operator uses.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, LazyLock},
 };
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use serde_json::{Value, json};
 
 use crate::schema::Schema;
 
@@ -220,6 +221,42 @@ impl Kinds {
             .get(&dotted(plural, group))
             .filter(|kind| kind.version == version)
             .map(Arc::clone)
+    }
+
+    /// What discovery says of a group; nothing when nothing of it is served.
+    pub(crate) fn group(&self, group: &str) -> Option<Value> {
+        let of_it = self.0.values().filter(|kind| kind.group == group);
+        let versions: BTreeSet<&String> = of_it.map(|kind| &kind.version).collect();
+        let first = versions.first()?;
+        let told = |version: &String| json!({"groupVersion": format!("{group}/{version}"), "version": version});
+        Some(json!({
+            "kind": "APIGroup", "apiVersion": "v1", "name": group,
+            "versions": versions.iter().map(|version| told(version)).collect::<Vec<_>>(),
+            "preferredVersion": told(first),
+        }))
+    }
+
+    /// What discovery says of a version of a group; nothing when nothing of it is served.
+    pub(crate) fn version(&self, group: &str, version: &str) -> Option<Value> {
+        let of_it: Vec<&Arc<Kind>> = self
+            .0
+            .values()
+            .filter(|kind| kind.group == group && kind.version == version)
+            .collect();
+        let first = of_it.first()?;
+        let resources: Vec<Value> = of_it
+            .iter()
+            .map(|kind| {
+                json!({
+                    "name": kind.plural, "singularName": "", "namespaced": kind.namespaced, "kind": kind.kind,
+                    "verbs": ["create", "delete", "get", "list", "patch", "update", "watch"],
+                })
+            })
+            .collect();
+        Some(json!({
+            "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": first.api_version(),
+            "resources": resources,
+        }))
     }
 
     /// The kind by `plural.group`.

@@ -213,6 +213,11 @@ impl Server {
         self.lock().store.kinds().find(group, version, plural)
     }
 
+    /// Everything that is served.
+    pub(crate) fn kinds(&self) -> Kinds {
+        self.lock().store.kinds().clone()
+    }
+
     /// The life that a new client under faults has.
     pub(crate) fn life(&self) -> u64 {
         self.lock().deaths

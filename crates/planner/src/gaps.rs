@@ -1,10 +1,11 @@
 //! What an accepted gap changes: what ended in it unseen is billed up to when it was last seen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use leasehold_ledger::{
     document::GapDoc,
     fact::{Fact, FactKind, Meter, Source},
+    time::Second,
 };
 
 /// What the sources of declared meters begin with; then come the meter's name and the uid of its declaration.
@@ -13,18 +14,30 @@ const DECLARED: &str = "meter/";
 /// Ends that bring what ended unseen in a gap back to the last moment at which it was seen.
 ///
 /// `facts` are those of all objects in the order of the ledger. Only an end that is still the last word on its object is
-/// replaced, and only one that was billed beyond its lower bound. It stays marked as an estimate.
+/// replaced, and only one that was billed beyond its lower bound. It stays marked as an estimate. What lives on after etcd was
+/// restored has ended in one life of it alone: it begins in the next one at the same instant, and nothing of it ended unseen.
 pub fn known_ends<'a>(facts: impl IntoIterator<Item = &'a Fact>, gap: &GapDoc) -> Vec<Fact> {
     let mut last: BTreeMap<(&str, u32, &str, &Meter), &Fact> = BTreeMap::new();
+    let mut begun: BTreeSet<(&str, &Meter, Second, u32)> = BTreeSet::new();
     for fact in facts {
         if is_of(&gap.source, &fact.meter) {
             let Source {
                 cluster, etcd, uid, ..
             } = &fact.source;
             last.insert((cluster.as_str(), *etcd, uid.as_str(), &fact.meter), fact);
+            if fact.kind == FactKind::Opened {
+                begun.insert((uid.as_str(), &fact.meter, fact.at, *etcd));
+            }
         }
     }
+    let lives_on = |end: &Fact| {
+        let Source { uid, etcd, .. } = &end.source;
+        let from = (uid.as_str(), &end.meter, end.at, etcd.saturating_add(1));
+        let to = (uid.as_str(), &end.meter, end.at, u32::MAX);
+        begun.range(from..=to).next().is_some()
+    };
     last.into_values()
+        .filter(|fact| !lives_on(fact))
         .filter_map(|fact| known_end(fact, gap))
         .collect()
 }
@@ -56,10 +69,7 @@ fn is_of(source: &str, meter: &Meter) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use leasehold_ledger::{
-        fact::{Bounds, Subject, intervals},
-        time::Second,
-    };
+    use leasehold_ledger::fact::{Bounds, Subject, intervals};
 
     use super::*;
 
@@ -151,6 +161,29 @@ mod tests {
             ..gap()
         };
         assert_eq!(known_ends(&facts, &claims).len(), 1);
+    }
+
+    #[test]
+    fn what_lives_on_after_a_restore_with_less_has_no_hole() {
+        let mut goes_on = fact("a", "pod/cpu", FactKind::Opened, 160);
+        goes_on.source.etcd = 2;
+        let mut other = fact("b", "pod/cpu", FactKind::Opened, 150);
+        other.source.etcd = 2;
+        let facts = [
+            fact("a", "pod/cpu", FactKind::Opened, 10),
+            fact("b", "pod/cpu", FactKind::Opened, 10),
+            estimated("a", "pod/cpu", 100, 160),
+            goes_on,
+            // was gone, and is there again because the backup is older
+            estimated("b", "pod/cpu", 100, 140),
+            other,
+        ];
+        let more = known_ends(&facts, &gap());
+        let told: Vec<_> = more
+            .iter()
+            .map(|fact| (fact.source.uid.as_str(), fact.at.get()))
+            .collect();
+        assert_eq!(told, [("b", 100)]);
     }
 
     #[test]

@@ -103,6 +103,10 @@ pub const RULES: &[Rule] = &[
     operator("B13", "a price book does not end before today"),
     crd("B14", "only gaps are accepted or estimated"),
     crd(
+        "B15",
+        "what is billed of gaps is said together with the decision on them",
+    ),
+    crd(
         "C01",
         "finance's word to close a period cannot be taken back",
     ),
@@ -153,6 +157,7 @@ pub const RULES: &[Rule] = &[
         "an item that names a meter is sold in the unit of a meter that is declared",
     ),
     operator("E09", "a meter counts objects that live in namespaces"),
+    operator("E10", "a meter counts a kind that the cluster itself stores"),
     crd("H00", "a contribution's name has at most 40 characters"),
     operator(
         "H01",

@@ -15,7 +15,7 @@ use leasehold_ledger::time::Second;
 use self::insert::{Appending, insert_document, insert_entry};
 use self::known::Known;
 use crate::backend::{Link, Row, Value};
-use crate::codec::{ChainBody, column, seq_of};
+use crate::codec::{ChainBody, column, seq_of, to_integer};
 use crate::record::{ExpectedHead, under};
 use crate::store::Writer;
 use crate::{Batch, Committed, Cursor, Record, StoreError, leader};
@@ -67,17 +67,19 @@ pub(crate) async fn append(
     write_all(writer, &prepared, &batch.expected, &batch.cursors).await
 }
 
-/// Writes records of another ledger, each with the time at which it was inserted there, behind row `head`.
+/// Writes records of another ledger, each with the time at which it was inserted there, behind row `head`, together with
+/// the mark that there are more.
 pub(crate) async fn append_copied(
     writer: &Writer,
     records: &[(Record, Second)],
     head: u64,
+    mark: Cursor,
 ) -> Result<Committed, StoreError> {
     let prepared: Vec<Prepared<'_>> = records
         .iter()
         .map(|(record, at)| prepare(record, *at))
         .collect::<Result<_, _>>()?;
-    write_all(writer, &prepared, &[ExpectedHead::Ledger(head)], &[]).await
+    write_all(writer, &prepared, &[ExpectedHead::Ledger(head)], &[mark]).await
 }
 
 async fn write_all(
@@ -91,6 +93,7 @@ async fn write_all(
     // first of all: it locks out whoever else would write
     leader::refuse_older(&mut link, writer.epoch).await?;
     let (mut head_seq, mut head) = head(&mut link).await?;
+    refuse_rewound(&mut link, writer.last(), (head_seq, &head)).await?;
     for expected in expectations {
         refuse_over_news(&mut link, expected, head_seq).await?;
     }
@@ -115,12 +118,52 @@ async fn write_all(
         move_cursor(&mut link, cursor).await?;
     }
     turn.commit("commit").await?;
+    writer.remember(head_seq, &head);
     Ok(Committed {
         appended,
         unchanged,
         head_seq,
         head,
     })
+}
+
+/// Refuses a writer whose last row is not there any more: a replica took over that had not received it, or the database was
+/// restored to an instant before it. What this process remembers is ahead of the ledger then, and the next place of a watch
+/// would hide what is missing.
+async fn refuse_rewound(
+    link: &mut Link<'_>,
+    last: Option<(u64, Digest)>,
+    (head_seq, head): (u64, &Digest),
+) -> Result<(), StoreError> {
+    let Some((seq, written)) = last else {
+        return Ok(());
+    };
+    let found = if seq == head_seq {
+        Some(head.clone())
+    } else {
+        hash_of(link, seq).await?
+    };
+    if found.as_ref() == Some(&written) {
+        return Ok(());
+    }
+    Err(StoreError::Rewound {
+        seq,
+        written,
+        head: head_seq,
+    })
+}
+
+/// The hash of a row, if there is such a row.
+async fn hash_of(link: &mut Link<'_>, seq: u64) -> Result<Option<Digest>, StoreError> {
+    const HASH: &str = "SELECT hash FROM chain WHERE seq = $1";
+    if seq == 0 {
+        return Ok(Some(genesis()));
+    }
+    let values = [Value::Integer(to_integer("sequence number", seq)?)];
+    let row = link.fetch_optional("read a row's hash", HASH, &values);
+    row.await?
+        .map(|row| digest_in(seq, &column::<String>(&row, "hash")?))
+        .transpose()
 }
 
 /// Refuses a batch when what it was computed from has grown since.

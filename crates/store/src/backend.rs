@@ -32,7 +32,7 @@ pub(crate) enum Turn {
     /// Of SQLite.
     Sqlite(Box<Transaction<'static, Sqlite>>),
     /// Of PostgreSQL.
-    Postgres(Box<Transaction<'static, Postgres>>),
+    Postgres(Box<postgres::Turn>),
 }
 
 /// A connection that is held for several statements.
@@ -86,12 +86,9 @@ impl Pool {
                 .begin_with("BEGIN IMMEDIATE")
                 .await
                 .map(|tx| Turn::Sqlite(Box::new(tx))),
-            // each statement sees what was committed before it began; the row of the leader is locked before the first
-            // that matters (see `leader`)
-            Self::Postgres(pool) => pool
-                .begin_with("BEGIN ISOLATION LEVEL READ COMMITTED")
+            Self::Postgres(pool) => postgres::Turn::begin(pool)
                 .await
-                .map(|tx| Turn::Postgres(Box::new(tx))),
+                .map(|turn| Turn::Postgres(Box::new(turn))),
         }
         .map_err(failed(doing))
     }
@@ -164,7 +161,7 @@ impl Turn {
     pub(crate) fn link(&mut self) -> Link<'_> {
         match self {
             Self::Sqlite(tx) => Link::Sqlite(tx),
-            Self::Postgres(tx) => Link::Postgres(tx),
+            Self::Postgres(turn) => Link::Postgres(turn.connection()),
         }
     }
 
@@ -172,7 +169,7 @@ impl Turn {
     pub(crate) async fn commit(self, doing: &'static str) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(tx) => tx.commit().await,
-            Self::Postgres(tx) => tx.commit().await,
+            Self::Postgres(turn) => turn.commit().await,
         }
         .map_err(failed(doing))
     }

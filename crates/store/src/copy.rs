@@ -6,19 +6,53 @@ use leasehold_ledger::canonical::Digest;
 use leasehold_ledger::journal::genesis;
 use leasehold_ledger::time::Second;
 
-use crate::backend::Pool;
-use crate::codec::ChainBody;
+use crate::backend::{Pool, Value};
+use crate::codec::{ChainBody, column};
 use crate::error::failed;
 use crate::integrity::check_link;
 use crate::lock::lock_path;
 use crate::store::{APPEND, Store};
-use crate::{Batch, Integrity, Place, Record, StoreError, append, leader};
+use crate::{Batch, Cursor, Integrity, Place, Record, StoreError, append, leader};
 
 /// How many rows are in memory at a time.
 const PAGE: u32 = 1000;
 
+/// The row among the places of watches that says whether all rows of the copied ledger are there. It is the one table whose
+/// rows change.
+const MARK: &str = "(copy)";
+
+/// What the mark says while they are not.
+const UNFINISHED: &str = "unfinished";
+
+/// What it says when they are.
+const FINISHED: &str = "finished";
+
 /// What this is called where an error is told.
 const CLOSE: &str = "close the copy";
+
+/// The mark of a copy; no instant belongs to it.
+fn mark(says: &str) -> Cursor {
+    Cursor {
+        source: MARK.to_owned(),
+        resource_version: says.to_owned(),
+        complete_to: None,
+        observed_at: Second::new(0),
+    }
+}
+
+/// Refuses to go on with a ledger into which not all rows were copied.
+pub(crate) async fn refuse_unfinished(pool: &Pool, place: &Place) -> Result<(), StoreError> {
+    const SAYS: &str = "SELECT resource_version FROM cursor WHERE source = $1";
+    let row = pool.fetch_optional("look for a broken-off copy", SAYS, &[Value::Text(MARK)]);
+    match row.await? {
+        Some(row) if column::<String>(&row, "resource_version")? == UNFINISHED => {
+            Err(StoreError::Unfinished {
+                place: place.clone(),
+            })
+        }
+        Some(_) | None => Ok(()),
+    }
+}
 
 impl Store {
     /// Copies every row into `target`, whichever database each of them is in: a backup, or its way back.
@@ -26,7 +60,8 @@ impl Store {
     /// Every row is recomputed on the way, so that a damaged ledger is not copied
     /// ([`StoreError::Corrupt`]), and the copy has the same hashes. Rows that are appended meanwhile are left out. `target`
     /// must be empty, or hold the first rows of this ledger, as after a copy that was broken off; it goes on from there.
-    /// `told` hears of the last row after each page.
+    /// `told` hears of the last row after each page. Until it is complete the copy is no ledger to go on with
+    /// ([`StoreError::Unfinished`]).
     ///
     /// The places of the watches come along, and the copy's epoch is above that of both ledgers, so that a process which had
     /// this one open can never write into the other. It is above that of `target` itself as well: close it, and open it anew
@@ -36,6 +71,8 @@ impl Store {
         target: &Self,
         mut told: impl FnMut(u64),
     ) -> Result<Integrity, StoreError> {
+        let whole = refuse_unfinished(self.reader(), self.place());
+        self.within("look for a broken-off copy", whole).await?;
         // before the rows: a watch may be asked for what is known already, never go on behind what is not
         let cursors = self.cursors().await?;
         let leader = self.within("read the newest epoch", leader::seen(self.reader()));
@@ -48,7 +85,7 @@ impl Store {
         }
         let places = Batch {
             records: Vec::new(),
-            cursors,
+            cursors: cursors.into_iter().chain([mark(FINISHED)]).collect(),
             expected: Vec::new(),
         };
         // nothing is inserted, so that the instant is of no account
@@ -91,7 +128,7 @@ impl Store {
             (before, prev) = (written.chain.seq, written.chain.hash);
             records.push((written.record, written.at));
         }
-        let appending = append::append_copied(target.writer()?, &records, rows);
+        let appending = append::append_copied(target.writer()?, &records, rows, mark(UNFINISHED));
         let committed = target.within(APPEND, appending).await?;
         if committed.head == prev && committed.head_seq > rows {
             return Ok((committed.head_seq, committed.head));

@@ -54,6 +54,15 @@ pub enum StoreError {
         /// What to do about it.
         remedy: &'static str,
     },
+    /// Rows were copied into it, and not all of them.
+    #[error(
+        "failed to open {place} for writing: it holds the first rows of a ledger alone, because a restore was broken off; \
+         run `leasehold restore` into it again, it goes on from there, or take an empty ledger"
+    )]
+    Unfinished {
+        /// The ledger.
+        place: Place,
+    },
     /// A migration that was applied once reads differently now.
     #[error(
         "failed to migrate: migration {version} was applied with digest {applied}, this program \
@@ -176,6 +185,21 @@ pub enum StoreError {
         newest: u64,
         /// Who has it.
         holder: String,
+    },
+    /// What this process wrote is not in the ledger any more: a replica took over that had not received it, or the database
+    /// was restored to an earlier instant.
+    #[error(
+        "failed to append: this process wrote row {seq} with hash {written}, and the ledger, which ends with row {head}, does \
+         not have it any more; nothing of the batch was written, and this process must end: the next one goes on from where \
+         the ledger stands"
+    )]
+    Rewound {
+        /// The last row that this process has written or seen when it wrote.
+        seq: u64,
+        /// Its hash.
+        written: Digest,
+        /// The last row that the ledger has.
+        head: u64,
     },
     /// The role could change what is remembered.
     #[error(

@@ -19,6 +19,7 @@ mod error;
 mod integrity;
 mod leader;
 mod lock;
+mod objects;
 mod place;
 mod read;
 mod record;

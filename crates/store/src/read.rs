@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use leasehold_ledger::canonical::Digest;
 use leasehold_ledger::document::Document;
-use leasehold_ledger::fact::{Fact, FactKind};
+use leasehold_ledger::fact::Fact;
 use leasehold_ledger::journal::{ChainRow, Entry};
 use leasehold_ledger::time::Second;
 use leasehold_ledger::verify;
@@ -14,7 +14,7 @@ use crate::append;
 use crate::backend::{Row, Value};
 use crate::codec::{
     ChainBody, bound, chain_columns, chain_of, column, cursor_of, document_columns, document_of,
-    entry_columns, fact_columns, fact_of, gather_entries, recorded, seq_of, to_integer, to_word,
+    entry_columns, fact_columns, fact_of, gather_entries, recorded, seq_of, to_integer,
 };
 use crate::record::under;
 use crate::{Cursor, FactFilter, RawDocument, Record, Recorded, Store, StoreError};
@@ -50,22 +50,6 @@ const FACTS_BETWEEN: &str = concat!(
     ", ",
     fact_columns!(),
     " FROM fact f JOIN chain c ON c.seq = f.seq WHERE f.seq > $1 AND f.seq <= $2 ORDER BY f.seq"
-);
-
-/// An object is open while its last opening has no end after it. By row and not by instant: an end
-/// that is known better later may lie before a change that was observed earlier.
-const OPEN_OBJECTS: &str = concat!(
-    "SELECT ",
-    chain_columns!(),
-    ", ",
-    fact_columns!(),
-    " FROM fact f JOIN chain c ON c.seq = f.seq JOIN (",
-    "SELECT MAX(CASE WHEN g.kind = $1 THEN g.seq END) AS opened, ",
-    "MAX(CASE WHEN g.kind IN ($1, $2) THEN g.seq END) AS latest, ",
-    "MAX(CASE WHEN g.kind NOT IN ($1, $2) THEN g.seq END) AS ended ",
-    "FROM fact g WHERE substr(g.meter, 1, CAST($3 AS INTEGER)) = $4 ",
-    "GROUP BY g.cluster, g.etcd, g.uid, g.meter",
-    ") o ON o.latest = f.seq WHERE o.ended IS NULL OR o.ended < o.opened ORDER BY f.seq"
 );
 
 const DOCUMENT: &str = concat!(
@@ -121,8 +105,9 @@ const ENTRIES_BETWEEN: &str = concat!(
     "WHERE e.seq > $1 AND e.seq <= $2 ORDER BY e.seq, p.n"
 );
 
-const CURSORS: &str =
-    "SELECT source, resource_version, complete_to, observed_at FROM cursor ORDER BY source";
+/// All but the mark of a copy (see `copy`).
+const CURSORS: &str = "SELECT source, resource_version, complete_to, observed_at FROM cursor \
+     WHERE source <> '(copy)' ORDER BY source";
 
 impl Store {
     /// The facts that pass the filter, in the order in which the ledger learned them.
@@ -191,28 +176,6 @@ impl Store {
         self.reader()
             .fetch_all("read facts", AssertSqlSafe(sql), &values)
             .await
-    }
-
-    /// The latest observation of each object that is not closed, of the meters whose name begins
-    /// with `meter_prefix`: what a meter continues from after a restart. In row order.
-    pub async fn open_objects(
-        &self,
-        meter_prefix: &str,
-    ) -> Result<Vec<Recorded<Fact>>, StoreError> {
-        // PostgreSQL counts characters with 32 bits
-        let length = i32::try_from(meter_prefix.chars().count()).unwrap_or(i32::MAX);
-        let opened = to_word("fact", &FactKind::Opened)?;
-        let changed = to_word("fact", &FactKind::Changed)?;
-        let values = [
-            Value::Text(&opened),
-            Value::Text(&changed),
-            Value::Integer(length.into()),
-            Value::Text(meter_prefix),
-        ];
-        let reading = self
-            .reader()
-            .fetch_all("read open objects", OPEN_OBJECTS, &values);
-        trusted_facts(&self.within("read open objects", reading).await?)
     }
 
     /// The document of this key, if the ledger has one.
@@ -454,7 +417,7 @@ impl Store {
 }
 
 /// The facts of rows, each compared with the chain.
-fn trusted_facts(rows: &[Row]) -> Result<Vec<Recorded<Fact>>, StoreError> {
+pub(crate) fn trusted_facts(rows: &[Row]) -> Result<Vec<Recorded<Fact>>, StoreError> {
     rows.iter()
         .map(|row| {
             let chain = chain_of(row)?;

@@ -6,16 +6,19 @@ use crate::store::Roles;
 use crate::{Place, StoreError};
 
 /// The role of the connection, and whether it could change or take away what is remembered: as the owner of a table, of the
-/// schema or of the database, as a superuser, or by a right that it was given.
-const RIGHTS: &str = "SELECT current_user::text AS role, ( \
-     EXISTS (SELECT 1 FROM pg_catalog.pg_class c WHERE c.relnamespace = 'leasehold'::regnamespace \
-         AND c.relname IN ('chain', 'fact', 'document', 'entry', 'posting', 'meta') \
-         AND (pg_has_role(c.relowner, 'USAGE') \
-             OR has_table_privilege(c.oid, 'UPDATE, DELETE, TRUNCATE, TRIGGER'))) \
-     OR EXISTS (SELECT 1 FROM pg_catalog.pg_namespace n WHERE n.nspname = 'leasehold' \
-         AND (pg_has_role(n.nspowner, 'USAGE') OR has_schema_privilege(n.oid, 'CREATE'))) \
-     OR EXISTS (SELECT 1 FROM pg_catalog.pg_database d WHERE d.datname = current_database() \
-         AND pg_has_role(d.datdba, 'USAGE')) \
+/// schema or of the database, as a superuser, or by a right that it was given, on a whole table or on a column. What counts is
+/// what any role could do that it is a member of, also where it would have to change to that role first.
+const RIGHTS: &str = "SELECT current_user::text AS role, EXISTS ( \
+     SELECT 1 FROM pg_catalog.pg_roles r WHERE pg_has_role(r.oid, 'MEMBER') AND ( \
+         EXISTS (SELECT 1 FROM pg_catalog.pg_class c WHERE c.relnamespace = 'leasehold'::regnamespace \
+             AND c.relname IN ('chain', 'fact', 'document', 'entry', 'posting', 'meta') \
+             AND (c.relowner = r.oid \
+                 OR has_table_privilege(r.oid, c.oid, 'UPDATE, DELETE, TRUNCATE, TRIGGER') \
+                 OR has_any_column_privilege(r.oid, c.oid, 'UPDATE'))) \
+         OR EXISTS (SELECT 1 FROM pg_catalog.pg_namespace n WHERE n.nspname = 'leasehold' \
+             AND (n.nspowner = r.oid OR has_schema_privilege(r.oid, n.oid, 'CREATE'))) \
+         OR EXISTS (SELECT 1 FROM pg_catalog.pg_database d WHERE d.datname = current_database() \
+             AND d.datdba = r.oid)) \
      )::text AS too_many";
 
 const ADMIT_SERVICE: &str = "SELECT leasehold.admit_service($1)::text AS done";

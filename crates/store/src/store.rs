@@ -2,9 +2,10 @@
 
 mod opening;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use leasehold_ledger::canonical::Digest;
 use leasehold_ledger::time::Second;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -40,7 +41,7 @@ struct Shared {
     place: Place,
     writer: Option<Writer>,
     reader: Pool,
-    /// Whether a batch was refused because somebody else took over.
+    /// Whether a batch was refused because somebody else took over, or because rows are gone.
     superseded: watch::Sender<bool>,
     _lock: Option<Lock>,
 }
@@ -50,6 +51,32 @@ struct Shared {
 pub(crate) struct Writer {
     pub(crate) pool: Pool,
     pub(crate) epoch: u64,
+    /// The last row that a commit of this writer ended with, and its hash; none before its first commit.
+    last: Mutex<Option<(u64, Digest)>>,
+}
+
+impl Writer {
+    pub(crate) const fn new(pool: Pool, epoch: u64) -> Self {
+        Self {
+            pool,
+            epoch,
+            last: Mutex::new(None),
+        }
+    }
+
+    /// The last row that is certainly this ledger's, and its hash.
+    pub(crate) fn last(&self) -> Option<(u64, Digest)> {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.clone()
+    }
+
+    /// A commit ended with this row. Of two that ended at the same time the later one counts, whichever tells first.
+    pub(crate) fn remember(&self, seq: u64, hash: &Digest) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.as_ref().is_none_or(|(known, _)| *known < seq) {
+            *last = Some((seq, hash.clone()));
+        }
+    }
 }
 
 impl Store {
@@ -98,7 +125,8 @@ impl Store {
     }
 
     /// Waits until a batch of this store or of a clone was refused because somebody else took over the ledger
-    /// ([`StoreError::Fenced`]). Nothing that is committed after that will be written: the process must end.
+    /// ([`StoreError::Fenced`]), or because the ledger has lost what was written ([`StoreError::Rewound`]). Nothing that is
+    /// committed after that will be written: the process must end.
     pub async fn superseded(&self) {
         let mut told = self.shared.superseded.subscribe();
         if told.wait_for(|superseded| *superseded).await.is_err() {
@@ -126,7 +154,8 @@ impl Store {
     /// batch safe to send twice, from one task or from several. With another digest the whole
     /// batch is refused ([`StoreError::KeyConflict`]). `now` is stored beside the rows and is not
     /// part of the chain. The batch is refused as well when somebody else has opened the ledger for
-    /// writing since ([`StoreError::Fenced`]).
+    /// writing since ([`StoreError::Fenced`]), and when the row that an earlier commit of this store ended with is not
+    /// there any more ([`StoreError::Rewound`]).
     ///
     /// After [`StoreError::Deadline`] and [`StoreError::Unreachable`] the outcome is unknown: send the
     /// same batch again.
@@ -137,9 +166,12 @@ impl Store {
         done
     }
 
-    /// Tells those who wait for it that somebody else took over.
+    /// Tells those who wait for it that this process must write no more.
     fn notice<T>(&self, done: &Result<T, StoreError>) {
-        if matches!(done, Err(StoreError::Fenced { .. })) {
+        if matches!(
+            done,
+            Err(StoreError::Fenced { .. } | StoreError::Rewound { .. })
+        ) {
             self.shared.superseded.send_replace(true);
         }
     }
@@ -165,7 +197,18 @@ impl Store {
         operation: &'static str,
         work: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        let bounded = Box::pin(within(self.deadline, operation, work));
+        self.within_so_many(1, operation, work).await
+    }
+
+    /// Runs what takes as long as so many calls.
+    pub(crate) async fn within_so_many<T>(
+        &self,
+        calls: u32,
+        operation: &'static str,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let deadline = self.deadline.saturating_mul(calls);
+        let bounded = Box::pin(within(deadline, operation, work));
         match &self.drill {
             None => bounded.await,
             Some(drill) => drill.carry_out(operation, bounded).await,

@@ -15,6 +15,11 @@ use leasehold_planner::quota::Hard;
 /// Why there is a gap when the API server has forgotten what was to be resumed.
 pub const FORGOTTEN: &str = "the API server no longer had the changes since the last one seen";
 
+/// What the reason of a gap begins with that an object leaves while it cannot be counted.
+pub const UNCOUNTED: &str = "it cannot be counted: ";
+/// What the reason of a gap begins with up to whose end an object could not be counted.
+pub const COUNTED: &str = "it could not be counted until now: ";
+
 /// What follows a storage class in the key of its capacity.
 const CLASS_CAPACITY: &str = ".storageclass.storage.k8s.io/requests.storage";
 

@@ -1,6 +1,7 @@
 //! The kinds that are metered, and what tells them apart.
 
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use kube::core::ApiResource;
 use leasehold_kit::{Followed, watch::Lost};
 use leasehold_ledger::{fact::Meter, time::Second};
 
@@ -37,6 +38,8 @@ pub enum Note<'a> {
     Absent,
     /// An object lives in no namespace, and so in no tenancy's.
     Homeless,
+    /// Whether the cluster itself stores the kind.
+    Stored(bool),
     /// The object with this uid can be counted, or is gone.
     Counted(&'a str),
     /// The object with this uid cannot be counted; a sentence says why.
@@ -66,6 +69,11 @@ pub trait Metered: Followed {
 
     /// How the object stands.
     fn standing(&self, of: &Self::Of, sight: &Sight) -> Result<Standing, Uncountable>;
+
+    /// The kind as the meter names it; `None` where every cluster serves and stores it.
+    fn named(_of: &Self::Of) -> Option<&ApiResource> {
+        None
+    }
 
     /// Takes a note of how the meter stands; by default nothing is made of it.
     fn note(_of: &Self::Of, _note: &Note<'_>) {}

@@ -1,7 +1,7 @@
 //! Meters: what is really used, to the second, across restarts and outages.
 //!
 //! Each metered kind is followed by one watch that resumes where the ledger's cursor stands ([`sink`]). How an object
-//! stands is read from it by pure functions ([`pods`], [`claims`], [`effective`]), and the facts that follow by another
+//! stands is read from it by pure functions ([`pods`], [`silence`], [`claims`], [`effective`]), and the facts that follow by another
 //! ([`life`]). Namespaces belong to tenancies by the ledger alone ([`places`]). A heartbeat says up to when all of this
 //! is complete ([`watermark`]); a gap in the watch is bounded and recorded ([`gap`]); an etcd that was restored from a
 //! backup is noticed, and begins anew in the ledger ([`restore`]); so is a clock of the API server that is set ([`steps`]).
@@ -18,6 +18,7 @@ pub mod metered;
 pub mod places;
 pub mod pods;
 pub mod restore;
+pub mod silence;
 pub mod sink;
 pub mod steps;
 pub mod watermark;
@@ -25,7 +26,7 @@ pub mod watermark;
 use std::time::Duration;
 
 use futures::future;
-use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim, Pod};
 use leasehold_kit::{
     heartbeat,
     shutdown::Shutdown,
@@ -227,15 +228,8 @@ async fn beat(
     if before.is_another_cluster(context).await? {
         return Ok(Beaten::Overtaken);
     }
-    let settings = &context.settings;
-    let beat = heartbeat::beat(
-        &context.kit,
-        &settings.namespace,
-        HEARTBEAT,
-        &settings.holder,
-    )
-    .await?;
-    let sign = before.sign_after(context, &beat.resource_version).await?;
+    let (beat, version) = written(context, watermarks).await?;
+    let sign = before.sign_after(context, &version).await?;
     if let Some(sign) = sign {
         return Ok(Beaten::WentBack(sign));
     }
@@ -245,12 +239,43 @@ async fn beat(
     }
     let at = Second::from_timestamp(beat.server_time);
     mind_steps(context, watermarks, at).await?;
-    watermarks.beat(&beat.resource_version, at, policy.late_allowance_seconds);
+    let beat = watermark::Beat {
+        version,
+        lease: beat.resource_version,
+        at,
+    };
+    watermarks.beat(beat, policy.late_allowance_seconds);
     for source in [PODS, CLAIMS] {
         let complete = watermarks.source_complete_to(source);
         context.measures.metered_to(source, complete);
     }
     Ok(Beaten::On)
+}
+
+/// Writes the Lease. Also gives a version of the cluster that is not before the write: its own, unless Leases have an etcd of
+/// their own, which counts otherwise. That is asked once.
+async fn written(
+    context: &Context,
+    watermarks: &Watermarks,
+) -> Result<(heartbeat::Beat, String), Error> {
+    let (kit, settings) = (&context.kit, &context.settings);
+    let apart = watermarks.is_apart();
+    let before = match apart {
+        Some(_) => String::new(),
+        None => kit.newest_version::<Namespace>(None).await?,
+    };
+    let beat = heartbeat::beat(kit, &settings.namespace, HEARTBEAT, &settings.holder).await?;
+    if apart == Some(false) {
+        let version = beat.resource_version.clone();
+        return Ok((beat, version));
+    }
+    let after = kit.newest_version::<Namespace>(None).await?;
+    if apart.is_none() {
+        let is_apart = !watermark::is_between(&before, &beat.resource_version, &after);
+        watermarks.tell_apart(is_apart);
+        tracing::info!(is_apart, "knows where Leases are stored");
+    }
+    Ok((beat, after))
 }
 
 /// Records a gap where the API server's clock was set since the last beat.

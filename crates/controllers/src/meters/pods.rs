@@ -14,12 +14,11 @@ use leasehold_ledger::{fact::Meter, policy::EstimateBound, time::Second};
 use super::{
     effective::{self, Uncountable},
     life::{Holding, Moment, Standing},
+    silence,
 };
 
 /// What tells the end of a pod whose node was lost.
 const NODE_LOST: &str = "taken away because its node was lost";
-/// Reasons with which the control plane takes pods away of nodes that it does not hear of, or that are gone.
-const TAKEN: [&str; 2] = ["DeletionByTaintManager", "DeletionByPodGC"];
 
 /// Under which circumstances an object is seen.
 #[expect(
@@ -141,7 +140,9 @@ fn start(pod: &Pod) -> Option<Moment> {
     ))
 }
 
-fn conditions(pod: &Pod) -> impl Iterator<Item = &k8s_openapi::api::core::v1::PodCondition> {
+pub(super) fn conditions(
+    pod: &Pod,
+) -> impl Iterator<Item = &k8s_openapi::api::core::v1::PodCondition> {
     pod.status
         .iter()
         .flat_map(|status| status.conditions.iter().flatten())
@@ -188,7 +189,7 @@ fn end(pod: &Pod, start: &Moment, sight: &Sight) -> Option<Moment> {
     }
     let written = written(&pod.metadata, sight);
     let last_container = status.and_then(latest_finish);
-    if let Some(lost) = lost_since(pod) {
+    if let Some(lost) = silence::lost_since(pod) {
         // who has written to it since is no kubelet: none of that shows that it ran
         let lower = lost.max(start.at).max(last_container.unwrap_or(lost));
         let upper = written.filter(|_| terminal).unwrap_or(sight.now);
@@ -214,26 +215,6 @@ fn end(pod: &Pod, start: &Moment, sight: &Sight) -> Option<Moment> {
         let alive = alive.min(sight.now);
         Moment::ended(alive, sight.now, sight.billed, "DELETED without finishedAt")
     })
-}
-
-/// Since when the pod's node was not heard of, if that is why the pod was taken away: the control plane says so, and has
-/// declared the pod not ready when the node's kubelet fell silent.
-fn lost_since(pod: &Pod) -> Option<Second> {
-    let is_taken = conditions(pod).any(|condition| {
-        condition.type_ == "DisruptionTarget"
-            && condition.status == "True"
-            && condition
-                .reason
-                .as_deref()
-                .is_some_and(|reason| TAKEN.contains(&reason))
-    });
-    let silent =
-        conditions(pod).find(|condition| condition.type_ == "Ready" && condition.status == "False");
-    silent
-        .filter(|_| is_taken)?
-        .last_transition_time
-        .as_ref()
-        .map(second)
 }
 
 /// When the last container finished, if every container and sidecar has.
@@ -559,6 +540,21 @@ mod tests {
             ],
         });
         pod(160, phase, status)
+    }
+
+    #[test]
+    fn a_pod_that_was_not_ready_for_long_before_its_node_was_lost_used_what_it_used() {
+        let mut pod = lost("Running", "DeletionByTaintManager");
+        let conditions = pod.status.as_mut().unwrap().conditions.as_mut().unwrap();
+        conditions[1].reason = Some("ContainersNotReady".to_owned());
+        conditions[2].last_transition_time = Some(Time(at(864_000).timestamp()));
+        let end = end_of(&pod, &gone(864_030));
+        let bounds = Bounds {
+            // no toleration, and 50 seconds before a silent node is declared so
+            lower: at(863_950),
+            upper: at(864_030),
+        };
+        assert_eq!((end.at, end.bounds), (at(863_950), Some(bounds)));
     }
 
     fn end_of(pod: &Pod, sight: &Sight) -> Moment {

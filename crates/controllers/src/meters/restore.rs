@@ -41,7 +41,7 @@ const KUBE_SYSTEM: &str = "kube-system";
 pub fn witness(beat: Beat) -> Cursor {
     Cursor {
         source: WITNESS.to_owned(),
-        resource_version: beat.version,
+        resource_version: beat.lease,
         complete_to: None,
         observed_at: beat.at,
     }
@@ -78,9 +78,10 @@ pub enum Sign {
 pub fn at_start(cursors: &[Cursor], newest: &str, lease: Option<&str>) -> Option<Sign> {
     let beat = cursors.iter().find(|cursor| cursor.source == WITNESS);
     let beat = beat.map(|cursor| cursor.resource_version.as_str());
+    // a Lease may be stored apart from everything else: its version is compared with nothing but its own
     let of_it = cursors
         .iter()
-        .filter(|cursor| is_of_the_cluster(&cursor.source));
+        .filter(|cursor| is_of_the_cluster(&cursor.source) && cursor.source != WITNESS);
     let seen = greatest(of_it.map(|cursor| &cursor.resource_version));
     sign_of_lease(beat, lease).or_else(|| sign_of_version(seen.map(String::as_str), newest))
 }
@@ -162,7 +163,7 @@ impl Before {
 
     /// What the Lease shows as it stood before the beat.
     pub fn sign(&self) -> Option<Sign> {
-        let last = self.last.as_ref().map(|beat| beat.version.as_str());
+        let last = self.last.as_ref().map(|beat| beat.lease.as_str());
         sign_of_lease(last, self.lease.as_deref())
     }
 
@@ -246,6 +247,16 @@ mod tests {
     }
 
     #[test]
+    fn a_lease_that_is_stored_apart_shows_nothing_but_what_its_own_version_shows() {
+        let cursors = [cursor(WITNESS, "5000"), cursor("pods", "100")];
+        assert_eq!(at_start(&cursors, "100", Some("5000")), None);
+        assert_eq!(at_start(&cursors, "100", Some("5001")), None);
+        assert!(at_start(&cursors, "100", Some("4999")).is_some());
+        let fewer = [cursor(WITNESS, "5"), cursor("pods", "100")];
+        assert_eq!(at_start(&fewer, "100", Some("5")), None);
+    }
+
+    #[test]
     fn versions_of_declared_meters_may_be_of_another_server_and_show_nothing() {
         let cursors = [cursor("pods", "100"), cursor("meter/buckets/u", "7000")];
         assert_eq!(at_start(&cursors, "100", None), None);
@@ -275,7 +286,8 @@ mod tests {
     fn the_lease_is_compared_with_the_last_beat_of_this_process() {
         let before = |last: Option<&str>, lease: Option<&str>| Before {
             last: last.map(|version| Beat {
-                version: version.to_owned(),
+                version: "7".to_owned(),
+                lease: version.to_owned(),
                 at: Second::new(0),
             }),
             newest: None,

@@ -6,6 +6,7 @@
 //! over: the ledger refuses it.
 
 mod listing;
+mod uncounted;
 mod watching;
 
 use std::{
@@ -52,6 +53,8 @@ struct Waiting<K> {
 enum Look {
     /// These facts, maybe none.
     Facts(Vec<Fact>),
+    /// It cannot be counted, for this reason.
+    Uncountable(String),
     /// The ledger does not know the object's namespace yet.
     Unknown,
 }
@@ -62,6 +65,8 @@ struct News {
     facts: Vec<Fact>,
     /// Gaps that were found.
     gaps: Vec<Record>,
+    /// What the gaps say of objects that could not be counted, or cannot.
+    uncounted: uncounted::ByUid,
     /// Objects that need not be kept any longer once this is committed.
     settled: BTreeSet<String>,
 }
@@ -78,6 +83,8 @@ pub struct Sink<K: Metered> {
     places: Places,
     /// Objects of tenancies that exist, by uid; `None` until read from the ledger.
     lives: Option<BTreeMap<String, Life>>,
+    /// What gaps say of objects that could not be counted, or cannot; `None` until read from the ledger.
+    uncounted: Option<uncounted::ByUid>,
     waiting: BTreeMap<String, Waiting<K>>,
     saved: Second,
     begun: Second,
@@ -118,6 +125,7 @@ impl<K: Metered> Sink<K> {
             marks: marks.clone(),
             places,
             lives: None,
+            uncounted: None,
             waiting: BTreeMap::new(),
             saved: now,
             begun: now,
@@ -159,6 +167,7 @@ impl<K: Metered> Sink<K> {
                     .note(&fact);
             }
         }
+        self.uncounted = Some(self.recall().await?);
         self.lives = Some(lives);
         Ok(())
     }
@@ -200,12 +209,8 @@ impl<K: Metered> Sink<K> {
         let standing = match object.standing(&self.of, sight) {
             Ok(standing) => standing,
             Err(error) => {
-                let sentence = format!("{}: {error}", self.seen(object).object);
-                K::note(&self.of, &Note::Uncountable(&uid, &sentence));
-                let error: &dyn std::error::Error = &error;
-                let (kind, name) = (K::called(&self.of), object.name_any());
-                tracing::error!(kind, namespace, name, error, "not metered");
-                return Ok(Look::Facts(Vec::new()));
+                let why = format!("{}: {error}", self.seen(object).object);
+                return self.uncountable(object, why).await;
             }
         };
         K::note(&self.of, &Note::Counted(&uid));
@@ -251,6 +256,21 @@ impl<K: Metered> Sink<K> {
         })
     }
 
+    /// Adds to the news what seeing an object means. Tells whether the ledger knows to whom it counts.
+    async fn see(&mut self, object: &K, sight: &Sight, news: &mut News) -> Result<bool, Error> {
+        let uid = object.uid().unwrap_or_default();
+        match self.look(object, sight).await? {
+            Look::Unknown => return Ok(false),
+            Look::Uncountable(why) => self.begins(object, why, sight, news)?,
+            Look::Facts(facts) => {
+                news.facts.extend(facts);
+                self.counts(&uid, sight.now, news)?;
+            }
+        }
+        news.settled.insert(uid);
+        Ok(true)
+    }
+
     /// What is recorded of an object that is not open.
     async fn history(&mut self, uid: &str, subject: &Subject) -> Result<Life, Error> {
         if let Some(life) = self.life(uid) {
@@ -277,28 +297,23 @@ impl<K: Metered> Sink<K> {
 
     /// Reads at once what is recorded of many objects.
     async fn histories(&mut self, uids: &BTreeSet<String>) -> Result<(), Error> {
-        let unknown: BTreeSet<&String> =
-            uids.iter().filter(|uid| self.life(uid).is_none()).collect();
-        if unknown.is_empty() {
-            return Ok(());
-        }
+        let unknown: Vec<&str> = uids
+            .iter()
+            .map(String::as_str)
+            .filter(|uid| self.life(uid).is_none())
+            .collect();
         let mut found: BTreeMap<String, Life> = BTreeMap::new();
-        for recorded in self
-            .context
-            .books
-            .store()
-            .facts(&FactFilter::default())
-            .await?
-        {
+        let store = self.context.books.store();
+        for recorded in store.facts_of(&unknown).await? {
             let fact = recorded.value;
-            if unknown.contains(&fact.source.uid) && self.is_ours(&fact) {
+            if self.is_ours(&fact) {
                 found
                     .entry(fact.source.uid.clone())
                     .or_default()
                     .note(&fact);
             }
         }
-        let unknown: Vec<String> = unknown.into_iter().cloned().collect();
+        let unknown: Vec<String> = unknown.into_iter().map(str::to_owned).collect();
         let lives = self.lives.get_or_insert_default();
         for uid in unknown {
             let life = found.remove(&uid).unwrap_or_default();
@@ -436,28 +451,24 @@ impl<K: Metered> Sink<K> {
                 continue;
             };
             let sight = self.sight(now, false, listed).await?;
-            match self.look(&object, &sight).await? {
-                Look::Facts(facts) => news.facts.extend(facts),
-                Look::Unknown => {
-                    if !self.is_foreign(&uid, now).await? {
-                        continue;
-                    }
-                }
+            if !self.see(&object, &sight, &mut news).await? && self.is_foreign(&uid, now).await? {
+                news.settled.insert(uid);
             }
-            news.settled.insert(uid);
         }
         Ok(news)
     }
 
     /// Commits facts together with the version that brought them. An object that is kept holds the version back, so
     /// that a restart sees it again.
-    async fn commit(&mut self, news: News, seen: &watch::Seen) -> Result<(), Error> {
+    async fn commit(&mut self, mut news: News, seen: &watch::Seen) -> Result<(), Error> {
+        let now = Second::from_timestamp(seen.at);
+        self.goes_on(now, &mut news).await?;
         let News {
             facts,
             gaps,
+            uncounted,
             settled,
         } = news;
-        let now = Second::from_timestamp(seen.at);
         let kept = self.waiting.keys().any(|uid| !settled.contains(uid));
         let due = !kept && now.since(self.saved) >= SAVE;
         if !facts.is_empty() || !gaps.is_empty() || due {
@@ -473,6 +484,7 @@ impl<K: Metered> Sink<K> {
             if let Err(error) = self.context.books.store().commit(&batch, now).await {
                 // it may have been written all the same
                 self.lives = None;
+                self.uncounted = None;
                 return Err(error.into());
             }
             self.saved = now;
@@ -483,6 +495,7 @@ impl<K: Metered> Sink<K> {
         for fact in &facts {
             lives.entry(fact.source.uid.clone()).or_default().note(fact);
         }
+        self.uncounted.get_or_insert_default().extend(uncounted);
         self.waiting.retain(|uid, _| !settled.contains(uid));
         if !kept {
             let source = K::source(&self.of);
@@ -512,18 +525,14 @@ impl<K: Metered> Sink<K> {
         let now = Second::from_timestamp(seen.at);
         let uid = object.uid().unwrap_or_default();
         let sight = self.sight(now, gone, false).await?;
-        let look = self.look(object, &sight).await?;
         let mut news = self.revisit(now, &uid).await?;
-        match look {
-            Look::Facts(facts) => {
-                news.facts.extend(facts);
-                news.settled.insert(uid.clone());
-            }
-            Look::Unknown if gone => {
+        if !self.see(object, &sight, &mut news).await? {
+            if gone {
                 news.gaps.extend(self.gone_unknown(object, &sight).await?);
                 news.settled.insert(uid.clone());
+            } else {
+                self.keep(object, &sight);
             }
-            Look::Unknown => self.keep(object, &sight),
         }
         self.commit(news, seen).await?;
         if gone && let Some(lives) = &mut self.lives {

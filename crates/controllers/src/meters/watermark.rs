@@ -20,8 +20,10 @@ const BEATS: usize = 128;
 /// One write of the operator's Lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Beat {
-    /// The version of the write.
+    /// A version of the cluster, not before the write: its own, unless Leases are stored apart.
     pub version: String,
+    /// The version of the Lease.
+    pub lease: String,
     /// An instant before the write.
     pub at: Second,
 }
@@ -40,6 +42,8 @@ struct Inner {
     sources: BTreeMap<String, Source>,
     /// Why sources see nothing, or not all that they should, by the name that people have for them.
     blind: BTreeMap<String, String>,
+    /// Whether Leases are stored apart from everything else; `None` until asked.
+    apart: Option<bool>,
     late_allowance: i64,
 }
 
@@ -59,15 +63,12 @@ impl Watermarks {
         });
     }
 
-    /// The Lease was written with this version, not before `at`. Usage counts as complete so many seconds after it
+    /// The Lease was written, not before the beat's instant. Usage counts as complete so many seconds after it
     /// was seen, so that late news from nodes still find their period open.
-    pub fn beat(&self, version: &str, at: Second, late_allowance: u32) {
+    pub fn beat(&self, beat: Beat, late_allowance: u32) {
         self.write(|inner| {
             inner.late_allowance = i64::from(late_allowance);
-            inner.beats.push_back(Beat {
-                version: version.to_owned(),
-                at,
-            });
+            inner.beats.push_back(beat);
             if inner.beats.len() > BEATS {
                 inner.beats.pop_front();
             }
@@ -89,6 +90,16 @@ impl Watermarks {
     /// A source is known completely up to this instant for another reason, such as a list.
     pub fn known(&self, source: &str, at: Second) {
         self.announce(source, Some(at));
+    }
+
+    /// Whether Leases are stored apart from everything else; `None` until it was told.
+    pub fn is_apart(&self) -> Option<bool> {
+        self.read(|inner| inner.apart)
+    }
+
+    /// Tells whether Leases are stored apart from everything else.
+    pub fn tell_apart(&self, apart: bool) {
+        self.write(|inner| inner.apart = Some(apart));
     }
 
     /// How the clocks stood at the last beat.
@@ -214,6 +225,11 @@ impl Watermarks {
     }
 }
 
+/// Whether a version was given out between two others by the same storage: what is stored together is counted together.
+pub fn is_between(before: &str, own: &str, after: &str) -> bool {
+    version_reached(own, before) && version_reached(after, own)
+}
+
 /// The greatest of these versions; what is no number is none.
 pub fn greatest<'a>(versions: impl Iterator<Item = &'a String>) -> Option<&'a String> {
     versions
@@ -246,17 +262,36 @@ mod tests {
         Some(Second::new(second))
     }
 
+    /// A beat of a Lease that is stored with everything else.
+    fn beat(version: &str, at: Second) -> Beat {
+        Beat {
+            version: version.to_owned(),
+            lease: version.to_owned(),
+            at,
+        }
+    }
+
+    #[test]
+    fn a_version_that_others_of_the_cluster_enclose_is_the_clusters() {
+        assert!(is_between("100", "100", "100"));
+        assert!(is_between("99", "100", "101"));
+        // a storage of its own has counted less, more, or otherwise
+        assert!(!is_between("99", "7", "101"));
+        assert!(!is_between("99", "102", "101"));
+        assert!(!is_between("99", "", "101") && !is_between("99", "v7", "101"));
+    }
+
     #[test]
     fn a_source_is_complete_up_to_the_last_beat_that_it_has_passed() {
         let marks = Watermarks::default();
         marks.announce("pods", None);
-        marks.beat("100", Second::new(1000), 5);
+        marks.beat(beat("100", Second::new(1000)), 5);
         assert_eq!(marks.complete_to(), None, "a version alone proves nothing");
         marks.reached("pods", "99");
         assert_eq!(marks.complete_to(), None);
         marks.reached("pods", "100");
         assert_eq!(marks.complete_to(), at(995));
-        marks.beat("120", Second::new(1002), 5);
+        marks.beat(beat("120", Second::new(1002)), 5);
         assert_eq!(marks.known_to("pods"), at(1000));
         marks.reached("pods", "121");
         assert_eq!(
@@ -270,7 +305,7 @@ mod tests {
     fn a_beat_that_comes_after_the_version_counts_too() {
         let marks = Watermarks::default();
         marks.reached("pods", "500");
-        marks.beat("400", Second::new(1000), 0);
+        marks.beat(beat("400", Second::new(1000)), 0);
         assert_eq!(marks.complete_to(), at(1000));
     }
 
@@ -279,8 +314,8 @@ mod tests {
         let marks = Watermarks::default();
         marks.announce("pods", None);
         marks.announce("claims", None);
-        marks.beat("10", Second::new(100), 0);
-        marks.beat("20", Second::new(200), 0);
+        marks.beat(beat("10", Second::new(100)), 0);
+        marks.beat(beat("20", Second::new(200)), 0);
         marks.reached("pods", "25");
         assert_eq!(marks.complete_to(), None);
         marks.reached("claims", "15");
@@ -290,7 +325,7 @@ mod tests {
     #[test]
     fn versions_are_compared_as_numbers() {
         let marks = Watermarks::default();
-        marks.beat("1000", Second::new(5), 0);
+        marks.beat(beat("1000", Second::new(5)), 0);
         marks.reached("pods", "999");
         assert_eq!(marks.complete_to(), None);
     }
@@ -309,14 +344,10 @@ mod tests {
         let marks = Watermarks::default();
         assert_eq!((marks.newest(), marks.last_beat()), (None, None));
         marks.announce("pods", None);
-        marks.beat("99", Second::new(5), 0);
-        marks.beat("100", Second::new(7), 0);
+        marks.beat(beat("99", Second::new(5)), 0);
+        marks.beat(beat("100", Second::new(7)), 0);
         assert_eq!(marks.newest().as_deref(), Some("100"));
-        let last = Beat {
-            version: "100".to_owned(),
-            at: Second::new(7),
-        };
-        assert_eq!(marks.last_beat(), Some(last));
+        assert_eq!(marks.last_beat(), Some(beat("100", Second::new(7))));
         marks.reached("pods", "101");
         assert_eq!(marks.newest().as_deref(), Some("101"));
         // whoever serves a declared kind may count otherwise
@@ -328,7 +359,7 @@ mod tests {
     fn after_a_step_back_nothing_is_complete_beyond_where_the_clock_stands() {
         let marks = Watermarks::default();
         marks.reached("pods", "100");
-        marks.beat("100", Second::new(1000), 0);
+        marks.beat(beat("100", Second::new(1000)), 0);
         assert_eq!(
             (marks.complete_to(), marks.furthest()),
             (at(1000), at(1000))
@@ -338,7 +369,7 @@ mod tests {
         // a beat by the old clock does not bring it back
         marks.reached("pods", "101");
         assert_eq!(marks.complete_to(), at(400));
-        marks.beat("101", Second::new(405), 0);
+        marks.beat(beat("101", Second::new(405)), 0);
         assert_eq!(marks.complete_to(), at(405));
     }
 
@@ -367,7 +398,7 @@ mod tests {
     fn the_newest_beat_between_two_instants_is_found() {
         let marks = Watermarks::default();
         for (version, second) in [("10", 100), ("20", 105), ("30", 110)] {
-            marks.beat(version, Second::new(second), 0);
+            marks.beat(beat(version, Second::new(second)), 0);
         }
         let between = |from, to| marks.beat_between(Second::new(from), Second::new(to));
         assert_eq!(between(101, 109), Some(("20".to_owned(), Second::new(105))));

@@ -23,14 +23,12 @@ use leasehold_store::{FactFilter, Record, Recorded};
 use super::{
     calendar::Calendar,
     gaps::{self, Accepted},
+    questions,
 };
 use crate::{
     Context, Error,
     price_book::finance::{self, Answer},
 };
-
-/// What a decision on gaps speaks of.
-const GAP: &str = "Gap";
 
 /// Asks finance about the gaps that nobody has accepted, and records what it has said.
 pub async fn heed(
@@ -53,34 +51,40 @@ pub async fn heed(
         if open.period.rehearsal() {
             continue;
         }
-        let waiting: Vec<&GapDoc> = gaps
+        let touching: Vec<&GapDoc> = gaps
             .iter()
-            .filter(|gap| gaps::touches(&open.period, gap) && !accepted.has(gap))
-            .filter(|gap| asked.insert(gap.key()))
+            .filter(|gap| gaps::touches(&open.period, gap))
             .collect();
-        tend(context, open, &waiting, &mut accepted, now).await?;
+        let waiting: Vec<&GapDoc> = touching
+            .iter()
+            .copied()
+            .filter(|gap| !accepted.has(gap) && asked.insert(gap.key()))
+            .collect();
+        tend(context, open, [&touching, &waiting], &mut accepted, now).await?;
     }
+    let unclosed: BTreeSet<&str> = calendar
+        .unclosed()
+        .map(|open| open.period.name.as_str())
+        .collect();
+    questions::end_of_others(context, &unclosed, now).await?;
     Ok(accepted)
 }
 
-/// Looks after the question about one period.
+/// Looks after the question about one period: of the gaps that touch it, those that wait for somebody to accept them.
 async fn tend(
     context: &Context,
     open: &PeriodOpenDoc,
-    waiting: &[&GapDoc],
+    [touching, waiting]: [&[&GapDoc]; 2],
     accepted: &mut Accepted,
     now: Second,
 ) -> Result<(), Error> {
     let name = &open.period.name;
-    let path = format!("{GAP}/{name}");
-    let store = context.books.store();
-    let decided = store.documents_under::<DecisionDoc>(&path).await?;
-    let number = u32::try_from(decided.len())
-        .unwrap_or(u32::MAX)
-        .saturating_add(1);
+    let decided = questions::decided(context, name).await?;
+    let number = questions::number(context, name, &decided);
     if waiting.is_empty() {
-        let question = format!("gap-{name}-{number}-finance");
-        return finance::take_back_undecided(&accepted.namespace, &question, context).await;
+        let asked = questions::asked(context, name, number);
+        let Some(found) = asked else { return Ok(()) };
+        return questions::end(&found, questions::NOTHING_LEFT, context, now).await;
     }
     let Some(wanted) = question(context, open, number, waiting).await? else {
         return Ok(());
@@ -88,20 +92,41 @@ async fn tend(
     if was_rejected(&decided, &wanted) {
         return Ok(());
     }
-    let (found, part) = match finance::ask(&wanted, context).await? {
+    let (found, part): (_, Vec<&GapDoc>) = match finance::ask(&wanted, context).await? {
         Answer::Waits => {
             let asked = waiting.iter().map(|gap| (gap.key(), wanted.name_any()));
             accepted.asked.extend(asked);
             return Ok(());
         }
-        Answer::Decided(found) => (found, waiting),
+        Answer::Decided(found) => (found, waiting.to_vec()),
         // somebody decided before the last of them were found: that decision counts for those that it listed
         Answer::Outdated(found) => {
-            let part = listed(context, open, number, waiting, &found).await?;
+            let known = known_by(touching, &found, accepted);
+            let part = listed(context, open, number, &known, &found).await?;
+            let left = part.iter().copied().filter(|gap| !accepted.has(gap));
+            let part = left.collect();
             (found, part)
         }
     };
-    record(context, open, part, &found, accepted, now).await
+    if part.is_empty() {
+        return questions::end(&found, questions::OTHERS, context, now).await;
+    }
+    record(context, open, &part, &found, accepted, now).await
+}
+
+/// The gaps that may have been asked about when a question was written: those that had been accepted by then were not.
+fn known_by<'a>(
+    touching: &[&'a GapDoc],
+    question: &Approval,
+    accepted: &Accepted,
+) -> Vec<&'a GapDoc> {
+    let written = question.creation_timestamp();
+    let written = written.map(|time| Second::from_timestamp(time.0));
+    let was_open = |gap: &&&GapDoc| {
+        let known = accepted.known.get(&gap.key());
+        known.is_none_or(|known| written.is_some_and(|written| known.at > written))
+    };
+    touching.iter().filter(was_open).copied().collect()
 }
 
 /// The question about these gaps; none while the period's object is not there.
@@ -142,20 +167,21 @@ fn was_rejected(decided: &[Recorded<DecisionDoc>], wanted: &Approval) -> bool {
     })
 }
 
-/// The gaps that a question listed to which further ones have come since: as many of the first as give its digest.
-async fn listed<'a>(
+/// The gaps that a question listed, to which further ones may have come since: as many of the first as give its digest. The
+/// object of the period may have been made anew since.
+async fn listed<'a, 'g>(
     context: &Context,
     open: &PeriodOpenDoc,
     number: u32,
-    waiting: &'a [&'a GapDoc],
+    known: &'a [&'g GapDoc],
     found: &Approval,
-) -> Result<&'a [&'a GapDoc], Error> {
-    for count in 1..waiting.len() {
-        let Some(part) = waiting.get(..count) else {
+) -> Result<&'a [&'g GapDoc], Error> {
+    for count in 1..=known.len() {
+        let Some(part) = known.get(..count) else {
             break;
         };
         let asked = question(context, open, number, part).await?;
-        if asked.is_some_and(|asked| asked.spec.subject == found.spec.subject) {
+        if asked.is_some_and(|asked| asked.spec.subject.digest == found.spec.subject.digest) {
             return Ok(part);
         }
     }

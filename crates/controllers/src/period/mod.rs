@@ -10,6 +10,7 @@ pub mod figures;
 pub mod gaps;
 mod known;
 pub mod late;
+mod questions;
 pub mod reckon;
 pub mod statements;
 pub mod status;

@@ -85,7 +85,7 @@ fn decide(decision: &Decision<'_>, session: &Session, out: &mut dyn Write) -> Re
         decision.yes,
     )?;
     let uid = approval.metadata.uid.as_deref().unwrap_or_default();
-    let patch = patch(decision, uid, approval.spec.number);
+    let patch = patch(decision, uid, &approval.spec);
     let decided: Approval = session
         .wait(kit.merge_patch(Some(&namespace), name, &patch))
         .map_err(|error| undecided(name, error))?;
@@ -164,6 +164,13 @@ fn refuse_estimate(decision: &Decision<'_>, spec: &ApprovalSpec) -> Result<()> {
         decision.name,
         spec.subject.kind
     )
+}
+
+/// What is billed of gaps that are accepted. It is always said: what somebody has written there before is not what was confirmed.
+fn treatment(decision: &Decision<'_>, spec: &ApprovalSpec) -> Option<GapTreatmentSpec> {
+    let accepts =
+        decision.verdict == DecisionSpec::Approved && spec.subject.kind == SubjectOfDecision::Gap;
+    accepts.then_some(decision.treatment.unwrap_or(GapTreatmentSpec::Accept))
 }
 
 /// Nothing comes of a decision on a question that nobody asks any more.
@@ -256,13 +263,13 @@ fn visible(text: &str) -> String {
 
 /// The answer to the question with this uid, and with this number if it was asked anew (rule N14): one that took its place
 /// since it was shown asks something else.
-fn patch(decision: &Decision<'_>, uid: &str, number: Option<u32>) -> Value {
+fn patch(decision: &Decision<'_>, uid: &str, asked: &ApprovalSpec) -> Value {
     let mut spec = Map::new();
     spec.insert("decision".to_owned(), json!(decision.verdict));
-    if let Some(number) = number {
+    if let Some(number) = asked.number {
         spec.insert("answers".to_owned(), json!(number));
     }
-    if let Some(treatment) = decision.treatment {
+    if let Some(treatment) = treatment(decision, asked) {
         spec.insert("treatment".to_owned(), json!(treatment));
     }
     if let Some(order_no) = decision.order_no {
@@ -325,8 +332,10 @@ mod tests {
         let expected = json!({
             "metadata": {"uid": "u-1"}, "spec": {"decision": "Rejected", "reason": "no budget"},
         });
-        assert_eq!(patch(&decision, "u-1", None), expected);
-        let anew = patch(&decision, "u-1", Some(3));
+        assert_eq!(patch(&decision, "u-1", &spec("x")), expected);
+        let mut again = spec("x");
+        again.number = Some(3);
+        let anew = patch(&decision, "u-1", &again);
         assert_eq!(anew["spec"]["answers"], 3);
         let approved = Decision {
             verdict: DecisionSpec::Approved,
@@ -338,21 +347,41 @@ mod tests {
             "metadata": {"uid": "u-1"},
             "spec": {"decision": "Approved", "orderNo": "黄政办〔2026〕12号"},
         });
-        assert_eq!(patch(&approved, "u-1", None), expected);
+        assert_eq!(patch(&approved, "u-1", &spec("x")), expected);
         let estimated = Decision {
             treatment: Some(GapTreatmentSpec::Estimate),
             ..approved
         };
-        let expected = json!({
-            "metadata": {"uid": "u-1"},
-            "spec": {"decision": "Approved", "treatment": "Estimate", "orderNo": "黄政办〔2026〕12号"},
-        });
-        assert_eq!(patch(&estimated, "u-1", None), expected);
         let error = refuse_estimate(&estimated, &spec("x")).unwrap_err();
         assert!(error.to_string().contains("rule B14"), "{error}");
         let mut gap = spec("x");
         gap.subject.kind = SubjectOfDecision::Gap;
         assert!(refuse_estimate(&estimated, &gap).is_ok());
+    }
+
+    #[test]
+    fn what_is_billed_of_gaps_is_always_said_whatever_stood_there_before() {
+        let mut gap = spec("x");
+        gap.subject.kind = SubjectOfDecision::Gap;
+        gap.treatment = Some(GapTreatmentSpec::Estimate);
+        let decision = |verdict, treatment| Decision {
+            name: "gap-2026-09-1-finance",
+            verdict,
+            treatment,
+            order_no: None,
+            reason: None,
+            yes: true,
+        };
+        let approved = |said| treatment(&decision(DecisionSpec::Approved, said), &gap);
+        assert_eq!(approved(None), Some(GapTreatmentSpec::Accept));
+        let estimate = Some(GapTreatmentSpec::Estimate);
+        assert_eq!(approved(estimate), estimate);
+        let written = patch(&decision(DecisionSpec::Approved, None), "u-1", &gap);
+        assert_eq!(written["spec"]["treatment"], "Accept");
+        let rejected = decision(DecisionSpec::Rejected, None);
+        assert_eq!(treatment(&rejected, &gap), None);
+        let another = decision(DecisionSpec::Approved, None);
+        assert_eq!(treatment(&another, &spec("x")), None);
     }
 
     fn told(format: Format) -> String {

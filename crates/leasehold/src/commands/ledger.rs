@@ -2,15 +2,16 @@
 
 use std::{
     env,
-    fs::{self, File},
+    fs::{self, DirBuilder, File},
+    hash::{BuildHasher, Hasher, RandomState},
     io::{self, ErrorKind, Write},
-    path::Path,
-    process,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result, bail};
 use leasehold_export::sheet::Sheet;
-use leasehold_store::{Integrity, Place, Roles, Store};
+use leasehold_store::{Integrity, Place, Roles, Store, StoreError};
 use serde::Serialize;
 
 use crate::{
@@ -22,6 +23,12 @@ use crate::{
 
 /// After so many rows a person is told that it goes on.
 const TELL: u64 = 100_000;
+
+/// What the name of a folder begins with in which a copy is made.
+const BENCH: &str = ".leasehold-backup-";
+
+/// The copy in it.
+const MADE: &str = "ledger.db";
 
 /// Beside a file of SQLite may lie what belongs to it.
 const BESIDE: [&str; 4] = ["", "-wal", "-shm", "-journal"];
@@ -67,10 +74,15 @@ impl Copied {
 pub fn backup(arguments: &BackupArgs, session: &Session, out: &mut dyn Write) -> Result<Outcome> {
     output::refuse_mixture(session.common.output, arguments.file.as_deref())?;
     let Some(file) = &arguments.file else {
-        let made = env::temp_dir().join(format!("leasehold-backup-{}.db", process::id()));
-        let copied = copy(&arguments.db, &made, session).and_then(|_| pour(&made, out));
-        forget(&made)?;
-        return copied.map(|()| Outcome::Done);
+        let bench = Bench::beside(&arguments.db.place()?, session)?;
+        let made = bench.0.join(MADE);
+        copy(&arguments.db, &made, session)?;
+        let made = File::open(&made)
+            .with_context(|| format!("failed to read {} again", made.display()))?;
+        // whoever breaks off what comes now leaves nothing behind
+        bench.clear()?;
+        pour(made, out)?;
+        return Ok(Outcome::Done);
     };
     if file.exists() {
         bail!(
@@ -95,18 +107,101 @@ fn copy(at: &At, file: &Path, session: &Session) -> Result<Integrity> {
 }
 
 /// Writes a file to standard output.
-fn pour(file: &Path, out: &mut dyn Write) -> Result<()> {
-    let mut made =
-        File::open(file).with_context(|| format!("failed to read {} again", file.display()))?;
-    io::copy(&mut made, out).context("failed to write the backup to standard output")?;
+fn pour(mut file: File, out: &mut dyn Write) -> Result<()> {
+    io::copy(&mut file, out).context("failed to write the backup to standard output")?;
     Ok(())
+}
+
+/// A folder of this process alone, in which a copy is made.
+struct Bench(PathBuf);
+
+impl Bench {
+    /// One beside a ledger that is a file: there is a volume for as much, and a temporary folder may be small, or others'.
+    fn beside(place: &Place, session: &Session) -> Result<Self> {
+        let Some(ledger) = place.file() else {
+            return Self::under(&env::temp_dir());
+        };
+        let parent = ledger
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty());
+        let parent = parent.unwrap_or(Path::new("."));
+        clear_forgotten(parent, session)?;
+        expect_room(parent, ledger)?;
+        // whoever may read alone makes it elsewhere
+        Self::under(parent).or_else(|_| Self::under(&env::temp_dir()))
+    }
+
+    fn under(parent: &Path) -> Result<Self> {
+        let chance = RandomState::new().build_hasher().finish();
+        let folder = parent.join(format!("{BENCH}{chance:016x}"));
+        // fails where there is one already, whoever made it
+        DirBuilder::new()
+            .mode(0o700)
+            .create(&folder)
+            .with_context(|| format!("failed to make {}", folder.display()))?;
+        Ok(Self(folder))
+    }
+
+    fn clear(&self) -> Result<()> {
+        fs::remove_dir_all(&self.0)
+            .with_context(|| format!("failed to take away {}", self.0.display()))
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+/// Takes away what backups left that were killed: nobody has the copy in it open.
+fn clear_forgotten(parent: &Path, session: &Session) -> Result<()> {
+    let Ok(entries) = fs::read_dir(parent) else {
+        return Ok(());
+    };
+    for entry in entries.flatten() {
+        let is_bench = entry.file_name().to_string_lossy().starts_with(BENCH);
+        let copy = entry.path().join(MADE);
+        if !is_bench || !copy.exists() {
+            continue;
+        }
+        match session.wait(Box::pin(Store::open_to_copy_into(&copy))) {
+            Err(StoreError::Locked { .. }) => {}
+            Ok(_) | Err(_) => {
+                fs::remove_dir_all(entry.path())
+                    .with_context(|| format!("failed to take away {}", entry.path().display()))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Refuses to fill the volume of a ledger: the operator that writes it needs as much as the copy takes.
+fn expect_room(parent: &Path, ledger: &Path) -> Result<()> {
+    let sizes = BESIDE.iter().filter_map(|beside| {
+        let mut name = ledger.as_os_str().to_owned();
+        name.push(beside);
+        fs::metadata(&name).ok()
+    });
+    let taken: u64 = sizes.map(|found| found.len()).sum();
+    let volume = rustix::fs::statvfs(parent)
+        .with_context(|| format!("failed to see how much is free in {}", parent.display()))?;
+    let free = volume.f_bavail.saturating_mul(volume.f_frsize);
+    if free >= taken.saturating_mul(2) {
+        return Ok(());
+    }
+    bail!(
+        "failed to make the backup beside {}: it takes {taken} bytes, {free} are free there, and the operator needs as much \
+         again; write it elsewhere with -f, or copy the file while the operator is stopped",
+        ledger.display()
+    )
 }
 
 /// Fills an empty ledger from a backup, and recomputes it.
 pub fn restore(arguments: &RestoreArgs, session: &Session, out: &mut dyn Write) -> Result<Outcome> {
     let place = arguments.into.place()?;
     let source = session.wait(Box::pin(Store::open_read_only(&arguments.file)))?;
-    let target = session.wait(Box::pin(Store::open(&place)))?;
+    let target = session.wait(Box::pin(Store::open_to_copy_into(&place)))?;
     let copied = session.wait(Box::pin(source.copy_into(&target, progress())))?;
     output::remark("all rows are written; they are read back and recomputed");
     let found = session.wait(Box::pin(target.integrity()))?;
@@ -260,6 +355,58 @@ mod tests {
         assert_eq!(told["head"].as_str(), Some(head.as_str()));
         let restored = session.wait(Store::open_read_only(&restored)).unwrap();
         assert_eq!(session.wait(restored.head()).unwrap(), (rows, head));
+    }
+
+    #[test]
+    fn a_backup_to_standard_output_is_made_beside_the_ledger_and_leaves_nothing_there() {
+        let session = Session::new(Common::default()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let original = folder.path().join("ledger.db");
+        let store = session.wait(Store::open(&original)).unwrap();
+        let records = (0..3).map(department).collect();
+        session
+            .wait(store.commit(&Batch::of(records), Second::new(1)))
+            .unwrap();
+        let benches = || {
+            let entries = fs::read_dir(folder.path()).unwrap();
+            let names = entries.map(|entry| entry.unwrap().file_name());
+            names
+                .filter(|name| name.to_string_lossy().starts_with(BENCH))
+                .count()
+        };
+        // one that was killed, and one that is under way
+        let killed = folder.path().join(format!("{BENCH}0"));
+        fs::create_dir(&killed).unwrap();
+        fs::write(killed.join(MADE), "half of a file").unwrap();
+        let other = Bench::under(folder.path()).unwrap();
+        let writing = session.wait(Store::open(other.0.join(MADE))).unwrap();
+        assert_eq!(benches(), 2);
+        let arguments = BackupArgs {
+            db: at(&original),
+            file: None,
+        };
+        let mut out = Vec::new();
+        backup(&arguments, &session, &mut out).unwrap();
+        assert_eq!(benches(), 1);
+        assert!(other.0.join(MADE).exists());
+        drop(writing);
+        let copy = folder.path().join("copy.db");
+        fs::write(&copy, out).unwrap();
+        let copy = session.wait(Store::open_read_only(&copy)).unwrap();
+        assert_eq!(session.wait(copy.integrity()).unwrap().rows, 3);
+    }
+
+    #[test]
+    fn a_backup_never_fills_the_volume_of_its_ledger() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = folder.path().join("ledger.db");
+        // as large as no volume is, and empty: nothing of it is written
+        let file = File::create(&ledger).unwrap();
+        file.set_len(1 << 42).unwrap();
+        let refused = expect_room(folder.path(), &ledger).unwrap_err();
+        assert!(refused.to_string().contains("with -f"), "{refused}");
+        file.set_len(1 << 10).unwrap();
+        assert!(expect_room(folder.path(), &ledger).is_ok());
     }
 
     #[test]

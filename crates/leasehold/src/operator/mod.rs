@@ -87,7 +87,10 @@ pub async fn run(arguments: &OperatorArgs, common: &Common) -> Result<()> {
         ended = caches.join_next() => Err(unexpected(ended.map(|ended| ended.map(|()| "a cache")))),
         ended = &mut server => Err(unexpected(Some(ended.map(|()| "the health server")))),
         () = store.superseded() => {
-            Err(anyhow!("failed to go on: another process has taken over the ledger"))
+            Err(anyhow!(
+                "failed to go on: another process has taken over the ledger, or the ledger has lost what was written; the \
+                 commit that was refused says which"
+            ))
         }
     };
     health.set(Stage::Stopping);

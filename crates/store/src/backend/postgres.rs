@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::query::Query;
-use sqlx::{ConnectOptions, Postgres, SqlSafeStr};
+use sqlx::{ConnectOptions, Connection as _, Postgres, SqlSafeStr};
 
 use super::Value;
 use crate::StoreError;
@@ -17,6 +18,10 @@ const PATH: &str = "leasehold,pg_temp";
 /// How long a server may take to become reachable, within one call: shorter than the deadline of a call, so that it is the
 /// connection that is named.
 const REACH: Duration = Duration::from_secs(10);
+
+/// How long a connection that goes back to its pool may take to say that it is well. On one that went silent the pool would
+/// wait until the operating system gives it up, a quarter of an hour, and lend it to nobody meanwhile.
+const WELL: Duration = Duration::from_secs(5);
 
 /// What a connection is for. Each has its own settings; the server enforces them, also when this process is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,9 +96,57 @@ pub(crate) async fn pool(
         .acquire_timeout(REACH)
         .idle_timeout(None::<Duration>)
         .max_lifetime(None::<Duration>)
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                let well = tokio::time::timeout(WELL, connection.ping());
+                well.await
+                    .unwrap_or(Err(sqlx::Error::PoolTimedOut))
+                    .map(|()| true)
+            })
+        })
         .connect_with(options(server, purpose)?)
         .await
         .map_err(failed("connect to the ledger's database"))
+}
+
+/// A transaction. One that is dropped before its commit takes its connection with it: what is under way there may never be
+/// answered. The server rolls it back when the connection is gone.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    connection: PoolConnection<Postgres>,
+    is_over: bool,
+}
+
+impl Turn {
+    /// Begins one. Each statement sees what was committed before it began; the row of the leader is locked before the first
+    /// that matters (see `leader`).
+    pub(super) async fn begin(pool: &PgPool) -> Result<Self, sqlx::Error> {
+        const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+        let mut turn = Self {
+            connection: pool.acquire().await?,
+            is_over: false,
+        };
+        sqlx::raw_sql(BEGIN).execute(turn.connection()).await?;
+        Ok(turn)
+    }
+
+    pub(super) fn connection(&mut self) -> &mut PgConnection {
+        &mut self.connection
+    }
+
+    pub(super) async fn commit(mut self) -> Result<(), sqlx::Error> {
+        sqlx::raw_sql("COMMIT").execute(self.connection()).await?;
+        self.is_over = true;
+        Ok(())
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.connection.close_on_drop();
+        }
+    }
 }
 
 /// A statement with its values.

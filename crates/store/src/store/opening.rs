@@ -12,7 +12,7 @@ use crate::backend::{Pool, Purpose, pool as server_pool};
 use crate::error::failed;
 use crate::lock::{Lock, ServerLock, WriterLock};
 use crate::place::ServerUrl;
-use crate::{Place, Store, StoreError, leader, rights, schema};
+use crate::{Place, Store, StoreError, copy, leader, rights, schema};
 
 /// What an opening is called where an error is told.
 const OPEN: &str = "open the ledger";
@@ -35,6 +35,24 @@ pub struct Roles {
     pub reader: Option<String>,
 }
 
+/// Whether a ledger must hold all rows of the one that was copied into it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whole {
+    /// It must.
+    Expected,
+    /// Whoever opens it does not go on with it, or copies the rest.
+    Unknown,
+}
+
+impl Whole {
+    async fn expect(self, pool: &Pool, place: &Place) -> Result<(), StoreError> {
+        match self {
+            Self::Expected => copy::refuse_unfinished(pool, place).await,
+            Self::Unknown => Ok(()),
+        }
+    }
+}
+
 impl Store {
     /// Opens the ledger at `place` for writing and takes the next epoch.
     ///
@@ -45,13 +63,23 @@ impl Store {
     /// be one that cannot change what is remembered ([`StoreError::TooManyRights`]). A second opening is refused with
     /// [`StoreError::Locked`] while the process that has the ledger open is alive. It must be called within a runtime.
     pub async fn open(place: impl Into<Place>) -> Result<Self, StoreError> {
-        match place.into() {
-            Place::File(path) => Self::open_file(&path).await,
-            Place::Server(server) => Self::open_server(server).await,
+        Self::open_as(place.into(), Whole::Expected).await
+    }
+
+    /// Opens the ledger at `place` as [`Store::open`] does, also when not all rows of another one were copied into it: to go
+    /// on with copying.
+    pub async fn open_to_copy_into(place: impl Into<Place>) -> Result<Self, StoreError> {
+        Self::open_as(place.into(), Whole::Unknown).await
+    }
+
+    async fn open_as(place: Place, whole: Whole) -> Result<Self, StoreError> {
+        match place {
+            Place::File(path) => Self::open_file(&path, whole).await,
+            Place::Server(server) => Self::open_server(server, whole).await,
         }
     }
 
-    async fn open_file(path: &Path) -> Result<Self, StoreError> {
+    async fn open_file(path: &Path, whole: Whole) -> Result<Self, StoreError> {
         let lock = WriterLock::take(path)?;
         let place = Place::from(path);
         let opening = async {
@@ -63,12 +91,10 @@ impl Store {
             }
             let writer = sqlite(1, writing(path)).await?;
             schema::migrate(&writer, &place).await?;
+            whole.expect(&writer, &place).await?;
             let epoch = leader::take(&writer, 0).await?;
             let reader = sqlite(READERS, reading(path)).await?;
-            let writer = Writer {
-                pool: writer,
-                epoch,
-            };
+            let writer = Writer::new(writer, epoch);
             Ok::<_, StoreError>((writer, reader))
         };
         let (writer, reader) = within(DEADLINE, OPEN, opening).await?;
@@ -76,19 +102,17 @@ impl Store {
         Ok(Self::of(place, Some(writer), reader, Some(lock)))
     }
 
-    async fn open_server(server: ServerUrl) -> Result<Self, StoreError> {
+    async fn open_server(server: ServerUrl, whole: Whole) -> Result<Self, StoreError> {
         let place = Place::Server(server.clone());
         let opening = async {
             let writer = Pool::Postgres(server_pool(&server, Purpose::Write, 1).await?);
             schema::expect_current(&writer, &place).await?;
             rights::refuse_owner(&writer, &place).await?;
             let lock = ServerLock::take(&server, &writer).await?;
+            whole.expect(&writer, &place).await?;
             let epoch = leader::take(&writer, 0).await?;
             let reader = Pool::Postgres(server_pool(&server, Purpose::Read, READERS).await?);
-            let writer = Writer {
-                pool: writer,
-                epoch,
-            };
+            let writer = Writer::new(writer, epoch);
             Ok::<_, StoreError>((writer, reader, Lock::Server { _lock: lock }))
         };
         let (writer, reader, lock) = within(DEADLINE, OPEN, opening).await?;
@@ -134,10 +158,7 @@ impl Store {
             Ok::<_, StoreError>((only, epoch))
         };
         let (only, epoch) = within(DEADLINE, OPEN, opening).await?;
-        let writer = Writer {
-            pool: only.clone(),
-            epoch,
-        };
+        let writer = Writer::new(only.clone(), epoch);
         Ok(Self::of(place, Some(writer), only, None))
     }
 
@@ -149,7 +170,10 @@ impl Store {
     pub async fn migrate(place: impl Into<Place>, roles: &Roles) -> Result<u32, StoreError> {
         let place = place.into();
         match &place {
-            Place::File(path) => Self::open_file(path).await?.close().await?,
+            Place::File(path) => {
+                let migrated = Self::open_file(path, Whole::Unknown).await?;
+                migrated.close().await?;
+            }
             Place::Server(server) => {
                 let migrating = async {
                     let owner = Pool::Postgres(server_pool(server, Purpose::Migrate, 1).await?);

@@ -9,6 +9,7 @@ on_both!(
     a_copy_has_the_same_rows_hashes_times_and_places_of_watches,
     a_ledger_goes_through_a_backup_file_into_an_empty_ledger_of_either_kind,
     a_copy_that_was_broken_off_goes_on_and_one_that_grew_is_followed,
+    a_copy_that_was_broken_off_is_no_ledger_to_go_on_with_until_it_is_complete,
     another_ledger_is_not_written_over,
     a_damaged_ledger_is_not_copied,
     a_process_that_had_the_original_open_cannot_write_into_the_copy,
@@ -130,6 +131,39 @@ async fn a_copy_that_was_broken_off_goes_on_and_one_that_grew_is_followed(home: 
     let copied = store.copy_into(&copy, |row| told.push(row)).await.unwrap();
     assert_eq!((copied.rows, told), (6, vec![6]));
     expect_same(&store, &copy).await;
+}
+
+async fn a_copy_that_was_broken_off_is_no_ledger_to_go_on_with_until_it_is_complete(home: Home) {
+    let store = home.open().await;
+    fill(&store).await;
+    let mut prompt = home.prompt().await;
+    prompt.disarm("fact").await;
+    let spoil = "UPDATE fact SET quantity = quantity + 1 WHERE seq = 1500";
+    prompt.run(spoil).await.unwrap();
+    let target = home.another();
+    let copy = target.open().await;
+    assert!(
+        store.copy_into(&copy, |_| ()).await.is_err(),
+        "it is damaged"
+    );
+    copy.close().await.unwrap();
+    let refused = Store::open(target.place()).await.unwrap_err();
+    assert!(
+        matches!(refused, StoreError::Unfinished { .. }),
+        "{refused}"
+    );
+    assert!(
+        refused.to_string().contains("leasehold restore"),
+        "{refused}"
+    );
+
+    let mend = "UPDATE fact SET quantity = quantity - 1 WHERE seq = 1500";
+    prompt.run(mend).await.unwrap();
+    let copy = Store::open_to_copy_into(target.place()).await.unwrap();
+    store.copy_into(&copy, |_| ()).await.unwrap();
+    expect_same(&store, &copy).await;
+    copy.close().await.unwrap();
+    assert!(Store::open(target.place()).await.is_ok());
 }
 
 async fn another_ledger_is_not_written_over(home: Home) {

@@ -14,6 +14,9 @@ on_both!(
     of_two_writers_no_row_of_the_old_one_stands_behind_a_row_of_the_new_one,
     a_row_of_an_older_epoch_is_refused_by_the_database_itself,
     the_epoch_never_goes_back,
+    a_writer_whose_last_rows_are_gone_writes_nothing_over_the_hole,
+    a_writer_whose_last_row_was_replaced_by_another_writes_nothing_behind_it,
+    a_row_that_another_task_appended_since_is_no_loss,
 );
 
 /// Takes away what keeps a second writer out while the first one lives, as a file system that knows no locks does, or a server
@@ -161,4 +164,88 @@ async fn the_epoch_never_goes_back(home: Home) {
         let refused = prompt.run(sql).await.unwrap_err().to_string();
         assert!(refused.contains("append-only: leader"), "{sql}: {refused}");
     }
+}
+
+/// A ledger of five rows whose last one was written by `store`; a statement was carried out at a prompt since.
+async fn rewound(home: &Home, sql: &[&str]) -> Store {
+    let store = home.open().await;
+    store.commit(&one_of_each(), at(0)).await.unwrap();
+    let last = store
+        .commit(&facts([fact("web-2", 8)]), at(1))
+        .await
+        .unwrap();
+    assert_eq!(last.head_seq, 5);
+    let mut prompt = home.prompt().await;
+    prompt.disarm("chain").await;
+    prompt.disarm("fact").await;
+    for sql in sql {
+        prompt.run(sql).await.unwrap();
+    }
+    store
+}
+
+async fn expect_rewound(store: &Store, ends_with: u64) {
+    let silent = timeout(Duration::from_millis(50), store.superseded()).await;
+    assert!(silent.is_err(), "nobody has told it yet");
+    // a place of a watch alone would hide the hole as well
+    let place = Batch::default().with_cursor(leasehold_store::Cursor {
+        source: "pods".to_owned(),
+        resource_version: "900".to_owned(),
+        complete_to: None,
+        observed_at: at(2),
+    });
+    for batch in [facts([fact("web-3", 9)]), place] {
+        let refused = store.commit(&batch, at(2)).await.unwrap_err();
+        assert!(
+            matches!(refused, StoreError::Rewound { seq: 5, head, .. } if head == ends_with),
+            "{refused:?}"
+        );
+    }
+    timeout(Duration::from_secs(5), store.superseded())
+        .await
+        .unwrap();
+    assert_eq!(store.head().await.unwrap().0, ends_with);
+    assert!(store.cursors().await.unwrap().is_empty());
+}
+
+async fn a_writer_whose_last_rows_are_gone_writes_nothing_over_the_hole(home: Home) {
+    let gone = [
+        "DELETE FROM fact WHERE seq = 5",
+        "DELETE FROM chain WHERE seq = 5",
+    ];
+    let store = rewound(&home, &gone).await;
+    expect_rewound(&store, 4).await;
+    store.close().await.unwrap();
+    // whoever opens the ledger anew knows no more than it says
+    let next = home.open().await;
+    next.commit(&facts([fact("web-3", 9)]), at(3))
+        .await
+        .unwrap();
+    assert_eq!(next.integrity().await.unwrap().rows, 5);
+}
+
+async fn a_writer_whose_last_row_was_replaced_by_another_writes_nothing_behind_it(home: Home) {
+    let other = format!("UPDATE chain SET hash = 'sha256:{:064}' WHERE seq = 5", 7);
+    let store = rewound(&home, &[other.as_str()]).await;
+    expect_rewound(&store, 5).await;
+}
+
+async fn a_row_that_another_task_appended_since_is_no_loss(home: Home) {
+    let store = home.open().await;
+    let tasks: Vec<_> = (0..8)
+        .map(|n| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                let batch = facts([fact(&format!("web-{n}"), n)]);
+                store.commit(&batch, at(0)).await.unwrap();
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert_eq!(store.head().await.unwrap().0, 8);
+    // a batch that appends nothing is refused no more than any other
+    let known = store.commit(&facts([fact("web-1", 1)]), at(1)).await;
+    assert_eq!(known.unwrap().unchanged, 1);
 }

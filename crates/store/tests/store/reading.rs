@@ -14,6 +14,8 @@ on_both!(
     every_field_of_a_fact_survives,
     a_filter_restricts_by_each_of_its_fields,
     open_objects_are_those_whose_last_opening_has_no_end_after_it,
+    open_objects_are_found_among_more_facts_than_are_looked_at_at_once,
+    facts_of_single_objects_come_in_the_order_of_their_rows,
     documents_are_found_by_key_by_subject_and_up_to_a_row,
     documents_under_a_path_are_a_departments_own_in_row_order,
     the_journal_comes_back_with_all_postings_and_up_to_a_row,
@@ -377,4 +379,46 @@ async fn what_the_store_wrote_passes_the_ledgers_own_verification_page_by_page(h
 
     assert_eq!(report.finding, None);
     assert_eq!((report.rows, report.head), (3, committed.head));
+}
+
+async fn open_objects_are_found_among_more_facts_than_are_looked_at_at_once(home: Home) {
+    let store = home.open().await;
+    // 10,500 objects, of which three out of seven have ended
+    for from in (0..10_500_u32).step_by(1500) {
+        let opened = (from..from + 1500).map(|n| fact(&format!("pod-{n:05}"), n));
+        let all = opened.flat_map(|first| {
+            let n: u32 = first.source.version.parse().unwrap();
+            let end = (n % 7 < 3).then(|| then(&first, n + 1, FactKind::Closed));
+            std::iter::once(first).chain(end)
+        });
+        store.commit(&facts(all), at(0)).await.unwrap();
+    }
+    let found = store.open_objects("pod/").await.unwrap();
+    assert_eq!(found.len(), 6000);
+    assert!(found.is_sorted_by_key(|recorded| recorded.seq));
+    assert_eq!(found[0].value.source.uid, "pod-00003");
+    assert_eq!(found[5999].value.source.uid, "pod-10499");
+}
+
+async fn facts_of_single_objects_come_in_the_order_of_their_rows(home: Home) {
+    let store = home.open().await;
+    let first = fact("web-1", 7);
+    let (changed, other) = (then(&first, 9, FactKind::Changed), fact("web-2", 8));
+    let all = [
+        first.clone(),
+        other.clone(),
+        changed.clone(),
+        fact("web-3", 1),
+    ];
+    store.commit(&facts(all), at(0)).await.unwrap();
+    let of = async |uids: &[&str]| values(store.facts_of(uids).await.unwrap());
+    assert_eq!(of(&["web-1"]).await, [first.clone(), changed.clone()]);
+    assert_eq!(
+        of(&["web-2", "web-1"]).await,
+        [first.clone(), other, changed]
+    );
+    assert!(of(&[]).await.is_empty());
+    let many: Vec<String> = (0..1000).map(|n| format!("web-{n}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    assert_eq!(of(&many).await.len(), 4);
 }

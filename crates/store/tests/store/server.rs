@@ -1,9 +1,13 @@
 //! What only a server has: roles, connections that break, and an address with a password in it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use leasehold_store::{FactFilter, Place, Roles, Store, StoreError};
 use leasehold_testkit::{PostgresDatabase, PostgresServer};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::fixtures::{Home, at, fact, facts, one_of_each, session};
 
@@ -81,17 +85,51 @@ async fn a_role_that_could_change_history_is_not_written_with() {
     Store::migrate(&owner, &roles).await.unwrap();
     let service = place(&database.service);
     Store::open(&service).await.unwrap().close().await.unwrap();
-    let grant = format!("GRANT DELETE ON fact TO {}", database.service_role);
     let mut prompt = crate::fixtures::Prompt::Postgres(session(&database.owner).await);
-    prompt.run(&grant).await.unwrap();
-    let refused = Store::open(&service).await.unwrap_err();
-    assert!(
-        matches!(refused, StoreError::TooManyRights { .. }),
-        "{refused}"
-    );
-    // what was given by hand is taken away again
+    for grant in ["DELETE ON fact", "UPDATE (quantity) ON fact"] {
+        let grant = format!("GRANT {grant} TO {}", database.service_role);
+        prompt.run(&grant).await.unwrap();
+        let refused = Store::open(&service).await.unwrap_err();
+        assert!(
+            matches!(refused, StoreError::TooManyRights { .. }),
+            "{grant}: {refused}"
+        );
+        // what was given by hand is taken away again
+        Store::migrate(&owner, &roles).await.unwrap();
+        let store = Store::open(&service).await.unwrap();
+        store.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_role_that_could_become_one_that_changes_history_is_not_written_with() {
+    let database = database();
+    let owner = place(&database.owner);
+    let roles = Roles {
+        service: Some(database.service_role.clone()),
+        reader: None,
+    };
     Store::migrate(&owner, &roles).await.unwrap();
-    assert!(Store::open(&service).await.is_ok());
+    let server = PostgresServer::shared().unwrap();
+    let service = &database.service_role;
+    // it inherits nothing, and has to change to the other role first
+    server
+        .run(&format!("ALTER ROLE {service} NOINHERIT"))
+        .unwrap();
+    let (who, _) = database.owner.split_once(":leasehold@").unwrap();
+    let (_, owners) = who.split_once("://").unwrap();
+    for other in [owners, "pg_write_all_data"] {
+        server.run(&format!("GRANT {other} TO {service}")).unwrap();
+        let refused = Store::open(place(&database.service)).await.unwrap_err();
+        assert!(
+            matches!(refused, StoreError::TooManyRights { .. }),
+            "{other}: {refused}"
+        );
+        server
+            .run(&format!("REVOKE {other} FROM {service}"))
+            .unwrap();
+    }
+    assert!(Store::open(place(&database.service)).await.is_ok());
 }
 
 #[tokio::test]
@@ -189,6 +227,70 @@ async fn a_server_that_is_gone_is_named_within_the_deadline_and_comes_back_by_it
     let committed = store.commit(&batch, at(2)).await.unwrap();
     assert_eq!((committed.appended, committed.head_seq), (vec![5], 5));
     assert_eq!(store.integrity().await.unwrap().rows, 5);
+}
+
+/// Stands before a server and passes everything on. A connection on which a commit is sent while `silence` is set goes silent
+/// instead: its server never hears of it, and its client never again of anything. Gives the address that leads through it.
+async fn wire(url: &str, silence: Arc<AtomicBool>) -> String {
+    let (rest, name) = url.rsplit_once('/').unwrap();
+    let (who, server) = rest.rsplit_once('@').unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let through = format!("{who}@{}/{name}", listener.local_addr().unwrap());
+    let server = server.to_owned();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let server = TcpStream::connect(&server).await.unwrap();
+            tokio::spawn(pass(client, server, Arc::clone(&silence)));
+        }
+    });
+    through
+}
+
+async fn pass(mut client: TcpStream, mut server: TcpStream, silence: Arc<AtomicBool>) {
+    let (mut asked, mut told) = (vec![0; 65_536], vec![0; 65_536]);
+    loop {
+        tokio::select! {
+            read = client.read(&mut asked) => {
+                let Ok(length @ 1..) = read else { return };
+                let sent = &asked[..length];
+                let commits = sent.windows(6).any(|word| word == b"COMMIT");
+                if commits && silence.swap(false, Ordering::SeqCst) {
+                    server.shutdown().await.unwrap();
+                    std::future::pending::<()>().await;
+                }
+                if server.write_all(sent).await.is_err() {
+                    return;
+                }
+            }
+            read = server.read(&mut told) => {
+                let Ok(length @ 1..) = read else { return };
+                if client.write_all(&told[..length]).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_went_silent_keeps_nobody_from_writing_for_longer_than_it_may_take() {
+    let home = Home::server();
+    home.migrate().await;
+    let Home::Server(database) = &home else {
+        panic!("it is a server")
+    };
+    let silence = Arc::new(AtomicBool::new(false));
+    let through = wire(&database.service, Arc::clone(&silence)).await;
+    let store = Store::open(place(&through)).await.unwrap();
+    store.commit(&one_of_each(), at(0)).await.unwrap();
+    silence.store(true, Ordering::SeqCst);
+    let batch = facts([fact("web-2", 8)]);
+    let hasty = store.clone().with_deadline(Duration::from_secs(2));
+    let lost = hasty.commit(&batch, at(1)).await.unwrap_err();
+    assert!(matches!(lost, StoreError::Deadline { .. }), "{lost:?}");
+    // the writer has one connection
+    let committed = store.commit(&batch, at(2)).await.unwrap();
+    assert_eq!((committed.appended, committed.head_seq), (vec![5], 5));
 }
 
 #[tokio::test]

@@ -36,8 +36,8 @@ const PROMPT: i64 = 30;
 /// An object that was last written within so many seconds of its creation was not changed since. Two times of one write
 /// may lie on both sides of a second.
 const AT_ONCE: i64 = 1;
-/// Objects that cannot be counted are remembered up to this many.
-const REMEMBERED: usize = 8;
+/// The answer where a kind is not served.
+const NOT_FOUND: u16 = 404;
 
 /// How a declared meter stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,6 +52,8 @@ pub struct View {
     pub absent: bool,
     /// Whether an object was seen that lives in no namespace.
     pub homeless: bool,
+    /// Whether somebody else than the cluster stores the kind.
+    pub foreign: bool,
     /// Objects that cannot be counted, each with a sentence, by uid.
     pub uncounted: BTreeMap<String, String>,
 }
@@ -60,10 +62,27 @@ impl View {
     /// Whether use may go on unseen.
     pub fn is_blind(&self) -> bool {
         let is_lost = self.lost.is_some() && !self.absent;
-        is_lost || self.homeless || !self.uncounted.is_empty()
+        is_lost || self.homeless || self.foreign || !self.uncounted.is_empty()
     }
 
-    fn note(&mut self, note: &Note<'_>) {
+    /// Takes a note, and tells whether it is news. What cannot be counted may be much, and is not copied for that.
+    fn note(&mut self, note: &Note<'_>) -> bool {
+        match note {
+            Note::Counted(uid) => return self.uncounted.remove(*uid).is_some(),
+            Note::Uncountable(uid, sentence) => {
+                let told = self
+                    .uncounted
+                    .insert((*uid).to_owned(), (*sentence).to_owned());
+                return told.as_deref() != Some(*sentence);
+            }
+            Note::Begun(_)
+            | Note::Heard
+            | Note::Lost(_)
+            | Note::Absent
+            | Note::Homeless
+            | Note::Stored(_) => {}
+        }
+        let before = self.stands();
         match note {
             Note::Begun(at) => {
                 if !self.begun {
@@ -76,6 +95,8 @@ impl View {
                 self.absent = false;
             }
             Note::Lost(lost) => {
+                // it is served, in another version
+                self.absent &= lost.code != Some(NOT_FOUND);
                 // how often says nothing new, and would be told again and again
                 self.lost = Some(Lost {
                     times: 0,
@@ -84,16 +105,16 @@ impl View {
             }
             Note::Absent => self.absent = true,
             Note::Homeless => self.homeless = true,
-            Note::Counted(uid) => {
-                self.uncounted.remove(*uid);
-            }
-            Note::Uncountable(uid, sentence) => {
-                if self.uncounted.len() < REMEMBERED || self.uncounted.contains_key(*uid) {
-                    self.uncounted
-                        .insert((*uid).to_owned(), (*sentence).to_owned());
-                }
-            }
+            Note::Stored(by_the_cluster) => self.foreign = !by_the_cluster,
+            Note::Counted(_) | Note::Uncountable(..) => {}
         }
+        before != self.stands()
+    }
+
+    /// Everything but what cannot be counted.
+    fn stands(&self) -> (Option<Second>, Option<Lost>, [bool; 4]) {
+        let flags = [self.begun, self.absent, self.homeless, self.foreign];
+        (self.since, self.lost.clone(), flags)
     }
 }
 
@@ -106,6 +127,7 @@ pub struct Declared {
     /// Name of the source for people, and what its facts are counted by.
     label: String,
     kind: String,
+    named: ApiResource,
     rule: Rule,
     view: Mutex<View>,
     changed: Notify,
@@ -121,6 +143,7 @@ impl Declared {
             label: meter.to_string(),
             meter,
             kind: object.spec.kind.to_string(),
+            named: resource(&object.spec),
             rule: Rule::of(&object.spec)?,
             view: Mutex::default(),
             changed: Notify::new(),
@@ -135,9 +158,7 @@ impl Declared {
 
     fn note(&self, note: &Note<'_>) {
         let mut view = self.view.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = view.clone();
-        view.note(note);
-        let is_news = *view != before;
+        let is_news = view.note(note);
         drop(view);
         if is_news {
             self.changed.notify_one();
@@ -215,12 +236,17 @@ impl Metered for DynamicObject {
         })
     }
 
+    fn named(of: &Self::Of) -> Option<&ApiResource> {
+        Some(&of.named)
+    }
+
     fn note(of: &Self::Of, note: &Note<'_>) {
         of.note(note);
     }
 
     fn is_blind(of: &Self::Of) -> bool {
-        of.view().is_blind()
+        let view = of.view.lock().unwrap_or_else(PoisonError::into_inner);
+        view.is_blind()
     }
 }
 

@@ -112,6 +112,15 @@ fn verdict(spec: &MeterSpec, view: &View) -> Verdict {
         );
         verdict.refuse(refusal.to_string());
     }
+    if view.foreign {
+        let refusal = Refusal::new(
+            "E10",
+            format!("a meter of {}, which another server stores", words(spec)),
+            "kinds that the cluster itself stores: only their versions tell up to when everything was seen",
+            "declare a meter of a kind of the cluster, or have the server's operator keep such objects there",
+        );
+        verdict.refuse(refusal.to_string());
+    }
     if view.absent {
         verdict.wait(format!(
             "{} are not served, so there are none; whoever installs the kind does so, or corrects spec.version",
@@ -133,9 +142,13 @@ fn verdict(spec: &MeterSpec, view: &View) -> Verdict {
             words(spec)
         ));
     }
-    for sentence in view.uncounted.values() {
+    if let Some(sentence) = view.uncounted.values().next() {
+        let more = match view.uncounted.len() {
+            0 | 1 => String::new(),
+            all => format!(" (one of {all})"),
+        };
         verdict.wait(format!(
-            "{sentence}; whoever wrote it corrects it, meanwhile it counts what it counted before"
+            "{sentence}{more}; whoever wrote it corrects it, meanwhile it counts what it counted before, and leaves a gap"
         ));
     }
     verdict
@@ -184,6 +197,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::meters::metered::Note;
 
     fn spec(over: &Value) -> MeterSpec {
         let mut spec = json!({
@@ -271,6 +285,50 @@ mod tests {
             told.summary().1.starts_with("Bucket a--b/c: failed"),
             "{told:?}"
         );
+    }
+
+    #[test]
+    fn of_many_objects_that_cannot_be_counted_one_is_named_and_the_meter_sees_again_after_the_last()
+    {
+        let mut view = View {
+            begun: true,
+            ..View::default()
+        };
+        for n in 0..11 {
+            assert!(view.note(&Note::Uncountable(&n.to_string(), "Bucket: failed")));
+        }
+        assert!(
+            !view.note(&Note::Uncountable("10", "Bucket: failed")),
+            "no news"
+        );
+        let told = verdict(&spec(&json!({})), &view);
+        assert!(
+            told.summary().1.starts_with("Bucket: failed (one of 11)"),
+            "{told:?}"
+        );
+        for n in 0..10 {
+            assert!(view.note(&Note::Counted(&n.to_string())));
+            assert!(view.is_blind(), "{n}");
+        }
+        assert!(view.note(&Note::Counted("10")) && !view.is_blind());
+    }
+
+    #[test]
+    fn kinds_that_another_server_stores_are_refused_by_their_rule() {
+        let mut view = View {
+            begun: true,
+            ..View::default()
+        };
+        assert!(view.note(&Note::Stored(false)) && view.is_blind());
+        let told = verdict(&spec(&json!({})), &view);
+        assert_eq!(told.summary().0, "Refused");
+        assert!(
+            told.summary()
+                .1
+                .starts_with("rule E10: asked a meter of buckets."),
+            "{told:?}"
+        );
+        assert!(view.note(&Note::Stored(true)) && !view.is_blind());
     }
 
     #[test]

@@ -271,4 +271,16 @@ fn a_view_remembers_what_hinders_it_until_it_is_over() {
     assert!(!declared.view().is_blind());
     declared.note(&Note::Absent);
     assert!(declared.view().absent && !declared.view().is_blind());
+    // an API server that is away says nothing about that
+    declared.note(&Note::Lost(&Lost {
+        code: None,
+        ..lost.clone()
+    }));
+    assert!(declared.view().absent && !declared.view().is_blind());
+    // but one that serves another version does
+    declared.note(&Note::Lost(&Lost {
+        code: Some(404),
+        ..lost
+    }));
+    assert!(!declared.view().absent && declared.view().is_blind());
 }

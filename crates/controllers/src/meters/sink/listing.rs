@@ -20,7 +20,7 @@ use super::{
         places::may_count,
         restore,
     },
-    Look, News, Sink,
+    News, Sink,
 };
 use crate::Error;
 
@@ -126,15 +126,12 @@ impl<K: Metered> Sink<K> {
         let mut news = News {
             facts,
             gaps: self.gap(now).await?.into_iter().collect(),
-            settled: BTreeSet::new(),
+            ..News::default()
         };
+        self.gone(&present, now, &mut news)?;
         for object in objects {
-            match self.look(object, &sight).await? {
-                Look::Facts(facts) => {
-                    news.facts.extend(facts);
-                    news.settled.extend(object.uid());
-                }
-                Look::Unknown => self.keep(object, &sight),
+            if !self.see(object, &sight, &mut news).await? {
+                self.keep(object, &sight);
             }
         }
         self.saved = Second::MIN;

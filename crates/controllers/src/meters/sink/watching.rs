@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use kube::ResourceExt;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{ResourceExt, core::DynamicObject};
 use leasehold_kit::watch::{self, Gap, GoOn, Lost, WatchSink};
 use leasehold_ledger::time::Second;
 
@@ -10,6 +11,7 @@ use super::{
     super::{
         gap,
         metered::{Metered, Note},
+        watermark::is_between,
     },
     News, Sink, listing,
 };
@@ -58,6 +60,9 @@ impl<K: Metered> Sink<K> {
             None if K::is_blind(&self.of) => Some(format!(
                 "some {called} that should count may not be seen; the condition of the Meter says why"
             )),
+            None if self.leaves_out() => Some(format!(
+                "some {called} cannot be counted; the gaps that they leave say which"
+            )),
             None => None,
         };
         self.context.measures.blind(label, why.is_some());
@@ -67,6 +72,59 @@ impl<K: Metered> Sink<K> {
             Some(why) => self.marks.blind(label, why),
             None => self.marks.sees(label),
         }
+    }
+
+    /// Refuses a list of a kind whose versions are not the cluster's: only these can be compared with those of the heartbeat.
+    /// It is offered again, until they are.
+    async fn expect_stored_here(&self) -> Result<(), Error> {
+        let Some(kind) = K::named(&self.of) else {
+            return Ok(());
+        };
+        let kit = &self.context.kit;
+        let before = kit.newest_version::<Namespace>(None).await?;
+        let own = match kit.newest_version_of::<DynamicObject>(kind, None).await {
+            Ok(own) => own,
+            // it went, or the right did, while it was listed: the watch will find out
+            Err(error) if error.is_not_found() || error.is_forbidden() => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        let after = kit.newest_version::<Namespace>(None).await?;
+        let is_here = is_between(&before, &own, &after);
+        K::note(&self.of, &Note::Stored(is_here));
+        self.tell(None);
+        if is_here {
+            return Ok(());
+        }
+        let why =
+            format!("{own:?} is not between {before:?} and {after:?}, which the cluster counted");
+        Err(Error::understand(
+            format!("the versions of {}", kind.plural),
+            why,
+        ))
+    }
+
+    /// Why the kind is not seen although it is there: it is served in other versions than the one that the meter names, or
+    /// nobody can tell. None when it is not served at all.
+    async fn elsewhere(&self, lost: &Lost) -> Option<Lost> {
+        let named = K::named(&self.of)?;
+        let resource = &named.plural;
+        let versions = self.context.kit.versions_of(&named.group, resource);
+        let message = match versions.await {
+            Ok(versions) if versions.is_empty() => return None,
+            Ok(versions) => format!(
+                "{resource} are served in {}, not in {}; correct spec.version of the Meter",
+                versions.join(", "),
+                named.version
+            ),
+            Err(error) => format!(
+                "{}, and whether it is served otherwise is not known: {error}",
+                lost.message
+            ),
+        };
+        Some(Lost {
+            message,
+            ..lost.clone()
+        })
     }
 
     /// The kind is not served. Once that is so for a while, everything of it is gone: what is open ends, and nothing is
@@ -101,6 +159,7 @@ impl<K: Metered> Sink<K> {
             facts,
             ..News::default()
         };
+        self.gone(&BTreeSet::new(), at, &mut news)?;
         let waiting: Vec<K> = self.waiting.values().map(|w| w.object.clone()).collect();
         for object in waiting {
             news.gaps.extend(self.gone_unknown(&object, &sight).await?);
@@ -147,6 +206,7 @@ impl<K: Metered> WatchSink<K> for Sink<K> {
         objects: &[K],
         seen: &watch::Seen,
     ) -> Result<(), Error> {
+        self.expect_stored_here().await?;
         if self.missing.is_some() && self.reason == gap::FORGOTTEN {
             self.reason = listing::NOT_SERVED;
         }
@@ -158,8 +218,17 @@ impl<K: Metered> WatchSink<K> for Sink<K> {
 
     async fn lost(&mut self, lost: &Lost) -> GoOn {
         self.awake = None;
-        let not_served = K::DECLARED && lost.code == Some(NOT_FOUND);
-        let unseen = !not_served && (lost.code == Some(FORBIDDEN) || lost.times >= PATIENT);
+        let is_missing = K::DECLARED && lost.code == Some(NOT_FOUND);
+        let elsewhere = if is_missing {
+            self.elsewhere(lost).await
+        } else {
+            None
+        };
+        let is_elsewhere = elsewhere.is_some();
+        let not_served = is_missing && !is_elsewhere;
+        let lost = elsewhere.as_ref().unwrap_or(lost);
+        let is_lasting = lost.code == Some(FORBIDDEN) || lost.times >= PATIENT;
+        let unseen = is_elsewhere || (!not_served && is_lasting);
         if unseen {
             K::note(&self.of, &Note::Lost(lost));
         }

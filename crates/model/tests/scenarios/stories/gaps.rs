@@ -125,3 +125,47 @@ fn a_gap_that_finance_rejects_keeps_the_period_open_and_is_not_asked_about_again
         Ok(())
     });
 }
+
+#[test]
+fn a_decision_counts_although_the_periods_object_was_made_anew_after_the_question() {
+    tell_metered(async |stage| {
+        oa::leased(stage, &json!({}), "2027-12-31").await?;
+        forget(stage).await?;
+        asked(stage).await?;
+        let before = stage.find(JANUARY).unwrap_or_default()["metadata"]["uid"].clone();
+        stage.operator().stop();
+        let [_, decides] = FINANCE;
+        let yes = json!({"decision": "Approved", "orderNo": "黄财资〔2027〕7号"});
+        stage.patch(decides, QUESTION, &answer(stage, yes))?;
+        stage.delete(ADMIN, JANUARY)?;
+        stage
+            .until("the period's object anew", |stage| {
+                let found = stage.find(JANUARY).unwrap_or_default();
+                !found["metadata"]["uid"].is_null() && found["metadata"]["uid"] != before
+            })
+            .await?;
+        stage
+            .until("what was accepted", |stage| accepted(stage).len() == 2)
+            .await
+    });
+}
+
+#[test]
+fn a_question_ends_with_its_period_when_finance_closes_that_by_its_own_word() {
+    tell_metered(async |stage| {
+        oa::leased(stage, &json!({}), "2027-12-31").await?;
+        forget(stage).await?;
+        asked(stage).await?;
+        let [_, decides] = FINANCE;
+        stage.patch(decides, JANUARY, &json!({"spec": {"close": true}}))?;
+        stage.pass(oa::DAY * 18).await;
+        stage
+            .until("the close", |stage| period(stage)["phase"] == "Closed")
+            .await?;
+        stage
+            .until("no question any more", |stage| {
+                stage.find(QUESTION).is_none()
+            })
+            .await
+    });
+}

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use leasehold_ledger::{
+    document::GapDoc,
     fact::{Fact, FactKind},
     time::{Second, Zone},
 };
@@ -276,6 +277,139 @@ fn what_was_there_before_a_meter_counts_from_its_beginning_and_what_it_counted_e
             .until("the change", |stage| counted(stage).len() == 4)
             .await?;
         assert_eq!(counted(stage)[3], (FactKind::Changed, grown, 6, false));
+        Ok(())
+    });
+}
+
+/// The gaps of single buckets: from when to when, and why.
+fn gaps(stage: &Stage<'_>) -> Vec<GapDoc> {
+    let rows = stage.rows();
+    let documents = rows.iter().filter(|row| row.chain.kind == "document");
+    documents
+        .filter_map(|row| serde_json::from_str::<GapDoc>(&row.body).ok())
+        .filter(|gap| {
+            gap.source.starts_with("meter/buckets/") && gap.source.matches('/').count() == 3
+        })
+        .collect()
+}
+
+fn is_blind(stage: &Stage<'_>) -> bool {
+    let found = stage.find([METERS, "", "buckets"]).unwrap_or_default();
+    condition(&found, "Blind").is_some_and(|(holds, _)| holds)
+}
+
+/// Before a bucket can be counted it uses nothing that anybody knows of, and that is a gap in each month that it lasts.
+#[test]
+fn a_bucket_that_says_nothing_that_can_be_counted_leaves_gaps_and_holds_up_nobody() {
+    play(kinds(), Parts::Everything, async |stage| {
+        stage.furnish(&json!({}), &["edu"]).await?;
+        lease(stage).await?;
+        stage
+            .until("a meter that counts", |stage| is_ready(stage, "buckets"))
+            .await?;
+        stage.create(ADMIN, &bucket("lots"))?;
+        let made = written(stage);
+        stage
+            .until("the first gap", |stage| gaps(stage).len() == 1)
+            .await?;
+        let first = gaps(stage).remove(0);
+        assert_eq!(first.from, made);
+        let why = "it cannot be counted: Bucket edu--prod/files: failed to count";
+        assert!(first.reason.starts_with(why), "{first:?}");
+
+        // a restart goes on behind the event, and knows it from the ledger
+        stage.operator().stop();
+        stage.pass(seconds(30)).await;
+        stage
+            .until("a blind meter after the restart", is_blind)
+            .await?;
+        assert_eq!(gaps(stage).len(), 1, "nothing is told twice");
+
+        // the next months have gaps of their own, and use is complete all the same
+        stage.pass(seconds(40 * 86_400)).await;
+        stage
+            .until("a gap that goes on", |stage| gaps(stage).len() >= 2)
+            .await?;
+        let next = gaps(stage).remove(1);
+        assert_eq!(next.from, first.to);
+        let later = next.to.in_zone(&Zone::parse("Asia/Shanghai").unwrap());
+        stage.pass(seconds(3700)).await;
+        let later = later.to_string();
+        stage
+            .until("a period that is complete up to then", |stage| {
+                let periods = stage.all("billingperiods.charging.leasehold.dev");
+                periods.iter().any(|period| {
+                    let to = period["status"]["completeTo"].as_str();
+                    to.is_some_and(|to| to > later.as_str())
+                })
+            })
+            .await?;
+
+        let before = gaps(stage).len();
+        stage.patch(ADMIN, BUCKET, &json!({"spec": {"quota": "8Gi"}}))?;
+        let grown = written(stage);
+        stage
+            .until("what counts", |stage| counted(stage).len() == 1)
+            .await?;
+        assert_eq!(counted(stage)[0], (FactKind::Opened, grown, 8, false));
+        let all = gaps(stage);
+        assert_eq!(all.len(), before + 1);
+        let last = &all[before];
+        assert_eq!(last.from, all[before - 1].to);
+        assert!(
+            last.reason.starts_with("it could not be counted until now"),
+            "{last:?}"
+        );
+        stage
+            .until("a meter that sees", |stage| !is_blind(stage))
+            .await
+    });
+}
+
+#[test]
+fn a_kind_that_is_served_in_another_version_is_not_taken_for_none() {
+    play(kinds(), Parts::Everything, async |stage| {
+        stage.furnish(&json!({}), &["edu"]).await?;
+        lease(stage).await?;
+        stage.create(ADMIN, &bucket("5Gi"))?;
+        stage
+            .until("the bucket", |stage| counted(stage).len() == 1)
+            .await?;
+        // as if the cluster served v1 no more; the version that a meter names may change
+        let at = [METERS, "", "buckets"];
+        let zone = Zone::parse("Asia/Shanghai").unwrap();
+        let stopped = now(stage).plus(60).in_zone(&zone).to_string();
+        stage.patch(DATA_CENTRE, at, &json!({"spec": {"version": "v1beta1"}}))?;
+        stage
+            .until("a meter that says which version is served", |stage| {
+                let found = stage.find(at).unwrap_or_default();
+                condition(&found, "Ready").is_some_and(|(holds, message)| {
+                    !holds && message.contains("buckets are served in v1, not in v1beta1")
+                })
+            })
+            .await?;
+        stage.pass(seconds(300)).await;
+        assert!(is_blind(stage));
+        assert_eq!(counted(stage).len(), 1, "nothing has ended");
+        // a period says up to when use is complete once an hour
+        stage.pass(seconds(7300)).await;
+        let periods = stage.all("billingperiods.charging.leasehold.dev");
+        let complete = periods
+            .iter()
+            .filter_map(|period| period["status"]["completeTo"].as_str())
+            .max();
+        assert!(complete <= Some(stopped.as_str()), "{complete:?} {stopped}");
+
+        stage.patch(DATA_CENTRE, at, &json!({"spec": {"version": "v1"}}))?;
+        stage
+            .until("a meter that counts", |stage| is_ready(stage, "buckets"))
+            .await?;
+        stage.patch(ADMIN, BUCKET, &json!({"spec": {"quota": "8Gi"}}))?;
+        let grown = written(stage);
+        stage
+            .until("the change", |stage| counted(stage).len() == 2)
+            .await?;
+        assert_eq!(counted(stage)[1], (FactKind::Changed, grown, 8, false));
         Ok(())
     });
 }
