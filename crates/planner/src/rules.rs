@@ -157,7 +157,10 @@ pub const RULES: &[Rule] = &[
         "an item that names a meter is sold in the unit of a meter that is declared",
     ),
     operator("E09", "a meter counts objects that live in namespaces"),
-    operator("E10", "a meter counts a kind that the cluster itself stores"),
+    operator(
+        "E10",
+        "a meter counts a kind that the cluster itself stores",
+    ),
     crd("H00", "a contribution's name has at most 40 characters"),
     operator(
         "H01",

@@ -2,8 +2,7 @@
 
 #[cfg(test)]
 mod foreign {
-    use leasehold_api::conditions::types;
-    use leasehold_api::platform::Meter;
+    use leasehold_api::{conditions::types, platform::Meter};
     use leasehold_e2e::Stage;
     use leasehold_testkit::{LONG, User};
     use serde_json::{Value, json};
