@@ -82,3 +82,48 @@ impl Lent {
             .map(drop)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sqlx::ConnectOptions as _;
+    use sqlx::sqlite::SqliteConnectOptions;
+
+    use super::*;
+
+    async fn only() -> Only {
+        let options = SqliteConnectOptions::new().in_memory(true);
+        Only::new(options.connect().await.unwrap())
+    }
+
+    async fn rows(only: &Only) -> usize {
+        let mut lent = only.lend().await.unwrap();
+        let rows = sqlx::query::<sqlx::Sqlite>("SELECT n FROM t").fetch_all(lent.connection());
+        rows.await.unwrap().len()
+    }
+
+    #[tokio::test]
+    async fn what_was_begun_and_given_up_is_rolled_back_and_what_was_committed_stands() {
+        let only = only().await;
+        let mut lent = only.lend().await.unwrap();
+        lent.run("CREATE TABLE t (n INTEGER)").await.unwrap();
+        drop(lent);
+        for (is_committed, expected) in [(false, 0), (true, 1), (false, 1)] {
+            let mut lent = only.lend().await.unwrap();
+            lent.begin().await.unwrap();
+            lent.run("INSERT INTO t (n) VALUES (1)").await.unwrap();
+            if is_committed {
+                lent.commit().await.unwrap();
+            } else {
+                drop(lent);
+            }
+            assert_eq!(rows(&only).await, expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn once_closed_it_is_lent_to_nobody() {
+        let only = only().await;
+        only.close().await;
+        assert!(matches!(only.lend().await, Err(sqlx::Error::PoolClosed)));
+    }
+}
