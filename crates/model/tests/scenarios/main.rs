@@ -27,6 +27,12 @@
 //! | `LEASEHOLD_SEED=17` | this script alone, as a failure prints it |
 //! | `LEASEHOLD_CRASHES=all` | every moment of every write, instead of one moment each in turn |
 
+/// Scenarios make, copy and drop small things all the time, in one thread each: a third of their time went into the
+/// system's allocator.
+#[cfg(test)]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[cfg(test)]
 mod bounds;
 #[cfg(test)]
