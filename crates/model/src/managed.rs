@@ -7,7 +7,7 @@ use crate::{
     fields::{self, FieldSet, Path, path},
     kinds::Kind,
     merge::{compare, fields_of, merge, with_named, without},
-    object::{remove, set, text},
+    object::{is_same_but, remove, set, text},
     refusal::Refusal,
     shape::Shape,
     wire,
@@ -123,17 +123,26 @@ fn write(object: &mut Value, kind: &Kind, mut entries: Vec<Entry>) {
 
 /// Whether two objects differ in nothing but the times of their managers.
 pub(crate) fn is_same(one: &Value, other: &Value) -> bool {
-    let timeless = |object: &Value| {
-        let mut object = object.clone();
-        let entries = object
-            .pointer_mut("/metadata/managedFields")
-            .and_then(Value::as_array_mut);
-        for entry in entries.into_iter().flatten() {
-            remove(entry, &["time"]);
-        }
-        object
+    is_same_but(one, other, "metadata", |one, other| {
+        is_same_but(one, other, "managedFields", are_same_books)
+    })
+}
+
+fn are_same_books(one: &Value, other: &Value) -> bool {
+    let (Some(one), Some(other)) = (one.as_array(), other.as_array()) else {
+        return one == other;
     };
-    one == other || timeless(one) == timeless(other)
+    one.len() == other.len()
+        && one
+            .iter()
+            .zip(other)
+            .all(|(one, other)| timeless(one).eq(timeless(other)))
+}
+
+/// What an entry says beside its time.
+fn timeless(entry: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    let fields = entry.as_object().into_iter().flatten();
+    fields.filter(|(key, _)| *key != "time")
 }
 
 /// Fields that are never owned.

@@ -162,7 +162,7 @@ fn with_a_name_alone(object: &Value) -> Value {
     let mut seen = json!({"metadata": {"name": meta(object, "name")}});
     for (part, _) in object.as_object().into_iter().flatten() {
         if part != "metadata" {
-            copy(&mut seen, object, &[part]);
+            copy(&mut seen, object, &[part.as_str()]);
         }
     }
     seen

@@ -1,6 +1,6 @@
 //! What a deed leads to in the end, whatever goes wrong on the way. Whoever acts next waits for it.
 
-use leasehold_model::Store;
+use leasehold_model::{Key, Store};
 use leasehold_testkit::manifests;
 use serde_json::Value;
 
@@ -49,10 +49,11 @@ pub fn find<'store>(
     store: &'store Store,
     [resource, place, name]: [&str; 3],
 ) -> Option<&'store Value> {
-    let mut objects = store.objects();
-    objects
-        .find(|(key, _)| key.resource == resource && key.namespace == place && key.name == name)
-        .map(|(_, object)| object)
+    store.get(&Key {
+        resource: resource.to_owned(),
+        namespace: place.to_owned(),
+        name: name.to_owned(),
+    })
 }
 
 /// The namespace of a tenancy with this number.

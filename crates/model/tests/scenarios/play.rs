@@ -351,13 +351,18 @@ impl<'play> Play<'play> {
     /// What the operator has written, its heartbeat aside.
     fn done(&self) -> Vec<Written> {
         let mut done = self.server.written();
-        done.retain(|written| !written.resource.starts_with("leases."));
+        done.retain(is_done);
         done
+    }
+
+    /// How much that is.
+    fn count_done(&self) -> usize {
+        self.server.count_written(is_done)
     }
 
     /// Waits until everything has been done; in the end all is as it was in the undisturbed run.
     async fn settle(&self) -> Result<(), String> {
-        let (mut calm, mut before) = (0_u32, self.done().len());
+        let (mut calm, mut before) = (0_u32, self.count_done());
         let mut differs = String::new();
         let least = match self.script.parts {
             Parts::Reconcilers => CALM,
@@ -365,7 +370,7 @@ impl<'play> Play<'play> {
         };
         for _ in 0..PATIENCE {
             sleep(LOOK).await;
-            let done = self.done().len();
+            let done = self.count_done();
             let is_due = self
                 .server
                 .with_store(|store, _| !store.chores().is_empty());
@@ -405,7 +410,7 @@ impl<'play> Play<'play> {
     /// Once everything has been done, nothing is written any more: not when everything is looked at again, and not by
     /// an operator that was started anew.
     async fn rest(&self) -> Result<(), String> {
-        let (before, commits) = (self.done().len(), self.ledger.commits());
+        let (before, commits) = (self.count_done(), self.ledger.commits());
         if self.script.waits_for_resync {
             sleep(RESYNC).await;
         }
@@ -425,6 +430,11 @@ impl<'play> Play<'play> {
             Err("the ledger was written although nothing happened".to_owned())
         }
     }
+}
+
+/// Whether a write is no heartbeat.
+fn is_done(written: &Written) -> bool {
+    !written.resource.starts_with("leases.")
 }
 
 fn yes() -> Value {
