@@ -5,7 +5,8 @@
 //! expire and lose events, calls are refused or go unanswered. Of each run must hold (`bounds`, `course`):
 //!
 //! - over the namespaces of a tenancy, every resource stays within what was approved, after every single change;
-//! - nothing is deleted that nobody let go, and no namespace before its release was approved and the grace was over;
+//! - nothing is deleted that nobody let go, no pod while its quota lets it run, and no namespace before its release was
+//!   approved and the grace was over;
 //! - no reconcile panics, and the ledger verifies.
 //!
 //! Of the run through trouble must hold besides that it ends as the undisturbed one did: the same objects, created and
