@@ -379,10 +379,10 @@ impl Drawing<'_> {
             self.steps.push(Step::Do(number, run));
         }
         let is_first = matches!(self.stages[number], Stage::Asked { had: None, .. });
-        self.stages[number] = match stage {
+        self.stages[number] = match (&deed, is_first && self.accepts) {
             // what would stand for the first time waits for a word of its department
-            Stage::Stands(wish) if is_first && self.accepts => Stage::Delivered(wish),
-            stage => stage,
+            (Deed::Approve(wish), true) => Stage::Delivered(wish.clone()),
+            (_, _) => stage,
         };
         self.steps.push(Step::Do(number, deed));
     }
