@@ -2,7 +2,11 @@
 //!
 //! Which step comes first is for the caller to say: in a cluster nobody can tell.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem,
+    sync::Arc,
+};
 
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
@@ -34,27 +38,111 @@ pub enum Chore {
     Collect(Key),
 }
 
+const NAMESPACES: &str = "namespaces";
 /// Objects that every namespace gets: kind and name.
 const FURNITURE: [(&str, &str); 2] = [
     ("ServiceAccount", "default"),
     ("ConfigMap", "kube-root-ca.crt"),
 ];
 
+/// The steps that are due, and where they must be looked for again: what is due in a namespace depends on the namespace, on
+/// what is in it, and on which owners there are outside of all namespaces.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Agenda {
+    /// By the object at which they are seen.
+    due: BTreeMap<Key, Vec<Chore>>,
+    /// Namespaces where something has changed since; the empty one for what is in none.
+    changed: BTreeSet<String>,
+    /// Whether everything must be looked at.
+    is_void: bool,
+}
+
+impl Agenda {
+    /// An object has changed, or has come or gone.
+    pub(crate) fn note(&mut self, key: &Key, came_or_went: bool) {
+        self.is_void |= came_or_went && key.namespace.is_empty();
+        let place = place(key);
+        if !self.changed.contains(place) {
+            self.changed.insert(place.to_owned());
+        }
+    }
+
+    /// What is known is worth nothing.
+    pub(crate) fn forget(&mut self) {
+        self.is_void = true;
+    }
+}
+
+/// The namespace that an object is or is in.
+fn place(key: &Key) -> &str {
+    if key.resource == NAMESPACES {
+        &key.name
+    } else {
+        &key.namespace
+    }
+}
+
 impl Store {
     /// Every step that is due, in the order of the keys.
-    pub fn chores(&self) -> Vec<Chore> {
+    pub fn chores(&mut self) -> Vec<Chore> {
+        let Agenda {
+            mut due,
+            changed,
+            is_void,
+        } = mem::take(&mut self.agenda);
+        if is_void {
+            due = self.due_among(self.objects());
+        } else {
+            due.retain(|key, _| !changed.contains(place(key)));
+            for place in &changed {
+                due.append(&mut self.due_among(self.around(place)));
+            }
+        }
+        let chores = due.values().flatten().cloned().collect();
+        self.agenda.due = due;
+        chores
+    }
+
+    /// A namespace and what is in it, or what is in none.
+    fn around<'store>(
+        &'store self,
+        name: &str,
+    ) -> impl Iterator<Item = (&'store Key, &'store Value)> + use<'store> {
+        let itself = Key {
+            resource: NAMESPACES.to_owned(),
+            namespace: String::new(),
+            name: name.to_owned(),
+        };
+        let itself = self.objects.get_key_value(&itself);
+        let inside = self.inside(name);
+        itself
+            .map(|(key, object)| (key, &**object))
+            .into_iter()
+            .chain(inside.filter(|(key, _)| key.resource != NAMESPACES))
+    }
+
+    fn due_among<'store>(
+        &self,
+        objects: impl Iterator<Item = (&'store Key, &'store Value)>,
+    ) -> BTreeMap<Key, Vec<Chore>> {
+        objects
+            .map(|(key, object)| (key, self.due_at(key, object)))
+            .filter(|(_, due)| !due.is_empty())
+            .map(|(key, due)| (key.clone(), due))
+            .collect()
+    }
+
+    fn due_at(&self, key: &Key, object: &Value) -> Vec<Chore> {
         let mut chores = Vec::new();
-        for (key, object) in self.objects() {
-            match key.resource.as_str() {
-                "resourcequotas" if quota::recounted(self, key, object).is_some() => {
-                    chores.push(Chore::Count(key.clone()));
-                }
-                "namespaces" => chores.extend(self.of_namespace(&key.name, object)),
-                _ => {}
+        match key.resource.as_str() {
+            "resourcequotas" if quota::recounted(self, key, object).is_some() => {
+                chores.push(Chore::Count(key.clone()));
             }
-            if self.is_orphan(object, &key.namespace) {
-                chores.push(Chore::Collect(key.clone()));
-            }
+            NAMESPACES => chores = self.of_namespace(&key.name, object),
+            _ => {}
+        }
+        if self.is_orphan(object, &key.namespace) {
+            chores.push(Chore::Collect(key.clone()));
         }
         chores
     }
@@ -71,8 +159,8 @@ impl Store {
         }
         // what waits for a finalizer is not deleted again
         let due: Vec<Chore> = self
-            .objects()
-            .filter(|(key, object)| key.namespace == name && !is_ending(object))
+            .inside(name)
+            .filter(|(_, object)| !is_ending(object))
             .map(|(key, _)| Chore::Empty(key.clone()))
             .collect();
         let is_open = texts(namespace, &["spec", "finalizers"]).contains(&EMPTY_FIRST);
@@ -83,7 +171,7 @@ impl Store {
         let is_news = self
             .reported(name, namespace, Timestamp::UNIX_EPOCH)
             .is_some();
-        let is_empty = || self.objects().all(|(key, _)| key.namespace != name);
+        let is_empty = || self.inside(name).next().is_none();
         if is_news {
             vec![Chore::Report(name.to_owned())]
         } else if is_empty() {
@@ -180,7 +268,7 @@ impl Store {
         let Some(live) = self.objects.get(&key).map(Arc::clone) else {
             return;
         };
-        if !is_ending(&live) || self.objects().any(|(key, _)| key.namespace == name) {
+        if !is_ending(&live) || self.inside(name).next().is_some() {
             return;
         }
         let mut namespace = Value::clone(&live);
@@ -232,5 +320,83 @@ impl Store {
             set(&mut reported, &["status", "conditions"], scheduled);
         }
         self.put(key.clone(), reported);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{chance::Chance, kinds::Kinds};
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+    /// Every step that is due, looked for everywhere.
+    fn all(store: &Store) -> Vec<Chore> {
+        let mut store = store.clone();
+        store.agenda.forget();
+        store.chores()
+    }
+
+    /// Makes or deletes an object; a refusal is fine.
+    fn act(store: &mut Store, verb: Verb, kind: &str, [namespace, name]: [&str; 2], more: &Value) {
+        let kind = store.kinds().of("v1", kind).unwrap();
+        let place = if kind.namespaced { namespace } else { "" };
+        let mut body = Value::Null;
+        if verb == Verb::Create {
+            body = json!({"apiVersion": "v1", "kind": kind.kind, "metadata": {"name": name}});
+            for (field, value) in more.as_object().into_iter().flatten() {
+                set(&mut body, &["metadata", field.as_str()], value.clone());
+            }
+            set(
+                &mut body,
+                &["spec"],
+                json!({"hard": {"configmaps": "2", "count/secrets": "1"}}),
+            );
+        }
+        let called = if verb == Verb::Create { "" } else { name };
+        let call = Call::new(verb, &kind, place, called).with_body(body);
+        drop(store.handle(&call, NOW));
+    }
+
+    fn anything(store: &mut Store, chance: &mut Chance) {
+        let namespace = chance.pick(&["a", "b"]).copied().unwrap();
+        let name = chance.pick(&["x", "y", "z"]).copied().unwrap();
+        let node = store.kinds().of("v1", "Node").unwrap();
+        let uid = store.get(&Key::new(&node, "", "n"));
+        let uid = uid.map_or("", |node| meta(node, "uid"));
+        let owned = json!({"ownerReferences":
+            [{"apiVersion": "v1", "kind": "Node", "name": "n", "uid": uid}]});
+        let (verb, kind, name, more) = match chance.below(12) {
+            0 => (Verb::Create, "Namespace", namespace, Value::Null),
+            1 => (Verb::Delete, "Namespace", namespace, Value::Null),
+            2 => (Verb::Create, "Node", "n", Value::Null),
+            3 => (Verb::Delete, "Node", "n", Value::Null),
+            4 => (Verb::Create, "ConfigMap", name, owned),
+            5 => (Verb::Create, "Secret", name, Value::Null),
+            6 => (Verb::Create, "ResourceQuota", name, Value::Null),
+            7 => (Verb::Delete, "ConfigMap", name, Value::Null),
+            _ => {
+                if let Some(chore) = chance.pick(&store.chores()) {
+                    store.perform(chore, NOW);
+                }
+                return;
+            }
+        };
+        act(store, verb, kind, [namespace, name], &more);
+    }
+
+    #[test]
+    fn what_is_due_is_found_where_something_changed_as_well_as_by_looking_everywhere() {
+        let mut found = 0;
+        for seed in 0..20 {
+            let (mut chance, mut store) = (Chance::new(seed), Store::new(Kinds::ours(), NOW));
+            for _ in 0..200 {
+                anything(&mut store, &mut chance);
+                let due = all(&store);
+                found += due.len();
+                assert_eq!(store.chores(), due, "seed {seed}");
+            }
+        }
+        assert!(found > 1000, "{found}");
     }
 }

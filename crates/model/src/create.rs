@@ -11,7 +11,8 @@ use crate::{
     object::{copy, meta, remove, set, text},
     quota,
     refusal::Refusal,
-    store::{Answer, Key, Store, is_ending},
+    reply::Reply,
+    store::{Key, Store, is_ending},
     wire,
 };
 
@@ -21,7 +22,7 @@ pub(crate) const EMPTY_FIRST: &str = "kubernetes";
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";
 
 impl Store {
-    pub(crate) fn create(&mut self, call: &Call, now: Timestamp) -> Result<Answer, Refusal> {
+    pub(crate) fn create(&mut self, call: &Call, now: Timestamp) -> Result<Reply, Refusal> {
         let kind = &call.kind;
         let mut object = call.body.clone();
         is_of_kind(kind, &object)?;
@@ -46,7 +47,7 @@ impl Store {
         call: &Call,
         mut object: Value,
         now: Timestamp,
-    ) -> Result<Answer, Refusal> {
+    ) -> Result<Reply, Refusal> {
         let kind = &call.kind;
         let name = meta(&object, "name").to_owned();
         self.takes_content(call, &name)?;
@@ -70,7 +71,7 @@ impl Store {
             return Err(Refusal::already_exists(kind, &name));
         }
         quota::charge(self, charges);
-        Ok(Answer::created(self.put(key, object)))
+        Ok(Reply::created(self.put(key, object)))
     }
 
     /// Whether new objects may come into the namespace of the call.
@@ -104,7 +105,7 @@ impl Store {
 pub(crate) fn is_of_kind(kind: &Kind, object: &Value) -> Result<(), Refusal> {
     let given = (text(object, &["apiVersion"]), text(object, &["kind"]));
     let wanted = kind.api_version();
-    if given == (wanted.as_str(), kind.kind.as_str()) {
+    if given == (wanted, kind.kind.as_str()) {
         return Ok(());
     }
     Err(Refusal::bad_request(format!(

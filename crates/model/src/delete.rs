@@ -12,7 +12,8 @@ use crate::{
     managed::seconds,
     object::{at, meta, set, text, texts},
     refusal::Refusal,
-    store::{Answer, Key, Store, is_ending, is_over},
+    reply::{Content, Reply},
+    store::{Key, Store, is_ending, is_over},
 };
 
 /// How many pods a disruption budget lets go now.
@@ -21,7 +22,7 @@ const ALLOWED: [&str; 2] = ["status", "disruptionsAllowed"];
 const GRACE: i64 = 30;
 
 impl Store {
-    pub(crate) fn delete(&mut self, call: &Call, now: Timestamp) -> Result<Answer, Refusal> {
+    pub(crate) fn delete(&mut self, call: &Call, now: Timestamp) -> Result<Reply, Refusal> {
         let kind = &call.kind;
         if call.name.is_empty() || !call.subresource.is_empty() {
             return Err(Refusal::method_not_allowed());
@@ -36,32 +37,36 @@ impl Store {
             )));
         }
         admission::review_end(call, &live)?;
-        let mut object = Value::clone(&live);
         if kind.is_core("Namespace") && !texts(&live, &["spec", "finalizers"]).is_empty() {
             if is_ending(&live) {
-                return Ok(Answer::ok(object));
+                return Ok(Reply::ok(live));
             }
+            let mut object = Value::clone(&live);
             let time = Value::String(seconds(now));
             set(&mut object, &["metadata", "deletionTimestamp"], time);
             set(&mut object, &["status", "phase"], json!("Terminating"));
-            return Ok(Answer::ok(self.put(key, object)));
+            return Ok(Reply::ok(self.put(key, object)));
         }
         let grace = grace(kind, &live, &call.body);
         let is_held = grace > 0 || !texts(&live, &["metadata", "finalizers"]).is_empty();
         if !is_held {
             let last = self.take(key).filter(|_| kind.is_given_back());
-            return Ok(Answer::ok(last.unwrap_or_else(|| gone(kind, &live))));
+            return Ok(match last {
+                Some(last) => Reply::ok(last),
+                None => Reply::of(200, Content::Status(gone(kind, &live))),
+            });
         }
         let known = at(&live, &["metadata", "deletionGracePeriodSeconds"]).and_then(Value::as_i64);
         if is_ending(&live) && known.unwrap_or(0) <= grace {
-            return Ok(Answer::ok(object));
+            return Ok(Reply::ok(live));
         }
+        let mut object = Value::clone(&live);
         end(&mut object, grace, now);
-        Ok(Answer::ok(self.put(key, object)))
+        Ok(Reply::ok(self.put(key, object)))
     }
 
     /// A delete of a pod in other words, if its disruption budget allows it.
-    pub(crate) fn evict(&mut self, call: &Call, now: Timestamp) -> Result<Answer, Refusal> {
+    pub(crate) fn evict(&mut self, call: &Call, now: Timestamp) -> Result<Reply, Refusal> {
         if !call.kind.is_core("Pod") {
             return Err(Refusal::no_such_path());
         }
@@ -74,9 +79,10 @@ impl Store {
         };
         self.spend(&delete)?;
         self.delete(&delete, now)?;
-        Ok(Answer::created(
-            json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}),
-        ))
+        let status = json!({
+            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201,
+        });
+        Ok(Reply::of(201, Content::Status(status)))
     }
 }
 

@@ -10,7 +10,7 @@ use kube::{
     client::{Body, ClientBuilder},
 };
 use leasehold_kit::{Kit, ServerTime};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tower::{BoxError, util::BoxCloneService};
 
 use crate::{
@@ -18,9 +18,9 @@ use crate::{
     call::{Call, PatchKind, Verb},
     kinds::Kind,
     refusal::Refusal,
+    reply::text,
     server::{Caller, Ending, Server},
-    store::Answer,
-    watch::{Watching, partial},
+    watch::Watching,
 };
 
 type Service = BoxCloneService<Request<Body>, Response<Sent>, BoxError>;
@@ -70,11 +70,11 @@ impl Server {
             if caller.life.is_some_and(|life| life != self.life()) {
                 return std::future::pending().await;
             }
-            return self.respond(200, found);
+            return self.respond(200, text(&found));
         }
         let call = match self.read(&parts, &bytes, caller) {
             Ok(call) => call,
-            Err(refusal) => return self.respond(refusal.code, refusal.to_status()),
+            Err(refusal) => return self.refuse(&refusal),
         };
         if call.verb == Verb::Watch {
             return match Watching::open(self, &call, caller, is_partial) {
@@ -82,15 +82,12 @@ impl Server {
                     .header(header::CONTENT_TYPE, "application/json")
                     .header(header::DATE, self.date()?)
                     .body(Sent::from_stream(watching.stream()))?),
-                Err(refusal) => self.respond(refusal.code, refusal.to_status()),
+                Err(refusal) => self.refuse(&refusal),
             };
         }
         match self.call(&call, caller).await {
-            Ending::Answered(Ok(Answer { code, body })) => {
-                let body = if is_partial { metadata_of(body) } else { body };
-                self.respond(code, body)
-            }
-            Ending::Answered(Err(refusal)) => self.respond(refusal.code, refusal.to_status()),
+            Ending::Answered(Ok(reply)) => self.respond(reply.code, reply.content.text(is_partial)),
+            Ending::Answered(Err(refusal)) => self.refuse(&refusal),
             Ending::Silence => std::future::pending().await,
         }
     }
@@ -110,13 +107,16 @@ impl Server {
         Ok(DateTimePrinter::new().timestamp_to_rfc9110_string(&self.clock().now())?)
     }
 
-    #[expect(clippy::needless_pass_by_value, reason = "the body ends here")]
-    fn respond(&self, code: u16, body: Value) -> Result<Response<Sent>, BoxError> {
+    fn refuse(&self, refusal: &Refusal) -> Result<Response<Sent>, BoxError> {
+        self.respond(refusal.code, text(&refusal.to_status()))
+    }
+
+    fn respond(&self, code: u16, body: String) -> Result<Response<Sent>, BoxError> {
         Ok(Response::builder()
             .status(code)
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::DATE, self.date()?)
-            .body(Sent::from(body.to_string()))?)
+            .body(Sent::from(body))?)
     }
 
     fn read(&self, parts: &Parts, bytes: &[u8], caller: &Caller) -> Result<Call, Refusal> {
@@ -239,21 +239,6 @@ fn wants_metadata(headers: &HeaderMap) -> bool {
         .get(header::ACCEPT)
         .and_then(|value| value.to_str().ok())
         .is_some_and(|value| value.contains("as=PartialObjectMetadata"))
-}
-
-/// The metadata of an object, or of every object of a list.
-fn metadata_of(body: Value) -> Value {
-    match body.get("items").and_then(Value::as_array) {
-        Some(items) => {
-            let items: Vec<Value> = items.iter().map(partial).collect();
-            json!({
-                "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadataList",
-                "metadata": body.get("metadata"), "items": items,
-            })
-        }
-        None if body.get("kind").and_then(Value::as_str) == Some("Status") => body,
-        None => partial(&body),
-    }
 }
 
 /// The parameters of a query, with what is escaped in them.

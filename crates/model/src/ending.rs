@@ -40,7 +40,7 @@ impl Store {
             let known = counts.entry(of).or_default();
             *known = known.saturating_add(1);
         };
-        for (key, object) in self.objects().filter(|(key, _)| key.namespace == name) {
+        for (key, object) in self.inside(name) {
             count(&mut objects, of_group(key));
             for finalizer in texts(object, &["metadata", "finalizers"]) {
                 count(&mut finalizers, finalizer.to_owned());

@@ -35,12 +35,16 @@ pub struct Kind {
     pub unconditional: bool,
     /// Shape, defaults and rules of a custom kind.
     pub schema: Option<Schema>,
+    /// See [`Kind::resource`].
+    resource: String,
+    /// See [`Kind::api_version`].
+    api_version: String,
 }
 
 impl Kind {
     /// `plural.group`, as in messages.
-    pub fn resource(&self) -> String {
-        dotted(&self.plural, &self.group)
+    pub fn resource(&self) -> &str {
+        &self.resource
     }
 
     /// `Kind.group`, as in messages about validity.
@@ -49,12 +53,8 @@ impl Kind {
     }
 
     /// `group/version`, or the version alone in the core group.
-    pub fn api_version(&self) -> String {
-        if self.group.is_empty() {
-            self.version.clone()
-        } else {
-            format!("{}/{}", self.group, self.version)
-        }
+    pub fn api_version(&self) -> &str {
+        &self.api_version
     }
 
     /// Whether it is a kind of ours.
@@ -84,6 +84,15 @@ impl Kind {
                     | "ResourceQuota"
                     | "ServiceAccount"
             )
+    }
+}
+
+/// `group/version`, or the version alone in the core group.
+fn slashed(group: &str, version: &str) -> String {
+    if group.is_empty() {
+        version.to_owned()
+    } else {
+        format!("{group}/{version}")
     }
 }
 
@@ -178,6 +187,8 @@ impl From<&Known> for Kind {
             // leases and disruption budgets are changed by their version only
             unconditional: !matches!(known.kind, "Lease" | "PodDisruptionBudget"),
             schema: None,
+            resource: dotted(known.plural, known.group),
+            api_version: slashed(known.group, "v1"),
         }
     }
 }
@@ -201,7 +212,7 @@ impl Kinds {
         Self(
             known
                 .chain(custom)
-                .map(|kind| (kind.resource(), Arc::new(kind)))
+                .map(|kind| (kind.resource().to_owned(), Arc::new(kind)))
                 .collect(),
         )
     }
@@ -211,7 +222,7 @@ impl Kinds {
     pub fn and(mut self, definitions: &[CustomResourceDefinition]) -> Self {
         let more = definitions.iter().filter_map(custom);
         self.0
-            .extend(more.map(|kind| (kind.resource(), Arc::new(kind))));
+            .extend(more.map(|kind| (kind.resource().to_owned(), Arc::new(kind))));
         self
     }
 
@@ -292,6 +303,8 @@ fn custom(definition: &CustomResourceDefinition) -> Option<Kind> {
         generation: true,
         unconditional: false,
         schema: Some(Schema::new(serde_json::to_value(schema).ok()?)),
+        resource: dotted(&spec.names.plural, &spec.group),
+        api_version: slashed(&spec.group, &version.name),
     })
 }
 

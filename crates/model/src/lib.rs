@@ -38,6 +38,7 @@ mod object;
 mod patch;
 mod quota;
 mod refusal;
+mod reply;
 mod schema;
 mod selector;
 mod server;

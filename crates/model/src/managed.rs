@@ -1,5 +1,7 @@
 //! Who owns which field: `managedFields`, kept by every write, and server-side apply on top of it.
 
+use std::sync::LazyLock;
+
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -7,7 +9,7 @@ use crate::{
     fields::{self, FieldSet, Path, path},
     kinds::Kind,
     merge::{compare, fields_of, merge, with_named, without},
-    object::{remove, set, text},
+    object::{self, is_same_but, remove, set, text},
     refusal::Refusal,
     shape::Shape,
     wire,
@@ -123,21 +125,40 @@ fn write(object: &mut Value, kind: &Kind, mut entries: Vec<Entry>) {
 
 /// Whether two objects differ in nothing but the times of their managers.
 pub(crate) fn is_same(one: &Value, other: &Value) -> bool {
-    let timeless = |object: &Value| {
-        let mut object = object.clone();
-        let entries = object
-            .pointer_mut("/metadata/managedFields")
-            .and_then(Value::as_array_mut);
-        for entry in entries.into_iter().flatten() {
-            remove(entry, &["time"]);
-        }
-        object
+    is_same_but(one, other, "metadata", |one, other| {
+        is_same_but(one, other, "managedFields", are_same_books)
+    })
+}
+
+fn are_same_books(one: &Value, other: &Value) -> bool {
+    let (Some(one), Some(other)) = (one.as_array(), other.as_array()) else {
+        return one == other;
     };
-    one == other || timeless(one) == timeless(other)
+    one.len() == other.len()
+        && one
+            .iter()
+            .zip(other)
+            .all(|(one, other)| timeless(one).eq(timeless(other)))
+}
+
+/// What an entry says beside its time.
+fn timeless(entry: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    let fields = entry.as_object().into_iter().flatten();
+    fields.filter(|(key, _)| *key != "time")
+}
+
+/// A copy of an object without its books.
+fn without_books(object: &Value) -> Value {
+    let mut copy = object::without(object, "metadata");
+    if let Some(metadata) = object.get("metadata") {
+        let metadata = object::without(metadata, "managedFields");
+        set(&mut copy, &["metadata"], metadata);
+    }
+    copy
 }
 
 /// Fields that are never owned.
-fn unowned() -> FieldSet {
+static UNOWNED: LazyLock<FieldSet> = LazyLock::new(|| {
     let metadata = [
         "name",
         "namespace",
@@ -157,7 +178,7 @@ fn unowned() -> FieldSet {
         set.insert(&path(&[field]));
     }
     set
-}
+});
 
 /// What a write through this door cannot change.
 fn reset(kind: &Kind, subresource: &str) -> Vec<Path> {
@@ -189,14 +210,13 @@ pub(crate) fn update(live: &Value, new: &mut Value, kind: &Kind, writer: Writer<
     if entries.is_empty() && live.pointer("/metadata/uid").is_some() {
         return;
     }
-    let mut before = live.clone();
-    remove(&mut before, &MANAGED_FIELDS);
-    let changes = compare(&before, new, Shape::of(kind)).outside(&reset(kind, writer.subresource));
+    // that it has no books any more is a change of what nobody owns
+    let changes = compare(live, new, Shape::of(kind)).outside(&reset(kind, writer.subresource));
     let taken = changes.modified.union(&changes.added);
     for entry in &mut entries {
         entry.set = entry.set.minus(&taken).minus(&changes.removed);
     }
-    let owned = taken.minus(&unowned());
+    let owned = taken.minus(&UNOWNED);
     if !owned.is_empty() {
         let time = seconds(writer.now);
         let known = entries
@@ -239,8 +259,7 @@ pub(crate) fn apply(
     let shape = Shape::of(kind);
     let hidden = reset(kind, writer.subresource);
     let mut entries = read(live);
-    let mut before = live.clone();
-    remove(&mut before, &MANAGED_FIELDS);
+    let before = without_books(live);
 
     let owned = fields_of(config, shape).outside(&hidden);
     let last = entries
@@ -263,7 +282,7 @@ pub(crate) fn apply(
         .iter()
         .flat_map(|entry| {
             let lost = entry.set.shared_with(&taken);
-            let told: Vec<String> = lost.iter().map(|path| fields::told(path)).collect();
+            let told: Vec<String> = lost.paths().iter().map(|path| fields::told(path)).collect();
             told.into_iter().map(|field| (entry.manager.clone(), field))
         })
         .collect();
@@ -278,7 +297,7 @@ pub(crate) fn apply(
     } else {
         seconds(writer.now)
     };
-    let owned = owned.minus(&unowned());
+    let owned = owned.minus(&UNOWNED);
     entries.push(entry_of(writer, Operation::Apply, owned, time));
     let mut new = new;
     write(&mut new, kind, entries);

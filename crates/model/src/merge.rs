@@ -49,16 +49,7 @@ fn collect(value: &Value, shape: Shape<'_>, path: &mut Path, set: &mut FieldSet)
 /// The same set with the named fields on the way to its members.
 pub(crate) fn with_named(set: &FieldSet, shape: Shape<'_>) -> FieldSet {
     let mut all = set.clone();
-    for path in set.iter() {
-        let mut place = shape;
-        for (index, step) in path.iter().enumerate() {
-            let (below, named) = place.follow(step);
-            if named && let Some(way) = path.get(..=index) {
-                all.insert(way);
-            }
-            place = below;
-        }
-    }
+    all.take_in(shape, &Shape::follow);
     all
 }
 
@@ -72,7 +63,7 @@ pub(crate) struct Comparison {
 
 impl Comparison {
     /// Without these fields and everything below them.
-    pub(crate) fn outside(&self, roots: &[Path]) -> Self {
+    pub(crate) fn outside(self, roots: &[Path]) -> Self {
         Self {
             added: self.added.outside(roots),
             modified: self.modified.outside(roots),
@@ -120,6 +111,9 @@ fn walk(
     path: &mut Path,
     found: &mut Comparison,
 ) {
+    if left == right {
+        return;
+    }
     // null is an object or a list with nothing in it, if the other is one
     let form = form(given(left), given(right), shape);
     let is_leaf = form == Form::Leaf || (is_bare(left) && is_bare(right));

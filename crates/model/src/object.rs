@@ -58,6 +58,38 @@ pub(crate) fn copy(to: &mut Value, from: &Value, path: &[&str]) {
     }
 }
 
+/// A copy of the object without one of its fields.
+pub(crate) fn without(object: &Value, field: &str) -> Value {
+    let kept = object.as_object().into_iter().flatten();
+    let kept = kept.filter(|(key, _)| *key != field);
+    kept.map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
+}
+
+/// Whether two values have the same fields, all of them equal but for one, of which the test must hold.
+pub(crate) fn is_same_but(
+    one: &Value,
+    other: &Value,
+    part: &str,
+    is_same: impl Fn(&Value, &Value) -> bool,
+) -> bool {
+    let (Some(one), Some(other)) = (one.as_object(), other.as_object()) else {
+        return one == other;
+    };
+    let matches = |key: &str, value: &Value, there: &Value| {
+        if key == part {
+            is_same(value, there)
+        } else {
+            value == there
+        }
+    };
+    one.len() == other.len()
+        && one.iter().all(|(key, value)| {
+            let there = other.get(key);
+            there.is_some_and(|there| matches(key, value, there))
+        })
+}
+
 /// The same without fields that are null, as an apply reads it.
 pub(crate) fn without_nulls(value: &Value) -> Value {
     match value {

@@ -44,6 +44,13 @@ pub(crate) fn usage(kind: &Kind, object: &Value) -> Usage {
     used
 }
 
+/// Whether objects of the kind use anything but their number under `count/`.
+fn is_measured(kind: &Kind) -> bool {
+    kind.is_core("Pod")
+        || kind.is_core("PersistentVolumeClaim")
+        || (kind.group.is_empty() && COUNTED.contains(&kind.plural.as_str()))
+}
+
 fn pod(object: &Value, used: &mut Usage) {
     used.insert("pods".to_owned(), ONE);
     for (resource, amount) in effective(object, "requests") {
@@ -146,13 +153,14 @@ fn claim(object: &Value, used: &mut Usage) {
 /// What a namespace uses of these keys.
 pub(crate) fn counted(store: &Store, namespace: &str, keys: &BTreeSet<String>) -> Usage {
     let mut sum: Usage = keys.iter().map(|key| (key.clone(), 0)).collect();
-    let inside = store
-        .objects()
-        .filter(|(key, _)| key.namespace == namespace);
-    for (key, object) in inside {
+    let are_objects_counted = keys.iter().any(|key| key.starts_with("count/"));
+    for (key, object) in store.inside(namespace) {
         let Some(kind) = store.kinds().resource(&key.resource) else {
             continue;
         };
+        if !are_objects_counted && !is_measured(&kind) {
+            continue;
+        }
         for (key, amount) in usage(&kind, object) {
             if let Some(known) = sum.get_mut(&key) {
                 *known += amount;

@@ -2,20 +2,37 @@
 //!
 //! Left out because no definition of ours uses it: `allOf`, `anyOf`, `oneOf`, `not`, and formats other than as a hint
 //! to rules. Regular expressions are those of the `regex` crate; classes such as `\s` cover more than ASCII, which Go's
-//! do not.
+//! do not. To rules of the whole object, times, durations and bytes are texts, and its metadata are a name.
 
 use std::collections::BTreeMap;
 
 use kube::core::cel::{CompiledSchema, Validator, compile_schema};
 use regex::Regex;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
+
+use crate::object::{copy, meta};
 
 /// The schema of one kind, with its rules and patterns compiled.
 #[derive(Debug)]
 pub struct Schema {
     value: Value,
-    rules: CompiledSchema,
+    rules: Rules,
     patterns: Patterns,
+}
+
+/// The rules of one kind. Each part of an object is asked by itself: whoever asks all rules at once hands every part to the
+/// rules' language once for each level above it, with rules or without.
+#[derive(Debug)]
+struct Rules {
+    /// Those of the whole object, if there are any.
+    whole: Option<CompiledSchema>,
+    /// Those of its parts, by name. Parts without rules are left out.
+    parts: Vec<(String, CompiledSchema)>,
+}
+
+thread_local! {
+    /// The functions of the language, of which there are many.
+    static LANGUAGE: Validator = Validator::new();
 }
 
 /// Patterns by their text.
@@ -27,7 +44,7 @@ pub(crate) type Violation = (String, String);
 impl Schema {
     /// The schema of an `openAPIV3Schema`.
     pub(crate) fn new(value: Value) -> Self {
-        let rules = compile_schema(&value);
+        let rules = Rules::of(&value);
         let mut patterns = Patterns::new();
         compile(&value, &mut patterns);
         Self {
@@ -64,17 +81,99 @@ impl Schema {
         check.value(&self.value, object, "");
         let mut violations = check.found;
         // rules are asked of what has the right form, even if it is not within its bounds
-        if !check.is_blocked
-            && let Err(errors) = Validator::new().validate_compiled(&self.rules, object, old)
-        {
-            violations.extend(errors.into_iter().map(|error| {
-                (
-                    error.field_path,
-                    format!("Invalid value: {}", error.message),
-                )
-            }));
+        if !check.is_blocked {
+            violations.extend(self.rules.violations(object, old));
         }
         violations
+    }
+}
+
+/// Where rules stand in a schema.
+const RULES: &str = "x-kubernetes-validations";
+
+impl Rules {
+    fn of(schema: &Value) -> Self {
+        let whole = schema.get(RULES).map(|rules| {
+            let alone = json!({"type": "object", RULES: rules});
+            compile_schema(&alone)
+        });
+        let parts = properties(schema).into_iter().flatten();
+        Self {
+            whole,
+            parts: parts
+                .filter(|(_, part)| has_rules(part))
+                .map(|(name, part)| (name.clone(), compile_schema(part)))
+                .collect(),
+        }
+    }
+
+    /// What breaks a rule. A part that has not changed is as good as it was: the API server lets it stand, too.
+    fn violations(&self, object: &Value, old: Option<&Value>) -> Vec<Violation> {
+        let mut found = Vec::new();
+        if let Some(rules) = &self.whole {
+            let old = old.map(with_a_name_alone);
+            broken(
+                rules,
+                &with_a_name_alone(object),
+                old.as_ref(),
+                "",
+                &mut found,
+            );
+        }
+        for (name, rules) in &self.parts {
+            let before = old.and_then(|old| old.get(name));
+            match object.get(name) {
+                Some(part) if before != Some(part) => {
+                    broken(rules, part, before, name, &mut found);
+                }
+                Some(_) | None => {}
+            }
+        }
+        found
+    }
+}
+
+/// Asks rules of a part of an object.
+fn broken(
+    rules: &CompiledSchema,
+    part: &Value,
+    before: Option<&Value>,
+    place: &str,
+    found: &mut Vec<Violation>,
+) {
+    let asked = LANGUAGE.with(|language| language.validate_compiled(rules, part, before));
+    for error in asked.err().into_iter().flatten() {
+        let message = format!("Invalid value: {}", error.message);
+        found.push((within(place, &error.field_path), message));
+    }
+}
+
+/// A path that begins at a part of an object, from the object's root.
+fn within(place: &str, path: &str) -> String {
+    if path.is_empty() || path.starts_with('[') {
+        format!("{place}{path}")
+    } else {
+        below(place, path)
+    }
+}
+
+/// An object as rules of the whole see it: of its metadata they may ask the name alone.
+fn with_a_name_alone(object: &Value) -> Value {
+    let mut seen = json!({"metadata": {"name": meta(object, "name")}});
+    for (part, _) in object.as_object().into_iter().flatten() {
+        if part != "metadata" {
+            copy(&mut seen, object, &[part.as_str()]);
+        }
+    }
+    seen
+}
+
+/// Whether a schema has a rule at any depth.
+fn has_rules(schema: &Value) -> bool {
+    match schema {
+        Value::Object(fields) => fields.contains_key(RULES) || fields.values().any(has_rules),
+        Value::Array(items) => items.iter().any(has_rules),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
     }
 }
 

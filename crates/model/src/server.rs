@@ -1,6 +1,7 @@
 //! The model behind a client: with a clock, with faults, and with watches that wait.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -15,7 +16,8 @@ use crate::{
     faults::{Course, Delivery, Fate, Faults, Moment, up_to},
     kinds::{Kind, Kinds},
     refusal::Refusal,
-    store::{Answer, Store},
+    reply::Reply,
+    store::Store,
 };
 
 /// A step of the cluster's controllers is looked for this often when nothing changes: what could not be done may be by
@@ -72,6 +74,26 @@ struct Inner {
     /// Lives of the client that are over: clients of these lives are dead.
     deaths: u64,
     written: Vec<Written>,
+    /// Who is told of changes, by the kind whose objects change.
+    listeners: BTreeMap<String, watch::Sender<()>>,
+}
+
+impl Inner {
+    /// Tells of what has changed since a version: to everybody, if that is not known any more.
+    fn tell(&self, version: u64, restores: u64) {
+        match self.store.events_after(version) {
+            Ok(events) if self.store.restores() == restores => {
+                for event in events {
+                    if let Some(listeners) = self.listeners.get(&event.key.resource) {
+                        listeners.send_replace(());
+                    }
+                }
+            }
+            Ok(_) | Err(_) => self.listeners.values().for_each(|listeners| {
+                listeners.send_replace(());
+            }),
+        }
+    }
 }
 
 /// The model behind a client. Cheap to clone; all clones are one server.
@@ -95,7 +117,7 @@ pub(crate) struct Caller {
 #[derive(Clone, Debug)]
 pub(crate) enum Ending {
     /// With an answer.
-    Answered(Result<Answer, Refusal>),
+    Answered(Result<Reply, Refusal>),
     /// The caller is dead and hears nothing.
     Silence,
 }
@@ -116,6 +138,7 @@ impl Server {
                 course: Course::new(faults),
                 deaths: 0,
                 written: Vec::new(),
+                listeners: BTreeMap::new(),
             })),
             clock,
             changes: watch::Sender::new(version),
@@ -131,11 +154,18 @@ impl Server {
     pub fn with_store<T>(&self, act: impl FnOnce(&mut Store, Timestamp) -> T) -> T {
         let now = self.clock.now();
         let mut inner = self.lock();
+        let (version, restores) = (inner.store.version(), inner.store.restores());
         let result = act(&mut inner.store, now);
+        inner.tell(version, restores);
         let version = inner.store.version();
         drop(inner);
         self.announce(version);
         result
+    }
+
+    /// Reads what is stored, past everything that may go wrong.
+    pub(crate) fn look<T>(&self, at: impl FnOnce(&Store) -> T) -> T {
+        at(&self.lock().store)
     }
 
     /// From now on other faults, or none. What was written so far is counted anew.
@@ -151,6 +181,12 @@ impl Server {
     /// Every write that clients under faults have sent, in order.
     pub fn written(&self) -> Vec<Written> {
         self.lock().written.clone()
+    }
+
+    /// How many of the writes that clients under faults have sent the test holds for.
+    pub fn count_written(&self, test: impl Fn(&Written) -> bool) -> usize {
+        let inner = self.lock();
+        inner.written.iter().filter(|written| test(written)).count()
     }
 
     /// The server's clock.
@@ -177,13 +213,14 @@ impl Server {
         let mut changes = self.changes.subscribe();
         loop {
             let (chores, longest) = {
-                let inner = self.lock();
-                (inner.store.chores(), inner.course.faults.housekeeping_ms)
+                let mut inner = self.lock();
+                let chores = inner.store.chores();
+                (chores, inner.course.faults.housekeeping_ms)
             };
             if let Some(chore) = chance.pick(&chores) {
                 let pause = up_to(&mut chance, longest);
                 tokio::time::sleep(Duration::from_millis(pause)).await;
-                let before = self.with_store(|store, _| store.version());
+                let before = self.look(Store::version);
                 let after = self.with_store(|store, now| {
                     store.perform(chore, now);
                     store.version()
@@ -197,8 +234,13 @@ impl Server {
         }
     }
 
-    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
-        self.changes.subscribe()
+    /// Hears of changes of a kind from now on.
+    pub(crate) fn changes_of(&self, kind: &Kind) -> watch::Receiver<()> {
+        let mut inner = self.lock();
+        let listeners = inner.listeners.entry(kind.resource().to_owned());
+        listeners
+            .or_insert_with(|| watch::Sender::new(()))
+            .subscribe()
     }
 
     fn announce(&self, version: u64) {
@@ -253,7 +295,7 @@ impl Server {
             };
             self.lock().written.push(Written {
                 verb: call.verb,
-                resource: call.kind.resource(),
+                resource: call.kind.resource().to_owned(),
                 place: format!("{}/{}", call.namespace, call.name),
                 subresource: call.subresource.clone(),
                 code,
@@ -289,8 +331,8 @@ impl Server {
         }
     }
 
-    fn commit(&self, call: &Call) -> Result<Answer, Refusal> {
-        self.with_store(|store, now| store.handle(call, now))
+    fn commit(&self, call: &Call) -> Result<Reply, Refusal> {
+        self.with_store(|store, now| store.reply(call, now))
     }
 
     /// Ends the life of the client under faults.

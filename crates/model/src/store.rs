@@ -10,9 +10,11 @@ use serde_json::{Value, json};
 
 use crate::{
     call::{Call, Verb},
+    chores::Agenda,
     kinds::{Kind, Kinds},
     object::{copy, meta, set, text},
     refusal::Refusal,
+    reply::{Content, List, Reply},
     selector::Selector,
 };
 
@@ -31,7 +33,7 @@ impl Key {
     /// The key of an object of a kind.
     pub fn new(kind: &Kind, namespace: &str, name: &str) -> Self {
         Self {
-            resource: kind.resource(),
+            resource: kind.resource().to_owned(),
             namespace: namespace.to_owned(),
             name: name.to_owned(),
         }
@@ -69,8 +71,13 @@ pub struct Event {
 pub struct Store {
     pub(crate) kinds: Kinds,
     pub(crate) objects: BTreeMap<Key, Arc<Value>>,
+    /// The same objects by the namespace that they are in; empty for those that are in none.
+    places: BTreeMap<String, BTreeMap<Key, Arc<Value>>>,
+    pub(crate) agenda: Agenda,
     log: VecDeque<Event>,
     version: u64,
+    /// The version of the last change of each kind.
+    latest: BTreeMap<String, u64>,
     /// Up to this version events were dropped.
     compacted: u64,
     births: u64,
@@ -87,24 +94,17 @@ pub struct Answer {
     pub body: Value,
 }
 
-impl Answer {
-    pub(crate) fn ok(body: Value) -> Self {
-        Self { code: 200, body }
-    }
-
-    pub(crate) fn created(body: Value) -> Self {
-        Self { code: 201, body }
-    }
-}
-
 impl Store {
     /// A fresh cluster: the namespaces `default` and `kube-system`.
     pub fn new(kinds: Kinds, now: Timestamp) -> Self {
         let mut store = Self {
             kinds,
             objects: BTreeMap::new(),
+            places: BTreeMap::new(),
+            agenda: Agenda::default(),
             log: VecDeque::new(),
             version: 1,
+            latest: BTreeMap::new(),
             compacted: 1,
             births: 0,
             restores: 0,
@@ -129,6 +129,7 @@ impl Store {
     /// From now on these kinds are served. Whatever is there of others stays, and is out of reach.
     pub fn serve(&mut self, kinds: Kinds) {
         self.kinds = kinds;
+        self.agenda.forget();
     }
 
     /// The version of the last change.
@@ -136,9 +137,28 @@ impl Store {
         self.version
     }
 
+    /// The version of the last change of an object of the kind; 0 before the first.
+    pub(crate) fn latest_of(&self, kind: &Kind) -> u64 {
+        self.latest.get(kind.resource()).copied().unwrap_or(0)
+    }
+
     /// Every object with its key, in the order of the keys.
     pub fn objects(&self) -> impl Iterator<Item = (&Key, &Value)> {
         self.objects.iter().map(|(key, object)| (key, &**object))
+    }
+
+    /// The object of this key.
+    pub fn get(&self, key: &Key) -> Option<&Value> {
+        self.objects.get(key).map(|object| &**object)
+    }
+
+    /// Every object in a namespace, in the order of the keys; those that are in none, if it has no name.
+    pub(crate) fn inside<'store>(
+        &'store self,
+        namespace: &str,
+    ) -> impl Iterator<Item = (&'store Key, &'store Value)> + use<'store> {
+        let objects = self.places.get(namespace).into_iter().flatten();
+        objects.map(|(key, object)| (key, &**object))
     }
 
     /// Changes after a version, the oldest first; a refusal if they are no longer kept.
@@ -182,21 +202,28 @@ impl Store {
     ///
     /// What the API server would answer instead.
     pub fn handle(&mut self, call: &Call, now: Timestamp) -> Result<Answer, Refusal> {
+        self.reply(call, now).map(Answer::from)
+    }
+
+    /// The same with an answer that nobody has copied yet.
+    pub(crate) fn reply(&mut self, call: &Call, now: Timestamp) -> Result<Reply, Refusal> {
         match call.verb {
             Verb::Get => {
                 let key = Key::new(&call.kind, &call.namespace, &call.name);
-                self.find(&key, &call.kind)
-                    .map(|object| Answer::ok(Value::clone(&object)))
+                self.find(&key, &call.kind).map(Reply::ok)
             }
-            Verb::List => self.list(call).map(Answer::ok),
+            Verb::List => {
+                let list = self.list(call)?;
+                Ok(Reply::of(200, Content::List(list)))
+            }
             Verb::Watch => Err(Refusal::method_not_allowed()),
             Verb::Create | Verb::Update | Verb::Patch(_) | Verb::Delete => {
                 if call.is_trial() {
                     // the cheapest way to change nothing is to change a copy
                     let mut trial = self.clone();
-                    let mut answer = trial.write(call, now)?;
-                    self.keep_version(call, &mut answer.body);
-                    return Ok(answer);
+                    let mut reply = trial.write(call, now)?;
+                    self.keep_version(call, &mut reply.content);
+                    return Ok(reply);
                 }
                 self.write(call, now)
             }
@@ -204,14 +231,17 @@ impl Store {
     }
 
     /// Gives the answer to a trial the version that is stored: what is not stored has none.
-    fn keep_version(&self, call: &Call, body: &mut Value) {
-        let key = Key::new(&call.kind, &call.namespace, meta(body, "name"));
-        let nothing = Value::Null;
-        let live = self.objects.get(&key).map_or(&nothing, |live| &**live);
-        copy(body, live, &["metadata", "resourceVersion"]);
+    fn keep_version(&self, call: &Call, content: &mut Content) {
+        let Content::Object(object) = content else {
+            return;
+        };
+        let key = Key::new(&call.kind, &call.namespace, meta(object, "name"));
+        let live = self.get(&key).unwrap_or(&Value::Null);
+        let object = Arc::make_mut(object);
+        copy(object, live, &["metadata", "resourceVersion"]);
     }
 
-    fn write(&mut self, call: &Call, now: Timestamp) -> Result<Answer, Refusal> {
+    fn write(&mut self, call: &Call, now: Timestamp) -> Result<Reply, Refusal> {
         match call.verb {
             Verb::Create if call.subresource == "eviction" => self.evict(call, now),
             Verb::Create if call.subresource.is_empty() => self.create(call, now),
@@ -224,23 +254,22 @@ impl Store {
         }
     }
 
-    fn list(&self, call: &Call) -> Result<Value, Refusal> {
+    fn list(&self, call: &Call) -> Result<List, Refusal> {
         let selector = Selector::of(call)?;
         let asked = call.parameter("resourceVersion").parse().unwrap_or(0);
         if asked > self.version {
             return Err(Refusal::ahead(asked, self.version));
         }
-        let items: Vec<Value> = self
+        let items = self
             .of_kind(&call.kind, &call.namespace)
             .filter(|(_, object)| selector.matches(object))
-            .map(|(_, object)| Value::clone(object))
-            .collect();
-        Ok(json!({
-            "apiVersion": call.kind.api_version(),
-            "kind": format!("{}List", call.kind.kind),
-            "metadata": {"resourceVersion": self.version.to_string()},
-            "items": items,
-        }))
+            .map(|(_, object)| Arc::clone(object));
+        Ok(List {
+            api_version: call.kind.api_version().to_owned(),
+            kind: call.kind.kind.clone(),
+            version: self.version,
+            items: items.collect(),
+        })
     }
 
     pub(crate) fn find(&self, key: &Key, kind: &Kind) -> Result<Arc<Value>, Refusal> {
@@ -271,12 +300,15 @@ impl Store {
     }
 
     /// Stores an object, new or changed, and gives it back with its version.
-    pub(crate) fn put(&mut self, key: Key, mut object: Value) -> Value {
-        let version = self.next();
+    pub(crate) fn put(&mut self, key: Key, mut object: Value) -> Arc<Value> {
+        let version = self.next(&key);
         let text = Value::String(version.to_string());
         set(&mut object, &["metadata", "resourceVersion"], text);
-        let stored = Arc::new(object.clone());
+        let stored = Arc::new(object);
         let before = self.objects.insert(key.clone(), Arc::clone(&stored));
+        self.agenda.note(&key, before.is_none());
+        let place = self.places.entry(key.namespace.clone()).or_default();
+        place.insert(key.clone(), Arc::clone(&stored));
         self.log.push_back(Event {
             version,
             kind: if before.is_some() {
@@ -286,31 +318,43 @@ impl Store {
             },
             key,
             before,
-            object: stored,
+            object: Arc::clone(&stored),
         });
-        object
+        stored
     }
 
     /// Takes an object out, and gives it back with the version at which it went. It went as it was stored: what took its
     /// last finalizer off is not stored before.
-    pub(crate) fn take(&mut self, key: Key) -> Option<Value> {
+    pub(crate) fn take(&mut self, key: Key) -> Option<Arc<Value>> {
         let before = self.objects.remove(&key)?;
-        let version = self.next();
+        self.agenda.note(&key, true);
+        if let Some(place) = self.places.get_mut(&key.namespace) {
+            place.remove(&key);
+        }
+        let version = self.next(&key);
         let mut last = Value::clone(&before);
         let text = Value::String(version.to_string());
         set(&mut last, &["metadata", "resourceVersion"], text);
+        let last = Arc::new(last);
         self.log.push_back(Event {
             version,
             kind: EventKind::Deleted,
             key,
             before: Some(before),
-            object: Arc::new(last.clone()),
+            object: Arc::clone(&last),
         });
         Some(last)
     }
 
-    fn next(&mut self) -> u64 {
+    /// The version of a change of an object.
+    fn next(&mut self, key: &Key) -> u64 {
         self.version = self.version.saturating_add(1);
+        match self.latest.get_mut(&key.resource) {
+            Some(latest) => *latest = self.version,
+            None => {
+                self.latest.insert(key.resource.clone(), self.version);
+            }
+        }
         self.version
     }
 
@@ -321,7 +365,7 @@ impl Store {
             namespace: String::new(),
             name: name.to_owned(),
         };
-        self.objects.get(&key).map(|object| &**object)
+        self.get(&key)
     }
 }
 

@@ -1,5 +1,7 @@
 //! How objects change.
 
+use std::sync::Arc;
+
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -9,15 +11,16 @@ use crate::{
     create::{decoded, in_place, is_of_kind, keep_identity, valid},
     kinds::Kind,
     managed::{self, Writer},
-    object::{at, copy, meta, remove, set, texts, without_nulls},
+    object::{at, copy, is_same_but, meta, remove, set, texts, without, without_nulls},
     patch, quota,
     refusal::Refusal,
-    store::{Answer, Key, Store, is_ending},
+    reply::Reply,
+    store::{Key, Store, is_ending},
 };
 
 impl Store {
     /// Another object in the place of the old one.
-    pub(crate) fn replace(&mut self, call: &Call, now: Timestamp) -> Result<Answer, Refusal> {
+    pub(crate) fn replace(&mut self, call: &Call, now: Timestamp) -> Result<Reply, Refusal> {
         let kind = &call.kind;
         let live = match self.find(&key(call), kind) {
             Err(_) if kind.is_made_by_update() => {
@@ -41,11 +44,11 @@ impl Store {
         call: &Call,
         patch: PatchKind,
         now: Timestamp,
-    ) -> Result<Answer, Refusal> {
+    ) -> Result<Reply, Refusal> {
         let kind = &call.kind;
         let found = self.find(&key(call), kind);
         if patch == PatchKind::Apply {
-            return self.apply(call, found.ok().as_deref(), now);
+            return self.apply(call, found.ok().as_ref(), now);
         }
         let live = found?;
         let mut object = Value::clone(&live);
@@ -64,9 +67,9 @@ impl Store {
     fn apply(
         &mut self,
         call: &Call,
-        live: Option<&Value>,
+        live: Option<&Arc<Value>>,
         now: Timestamp,
-    ) -> Result<Answer, Refusal> {
+    ) -> Result<Reply, Refusal> {
         let kind = &call.kind;
         if call.parameter("fieldManager").is_empty() {
             let message = "Required value: is required for apply patch";
@@ -111,10 +114,10 @@ impl Store {
     pub(crate) fn change(
         &mut self,
         call: &Call,
-        live: &Value,
+        stored: &Arc<Value>,
         object: Value,
-    ) -> Result<Answer, Refusal> {
-        let kind = &call.kind;
+    ) -> Result<Reply, Refusal> {
+        let (kind, live): (_, &Value) = (&call.kind, stored);
         let version = meta(&object, "resourceVersion");
         if version.is_empty() && !kind.unconditional {
             let message = "Invalid value: 0: must be specified for an update";
@@ -156,16 +159,16 @@ impl Store {
         valid(kind, &object, Some(live))?;
         admission::review(call, &object, Some(live))?;
         if managed::is_same(&object, live) {
-            return Ok(Answer::ok(live.clone()));
+            return Ok(Reply::ok(Arc::clone(stored)));
         }
         let charges = quota::admit(self, kind, &object, Some(live))?;
         quota::charge(self, charges);
         if is_released(kind, &object, live) {
             // it goes without having been stored once more, and so the answer has no new version
             drop(self.take(key(call)));
-            return Ok(Answer::ok(object));
+            return Ok(Reply::ok(Arc::new(object)));
         }
-        Ok(Answer::ok(self.put(key(call), object)))
+        Ok(Reply::ok(self.put(key(call), object)))
     }
 }
 
@@ -202,8 +205,10 @@ fn within_door(call: &Call, live: &Value, mut object: Value) -> Value {
     match call.subresource.as_str() {
         // of a custom kind the status alone comes through, and not even a wrong uid is looked at
         "status" if kind.is_custom() => {
-            let mut kept = live.clone();
-            copy(&mut kept, &object, &["status"]);
+            let mut kept = without(live, "status");
+            if let Some(status) = remove(&mut object, &["status"]) {
+                set(&mut kept, &["status"], status);
+            }
             copy(&mut kept, &object, &["metadata", "managedFields"]);
             kept
         }
@@ -232,12 +237,7 @@ fn is_moved(kind: &Kind, object: &Value, live: &Value) -> bool {
     if !kind.is_custom() {
         return kind.generation && object.get("spec") != live.get("spec");
     }
-    let wanted = |object: &Value| {
-        let mut object = object.clone();
-        remove(&mut object, &["metadata"]);
-        object
-    };
-    wanted(object) != wanted(live)
+    !is_same_but(object, live, "metadata", |_, _| true)
 }
 
 /// Whether this change was the last that an ending object waited for.

@@ -1,7 +1,7 @@
 //! Watches: events in order from a version on, a bookmark before the end, and an error when the version is gone. From a
 //! version that is not reached yet nothing comes, not even a bookmark.
 
-use std::{collections::VecDeque, convert::Infallible, pin::Pin, sync::Arc, time::Duration};
+use std::{collections::VecDeque, convert::Infallible, mem, pin::Pin, sync::Arc, time::Duration};
 
 use futures::{Stream, stream};
 use serde_json::{Value, json};
@@ -17,9 +17,10 @@ use crate::{
     kinds::Kind,
     object::set,
     refusal::Refusal,
+    reply::{partial, text},
     selector::Selector,
     server::{Caller, Server},
-    store::{Event, EventKind},
+    store::{Event, EventKind, Store},
 };
 
 /// A watch that does not say how long it wants to last.
@@ -37,11 +38,16 @@ pub(crate) struct Watching {
     is_partial: bool,
     /// Up to this version everything was looked at.
     reached: u64,
+    /// Whether nothing was looked at yet.
+    is_fresh: bool,
     ready: VecDeque<String>,
-    changes: Receiver<u64>,
+    /// Changes of the kind.
+    changes: Receiver<()>,
     end: Pin<Box<Sleep>>,
     mark: Pin<Box<Sleep>>,
     wants_mark: bool,
+    /// Whether it is time for the bookmark.
+    is_mark_due: bool,
     /// How often a former state had been put back when it was opened.
     restores: u64,
     is_over: bool,
@@ -63,7 +69,7 @@ impl Watching {
         // whoever names no version gets everything that is there first
         let from_scratch = wants_all || matches!(asked, "" | "0");
         // listens before it looks, so that nothing falls in between
-        let changes = server.changes();
+        let changes = server.changes_of(&call.kind);
         let mut watching = Self {
             changes,
             caller: caller.clone(),
@@ -72,6 +78,7 @@ impl Watching {
             selector,
             is_partial,
             reached: 0,
+            is_fresh: true,
             ready: VecDeque::new(),
             end: Box::pin(sleep(Duration::from_secs(seconds))),
             mark: Box::pin(sleep(Duration::from_secs(
@@ -79,7 +86,8 @@ impl Watching {
             ))),
             wants_mark: call.parameter("allowWatchBookmarks") == "true"
                 && seconds > BOOKMARK_BEFORE_END,
-            restores: server.with_store(|store, _| store.restores()),
+            is_mark_due: false,
+            restores: server.look(Store::restores),
             is_over: false,
             chance: if caller.life.is_some() {
                 server.branch()
@@ -95,7 +103,7 @@ impl Watching {
         let asked = asked
             .parse()
             .map_err(|_| Refusal::bad_request(format!("invalid resource version {asked:?}")))?;
-        let current = server.with_store(|store, _| store.version());
+        let current = server.look(Store::version);
         if asked > current {
             watching.wants_mark = false;
         }
@@ -105,7 +113,7 @@ impl Watching {
 
     /// Tells everything that is there.
     fn look_around(&mut self, with_end: bool) {
-        let (objects, version) = self.server.with_store(|store, _| {
+        let (objects, version) = self.server.look(|store| {
             let objects: Vec<Arc<Value>> = store
                 .of_kind(&self.kind, &self.namespace)
                 .filter(|(_, object)| self.selector.matches(object))
@@ -154,13 +162,18 @@ impl Watching {
                         return Some(line);
                     }
                 }
+                // it was not woken for changes of other kinds, and has only now gone past them
+                Ok(None) if self.is_mark_due => {
+                    self.is_mark_due = false;
+                    return Some(self.bookmark(false));
+                }
                 Ok(None) => {
                     tokio::select! {
                         biased;
                         () = self.end.as_mut() => return None,
                         () = self.mark.as_mut(), if self.wants_mark => {
                             self.wants_mark = false;
-                            return Some(self.bookmark(false));
+                            self.is_mark_due = true;
                         }
                         // the server lives as long as this watch
                         _ = self.changes.changed() => {}
@@ -172,13 +185,18 @@ impl Watching {
 
     /// Whether a former state was put back since it was opened: the API server is started anew then.
     fn is_cut(&self) -> bool {
-        self.server.with_store(|store, _| store.restores()) != self.restores
+        self.server.look(Store::restores) != self.restores
     }
 
     /// The next event that is asked for, if there is one already.
     fn next_event(&mut self) -> Result<Option<String>, Refusal> {
         let reached = self.reached;
-        let (found, reached) = self.server.with_store(|store, _| -> Result<_, Refusal> {
+        let is_fresh = mem::take(&mut self.is_fresh);
+        let (found, reached) = self.server.look(|store| -> Result<_, Refusal> {
+            // what was forgotten meanwhile is none of its business, if nothing of it was of its kind
+            if !is_fresh && store.latest_of(&self.kind) <= reached {
+                return Ok((None, reached.max(store.version())));
+            }
             let mut last = reached;
             for event in store.events_after(reached)? {
                 last = event.version;
@@ -193,7 +211,7 @@ impl Watching {
     }
 
     /// What an event is to this watch: objects come and go by its selector, too.
-    fn told(&self, event: &Event) -> Option<(&'static str, Value)> {
+    fn told(&self, event: &Event) -> Option<(&'static str, Arc<Value>)> {
         let is_meant = event.key.resource == self.kind.resource()
             && (self.namespace.is_empty() || event.key.namespace == self.namespace);
         if !is_meant {
@@ -206,16 +224,16 @@ impl Watching {
         let is_there = event.kind != EventKind::Deleted && self.selector.matches(&event.object);
         match (before, is_there) {
             (None, false) => None,
-            (None, true) => Some(("ADDED", Value::clone(&event.object))),
-            (Some(_), true) => Some(("MODIFIED", Value::clone(&event.object))),
+            (None, true) => Some(("ADDED", Arc::clone(&event.object))),
+            (Some(_), true) => Some(("MODIFIED", Arc::clone(&event.object))),
             (Some(_), false) if event.kind == EventKind::Deleted => {
-                Some(("DELETED", Value::clone(&event.object)))
+                Some(("DELETED", Arc::clone(&event.object)))
             }
             (Some(before), false) => {
                 let mut last = Value::clone(before);
                 let version = Value::String(event.version.to_string());
                 set(&mut last, &["metadata", "resourceVersion"], version);
-                Some(("DELETED", last))
+                Some(("DELETED", Arc::new(last)))
             }
         }
     }
@@ -247,9 +265,9 @@ impl Watching {
         let object = if self.is_partial {
             partial(object)
         } else {
-            object.clone()
+            text(object)
         };
-        format!("{}\n", json!({"type": type_, "object": object}))
+        format!("{{\"type\":\"{type_}\",\"object\":{object}}}\n")
     }
 
     fn bookmark(&self, ends_first_list: bool) -> String {
@@ -267,12 +285,4 @@ impl Watching {
 fn error(refusal: &Refusal) -> String {
     let object = refusal.to_status();
     format!("{}\n", json!({"type": "ERROR", "object": object}))
-}
-
-/// An object's metadata alone.
-pub(crate) fn partial(object: &Value) -> Value {
-    json!({
-        "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata",
-        "metadata": object.get("metadata"),
-    })
 }

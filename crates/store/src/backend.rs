@@ -3,6 +3,7 @@
 //! Statements are written once, with `$1` placeholders, and say the same in both databases. What differs is in the
 //! migrations, in the opening and in the appending, each of which looks which one it has.
 
+mod only;
 mod postgres;
 mod sqlite;
 
@@ -14,13 +15,18 @@ use sqlx::{Decode, Postgres, Row as _, SqlSafeStr, Sqlite, SqliteConnection, Tra
 use crate::StoreError;
 use crate::error::failed;
 
+pub(crate) use self::only::Only;
 pub(crate) use self::postgres::{Purpose, connect, pool};
+
+use self::only::Lent;
 
 /// Connections to a database. They are made anew when they break.
 #[derive(Clone, Debug)]
 pub(crate) enum Pool {
-    /// To a file, or to memory.
+    /// To a file.
     Sqlite(SqlitePool),
+    /// To memory.
+    Memory(Only),
     /// To a server.
     Postgres(PgPool),
 }
@@ -31,6 +37,8 @@ pub(crate) enum Pool {
 pub(crate) enum Turn {
     /// Of SQLite.
     Sqlite(Box<Transaction<'static, Sqlite>>),
+    /// Of SQLite in memory.
+    Memory(Lent),
     /// Of PostgreSQL.
     Postgres(Box<postgres::Turn>),
 }
@@ -40,6 +48,8 @@ pub(crate) enum Turn {
 pub(crate) enum Held {
     /// To SQLite.
     Sqlite(Box<PoolConnection<Sqlite>>),
+    /// To SQLite in memory.
+    Memory(Lent),
     /// To PostgreSQL.
     Postgres(Box<PoolConnection<Postgres>>),
 }
@@ -86,6 +96,10 @@ impl Pool {
                 .begin_with("BEGIN IMMEDIATE")
                 .await
                 .map(|tx| Turn::Sqlite(Box::new(tx))),
+            Self::Memory(only) => match only.lend().await {
+                Ok(mut lent) => lent.begin().await.map(|()| Turn::Memory(lent)),
+                Err(error) => Err(error),
+            },
             Self::Postgres(pool) => postgres::Turn::begin(pool)
                 .await
                 .map(|turn| Turn::Postgres(Box::new(turn))),
@@ -100,6 +114,7 @@ impl Pool {
                 .acquire()
                 .await
                 .map(|held| Held::Sqlite(Box::new(held))),
+            Self::Memory(only) => only.lend().await.map(Held::Memory),
             Self::Postgres(pool) => pool
                 .acquire()
                 .await
@@ -120,6 +135,13 @@ impl Pool {
                 .fetch_all(pool)
                 .await
                 .map(sqlite_rows),
+            Self::Memory(only) => match only.lend().await {
+                Ok(mut lent) => sqlite::query(sql, values)
+                    .fetch_all(lent.connection())
+                    .await
+                    .map(sqlite_rows),
+                Err(error) => Err(error),
+            },
             Self::Postgres(pool) => postgres::query(sql, values)
                 .fetch_all(pool)
                 .await
@@ -143,6 +165,7 @@ impl Pool {
     pub(crate) async fn close(&self) {
         match self {
             Self::Sqlite(pool) => pool.close().await,
+            Self::Memory(only) => only.close().await,
             Self::Postgres(pool) => pool.close().await,
         }
     }
@@ -150,7 +173,7 @@ impl Pool {
     /// Whether the database is PostgreSQL.
     pub(crate) const fn is_server(&self) -> bool {
         match self {
-            Self::Sqlite(_) => false,
+            Self::Sqlite(_) | Self::Memory(_) => false,
             Self::Postgres(_) => true,
         }
     }
@@ -161,6 +184,7 @@ impl Turn {
     pub(crate) fn link(&mut self) -> Link<'_> {
         match self {
             Self::Sqlite(tx) => Link::Sqlite(tx),
+            Self::Memory(lent) => Link::Sqlite(lent.connection()),
             Self::Postgres(turn) => Link::Postgres(turn.connection()),
         }
     }
@@ -169,6 +193,7 @@ impl Turn {
     pub(crate) async fn commit(self, doing: &'static str) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(tx) => tx.commit().await,
+            Self::Memory(lent) => lent.commit().await,
             Self::Postgres(turn) => turn.commit().await,
         }
         .map_err(failed(doing))
@@ -180,6 +205,7 @@ impl Held {
     pub(crate) fn link(&mut self) -> Link<'_> {
         match self {
             Self::Sqlite(held) => Link::Sqlite(held),
+            Self::Memory(lent) => Link::Sqlite(lent.connection()),
             Self::Postgres(held) => Link::Postgres(held),
         }
     }

@@ -56,12 +56,8 @@ async fn reconcile(object: Arc<Cloudlet>, context: Context) -> Result<Action, Er
 fn look(object: &Cloudlet, old: &CloudletStatus, context: &Context) -> (Verdict, CloudletStatus) {
     let world = &context.world;
     let name = object.name_any();
-    let zones: BTreeSet<String> = world
-        .zones
-        .select(|_| true)
-        .iter()
-        .map(ResourceExt::name_any)
-        .collect();
+    let zones = world.zones.each(ResourceExt::name_any);
+    let zones: BTreeSet<String> = zones.into_iter().collect();
     let nodes = world.nodes.select(capacity::carries_tenants);
     let tenancies = world
         .tenancies

@@ -503,15 +503,17 @@ pub fn usage(
     part: &ApprovedPart,
     items: &Items,
 ) {
-    let quotas = context.world.quotas.select(|found| {
-        found.labels().get(names::TENANCY_LABEL) == Some(&state.name)
-            && found.labels().get(names::DEPARTMENT_LABEL) == Some(&state.department)
+    let quotas = context.world.quotas.each(|found| {
+        let is_ours = found.labels().get(names::TENANCY_LABEL) == Some(&state.name)
+            && found.labels().get(names::DEPARTMENT_LABEL) == Some(&state.department);
+        let place = || found.namespace().unwrap_or_default();
+        is_ours.then(|| (place(), quotas::observed(found)))
     });
-    let seen: Vec<ObservedQuota> = quotas.iter().map(quotas::observed).collect();
-    let places = quotas
-        .iter()
-        .map(|found| found.namespace().unwrap_or_default());
-    report.quotas = places.zip(seen.iter().map(quota::told)).collect();
+    let (places, seen): (Vec<String>, Vec<ObservedQuota>) = quotas.into_iter().flatten().unzip();
+    report.quotas = places
+        .into_iter()
+        .zip(seen.iter().map(quota::told))
+        .collect();
     let mut columns = Vec::new();
     for entry in &part.lease {
         let LeaseItem {

@@ -57,6 +57,9 @@ pub fn parse_quantity(text: &str, unit: Unit) -> Result<i64, QuantityError> {
     if text.len() > QUANTITY_LIMIT {
         return Err(malformed());
     }
+    if let Some(base) = plain(text, unit) {
+        return Ok(base);
+    }
     let (negative, unsigned) = text
         .strip_prefix('-')
         .map_or((false, text), |rest| (true, rest));
@@ -90,6 +93,25 @@ pub fn parse_quantity(text: &str, unit: Unit) -> Result<i64, QuantityError> {
             text: text.to_owned(),
             base: unit.base_name(),
         })
+}
+
+/// What nearly every quantity is, without arithmetic of any size: digits and a suffix that makes whole base units of them.
+/// `None` of every other, and of what does not fit.
+fn plain(text: &str, unit: Unit) -> Option<i64> {
+    let end = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (digits, suffix) = text.split_at_checked(end)?;
+    let factor = match (unit, suffix) {
+        (Unit::Core, "") => 1000,
+        (Unit::Core, "m") | (Unit::GiB | Unit::Count, "") => 1,
+        (Unit::GiB | Unit::Count, suffix) => {
+            let binary = BINARY.iter().find(|(name, _)| *name == suffix);
+            binary.map(|(_, size)| *size)?
+        }
+        (Unit::Core, _) => return None,
+    };
+    digits.parse::<i64>().ok()?.checked_mul(factor)
 }
 
 /// Binary suffixes of Kubernetes, largest first, with their sizes in bytes.

@@ -12,7 +12,7 @@ use leasehold_testkit::manifests;
 use serde_json::Value;
 
 use crate::{
-    expect::{APPROVALS, BOUNDED},
+    expect::{APPROVALS, BOUNDED, TENANCIES},
     script::{Amounts, Lessee},
     state::{is_lasting, title},
     world::{self, GRACE},
@@ -110,10 +110,44 @@ struct Seen<'log> {
     let_go: BTreeSet<(&'log str, &'log str)>,
     /// Namespaces that end.
     ending: BTreeSet<&'log str>,
+    /// Namespaces whose quota lets no pod run.
+    closed: BTreeSet<&'log str>,
 }
 
-/// Nothing is deleted but by the scenario's own strangers, with a namespace that ends, and namespaces end only after
-/// their release was approved and the grace has passed since it was asked for.
+impl<'log> Seen<'log> {
+    /// Takes a change in before its consequences are judged.
+    fn begin(&mut self, event: &'log Event) {
+        let (key, object) = (&event.key, &*event.object);
+        if key.resource == APPROVALS && is_yes_to_a_release(object) {
+            let name = text(object, "/spec/subject/name");
+            self.let_go.insert((key.namespace.as_str(), name));
+        }
+        let is_quota = key.resource == "resourcequotas" && event.kind != EventKind::Deleted;
+        if is_quota && text(object, "/spec/hard/pods") == "0" {
+            self.closed.insert(key.namespace.as_str());
+        } else if is_quota {
+            self.closed.remove(key.namespace.as_str());
+        }
+    }
+
+    /// Forgets what is over once a change was judged: names are leased again.
+    fn end(&mut self, event: &'log Event) {
+        let key = &event.key;
+        if event.kind != EventKind::Deleted {
+            return;
+        }
+        if key.resource == "namespaces" {
+            self.ending.remove(key.name.as_str());
+            self.closed.remove(key.name.as_str());
+        } else if key.resource == TENANCIES {
+            self.let_go
+                .remove(&(key.namespace.as_str(), key.name.as_str()));
+        }
+    }
+}
+
+/// Nothing is deleted but by the scenario's own people, with a namespace that ends, or a pod that its quota lets not run; and
+/// namespaces end only after their release was approved and the grace has passed since it was asked for.
 pub fn only_what_was_let_go_went(
     store: &Store,
     rows: &[Row],
@@ -123,10 +157,7 @@ pub fn only_what_was_let_go_went(
     let mut seen = Seen::default();
     for event in store.events_after(1).unwrap() {
         let object = &*event.object;
-        if event.key.resource == APPROVALS && is_yes_to_a_release(object) {
-            let name = text(object, "/spec/subject/name");
-            seen.let_go.insert((event.key.namespace.as_str(), name));
-        }
+        seen.begin(event);
         let is_ending = event.key.resource == "namespaces"
             && !text(object, "/metadata/deletionTimestamp").is_empty();
         if is_ending && seen.ending.insert(event.key.name.as_str()) {
@@ -138,6 +169,7 @@ pub fn only_what_was_let_go_went(
             let title = title(&event.key);
             return Err(format!("{title} was deleted at version {}", event.version));
         }
+        seen.end(event);
     }
     Ok(())
 }
@@ -153,35 +185,41 @@ fn is_explained(event: &Event, seen: &Seen<'_>) -> bool {
     } else {
         &event.key.namespace
     };
-    seen.ending.contains(namespace.as_str())
+    let is_stopped = event.key.resource == "pods" && seen.closed.contains(namespace.as_str());
+    is_stopped || seen.ending.contains(namespace.as_str())
 }
 
-fn may_end(
-    namespace: &Value,
-    seen: &Seen<'_>,
-    asked: &BTreeMap<(String, String), Second>,
-) -> Result<(), String> {
+fn may_end(namespace: &Value, seen: &Seen<'_>, asked: &Asked) -> Result<(), String> {
     let (department, tenancy) = owner(namespace);
     let office = manifests::office(department);
     if tenancy.is_empty() || !seen.let_go.contains(&(office.as_str(), tenancy)) {
         return Err("and nobody approved that".to_owned());
     }
     let whose = (department.to_owned(), tenancy.to_owned());
-    let asked = asked.get(&whose).ok_or("and nobody asked for it")?;
     let ends = Second::parse(text(namespace, "/metadata/deletionTimestamp")).unwrap();
-    let waited = ends.since(*asked);
+    // a name that is leased again is released again
+    let before = asked.get(&whose).into_iter().flatten();
+    let last = before.filter(|asked| ends.since(**asked) >= 0).max();
+    let waited = ends.since(*last.ok_or("and nobody asked for it")?);
     if waited + CLOCKS < GRACE {
         return Err(format!("{waited} s after it was asked for"));
     }
     Ok(())
 }
 
-/// When each release was asked for, by department and tenancy.
-fn asked_for(rows: &[Row]) -> BTreeMap<(String, String), Second> {
-    rows.iter()
+/// When releases were asked for, by department and tenancy.
+type Asked = BTreeMap<(String, String), Vec<Second>>;
+
+fn asked_for(rows: &[Row]) -> Asked {
+    let mut asked = Asked::new();
+    let releases = rows
+        .iter()
         .filter(|row| row.chain.key.starts_with("release/"))
         .map(|row| serde_json::from_str::<ReleaseDoc>(&row.body).unwrap())
-        .filter(|release| release.stage == ReleaseStage::Requested)
-        .map(|release| ((release.department, release.tenancy), release.at))
-        .collect()
+        .filter(|release| release.stage == ReleaseStage::Requested);
+    for release in releases {
+        let whose = (release.department, release.tenancy);
+        asked.entry(whose).or_default().push(release.at);
+    }
+    asked
 }

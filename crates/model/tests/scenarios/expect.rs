@@ -1,17 +1,19 @@
 //! What a deed leads to in the end, whatever goes wrong on the way. Whoever acts next waits for it.
 
-use leasehold_model::Store;
+use leasehold_model::{Key, Store};
 use leasehold_testkit::manifests;
 use serde_json::Value;
 
 use crate::{
     script::{Lessee, Managed, Wish},
     state::normal,
-    world::{self, BOOK, NAMESPACE},
+    world::{self, BOOK, NAMESPACE, WEB},
 };
 
 /// Tenancies, as the API server calls them.
 pub const TENANCIES: &str = "tenancies.tenancy.leasehold.dev";
+/// Orders to stop what runs.
+pub const SUSPENSIONS: &str = "suspensions.platform.leasehold.dev";
 /// Approvals.
 pub const APPROVALS: &str = "approvals.charging.leasehold.dev";
 
@@ -36,6 +38,12 @@ pub enum Expected {
     Stands(Wish),
     /// The tenancy says that the office said no.
     Refused,
+    /// The lease is in place as wished, and waits for a word of its department.
+    Delivered(Wish),
+    /// The department gave the lease back: nothing runs.
+    GivenBack,
+    /// The office stopped it: nothing runs, and everything else is as wished.
+    Suspended(Wish),
     /// Nothing can grow any more, and the office is asked whether it may end.
     Leaves,
     /// Nothing is left of it.
@@ -49,10 +57,11 @@ pub fn find<'store>(
     store: &'store Store,
     [resource, place, name]: [&str; 3],
 ) -> Option<&'store Value> {
-    let mut objects = store.objects();
-    objects
-        .find(|(key, _)| key.resource == resource && key.namespace == place && key.name == name)
-        .map(|(_, object)| object)
+    store.get(&Key {
+        resource: resource.to_owned(),
+        namespace: place.to_owned(),
+        name: name.to_owned(),
+    })
 }
 
 /// The namespace of a tenancy with this number.
@@ -136,8 +145,21 @@ impl Expected {
                 phase == "Active" && status["approved"] == sorted(&world::lease(&wish.lease()))
             }
             Self::Refused => decision == "Rejected",
+            Self::Delivered(wish) => {
+                stands(store, lessee, wish)?;
+                phase == "Provisioned" && status["acceptance"]["state"] == "Open"
+            }
+            Self::GivenBack => {
+                nothing_runs(store, lessee)?;
+                phase == "Provisioned" && status["acceptance"]["state"] == "Rejected"
+            }
+            Self::Suspended(wish) => {
+                stands(store, lessee, wish)?;
+                nothing_runs(store, lessee)?;
+                phase == "Suspended"
+            }
             Self::Leaves => {
-                undecided(store, &place, &release_approval(lessee))?;
+                release_question(store, lessee)?;
                 cannot_grow(store, lessee)?;
                 phase == "Reclaiming"
             }
@@ -152,9 +174,36 @@ impl Expected {
     }
 }
 
-/// Name of the question whether a tenancy may end.
-pub fn release_approval(lessee: &Lessee) -> String {
-    format!("{}-release-office", lessee.name)
+/// Name of the open question whether a tenancy may end: each life of a name has its own.
+pub fn release_question(store: &Store, lessee: &Lessee) -> Result<String, String> {
+    let place = manifests::office(lessee.code);
+    let open = store.objects().find(|(key, object)| {
+        let spec = &object["spec"];
+        key.resource == APPROVALS
+            && key.namespace == place
+            && spec["subject"]["kind"] == "Release"
+            && spec["subject"]["name"] == *lessee.name
+            && spec["decision"].is_null()
+    });
+    open.map(|(key, _)| key.name.clone())
+        .ok_or_else(|| format!("nobody is asked whether {} may end", lessee.name))
+}
+
+/// Whether the quotas let nothing run, and nothing runs.
+fn nothing_runs(store: &Store, lessee: &Lessee) -> Result<(), String> {
+    for number in 0..lessee.shorts.len() {
+        let namespace = namespace(lessee, number);
+        let quota = quota(store, &namespace)?;
+        for part in ["spec", "status"] {
+            if quota[part]["hard"]["pods"] != "0" {
+                return Err(format!("{part}.hard of {namespace} still has pods"));
+            }
+        }
+        if find(store, ["pods", &namespace, WEB]).is_some() {
+            return Err(format!("a pod runs in {namespace}"));
+        }
+    }
+    Ok(())
 }
 
 /// Items of an approved lease stand by name.

@@ -12,10 +12,11 @@ use leasehold_model::{Crash, Moment, Server};
 use leasehold_store::{APPEND, Edge, Store};
 use tokio::runtime::{Builder, Runtime};
 
-/// Where the database is worked for; its time runs. One for all scenarios.
+/// Where deadlines of the database run out; its time runs. One for all scenarios, and next to nothing runs on it: a call is
+/// polled by its caller and answered by the database's own thread.
 static ASIDE: LazyLock<Runtime> = LazyLock::new(|| {
     Builder::new_multi_thread()
-        .worker_threads(2)
+        .worker_threads(1)
         .enable_time()
         .build()
         .unwrap()

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
-use leasehold_model::{Call, Kind, PatchKind, Refusal, Server, Store, Verb};
+use leasehold_model::{Call, Key, Kind, PatchKind, Refusal, Server, Store, Verb};
 use serde_json::Value;
 
 /// Makes what no role of ours makes, and breaks glass.
@@ -58,6 +58,14 @@ pub fn delete(
         carried_out(store, &by(user, call), now)?;
         Ok(store.version())
     })
+}
+
+/// A node starts a pod.
+pub fn runs(server: &Server, namespace: &str, name: &str) {
+    server.with_store(|store, now| {
+        let key = Key::new(&kind(store, "pods"), namespace, name);
+        store.report_pod(&key, "Running", now);
+    });
 }
 
 fn kind(store: &Store, resource: &str) -> Arc<Kind> {

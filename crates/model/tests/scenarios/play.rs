@@ -17,14 +17,15 @@ use crate::{
     bounds::Bound,
     course::{Course, Outcome},
     expect::{
-        APPROVALS, Expected, TENANCIES, find, is_book_asked_for, is_furnished, managed, namespace,
-        release_approval, repairable,
+        APPROVALS, Expected, SUSPENSIONS, TENANCIES, find, is_book_asked_for, is_furnished,
+        managed, namespace, release_question, repairable,
     },
     ledger::Ledger,
     operator::Operator,
     people::{self, ADMIN, OFFICE, staff},
     script::{Amounts, Deed, Ending, Lessee, Managed, Parts, Script, Step, Wish},
-    state, world,
+    state,
+    world::{self, FILES, WEB},
 };
 
 /// How often is looked whether something has come about.
@@ -62,9 +63,11 @@ pub struct Play<'play> {
     has_lost: bool,
     waiting: Vec<Option<Waiting>>,
     owns: BTreeSet<usize>,
+    /// How often the name of each tenancy was leased again.
+    lives: Vec<u32>,
     /// What each tenancy may have.
     pub bounds: Vec<Bound>,
-    /// Versions at which strangers deleted something.
+    /// Versions at which people deleted something, or strangers.
     pub by_strangers: BTreeSet<u64>,
 }
 
@@ -87,6 +90,7 @@ impl<'play> Play<'play> {
             has_lost: false,
             waiting: script.lessees.iter().map(|_| None).collect(),
             owns: BTreeSet::new(),
+            lives: vec![0; script.lessees.len()],
             bounds: script.lessees.iter().map(Bound::new).collect(),
             by_strangers: BTreeSet::new(),
         }
@@ -111,7 +115,11 @@ impl<'play> Play<'play> {
     /// The platform, published prices, departments with their offices and systems.
     async fn furnish(&self) -> Result<(), String> {
         let codes = self.script.codes;
-        world::make(self.server, &world::policy(), codes)?;
+        let mut policy = world::policy();
+        if self.script.accepts {
+            policy["spec"]["acceptance"] = json!({"billingStarts": "Accepted"});
+        }
+        world::make(self.server, &policy, codes)?;
         self.until("the question about prices", is_book_asked_for)
             .await?;
         world::publish(self.server)?;
@@ -177,8 +185,12 @@ impl<'play> Play<'play> {
             let version = self.version();
             self.bounds[number].set(version, amounts);
         }
-        if matches!(expected, Expected::Stands(_)) && self.owns.insert(number) {
+        let is_there = matches!(expected, Expected::Stands(_) | Expected::Delivered(_));
+        if is_there && self.owns.insert(number) {
             self.keep_something(lessee)?;
+            if lessee.keeps {
+                self.bind(lessee, self.lives[number])?;
+            }
         }
         Ok(())
     }
@@ -190,6 +202,62 @@ impl<'play> Play<'play> {
                 people::create(self.server, &staff(lessee.code), &manifest)?;
             }
         }
+        Ok(())
+    }
+
+    /// The cluster makes a disk for the named volume.
+    fn bind(&self, lessee: &Lessee, life: u32) -> Result<(), String> {
+        let place = namespace(lessee, 0);
+        let claim = ["persistentvolumeclaims", &place, FILES];
+        let uid = self.server.with_store(|store, _| {
+            let found = find(store, claim)?;
+            found["metadata"]["uid"].as_str().map(str::to_owned)
+        });
+        let uid = uid.ok_or_else(|| format!("there is no claim {FILES} in {place}"))?;
+        let name = format!("disk-{place}-{life}");
+        people::create(self.server, ADMIN, &world::disk(&name, &place, &uid))?;
+        let bound = json!({"spec": {"volumeName": name}});
+        people::patch(self.server, ADMIN, claim, &bound)
+    }
+
+    /// The department starts what does not run.
+    fn run(&self, lessee: &Lessee) -> Result<(), String> {
+        for number in 0..lessee.shorts.len() {
+            let place = namespace(lessee, number);
+            let pod = ["pods", &place, WEB];
+            if self
+                .server
+                .with_store(|store, _| find(store, pod).is_some())
+            {
+                continue;
+            }
+            people::create(self.server, &staff(lessee.code), &world::pod(&place))?;
+            people::runs(self.server, &place, WEB);
+        }
+        Ok(())
+    }
+
+    /// What has ended goes, and the department leases anew under its name.
+    fn again(&mut self, number: usize, wish: &Wish) -> Result<(), String> {
+        let lessee = &self.script.lessees[number];
+        let office = manifests::office(lessee.code);
+        self.remove(&staff(lessee.code), [TENANCIES, &office, &lessee.name])?;
+        let order = [SUSPENSIONS, &office, &lessee.name];
+        if self
+            .server
+            .with_store(|store, _| find(store, order).is_some())
+        {
+            self.remove(OFFICE, order)?;
+        }
+        self.owns.remove(&number);
+        self.lives[number] += 1;
+        self.apply(lessee, wish)
+    }
+
+    /// Somebody deletes an object, and may.
+    fn remove(&mut self, user: &str, place: [&str; 3]) -> Result<(), String> {
+        let version = people::delete(self.server, user, place)?;
+        self.by_strangers.insert(version);
         Ok(())
     }
 
@@ -209,12 +277,13 @@ impl<'play> Play<'play> {
                 self.apply(lessee, wish)?;
                 (Expected::Stands(wish.clone()), None)
             }
-            Deed::Approve(wish) => {
-                let version = self.version();
-                self.bounds[number].set(version, wish.lease());
-                self.decide(lessee, &self.question(lessee), &yes())?;
-                (Expected::Stands(wish.clone()), None)
-            }
+            Deed::Approve(wish) => (self.approve(number, wish)?, None),
+            Deed::Accept(_)
+            | Deed::GiveBack(_)
+            | Deed::Run(_)
+            | Deed::Suspend(_)
+            | Deed::Lift(_)
+            | Deed::Again(_) => (self.live(number, deed)?, None),
             Deed::Reject => {
                 self.decide(lessee, &self.question(lessee), &no())?;
                 (Expected::Refused, None)
@@ -227,12 +296,79 @@ impl<'play> Play<'play> {
                 (Expected::Leaves, None)
             }
             Deed::LetGo => {
-                self.decide(lessee, &release_approval(lessee), &yes())?;
+                let question = self
+                    .server
+                    .with_store(|store, _| release_question(store, lessee))?;
+                self.decide(lessee, &question, &yes())?;
                 (Expected::Gone, Some([0; 3]))
             }
         };
         self.waiting[number] = Some(Waiting { expected, then });
         Ok(())
+    }
+
+    /// The office says yes.
+    fn approve(&mut self, number: usize, wish: &Wish) -> Result<Expected, String> {
+        let lessee = &self.script.lessees[number];
+        let version = self.version();
+        self.bounds[number].set(version, wish.lease());
+        self.decide(lessee, &self.question(lessee), &yes())?;
+        // what stands for the first time waits for a word of its department
+        let is_first = !self.owns.contains(&number);
+        Ok(if is_first && self.script.accepts {
+            Expected::Delivered(wish.clone())
+        } else {
+            Expected::Stands(wish.clone())
+        })
+    }
+
+    /// What changes nothing of what is leased.
+    fn live(&mut self, number: usize, deed: &Deed) -> Result<Expected, String> {
+        let lessee = &self.script.lessees[number];
+        Ok(match deed {
+            Deed::Accept(wish) => {
+                self.say(lessee, &json!({"accepted": true, "reason": null}))?;
+                Expected::Stands(wish.clone())
+            }
+            Deed::GiveBack(_) => {
+                self.say(lessee, &json!({"accepted": false, "reason": "磁盘太慢"}))?;
+                Expected::GivenBack
+            }
+            Deed::Run(wish) => {
+                self.run(lessee)?;
+                Expected::Stands(wish.clone())
+            }
+            Deed::Suspend(wish) => {
+                people::create(self.server, OFFICE, &world::order(lessee))?;
+                Expected::Suspended(wish.clone())
+            }
+            Deed::Lift(wish) => {
+                let office = manifests::office(lessee.code);
+                self.remove(OFFICE, [SUSPENSIONS, &office, &lessee.name])?;
+                Expected::Stands(wish.clone())
+            }
+            Deed::Again(wish) => {
+                self.again(number, wish)?;
+                Expected::Asked
+            }
+            Deed::Ask(_)
+            | Deed::Settle(_)
+            | Deed::TakeBack(_)
+            | Deed::Approve(_)
+            | Deed::Reject
+            | Deed::Delete(..)
+            | Deed::Edit(..)
+            | Deed::Release
+            | Deed::LetGo => return Err(format!("{deed:?} is done elsewhere")),
+        })
+    }
+
+    /// The department says what it thinks of what is in place.
+    fn say(&self, lessee: &Lessee, word: &Value) -> Result<(), String> {
+        let tenancy = self.tenancy(lessee).unwrap_or_default();
+        let mut word = word.clone();
+        word["request"] = tenancy["status"]["acceptance"]["request"].clone();
+        self.change(lessee, &json!({"spec": {"acceptance": word}}))
     }
 
     /// The department applies its manifest.
@@ -351,13 +487,18 @@ impl<'play> Play<'play> {
     /// What the operator has written, its heartbeat aside.
     fn done(&self) -> Vec<Written> {
         let mut done = self.server.written();
-        done.retain(|written| !written.resource.starts_with("leases."));
+        done.retain(is_done);
         done
+    }
+
+    /// How much that is.
+    fn count_done(&self) -> usize {
+        self.server.count_written(is_done)
     }
 
     /// Waits until everything has been done; in the end all is as it was in the undisturbed run.
     async fn settle(&self) -> Result<(), String> {
-        let (mut calm, mut before) = (0_u32, self.done().len());
+        let (mut calm, mut before) = (0_u32, self.count_done());
         let mut differs = String::new();
         let least = match self.script.parts {
             Parts::Reconcilers => CALM,
@@ -365,7 +506,7 @@ impl<'play> Play<'play> {
         };
         for _ in 0..PATIENCE {
             sleep(LOOK).await;
-            let done = self.done().len();
+            let done = self.count_done();
             let is_due = self
                 .server
                 .with_store(|store, _| !store.chores().is_empty());
@@ -405,7 +546,7 @@ impl<'play> Play<'play> {
     /// Once everything has been done, nothing is written any more: not when everything is looked at again, and not by
     /// an operator that was started anew.
     async fn rest(&self) -> Result<(), String> {
-        let (before, commits) = (self.done().len(), self.ledger.commits());
+        let (before, commits) = (self.count_done(), self.ledger.commits());
         if self.script.waits_for_resync {
             sleep(RESYNC).await;
         }
@@ -425,6 +566,11 @@ impl<'play> Play<'play> {
             Err("the ledger was written although nothing happened".to_owned())
         }
     }
+}
+
+/// Whether a write is no heartbeat.
+fn is_done(written: &Written) -> bool {
+    !written.resource.starts_with("leases.")
 }
 
 fn yes() -> Value {

@@ -122,6 +122,8 @@ pub struct Lessee {
     pub name: String,
     /// Short names of its namespaces.
     pub shorts: Vec<String>,
+    /// Whether the first of them has a named volume, which is kept when the tenancy ends.
+    pub keeps: bool,
 }
 
 /// A managed object that somebody meddles with.
@@ -157,6 +159,16 @@ pub enum Deed {
     Approve(Wish),
     /// The office says no.
     Reject,
+    /// The department accepts its first lease.
+    Accept(Wish),
+    /// The department gives its first lease back.
+    GiveBack(Wish),
+    /// The department starts a pod in each namespace that has none.
+    Run(Wish),
+    /// The office stops whatever runs.
+    Suspend(Wish),
+    /// The office lets it run again.
+    Lift(Wish),
     /// A stranger deletes a managed object in the namespace with this number.
     Delete(Managed, usize),
     /// A stranger changes a managed object in the namespace with this number.
@@ -165,6 +177,8 @@ pub enum Deed {
     Release,
     /// The office lets it end, and the grace passes.
     LetGo,
+    /// The department leases under the name of what has ended.
+    Again(Wish),
 }
 
 /// How the operator ends, to be started again.
@@ -209,6 +223,8 @@ pub struct Script {
     pub codes: &'static [&'static str],
     /// The tenancies.
     pub lessees: Vec<Lessee>,
+    /// Whether a first lease is billed only once its department has accepted it.
+    pub accepts: bool,
     /// What happens, in order.
     pub steps: Vec<Step>,
     /// Whether the last check waits until every object was looked at again without a reason.
@@ -221,7 +237,10 @@ enum Stage {
     Absent,
     Asked { had: Option<Wish>, wish: Wish },
     Refused { had: Option<Wish>, wish: Wish },
+    Delivered(Wish),
+    GivenBack(Wish),
     Stands(Wish),
+    Suspended(Wish),
     Leaves,
     Gone,
 }
@@ -238,27 +257,33 @@ impl Script {
         let lessees: Vec<Lessee> = (0..=chance.below(4))
             .map(|number| lessee(&mut chance, codes, number))
             .collect();
-        let mut stages = vec![Stage::Absent; lessees.len()];
-        let mut steps = vec![Step::Trouble(Faults::rough(seed))];
+        let accepts = chance.happens(350);
+        let mut drawing = Drawing {
+            stages: vec![Stage::Absent; lessees.len()],
+            steps: vec![Step::Trouble(Faults::rough(seed))],
+            lessees: &lessees,
+            accepts,
+        };
         // everybody asks, most are answered, and then anything may happen
         for number in 0..lessees.len() {
-            next(&mut chance, number, &lessees, &mut stages, &mut steps);
+            drawing.next(&mut chance, number);
         }
         for number in 0..lessees.len() {
             if chance.happens(850) {
-                next(&mut chance, number, &lessees, &mut stages, &mut steps);
+                drawing.next(&mut chance, number);
             }
         }
-        for _ in 0..3 + chance.below(6) {
+        for _ in 0..4 + chance.below(7) {
             match chance.below(20) {
-                0..=2 => steps.push(Step::Restart(ending(&mut chance))),
-                3..=5 => steps.push(Step::Trouble(trouble(&mut chance))),
+                0..=2 => drawing.steps.push(Step::Restart(ending(&mut chance))),
+                3..=5 => drawing.steps.push(Step::Trouble(trouble(&mut chance))),
                 _ => {
                     let number = index(&mut chance, lessees.len());
-                    next(&mut chance, number, &lessees, &mut stages, &mut steps);
+                    drawing.next(&mut chance, number);
                 }
             }
         }
+        let steps = drawing.steps;
         let is_whole = seed.is_multiple_of(WHOLE);
         Self {
             parts: if is_whole {
@@ -268,6 +293,7 @@ impl Script {
             },
             codes,
             lessees,
+            accepts,
             steps,
             waits_for_resync: is_whole,
         }
@@ -309,7 +335,9 @@ impl Script {
                 code: CODES[0],
                 name: "oa".to_owned(),
                 shorts: vec!["prod".to_owned(), "test".to_owned()],
+                keeps: false,
             }],
+            accepts: false,
             steps: deeds.into_iter().map(|deed| Step::Do(0, deed)).collect(),
             waits_for_resync: false,
         }
@@ -324,21 +352,39 @@ fn lessee(chance: &mut Chance, codes: &'static [&'static str], number: u64) -> L
         shorts: (0..namespaces)
             .map(|place| format!("n{number}-{place}"))
             .collect(),
+        keeps: chance.happens(400),
     }
 }
 
-/// Draws what happens next to a tenancy; nothing, when it is gone.
-fn next(
-    chance: &mut Chance,
-    number: usize,
-    lessees: &[Lessee],
-    stages: &mut [Stage],
-    steps: &mut Vec<Step>,
-) {
-    let namespaces = lessees[number].shorts.len();
-    if let Some((deed, stage)) = deed(chance, &stages[number], namespaces) {
-        stages[number] = stage;
-        steps.push(Step::Do(number, deed));
+/// A script that is being drawn.
+struct Drawing<'script> {
+    lessees: &'script [Lessee],
+    accepts: bool,
+    stages: Vec<Stage>,
+    steps: Vec<Step>,
+}
+
+impl Drawing<'_> {
+    /// Draws what happens next to a tenancy; nothing, when it is gone for good.
+    fn next(&mut self, chance: &mut Chance, number: usize) {
+        let namespaces = self.lessees[number].shorts.len();
+        let drawn = deed(chance, &self.stages[number], namespaces);
+        let Some((deed, stage)) = drawn else { return };
+        if let Stage::Stands(wish) = &self.stages[number]
+            && matches!(deed, Deed::Suspend(_) | Deed::Release)
+            && chance.happens(500)
+        {
+            // something runs that has to end
+            let run = Deed::Run(wish.clone());
+            self.steps.push(Step::Do(number, run));
+        }
+        let is_first = matches!(self.stages[number], Stage::Asked { had: None, .. });
+        self.stages[number] = match (&deed, is_first && self.accepts) {
+            // what would stand for the first time waits for a word of its department
+            (Deed::Approve(wish), true) => Stage::Delivered(wish.clone()),
+            (_, _) => stage,
+        };
+        self.steps.push(Step::Do(number, deed));
     }
 }
 
@@ -366,15 +412,37 @@ fn deed(chance: &mut Chance, stage: &Stage, namespaces: usize) -> Option<(Deed, 
             }
             _ => ask(had.clone(), wish.raised(chance)),
         },
+        Stage::Delivered(wish) => Some(match chance.below(20) {
+            0..=11 => (Deed::Accept(wish.clone()), Stage::Stands(wish.clone())),
+            12..=16 => (Deed::GiveBack(wish.clone()), Stage::GivenBack(wish.clone())),
+            _ => (Deed::Release, Stage::Leaves),
+        }),
+        Stage::GivenBack(wish) => Some(match chance.below(20) {
+            0..=14 => (Deed::Accept(wish.clone()), Stage::Stands(wish.clone())),
+            _ => (Deed::Release, Stage::Leaves),
+        }),
         Stage::Stands(wish) => standing_deed(chance, wish, namespaces),
+        Stage::Suspended(wish) => Some(match chance.below(20) {
+            0..=14 => (Deed::Lift(wish.clone()), Stage::Stands(wish.clone())),
+            _ => (Deed::Release, Stage::Leaves),
+        }),
         Stage::Leaves => Some((Deed::LetGo, Stage::Gone)),
+        Stage::Gone if chance.happens(600) => {
+            let wish = Wish::drawn(chance, namespaces);
+            let stage = Stage::Asked {
+                had: None,
+                wish: wish.clone(),
+            };
+            Some((Deed::Again(wish), stage))
+        }
         Stage::Gone => None,
     }
 }
 
 fn standing_deed(chance: &mut Chance, wish: &Wish, namespaces: usize) -> Option<(Deed, Stage)> {
     let settle = |wish: Wish| (Deed::Settle(wish.clone()), Stage::Stands(wish));
-    match chance.below(20) {
+    let stands = || Stage::Stands(wish.clone());
+    match chance.below(25) {
         0..=4 => {
             let more = wish.raised(chance);
             let stage = Stage::Asked {
@@ -383,18 +451,20 @@ fn standing_deed(chance: &mut Chance, wish: &Wish, namespaces: usize) -> Option<
             };
             Some((Deed::Ask(more), stage))
         }
-        5..=8 => wish.lowered(chance).map(settle),
-        9..=12 => wish.shared(chance).map(settle),
+        5..=7 => wish.lowered(chance).map(settle),
+        8..=10 => wish.shared(chance).map(settle),
+        11..=12 => {
+            let what = chance.pick(&MANAGED).copied()?;
+            let place = index(chance, namespaces);
+            Some((Deed::Delete(what, place), stands()))
+        }
         13..=14 => {
             let what = chance.pick(&MANAGED).copied()?;
             let place = index(chance, namespaces);
-            Some((Deed::Delete(what, place), Stage::Stands(wish.clone())))
+            Some((Deed::Edit(what, place), stands()))
         }
-        15..=16 => {
-            let what = chance.pick(&MANAGED).copied()?;
-            let place = index(chance, namespaces);
-            Some((Deed::Edit(what, place), Stage::Stands(wish.clone())))
-        }
+        15..=17 => Some((Deed::Run(wish.clone()), stands())),
+        18..=20 => Some((Deed::Suspend(wish.clone()), Stage::Suspended(wish.clone()))),
         _ => Some((Deed::Release, Stage::Leaves)),
     }
 }

@@ -54,6 +54,12 @@ pub fn lives(store: &Store) -> Lives {
 /// An object that can be compared with what it is in another run.
 pub fn normal(object: &Value) -> Value {
     let mut object = ends::normal(object, None);
+    // pods that were ended by somebody who died before he could count them are counted by nobody
+    for place in ["/status", "/status/suspension"] {
+        if let Some(fields) = object.pointer_mut(place).and_then(Value::as_object_mut) {
+            fields.remove("evicted");
+        }
+    }
     let namespaces = object.pointer_mut("/status/namespaces");
     for namespace in namespaces
         .and_then(Value::as_array_mut)

@@ -1,6 +1,9 @@
 //! The checks have teeth: each tells what it is there to tell. And scripts ask for nothing impossible.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use k8s_openapi::jiff::Timestamp;
 use leasehold_kit::{Clock, ManualClock};
@@ -49,6 +52,7 @@ fn quotas_beyond_what_was_approved_are_told_and_those_within_are_not() {
         code: "edu",
         name: "oa".to_owned(),
         shorts: Vec::new(),
+        keeps: false,
     };
     for namespace in ["edu--a", "edu--b"] {
         create(&server, ADMIN, &labelled("Namespace", None, namespace)).unwrap();
@@ -86,6 +90,52 @@ fn what_went_without_a_reason_is_told() {
     delete(&server, ADMIN, ["namespaces", "", place]).unwrap();
     let told = only_what_was_let_go_went(&stored(&server), &[], &strangers).unwrap_err();
     assert_eq!(told, "namespace edu--a ends, and nobody approved that");
+}
+
+#[test]
+fn a_pod_that_ended_although_its_quota_let_it_run_is_told() {
+    for (pods, is_told) in [("8", true), ("0", false)] {
+        let (server, place) = (server(), "edu--a");
+        create(&server, ADMIN, &labelled("Namespace", None, place)).unwrap();
+        create(&server, ADMIN, &world::pod(place)).unwrap();
+        let mut quota = quota(place, "2");
+        quota["spec"]["hard"]["pods"] = json!(pods);
+        create(&server, ADMIN, &quota).unwrap();
+        delete(&server, ADMIN, ["pods", place, world::WEB]).unwrap();
+        let told = only_what_was_let_go_went(&stored(&server), &[], &BTreeSet::new());
+        assert_eq!(told.is_err(), is_told, "{told:?}");
+    }
+}
+
+/// What is done in a step, without its particulars.
+fn name(step: &Step) -> String {
+    let Step::Do(_, deed) = step else {
+        return String::new();
+    };
+    let told = format!("{deed:?}");
+    told.split(|letter: char| !letter.is_alphabetic())
+        .next()
+        .unwrap_or_default()
+        .to_owned()
+}
+
+#[test]
+fn every_deed_is_frequent() {
+    let mut scripts: BTreeMap<String, u32> = BTreeMap::new();
+    for script in (0..2000).map(Script::drawn) {
+        let deeds: BTreeSet<String> = script.steps.iter().map(name).collect();
+        for deed in deeds {
+            *scripts.entry(deed).or_default() += 1;
+        }
+    }
+    for deed in [
+        "Ask", "Settle", "TakeBack", "Approve", "Reject", "Accept", "GiveBack", "Run", "Suspend",
+        "Lift", "Delete", "Edit", "Release", "LetGo", "Again",
+    ] {
+        // of two thousand
+        let found = scripts.get(deed).copied().unwrap_or(0);
+        assert!(found >= 40, "{deed} is in {found} scripts: {scripts:?}");
+    }
 }
 
 #[test]

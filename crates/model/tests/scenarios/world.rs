@@ -19,6 +19,10 @@ pub const NAMESPACE: &str = "leasehold-system";
 pub const BOOK: &str = "huangshi-2026";
 /// Between the request to release and the end, in seconds.
 pub const GRACE: i64 = 45;
+/// The pod of a department.
+pub const WEB: &str = "web";
+/// The volume of a tenancy that keeps one.
+pub const FILES: &str = "files";
 /// Items of the book and the units in which they are written, in the order of [`Amounts`].
 pub const ITEMS: [(&str, &str); 3] = [("vcpu-x86", ""), ("memory", "Gi"), ("block-ssd", "Gi")];
 
@@ -168,12 +172,17 @@ fn shares(lessee: &Lessee, wish: &Wish) -> Value {
                 .collect(),
         )
     };
-    lessee
+    let mut namespaces: Value = lessee
         .shorts
         .iter()
         .zip(&wish.shares)
         .map(|(short, amounts)| json!({"name": short, "share": share(amounts)}))
-        .collect()
+        .collect();
+    if lessee.keeps {
+        let files = json!({"name": FILES, "item": "block-ssd", "size": "1Gi", "reclaim": "Retain"});
+        namespaces[0]["volumes"] = json!([files]);
+    }
+    namespaces
 }
 
 /// Base units in one unit of an item: thousandths of a core, bytes in a GiB.
@@ -186,6 +195,38 @@ pub fn amount(text: &Value, item: usize) -> i64 {
     let unit = if item == 0 { Unit::Core } else { Unit::GiB };
     text.as_str()
         .map_or(0, |text| parse_quantity(text, unit).unwrap())
+}
+
+/// A disk for a claim, as the cluster's provisioner makes one. Its data would go with the claim.
+pub fn disk(name: &str, namespace: &str, claim: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name},
+        "spec": {
+            "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"],
+            "persistentVolumeReclaimPolicy": "Delete", "storageClassName": "ssd",
+            "csi": {"driver": "disks.example", "volumeHandle": name},
+            "claimRef": {
+                "apiVersion": "v1", "kind": "PersistentVolumeClaim",
+                "namespace": namespace, "name": FILES, "uid": claim,
+            },
+        },
+    })
+}
+
+/// A pod that fits into the smallest share.
+pub fn pod(namespace: &str) -> Value {
+    manifests::pod(namespace, WEB, "500m", "512Mi", None)
+}
+
+/// The office's order to stop a tenancy.
+pub fn order(lessee: &Lessee) -> Value {
+    json!({
+        "apiVersion": "platform.leasehold.dev/v1alpha1", "kind": "Suspension",
+        "metadata": {"name": lessee.name, "namespace": manifests::office(lessee.code)},
+        "spec": {
+            "tenancy": lessee.name, "reason": "安全整改", "authority": "市政府办 黄政办〔2027〕3号",
+        },
+    })
 }
 
 /// What a department keeps in a namespace of its own.

@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
+use sqlx::ConnectOptions as _;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 
 use super::{DEADLINE, Writer, within};
-use crate::backend::{Pool, Purpose, pool as server_pool};
+use crate::backend::{Only, Pool, Purpose, pool as server_pool};
 use crate::error::failed;
 use crate::lock::{Lock, ServerLock, WriterLock};
 use crate::place::ServerUrl;
@@ -25,6 +26,10 @@ const ACQUIRE: Duration = Duration::from_mins(1);
 
 /// How many reads run at the same time.
 const READERS: u32 = 4;
+
+/// How many rows of an answer out of memory are ready before somebody takes them. What is in memory anyway need not
+/// wait in the database.
+const ROWS_IN_MEMORY: usize = 1024;
 
 /// Names of roles that a migration lets in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -144,15 +149,14 @@ impl Store {
         let opening = async {
             // Each connection to an in-memory database has its own: there must be exactly one,
             // and it must never be replaced.
-            let options = SqliteConnectOptions::new()
+            let only = SqliteConnectOptions::new()
                 .in_memory(true)
-                .foreign_keys(true);
-            let only = connections(1)
-                .min_connections(1)
-                .connect_with(options)
+                .foreign_keys(true)
+                .row_buffer_size(ROWS_IN_MEMORY)
+                .connect()
                 .await
                 .map_err(failed("open"))?;
-            let only = Pool::Sqlite(only);
+            let only = Pool::Memory(Only::new(only));
             schema::migrate(&only, &place).await?;
             let epoch = leader::take(&only, 0).await?;
             Ok::<_, StoreError>((only, epoch))

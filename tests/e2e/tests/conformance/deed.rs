@@ -282,7 +282,7 @@ pub fn complete(place: &Place, body: &Value) -> Value {
             fields[key] = json!(value);
         }
     };
-    fill(&mut whole, "apiVersion", &place.kind.api_version());
+    fill(&mut whole, "apiVersion", place.kind.api_version());
     fill(&mut whole, "kind", &place.kind.kind);
     let metadata = &mut whole["metadata"];
     fill(metadata, "name", &place.name);

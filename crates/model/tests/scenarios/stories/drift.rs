@@ -32,6 +32,7 @@ async fn leased(stage: &Stage<'_>) -> Result<(), String> {
         code: "edu",
         name: "oa".to_owned(),
         shorts: vec!["prod".to_owned()],
+        keeps: false,
     };
     let wish = Wish {
         shares: vec![[4, 8, 10]],

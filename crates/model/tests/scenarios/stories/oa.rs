@@ -34,6 +34,7 @@ pub fn lessee() -> Lessee {
         code: "edu",
         name: "oa".to_owned(),
         shorts: vec!["prod".to_owned()],
+        keeps: false,
     }
 }
 

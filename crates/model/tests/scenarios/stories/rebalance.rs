@@ -21,6 +21,7 @@ fn lessee(name: &str, shorts: &[&str]) -> Lessee {
         code: "edu",
         name: name.to_owned(),
         shorts: shorts.iter().map(|short| (*short).to_owned()).collect(),
+        keeps: false,
     }
 }
 

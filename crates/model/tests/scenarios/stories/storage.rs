@@ -25,6 +25,7 @@ pub fn lease(reclaim: &str) -> Value {
         code: CODE,
         name: "oa".to_owned(),
         shorts: vec!["prod".to_owned()],
+        keeps: false,
     };
     let wish = Wish {
         shares: vec![[2, 4, 20]],

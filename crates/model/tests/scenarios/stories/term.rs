@@ -43,6 +43,7 @@ fn manifest(through: &str) -> Value {
         code: "edu",
         name: "oa".to_owned(),
         shorts: vec!["prod".to_owned()],
+        keeps: false,
     };
     let wish = Wish {
         shares: vec![[4, 8, 10]],
