@@ -1,10 +1,17 @@
 //! Whether the database still holds what was written into it.
 
-use leasehold_ledger::document::PeriodOpenDoc;
+mod first_look;
+mod pages;
+
+use leasehold_ledger::document::{PeriodOpenDoc, listed_by};
 use leasehold_ledger::journal::{ChainRow, genesis, link};
 
-use crate::codec::column;
-use crate::{Integrity, Store, StoreError};
+use crate::backend::Value;
+use crate::codec::{chain_columns, document_columns, seq_of, to_integer};
+use crate::read::trusted_document;
+use crate::{Integrity, RawDocument, Recorded, Store, StoreError, schema};
+
+pub use self::first_look::first_look;
 
 /// How many rows are recomputed at a time.
 const PAGE: u32 = 1000;
@@ -12,39 +19,58 @@ const PAGE: u32 = 1000;
 /// What this is called where an error is told.
 const CHECK: &str = "check the database";
 
-/// A body of each table that has no row in the chain, or a posting that has no entry.
-const ORPHANS: [(&str, &str); 4] = [
+/// What has no place: a body of each table whose row of the chain is missing or is of another kind, a posting that has no
+/// entry, and an entry whose postings are not numbered from 1.
+const STRAY: [(&str, &str); 5] = [
     (
         "fact",
         "SELECT b.seq AS seq FROM fact b \
-         WHERE NOT EXISTS (SELECT 1 FROM chain c WHERE c.seq = b.seq) LIMIT 1",
+         WHERE NOT EXISTS (SELECT 1 FROM chain c WHERE c.seq = b.seq AND c.kind = 'fact') \
+         ORDER BY b.seq LIMIT 1",
     ),
     (
         "document",
         "SELECT b.seq AS seq FROM document b \
-         WHERE NOT EXISTS (SELECT 1 FROM chain c WHERE c.seq = b.seq) LIMIT 1",
+         WHERE NOT EXISTS (SELECT 1 FROM chain c WHERE c.seq = b.seq AND c.kind = 'document') \
+         ORDER BY b.seq LIMIT 1",
     ),
     (
         "entry",
         "SELECT b.seq AS seq FROM entry b \
-         WHERE NOT EXISTS (SELECT 1 FROM chain c WHERE c.seq = b.seq) LIMIT 1",
+         WHERE NOT EXISTS (SELECT 1 FROM chain c WHERE c.seq = b.seq AND c.kind = 'entry') \
+         ORDER BY b.seq LIMIT 1",
     ),
     (
         "posting",
         "SELECT p.entry AS seq FROM posting p \
-         WHERE NOT EXISTS (SELECT 1 FROM entry e WHERE e.seq = p.entry) LIMIT 1",
+         WHERE NOT EXISTS (SELECT 1 FROM entry e WHERE e.seq = p.entry) \
+         ORDER BY p.entry LIMIT 1",
+    ),
+    (
+        "posting",
+        "SELECT p.entry AS seq FROM posting p GROUP BY p.entry \
+         HAVING MIN(p.n) <> 1 OR MAX(p.n) <> COUNT(*) ORDER BY p.entry LIMIT 1",
     ),
 ];
 
+/// Documents with what lies beside their texts.
+const LISTED: &str = concat!(
+    "SELECT ",
+    chain_columns!(),
+    ", ",
+    document_columns!(),
+    " FROM document d JOIN chain c ON c.seq = d.seq WHERE d.seq > $1 ORDER BY d.seq LIMIT $2"
+);
+
 impl Store {
-    /// Checks the file, every row's digest and every link of the chain, from the first row on.
+    /// Checks the file, every row's digest and every link of the chain, from the first row on, and what lies beside it.
     ///
     /// SQLite's own check comes first but is not enough: it does not see most bits that flip
     /// inside a value. The chain is the proof, in both databases. Whether the money is right is another question, which
     /// [`leasehold_ledger::verify`] answers from [`Store::rows`]. Each page of rows has the
     /// store's deadline, not the whole.
     pub async fn integrity(&self) -> Result<Integrity, StoreError> {
-        self.within(CHECK, self.check_file()).await?;
+        self.check_file().await?;
         let mut rows = 0_u64;
         let mut head = genesis();
         loop {
@@ -59,45 +85,60 @@ impl Store {
                 head = chain.hash;
             }
         }
-        self.check_periods().await?;
+        self.check_beside().await?;
         Ok(Integrity { rows, head })
     }
 
-    /// The database's own checks: the pages of a file, and bodies without a row of the chain.
-    async fn check_file(&self) -> Result<(), StoreError> {
-        if self.reader().is_server() {
-            return self.check_bodies().await;
+    /// The database's own checks: the pages of a file, which may take an hour, and rows without a row of the chain, which
+    /// have no weight and are told all the same. Whoever recomputes the rows from [`Store::rows`] needs this before.
+    pub async fn check_file(&self) -> Result<(), StoreError> {
+        if !self.reader().is_server() {
+            self.check_pages().await?;
         }
-        let pages = self.reader();
-        for row in &pages
-            .fetch_all(CHECK, "PRAGMA integrity_check", &[])
-            .await?
-        {
-            let finding: String = column(row, "integrity_check")?;
-            if finding != "ok" {
-                return Err(StoreError::Corrupt {
-                    seq: 0,
-                    what: finding,
-                });
-            }
-        }
-        let orphans = pages.fetch_all(CHECK, "PRAGMA foreign_key_check", &[]);
-        match orphans.await?.first() {
-            None => Ok(()),
-            Some(row) => Err(orphaned(&column::<String>(row, "table")?)),
-        }
-    }
-
-    /// PostgreSQL has no check of its own that would help, and its tables do not reference each other. What the chain does
-    /// not know has no weight, and is told all the same.
-    async fn check_bodies(&self) -> Result<(), StoreError> {
-        for (table, sql) in ORPHANS {
+        for (table, sql) in STRAY {
             let found = self.reader().fetch_optional(CHECK, sql, &[]);
-            if found.await?.is_some() {
-                return Err(orphaned(table));
+            if let Some(row) = self.within(CHECK, found).await? {
+                return Err(stray(table, seq_of(&row)?));
             }
         }
         Ok(())
+    }
+
+    /// What neither the chain nor the database covers: the columns that documents are listed by, the mark of a rehearsal,
+    /// and how a file defines its tables and what keeps them from being changed. Whoever recomputes the rows from
+    /// [`Store::rows`] needs this after.
+    pub async fn check_beside(&self) -> Result<(), StoreError> {
+        self.check_listed().await?;
+        self.check_periods().await?;
+        if self.reader().is_server() {
+            return Ok(());
+        }
+        let comparing = async {
+            let model = Self::in_memory().await?;
+            schema::compare(self.reader(), model.reader()).await
+        };
+        self.within(CHECK, comparing).await
+    }
+
+    /// Documents are listed by what their texts say.
+    async fn check_listed(&self) -> Result<(), StoreError> {
+        let mut after = 0_u64;
+        loop {
+            let values = [
+                Value::Integer(to_integer("sequence number", after)?),
+                Value::Integer(PAGE.into()),
+            ];
+            let reading = self.reader().fetch_all(CHECK, LISTED, &values);
+            let page = self.within(CHECK, reading).await?;
+            if page.is_empty() {
+                return Ok(());
+            }
+            for row in &page {
+                let document = trusted_document(row)?;
+                after = document.seq;
+                check_listing(document)?;
+            }
+        }
     }
 
     /// All periods are of the kind that the ledger is marked with.
@@ -119,10 +160,29 @@ impl Store {
     }
 }
 
-fn orphaned(table: &str) -> StoreError {
+fn stray(table: &str, seq: u64) -> StoreError {
     StoreError::Corrupt {
-        seq: 0,
-        what: format!("a row of {table} belongs to no row of the chain"),
+        seq,
+        what: format!("row {seq} of {table} is not as the chain and its numbers have it"),
+    }
+}
+
+/// A document whose kind nobody knows is told where it is read.
+fn check_listing(document: Recorded<RawDocument>) -> Result<(), StoreError> {
+    let Recorded { seq, value, .. } = document;
+    match listed_by(&value.kind, &value.body) {
+        None => Ok(()),
+        Some(Ok(listed)) if listed == value.subject => Ok(()),
+        Some(Ok(listed)) => Err(StoreError::Corrupt {
+            seq,
+            what: format!("it is listed by {}, its text says {listed}", value.subject),
+        }),
+        Some(Err(source)) => Err(StoreError::Decode {
+            seq,
+            kind: value.kind,
+            key: value.key,
+            source,
+        }),
     }
 }
 
