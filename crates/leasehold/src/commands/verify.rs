@@ -265,7 +265,10 @@ mod tests {
         let row = finding(Err(corrupt(4)), "a row").unwrap();
         let told = both(row, pages).unwrap();
         assert_eq!((told.seq, told.what.as_str()), (4, "a row"));
-        assert!(told.found.ends_with("the database says: Page 9: never used"));
+        assert!(
+            told.found
+                .ends_with("the database says: Page 9: never used")
+        );
         // that nobody could look is no finding
         let unknown = finding(
             Err(StoreError::Deadline {
