@@ -17,7 +17,7 @@ use crate::workspace::{capture, cargo};
 const AT_ONCE: usize = 2;
 
 /// Those that take longest, so that none of them begins when all others are done.
-const FIRST: [&str; 8] = [
+const FIRST: [&str; 10] = [
     "faults",
     "refusals",
     "oracle",
@@ -26,6 +26,8 @@ const FIRST: [&str; 8] = [
     "whole_way",
     "attacks",
     "commands",
+    "deliveries",
+    "corruptions",
 ];
 
 /// The names of the workspace's test programs (`tests/NAME.rs`, `tests/NAME/main.rs`), the longest first. Two packages may
