@@ -1,6 +1,7 @@
 //! Opening, closing and the deadline that every call has.
 
 mod opening;
+mod trouble;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use crate::lock::Lock;
 use crate::{Batch, Committed, Place, StoreError, append};
 
 pub use self::opening::Roles;
+pub use self::trouble::Troubles;
 
 /// What [`Store::commit`] is called where a gate is asked or an error is told.
 pub const APPEND: &str = "append to the ledger";
@@ -42,6 +44,7 @@ struct Shared {
     reader: Pool,
     /// Whether a batch was refused because somebody else took over.
     superseded: watch::Sender<bool>,
+    troubles: Troubles,
     _lock: Option<Lock>,
 }
 
@@ -59,6 +62,7 @@ impl Store {
             writer,
             reader,
             superseded: watch::Sender::new(false),
+            troubles: Troubles::default(),
             _lock: lock,
         };
         Self {
@@ -105,6 +109,11 @@ impl Store {
             // the sender is in `self`, so it cannot be gone
             std::future::pending::<()>().await;
         }
+    }
+
+    /// What the calls of this store and its clones find of the database, from now on.
+    pub fn troubles(&self) -> Troubles {
+        self.shared.troubles.clone()
     }
 
     /// Closes the connections of all clones and waits for them. The lock is released when the
@@ -166,10 +175,12 @@ impl Store {
         work: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
         let bounded = Box::pin(within(self.deadline, operation, work));
-        match &self.drill {
+        let done = match &self.drill {
             None => bounded.await,
             Some(drill) => drill.carry_out(operation, bounded).await,
-        }
+        };
+        self.shared.troubles.note(operation, done.as_ref().err());
+        done
     }
 }
 
