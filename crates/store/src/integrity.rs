@@ -1,6 +1,6 @@
 //! Whether the database still holds what was written into it.
 
-mod first_look;
+mod header;
 mod pages;
 
 use leasehold_ledger::document::{PeriodOpenDoc, listed_by};
@@ -11,7 +11,7 @@ use crate::codec::{chain_columns, document_columns, seq_of, to_integer};
 use crate::read::trusted_document;
 use crate::{Integrity, RawDocument, Recorded, Store, StoreError, schema};
 
-pub use self::first_look::first_look;
+pub use self::header::first_look;
 
 /// How many rows are recomputed at a time.
 const PAGE: u32 = 1000;
