@@ -143,7 +143,14 @@ impl Store {
 
     /// All periods are of the kind that the ledger is marked with.
     async fn check_periods(&self) -> Result<(), StoreError> {
-        let marked = self.rehearsal().await?;
+        let marked = match self.rehearsal().await {
+            // it is the only row of its table
+            Err(StoreError::Database { source, .. }) => Err(StoreError::Corrupt {
+                seq: 0,
+                what: format!("row 1 of meta, the mark of a rehearsal, cannot be read: {source}"),
+            }),
+            marked => marked,
+        }?;
         let opened = self.documents::<PeriodOpenDoc>(None, None).await?;
         let stranger = opened
             .iter()

@@ -48,8 +48,10 @@ impl Store {
             return Err(damaged(first));
         }
         let more = patient.findings(MORE.to_owned()).await.unwrap_or_default();
-        let located = more.into_iter().find(|finding| is_located(finding));
-        Err(damaged(located.unwrap_or(first)))
+        match more.into_iter().find(|finding| is_located(finding)) {
+            Some(located) => Err(damaged(located)),
+            None => Err(damaged(patient.unreadable(&first).await)),
+        }
     }
 
     /// What a check finds, a line each; nothing when all is well.
@@ -63,14 +65,13 @@ impl Store {
         Ok(findings)
     }
 
-    /// Which table cannot be looked at, where SQLite fails over an index and does not say which page of it.
+    /// Which table it is, where SQLite says neither a page nor a row.
     async fn unreadable(&self, said: &str) -> String {
         for table in TABLES {
             let sql = format!("PRAGMA integrity_check({table})");
-            if self.findings(sql).await.is_err() {
-                return format!(
-                    "table {table} or an index of it cannot be read to its end: {said}"
-                );
+            let found = self.findings(sql).await;
+            if !found.is_ok_and(|findings| findings.is_empty()) {
+                return format!("table {table} or an index of it is damaged: {said}");
             }
         }
         said.to_owned()

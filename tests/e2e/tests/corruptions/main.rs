@@ -2,7 +2,8 @@
 //!
 //! A good ledger with a document of every kind and a closed month (`ledger`, `documents`) is copied, something in the copy
 //! is changed by chance, and the program itself is asked, with the head that was kept of the good one (`verdict`). It must
-//! not end with 0, and must name the row or the page. Where only an index is damaged, which holds nothing by itself, naming
+//! not end with 0, and must name the row or the page. Where only an index is damaged, which holds nothing by itself, or the
+//! one row of `meta`, naming
 //! the index or its table is enough.
 //!
 //! - `files`: flipped bits, and pages that are zeroed, swapped or cut off, of a ledger in SQLite. Only bytes count that are
