@@ -32,6 +32,7 @@ struct Families {
     period_close: Histogram,
     facts: IntCounterVec,
     ledger_rows: IntGauge,
+    ledger_trouble: IntGauge,
     approvals_open: IntGaugeVec,
     approvals_overdue: IntGaugeVec,
     repairs: IntCounterVec,
@@ -134,6 +135,13 @@ impl Measures {
         }
     }
 
+    /// Whether the ledger's database did not do what it was asked for last.
+    pub fn ledger_trouble(&self, is_in_trouble: bool) {
+        if let Some(families) = &self.families {
+            families.ledger_trouble.set(i64::from(is_in_trouble));
+        }
+    }
+
     /// Something that others changed or deleted was put right.
     pub(crate) fn repaired(&self, what: What) {
         if let Some(families) = &self.families {
@@ -159,7 +167,7 @@ fn gauge(number: usize) -> i64 {
 impl Families {
     fn register(metrics: &Metrics) -> Result<Self, prometheus::Error> {
         let families = Self::new()?;
-        let collectors: [Box<dyn Collector>; 12] = [
+        let collectors: [Box<dyn Collector>; 13] = [
             Box::new(families.meter_complete.clone()),
             Box::new(families.meter_blind.clone()),
             Box::new(families.lease_complete.clone()),
@@ -168,6 +176,7 @@ impl Families {
             Box::new(families.period_close.clone()),
             Box::new(families.facts.clone()),
             Box::new(families.ledger_rows.clone()),
+            Box::new(families.ledger_trouble.clone()),
             Box::new(families.approvals_open.clone()),
             Box::new(families.approvals_overdue.clone()),
             Box::new(families.repairs.clone()),
@@ -226,6 +235,10 @@ impl Families {
                 &["kind"],
             )?,
             ledger_rows: IntGauge::new("leasehold_ledger_rows", "Last row of the ledger's chain.")?,
+            ledger_trouble: IntGauge::new(
+                "leasehold_ledger_trouble",
+                "Whether the ledger's database did not do what it was asked for last.",
+            )?,
             approvals_open: IntGaugeVec::new(
                 Opts::new(
                     "leasehold_approvals_open",
@@ -276,6 +289,7 @@ mod tests {
         measures.period_closed(Duration::from_millis(700));
         measures.recorded([FactKind::Opened, FactKind::Closed, FactKind::Opened]);
         measures.ledger_rows(4711);
+        measures.ledger_trouble(true);
         measures.approvals("office", 3, 1);
         measures.approvals("office", 2, 0);
         measures.repaired(What::NetworkPolicy);
@@ -294,6 +308,7 @@ mod tests {
             r#"leasehold_facts_total{kind="opened"} 2"#,
             r#"leasehold_facts_total{kind="closed"} 1"#,
             "leasehold_ledger_rows 4711",
+            "leasehold_ledger_trouble 1",
             r#"leasehold_approvals_open{role="office"} 2"#,
             r#"leasehold_approvals_overdue{role="office"} 0"#,
             r#"leasehold_repairs_total{kind="NetworkPolicy"} 1"#,

@@ -263,8 +263,8 @@ Examples:
   leasehold verify --db ledger.db
 
 Recomputes every digest, the chain, the journal and every closed period from the facts, and names the first row that
-differs. Exit code 2 says that one does. Without a head that you kept yourself, a ledger that was rewritten as a whole
-cannot be told from a true one."
+differs; of a ledger also its pages and what the chain does not cover. Exit code 2 says that something differs. Without a
+head that you kept yourself, a ledger that was rewritten as a whole cannot be told from a true one."
 )]
 pub struct VerifyArgs {
     /// Evidence file.

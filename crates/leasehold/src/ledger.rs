@@ -17,13 +17,16 @@ pub fn open(session: &Session, at: &At) -> Result<Store> {
     Ok(session.wait(Box::pin(Store::open_read_only(place)))?)
 }
 
-/// The rows of a ledger from the first to one that is named, read page by page.
+/// The rows of a ledger from the first to one that is named, read page by page. Where a page cannot be read, its rows are
+/// read one by one, so that what comes before the first bad one comes, and the failure is in that one's place.
 pub struct Rows<'a> {
     session: &'a Session,
     store: &'a Store,
     read: VecDeque<Row>,
     last: u64,
     through: u64,
+    /// Rows that are still to be read one by one.
+    alone: u32,
     failed: bool,
 }
 
@@ -36,8 +39,21 @@ impl<'a> Rows<'a> {
             read: VecDeque::new(),
             last: 0,
             through,
+            alone: 0,
             failed: false,
         }
+    }
+
+    /// The next rows, at least one if there is one.
+    fn more(&mut self) -> Result<Vec<Row>, StoreError> {
+        if self.alone == 0 {
+            match self.session.wait(self.store.rows(self.last, PAGE)) {
+                Ok(rows) => return Ok(rows),
+                Err(_) => self.alone = PAGE,
+            }
+        }
+        self.alone = self.alone.saturating_sub(1);
+        self.session.wait(self.store.rows(self.last, 1))
     }
 }
 
@@ -49,7 +65,7 @@ impl Iterator for Rows<'_> {
             return None;
         }
         if self.read.is_empty() {
-            match self.session.wait(self.store.rows(self.last, PAGE)) {
+            match self.more() {
                 Ok(rows) => self.read = rows.into(),
                 Err(error) => {
                     self.failed = true;

@@ -8,6 +8,7 @@
 mod acceptance;
 mod gap;
 mod life;
+mod listed;
 mod question;
 mod release;
 mod serial;
@@ -32,6 +33,7 @@ use crate::time::{Period, Second};
 pub use acceptance::{AcceptanceDoc, DeliveredDoc};
 pub use gap::{GapAcceptedDoc, GapTreatment};
 pub use life::{DepartmentLifeDoc, LifeStage};
+pub use listed::listed_by;
 pub use question::QuestionDoc;
 pub use release::{KeptVolume, ReleaseDoc, ReleaseStage};
 pub use serial::{SerialDoc, SerialError, SerialFreedDoc, normalise_serial, serial_claim};

@@ -248,7 +248,7 @@ pub(crate) async fn rehearses(link: &mut Link<'_>) -> Result<Option<bool>, Store
     let value: String = column(&row, "value")?;
     value.parse().map(Some).map_err(|_| StoreError::Corrupt {
         seq: 0,
-        what: format!("{REHEARSAL} is {value} instead of true or false"),
+        what: format!("row 1 of meta: {REHEARSAL} is {value} instead of true or false"),
     })
 }
 

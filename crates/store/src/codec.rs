@@ -209,8 +209,6 @@ pub(crate) fn chain_of(row: &Row) -> Result<ChainRow, StoreError> {
 /// The fact of a row, not yet compared with the chain.
 pub(crate) fn fact_of(seq: u64, row: &Row) -> Result<Fact, StoreError> {
     let meter: String = column(row, "meter")?;
-    let lower: Option<i64> = column(row, "lower_at")?;
-    let upper: Option<i64> = column(row, "upper_at")?;
     Ok(Fact {
         source: Source {
             cluster: column(row, "cluster")?,
@@ -236,12 +234,27 @@ pub(crate) fn fact_of(seq: u64, row: &Row) -> Result<Fact, StoreError> {
             object: column(row, "object")?,
         },
         estimated: column::<i64>(row, "estimated")? != 0,
-        bounds: lower.zip(upper).map(|(lower, upper)| Bounds {
-            lower: Second::new(lower),
-            upper: Second::new(upper),
-        }),
+        bounds: bounds_of(seq, row)?,
         evidence: column(row, "evidence")?,
     })
+}
+
+/// The bounds of an estimate. One without the other is not the same as none: the digest would not tell them apart.
+fn bounds_of(seq: u64, row: &Row) -> Result<Option<Bounds>, StoreError> {
+    let lower: Option<i64> = column(row, "lower_at")?;
+    let upper: Option<i64> = column(row, "upper_at")?;
+    match (lower, upper) {
+        (Some(lower), Some(upper)) => Ok(Some(Bounds {
+            lower: Second::new(lower),
+            upper: Second::new(upper),
+        })),
+        (None, None) => Ok(None),
+        (Some(alone), None) | (None, Some(alone)) => Err(corrupt(
+            seq,
+            "lower_at or upper_at alone",
+            &alone.to_string(),
+        )),
+    }
 }
 
 /// The document of a row, not yet compared with the chain.

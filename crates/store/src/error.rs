@@ -313,6 +313,19 @@ pub(crate) fn failed(operation: &'static str) -> impl FnOnce(sqlx::Error) -> Sto
     }
 }
 
+/// SQLite's codes for a file that is none of its own or is damaged; more is told in the bits above the lowest eight.
+const DAMAGED: [u32; 2] = [11, 26];
+
+/// Whether SQLite says that its file is damaged.
+pub(crate) fn is_damage(error: &sqlx::Error) -> bool {
+    let code = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
+    code.filter(|code| code.len() < SQLSTATE)
+        .and_then(|code| code.parse::<u32>().ok())
+        .is_some_and(|code| DAMAGED.contains(&(code & 0xff)))
+}
+
 fn is_away(error: &sqlx::Error) -> bool {
     let code = error
         .as_database_error()

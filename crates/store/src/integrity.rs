@@ -1,11 +1,17 @@
 //! Whether the database still holds what was written into it.
 
-use leasehold_ledger::document::PeriodOpenDoc;
+mod header;
+mod pages;
+
+use leasehold_ledger::document::{PeriodOpenDoc, listed_by};
 use leasehold_ledger::journal::{ChainRow, genesis, link};
 
 use crate::backend::Value;
-use crate::codec::{bound, column, to_integer};
-use crate::{Integrity, Store, StoreError};
+use crate::codec::{bound, chain_columns, document_columns, seq_of, to_integer};
+use crate::read::trusted_document;
+use crate::{Integrity, RawDocument, Recorded, Store, StoreError, schema};
+
+pub use self::header::first_look;
 
 /// How many rows are recomputed at a time.
 const PAGE: u32 = 1000;
@@ -13,54 +19,70 @@ const PAGE: u32 = 1000;
 /// What this is called where an error is told.
 const CHECK: &str = "check the database";
 
-/// So many rows are looked for bodies without a row of the chain at a time.
+/// So many rows are looked for what has no place at a time.
 const SPAN: u64 = 100_000;
 
-/// So many rows have the deadline of a call once, where one statement looks at all of them.
-const ROWS_IN_A_CALL: u64 = 100_000;
-
-/// A body of each table, of rows after one and up to another, that has no row in the chain, or a posting that has no entry.
-const ORPHANS: [(&str, &str); 4] = [
+/// What has no place, of rows after one and up to another: a body of each table whose row of the chain is missing or is of
+/// another kind, a posting that has no entry, and an entry whose postings are not numbered from 1.
+const STRAY: [(&str, &str); 5] = [
     (
         "fact",
         "SELECT b.seq AS seq FROM fact b WHERE b.seq > $1 AND b.seq <= $2 \
-         AND NOT EXISTS (SELECT 1 FROM chain c WHERE c.seq = b.seq) LIMIT 1",
+         AND NOT EXISTS (SELECT 1 FROM chain c WHERE c.seq = b.seq AND c.kind = 'fact') \
+         ORDER BY b.seq LIMIT 1",
     ),
     (
         "document",
         "SELECT b.seq AS seq FROM document b WHERE b.seq > $1 AND b.seq <= $2 \
-         AND NOT EXISTS (SELECT 1 FROM chain c WHERE c.seq = b.seq) LIMIT 1",
+         AND NOT EXISTS (SELECT 1 FROM chain c WHERE c.seq = b.seq AND c.kind = 'document') \
+         ORDER BY b.seq LIMIT 1",
     ),
     (
         "entry",
         "SELECT b.seq AS seq FROM entry b WHERE b.seq > $1 AND b.seq <= $2 \
-         AND NOT EXISTS (SELECT 1 FROM chain c WHERE c.seq = b.seq) LIMIT 1",
+         AND NOT EXISTS (SELECT 1 FROM chain c WHERE c.seq = b.seq AND c.kind = 'entry') \
+         ORDER BY b.seq LIMIT 1",
     ),
     (
         "posting",
         "SELECT p.entry AS seq FROM posting p WHERE p.entry > $1 AND p.entry <= $2 \
-         AND NOT EXISTS (SELECT 1 FROM entry e WHERE e.seq = p.entry) LIMIT 1",
+         AND NOT EXISTS (SELECT 1 FROM entry e WHERE e.seq = p.entry) \
+         ORDER BY p.entry LIMIT 1",
+    ),
+    (
+        "posting",
+        "SELECT p.entry AS seq FROM posting p WHERE p.entry > $1 AND p.entry <= $2 GROUP BY p.entry \
+         HAVING MIN(p.n) <> 1 OR MAX(p.n) <> COUNT(*) ORDER BY p.entry LIMIT 1",
     ),
 ];
 
-/// The stretches in which rows up to `last` are looked at, as what is before the first and the last row of each; the last one
-/// goes on to the end, where no row of the chain can be.
-fn stretches(last: u64) -> impl Iterator<Item = (u64, Option<u64>)> {
+/// The stretches in which rows up to `last` are looked at, as what is before the first and the last row of each. The first one
+/// begins before all numbers and the last one goes on to the end, where no row of the chain can be.
+fn stretches(last: u64) -> impl Iterator<Item = (Option<u64>, Option<u64>)> {
     let whole = last / SPAN;
     (0..=whole).map(move |n| {
         let before = n.saturating_mul(SPAN);
-        (before, (n < whole).then(|| before.saturating_add(SPAN)))
+        let until = before.saturating_add(SPAN);
+        ((n > 0).then_some(before), (n < whole).then_some(until))
     })
 }
 
+/// Documents with what lies beside their texts.
+const LISTED: &str = concat!(
+    "SELECT ",
+    chain_columns!(),
+    ", ",
+    document_columns!(),
+    " FROM document d JOIN chain c ON c.seq = d.seq WHERE d.seq > $1 ORDER BY d.seq LIMIT $2"
+);
+
 impl Store {
-    /// Checks the file, every row's digest and every link of the chain, from the first row on.
+    /// Checks the file, every row's digest and every link of the chain, from the first row on, and what lies beside it.
     ///
     /// SQLite's own check comes first but is not enough: it does not see most bits that flip
     /// inside a value. The chain is the proof, in both databases. Whether the money is right is another question, which
     /// [`leasehold_ledger::verify`] answers from [`Store::rows`]. Each page of rows has the
-    /// store's deadline, not the whole; the check of a file has it once for each hundred thousand
-    /// rows.
+    /// store's deadline, not the whole; the check of a file's pages has an hour.
     pub async fn integrity(&self) -> Result<Integrity, StoreError> {
         self.check_file().await?;
         let mut rows = 0_u64;
@@ -77,63 +99,79 @@ impl Store {
                 head = chain.hash;
             }
         }
-        self.check_periods().await?;
+        self.check_beside().await?;
         Ok(Integrity { rows, head })
     }
 
-    /// The database's own checks: the pages of a file, and bodies without a row of the chain.
-    async fn check_file(&self) -> Result<(), StoreError> {
-        if self.reader().is_server() {
-            return self.check_bodies().await;
+    /// The database's own checks: the pages of a file, which may take an hour, and rows without a row of the chain, which
+    /// have no weight and are told all the same. Whoever recomputes the rows from [`Store::rows`] needs this before.
+    pub async fn check_file(&self) -> Result<(), StoreError> {
+        if !self.reader().is_server() {
+            self.check_pages().await?;
         }
-        let (rows, _) = self.head().await?;
-        let calls = u32::try_from(rows / ROWS_IN_A_CALL).unwrap_or(u32::MAX);
-        self.within_so_many(calls.saturating_add(1), CHECK, self.check_pages())
-            .await
-    }
-
-    /// What SQLite finds by itself, which it looks for in all of the file at once.
-    async fn check_pages(&self) -> Result<(), StoreError> {
-        let pages = self.reader();
-        for row in &pages
-            .fetch_all(CHECK, "PRAGMA integrity_check", &[])
-            .await?
-        {
-            let finding: String = column(row, "integrity_check")?;
-            if finding != "ok" {
-                return Err(StoreError::Corrupt {
-                    seq: 0,
-                    what: finding,
-                });
-            }
-        }
-        let orphans = pages.fetch_all(CHECK, "PRAGMA foreign_key_check", &[]);
-        match orphans.await?.first() {
-            None => Ok(()),
-            Some(row) => Err(orphaned(&column::<String>(row, "table")?)),
-        }
-    }
-
-    /// PostgreSQL has no check of its own that would help, and its tables do not reference each other. What the chain does
-    /// not know has no weight, and is told all the same.
-    async fn check_bodies(&self) -> Result<(), StoreError> {
-        let (last, _) = self.head().await?;
-        for (table, sql) in ORPHANS {
+        // where the head cannot be read, whoever reads the rows says so
+        let last = self.head().await.map_or(0, |(last, _)| last);
+        for (table, sql) in STRAY {
             for (after, until) in stretches(last) {
-                let after = to_integer("sequence number", after)?;
+                let after =
+                    after.map_or(Ok(i64::MIN), |after| to_integer("sequence number", after))?;
                 let values = [Value::Integer(after), Value::Integer(bound(until))];
                 let found = self.reader().fetch_optional(CHECK, sql, &values);
-                if self.within(CHECK, found).await?.is_some() {
-                    return Err(orphaned(table));
+                if let Some(row) = self.within(CHECK, found).await? {
+                    return Err(stray(table, seq_of(&row)?));
                 }
             }
         }
         Ok(())
     }
 
+    /// What neither the chain nor the database covers: the columns that documents are listed by, the mark of a rehearsal,
+    /// and how a file defines its tables and what keeps them from being changed. Whoever recomputes the rows from
+    /// [`Store::rows`] needs this after.
+    pub async fn check_beside(&self) -> Result<(), StoreError> {
+        self.check_listed().await?;
+        self.check_periods().await?;
+        if self.reader().is_server() {
+            return Ok(());
+        }
+        let comparing = async {
+            let model = Self::in_memory().await?;
+            schema::compare(self.reader(), model.reader()).await
+        };
+        self.within(CHECK, comparing).await
+    }
+
+    /// Documents are listed by what their texts say.
+    async fn check_listed(&self) -> Result<(), StoreError> {
+        let mut after = 0_u64;
+        loop {
+            let values = [
+                Value::Integer(to_integer("sequence number", after)?),
+                Value::Integer(PAGE.into()),
+            ];
+            let reading = self.reader().fetch_all(CHECK, LISTED, &values);
+            let page = self.within(CHECK, reading).await?;
+            if page.is_empty() {
+                return Ok(());
+            }
+            for row in &page {
+                let document = trusted_document(row)?;
+                after = document.seq;
+                check_listing(document)?;
+            }
+        }
+    }
+
     /// All periods are of the kind that the ledger is marked with.
     async fn check_periods(&self) -> Result<(), StoreError> {
-        let marked = self.rehearsal().await?;
+        let marked = match self.rehearsal().await {
+            // it is the only row of its table
+            Err(StoreError::Database { source, .. }) => Err(StoreError::Corrupt {
+                seq: 0,
+                what: format!("row 1 of meta, the mark of a rehearsal, cannot be read: {source}"),
+            }),
+            marked => marked,
+        }?;
         let opened = self.documents::<PeriodOpenDoc>(None, None).await?;
         let stranger = opened
             .iter()
@@ -150,10 +188,29 @@ impl Store {
     }
 }
 
-fn orphaned(table: &str) -> StoreError {
+fn stray(table: &str, seq: u64) -> StoreError {
     StoreError::Corrupt {
-        seq: 0,
-        what: format!("a row of {table} belongs to no row of the chain"),
+        seq,
+        what: format!("row {seq} of {table} is not as the chain and its numbers have it"),
+    }
+}
+
+/// A document whose kind nobody knows is told where it is read.
+fn check_listing(document: Recorded<RawDocument>) -> Result<(), StoreError> {
+    let Recorded { seq, value, .. } = document;
+    match listed_by(&value.kind, &value.body) {
+        None => Ok(()),
+        Some(Ok(listed)) if listed == value.subject => Ok(()),
+        Some(Ok(listed)) => Err(StoreError::Corrupt {
+            seq,
+            what: format!("it is listed by {}, its text says {listed}", value.subject),
+        }),
+        Some(Err(source)) => Err(StoreError::Decode {
+            seq,
+            kind: value.kind,
+            key: value.key,
+            source,
+        }),
     }
 }
 
@@ -192,16 +249,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stretches_follow_each_other_and_the_last_one_has_no_end() {
+    fn stretches_follow_each_other_and_the_outermost_have_no_end() {
         let all: Vec<_> = stretches(250_000).collect();
         let expected = [
-            (0, Some(100_000)),
-            (100_000, Some(200_000)),
-            (200_000, None),
+            (None, Some(100_000)),
+            (Some(100_000), Some(200_000)),
+            (Some(200_000), None),
         ];
         assert_eq!(all, expected);
-        assert_eq!(stretches(0).collect::<Vec<_>>(), [(0, None)]);
+        assert_eq!(stretches(0).collect::<Vec<_>>(), [(None, None)]);
         let edge: Vec<_> = stretches(100_000).collect();
-        assert_eq!(edge, [(0, Some(100_000)), (100_000, None)]);
+        assert_eq!(edge, [(None, Some(100_000)), (Some(100_000), None)]);
     }
 }

@@ -29,6 +29,7 @@ mod store;
 
 pub use drill::{Edge, Gate};
 pub use error::StoreError;
+pub use integrity::first_look;
 pub use place::{Place, PlaceError, ServerUrl};
 pub use record::{Batch, Committed, Cursor, FactFilter, Integrity, RawDocument, Record, Recorded};
-pub use store::{APPEND, Roles, Store};
+pub use store::{APPEND, Roles, Store, Troubles};

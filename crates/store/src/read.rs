@@ -429,7 +429,7 @@ pub(crate) fn trusted_facts(rows: &[Row]) -> Result<Vec<Recorded<Fact>>, StoreEr
 }
 
 /// The document of a row, compared with the chain.
-fn trusted_document(row: &Row) -> Result<Recorded<RawDocument>, StoreError> {
+pub(crate) fn trusted_document(row: &Row) -> Result<Recorded<RawDocument>, StoreError> {
     let chain = chain_of(row)?;
     let document = document_of(row)?;
     ChainBody::of_document(&document).trusted(&chain)?;

@@ -222,6 +222,41 @@ async fn apply(link: &mut Link<'_>, migration: &Migration) -> Result<(), StoreEr
     .await
 }
 
+/// Compares how a file defines its tables, indexes and triggers with how the migrations do. What SQLite keeps for itself,
+/// to plan its queries, is left out.
+pub(crate) async fn compare(file: &Pool, model: &Pool) -> Result<(), StoreError> {
+    let (found, expected) = (definitions(file).await?, definitions(model).await?);
+    let differs = found
+        .iter()
+        .find(|(name, definition)| expected.get(*name) != Some(*definition))
+        .or_else(|| expected.iter().find(|(name, _)| !found.contains_key(*name)));
+    let Some(((kind, name), _)) = differs else {
+        return Ok(());
+    };
+    Err(StoreError::Corrupt {
+        seq: 0,
+        what: format!(
+            "page 1 of the file or another page of its schema: {kind} {name} is not defined as the ledger's migrations \
+             define it"
+        ),
+    })
+}
+
+/// What the catalogue of a file holds: kind and name → table and definition.
+async fn definitions(
+    pool: &Pool,
+) -> Result<BTreeMap<(String, String), (String, String)>, StoreError> {
+    let sql = "SELECT type AS kind, name, tbl_name, COALESCE(sql, '') AS definition \
+         FROM sqlite_master WHERE name NOT LIKE 'sqlite_stat%'";
+    let rows = pool.fetch_all(CATALOGUE, sql, &[]).await?;
+    rows.iter()
+        .map(|row| {
+            let key = (column(row, "kind")?, column(row, "name")?);
+            Ok((key, (column(row, "tbl_name")?, column(row, "definition")?)))
+        })
+        .collect()
+}
+
 /// The steps that the database has seen: version → digest.
 async fn applied(link: &mut Link<'_>) -> Result<BTreeMap<u32, String>, StoreError> {
     let sql = "SELECT version, digest FROM migration ORDER BY version";

@@ -1,6 +1,7 @@
 //! Opening, closing and the deadline that every call has.
 
 mod opening;
+mod trouble;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,6 +17,7 @@ use crate::lock::Lock;
 use crate::{Batch, Committed, Place, StoreError, append};
 
 pub use self::opening::Roles;
+pub use self::trouble::Troubles;
 
 /// What [`Store::commit`] is called where a gate is asked or an error is told.
 pub const APPEND: &str = "append to the ledger";
@@ -43,6 +45,7 @@ struct Shared {
     reader: Pool,
     /// Whether a batch was refused because somebody else took over, or because rows are gone.
     superseded: watch::Sender<bool>,
+    troubles: Troubles,
     _lock: Option<Lock>,
 }
 
@@ -86,6 +89,7 @@ impl Store {
             writer,
             reader,
             superseded: watch::Sender::new(false),
+            troubles: Troubles::default(),
             _lock: lock,
         };
         Self {
@@ -133,6 +137,11 @@ impl Store {
             // the sender is in `self`, so it cannot be gone
             std::future::pending::<()>().await;
         }
+    }
+
+    /// What the calls of this store and its clones find of the database, from now on.
+    pub fn troubles(&self) -> Troubles {
+        self.shared.troubles.clone()
     }
 
     /// Closes the connections of all clones and waits for them. The lock is released when the
@@ -197,22 +206,13 @@ impl Store {
         operation: &'static str,
         work: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        self.within_so_many(1, operation, work).await
-    }
-
-    /// Runs what takes as long as so many calls.
-    pub(crate) async fn within_so_many<T>(
-        &self,
-        calls: u32,
-        operation: &'static str,
-        work: impl Future<Output = Result<T, StoreError>>,
-    ) -> Result<T, StoreError> {
-        let deadline = self.deadline.saturating_mul(calls);
-        let bounded = Box::pin(within(deadline, operation, work));
-        match &self.drill {
+        let bounded = Box::pin(within(self.deadline, operation, work));
+        let done = match &self.drill {
             None => bounded.await,
             Some(drill) => drill.carry_out(operation, bounded).await,
-        }
+        };
+        self.shared.troubles.note(operation, done.as_ref().err());
+        done
     }
 }
 

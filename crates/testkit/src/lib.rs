@@ -35,7 +35,7 @@ pub use command::Ran;
 pub use failure::Failure;
 pub use operator::{LogFormat, OperatorOptions, OperatorProcess};
 pub use postgres::{PostgresDatabase, PostgresServer};
-pub use rig::{NAMESPACE, Rig, SERVICE_ACCOUNT, repository};
+pub use rig::{NAMESPACE, Rig, SERVICE_ACCOUNT, program, repository};
 pub use session::Session;
 pub use user::User;
 pub use wait::{LONG, eventually};

@@ -31,6 +31,8 @@ pub struct OperatorOptions {
     pub format: LogFormat,
     /// The way to the API server, where it is not the direct one.
     pub through: Option<Way>,
+    /// The address of a database for the ledger, instead of the file at `db`.
+    pub database: Option<String>,
 }
 
 impl OperatorOptions {
@@ -41,6 +43,16 @@ impl OperatorOptions {
             log: "info,leasehold=debug".to_owned(),
             format: LogFormat::Text,
             through: None,
+            database: None,
+        }
+    }
+
+    /// The same with the ledger in a database of a server. Its log stays beside `db`.
+    #[must_use]
+    pub fn in_database(self, address: &str) -> Self {
+        Self {
+            database: Some(address.to_owned()),
+            ..self
         }
     }
 
@@ -211,6 +223,27 @@ impl OperatorProcess {
         Ok(sum(&self.fetch("/metrics").await?, metric, labels))
     }
 
+    /// Lets it write no byte more into any file, as where a disk is full, or lets it write again. Its log is a file too.
+    pub fn may_write(&self, may: bool) -> Result<(), Failure> {
+        let bytes = if may { "unlimited" } else { "0" };
+        let command = format!("prlimit --pid {} --fsize={bytes}:", self.process.id());
+        let failed = |source| Failure::Start {
+            command: command.clone(),
+            source,
+        };
+        let ended = Command::new("/bin/sh")
+            .args(["-c", &command])
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .map_err(failed)?;
+        if ended.success() {
+            Ok(())
+        } else {
+            Err(Failure::OperatorEnded(self.tail()))
+        }
+    }
+
     fn signal(&self, signal: &str) -> Result<(), Failure> {
         let process = self.process.id().to_string();
         let script = "kill -s \"$0\" -- \"$1\"";
@@ -240,12 +273,17 @@ fn spawn(
     log: &Path,
     address: SocketAddr,
 ) -> Result<Process, Failure> {
+    let file = || options.db.display().to_string();
     let arguments = [
+        // a write beyond the limit of `may_write` shall fail, as on a full disk, and not end the process
+        "-c".to_owned(),
+        "trap '' XFSZ; exec \"$0\" \"$@\"".to_owned(),
+        program.display().to_string(),
         "--kubeconfig".to_owned(),
         kubeconfig.display().to_string(),
         "operator".to_owned(),
         "--db".to_owned(),
-        options.db.display().to_string(),
+        options.database.clone().unwrap_or_else(file),
         "--namespace".to_owned(),
         NAMESPACE.to_owned(),
         "--listen".to_owned(),
@@ -255,7 +293,12 @@ fn spawn(
         "--log".to_owned(),
         options.log.clone(),
     ];
-    Ok(Process::spawn(group, program, &arguments, log)?)
+    Ok(Process::spawn(
+        group,
+        Path::new("/bin/sh"),
+        &arguments,
+        log,
+    )?)
 }
 
 /// A port that nobody uses now; each start takes another, because the old one may be held for a while.

@@ -324,7 +324,7 @@ pub fn repository() -> PathBuf {
 }
 
 /// The program under test: `leasehold` in the folder of the profile that the test was built with.
-pub(crate) fn program() -> Result<PathBuf, Failure> {
+pub fn program() -> Result<PathBuf, Failure> {
     let test = std::env::current_exe().map_err(Failure::file("the running test"))?;
     let mut folder = test.parent().unwrap_or(Path::new("."));
     if folder.ends_with("deps") {

@@ -75,7 +75,7 @@ mod tests {
         };
         let refused = run(&args).unwrap_err().to_string();
         assert!(
-            refused.ends_with("benchmarks are: close, provision"),
+            refused.ends_with("benchmarks are: close, meter, provision"),
             "{refused}"
         );
     }

@@ -4,6 +4,7 @@
 pub mod close;
 mod figures;
 mod floor;
+pub mod meter;
 mod profile;
 mod provision;
 mod restart;

@@ -7,6 +7,7 @@
 
 pub mod arithmetic;
 pub mod bench;
+pub mod deliveries;
 mod office;
 pub mod overlay;
 pub mod person;

@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     io::{BufRead, BufReader, Write},
+    iter,
     path::Path,
 };
 
@@ -13,8 +14,9 @@ use leasehold_export::{
 };
 use leasehold_ledger::{
     canonical::Digest,
-    verify::{Finding, Report, verify},
+    verify::{Finding, Report, Row, verify},
 };
+use leasehold_store::{Store, StoreError, first_look};
 
 use crate::{
     Outcome,
@@ -61,10 +63,68 @@ fn sheet_of(report: &Report, head: Option<&Digest>) -> Sheet {
     sheet
 }
 
+/// Verifies a ledger: what its database says of itself, its rows, and what lies beside them.
 fn of_ledger(session: &Session, db: &At, head: Option<&Digest>) -> Result<Report> {
-    let store = ledger::open(session, db)?;
-    let (last, _) = session.wait(store.head())?;
-    Ok(verify(Rows::new(session, &store, last), head))
+    let store = ledger::open(session, db).or_else(|error| unopened(error, db))?;
+    let pages = finding(session.wait(Box::pin(store.check_file())), "the database")?;
+    let mut report = match session.wait(store.head()) {
+        Ok((last, _)) => verify(Rows::new(session, &store, last), head),
+        Err(error) => verify(iter::once(Err::<Row, _>(error)), head),
+    };
+    let beside = if pages.is_none() && report.finding.is_none() {
+        finding(
+            session.wait(Box::pin(store.check_beside())),
+            "what lies beside the rows",
+        )?
+    } else {
+        None
+    };
+    report.finding = both(report.finding.take(), pages.or(beside));
+    Ok(report)
+}
+
+/// A ledger that cannot be opened, with the page of its file that is to blame if it is one.
+fn unopened(error: anyhow::Error, db: &At) -> Result<Store> {
+    let damaged = matches!(
+        error.downcast_ref::<StoreError>(),
+        Some(StoreError::NotALedger { .. } | StoreError::Database { .. })
+    );
+    let place = db.place()?;
+    match place.file().filter(|_| damaged).and_then(first_look) {
+        Some(blamed) => Err(error.context(format!(
+            "failed to verify {place}: if it is a ledger, {blamed}; restore a backup whose head matches a published one"
+        ))),
+        None => Err(error),
+    }
+}
+
+/// What a check of the database found. That it could not be carried out is no finding.
+fn finding(checked: Result<(), StoreError>, what: &str) -> Result<Option<Finding>> {
+    let (seq, found) = match checked {
+        Ok(()) => return Ok(None),
+        Err(StoreError::Corrupt { seq, what }) => (seq, what),
+        Err(error @ (StoreError::Database { .. } | StoreError::Decode { .. })) => {
+            (0, format!("{:#}", anyhow::Error::new(error)))
+        }
+        Err(error) => return Err(error.into()),
+    };
+    Ok(Some(Finding {
+        seq,
+        what: what.to_owned(),
+        expected: "as it was written".to_owned(),
+        found,
+    }))
+}
+
+/// What was found in a row, with what the database said of itself.
+fn both(row: Option<Finding>, database: Option<Finding>) -> Option<Finding> {
+    match (row, database) {
+        (Some(row), Some(database)) => Some(Finding {
+            found: format!("{}; {} says: {}", row.found, database.what, database.found),
+            ..row
+        }),
+        (row, database) => row.or(database),
+    }
 }
 
 fn of_path(file: &Path, head: Option<&Digest>) -> Result<Report> {
@@ -190,6 +250,45 @@ mod tests {
         );
         let witnessed = sheet_of(&report, Some(&report.head)).notes;
         assert_eq!(witnessed[..], alone[..alone.len() - 1]);
+    }
+
+    #[test]
+    fn what_the_database_says_of_itself_is_told_with_what_is_found_in_a_row_and_alone() {
+        let corrupt = |seq| StoreError::Corrupt {
+            seq,
+            what: "Page 9: never used".to_owned(),
+        };
+        assert_eq!(finding(Ok(()), "the database").unwrap(), None);
+        let pages = finding(Err(corrupt(0)), "the database").unwrap();
+        let alone = both(None, pages.clone()).unwrap();
+        assert_eq!((alone.seq, alone.found.as_str()), (0, "Page 9: never used"));
+        let row = finding(Err(corrupt(4)), "a row").unwrap();
+        let told = both(row, pages).unwrap();
+        assert_eq!((told.seq, told.what.as_str()), (4, "a row"));
+        assert!(
+            told.found
+                .ends_with("the database says: Page 9: never used")
+        );
+        // that nobody could look is no finding
+        let unknown = finding(
+            Err(StoreError::Deadline {
+                operation: "check the database",
+                milliseconds: 1,
+            }),
+            "the database",
+        );
+        assert!(unknown.is_err());
+    }
+
+    #[test]
+    fn a_file_that_is_no_ledger_any_more_is_told_with_the_page_to_blame() {
+        let session = Session::new(crate::cli::Common::default()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        std::fs::write(&path, [7; 4096]).unwrap();
+        let db: At = path.to_str().unwrap().parse().unwrap();
+        let refused = of_ledger(&session, &db, None).unwrap_err();
+        assert!(refused.to_string().contains("page 1"), "{refused:#}");
     }
 
     #[test]

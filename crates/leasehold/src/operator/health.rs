@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, OnceLock, PoisonError, RwLock},
 };
 
 use anyhow::{Context, Result};
@@ -14,6 +14,7 @@ use axum::{
     routing::get,
 };
 use leasehold_kit::metrics::Metrics;
+use leasehold_store::Troubles;
 use tokio::{net::TcpListener, task::JoinHandle};
 
 /// The text format of Prometheus.
@@ -34,6 +35,8 @@ pub(super) enum Stage {
 #[derive(Clone)]
 pub(super) struct Health {
     stage: Arc<RwLock<Stage>>,
+    /// Those of the ledger, once it is open.
+    ledger: Arc<OnceLock<Troubles>>,
     metrics: Metrics,
 }
 
@@ -42,6 +45,7 @@ impl Health {
     pub(super) fn new(metrics: Metrics) -> Self {
         Self {
             stage: Arc::new(RwLock::new(Stage::Starting("nothing has begun"))),
+            ledger: Arc::default(),
             metrics,
         }
     }
@@ -49,6 +53,17 @@ impl Health {
     /// Notes how far the operator is.
     pub(super) fn set(&self, stage: Stage) {
         *self.stage.write().unwrap_or_else(PoisonError::into_inner) = stage;
+    }
+
+    /// Tells the troubles of the ledger from now on; once.
+    pub(super) fn tell_of(&self, ledger: Troubles) {
+        // an error says that they are told already
+        drop(self.ledger.set(ledger));
+    }
+
+    /// Why the ledger's database does not do what it is asked for; none while it does.
+    fn trouble(&self) -> Option<String> {
+        self.ledger.get().and_then(Troubles::now)
     }
 
     fn stage(&self) -> Stage {
@@ -87,7 +102,13 @@ async fn livez() -> &'static str {
 
 async fn readyz(State(health): State<Health>) -> (StatusCode, String) {
     match health.stage() {
-        Stage::Ready => (StatusCode::OK, "ready\n".to_owned()),
+        Stage::Ready => match health.trouble() {
+            None => (StatusCode::OK, "ready\n".to_owned()),
+            Some(trouble) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                format!("the ledger is in trouble: {trouble}\n"),
+            ),
+        },
         Stage::Starting(what) => (
             StatusCode::SERVICE_UNAVAILABLE,
             format!("starting: {what}\n"),
@@ -135,6 +156,27 @@ mod tests {
             asked(&health, "/readyz").await.0,
             StatusCode::SERVICE_UNAVAILABLE
         );
+    }
+
+    #[tokio::test]
+    async fn a_ledger_in_trouble_is_told_with_what_it_said() {
+        let health = Health::new(Metrics::new());
+        health.set(Stage::Ready);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        let store = leasehold_store::Store::open(&path).await.unwrap();
+        health.tell_of(store.troubles());
+        assert_eq!(asked(&health, "/readyz").await.0, StatusCode::OK);
+        let hasty = store.clone().with_deadline(std::time::Duration::ZERO);
+        hasty.facts(&Default::default()).await.unwrap_err();
+        let (status, body) = asked(&health, "/readyz").await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(
+            body.starts_with("the ledger is in trouble: failed to "),
+            "{body}"
+        );
+        store.head().await.unwrap();
+        assert_eq!(asked(&health, "/readyz").await.0, StatusCode::OK);
     }
 
     #[tokio::test]

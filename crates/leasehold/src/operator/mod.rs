@@ -6,6 +6,7 @@
 mod health;
 mod log;
 mod policies;
+mod trouble;
 
 use std::{sync::Arc, time::Duration};
 
@@ -75,6 +76,8 @@ pub async fn run(arguments: &OperatorArgs, common: &Common) -> Result<()> {
         return Ok(());
     };
     let store = context.books.store().clone();
+    health.tell_of(store.troubles());
+    let telling = tokio::spawn(trouble::tell(store.troubles(), context.measures.clone()));
     let mut tasks = spawn(&context, &shutdown);
     health.set(Stage::Ready);
     tracing::info!("ready");
@@ -98,6 +101,7 @@ pub async fn run(arguments: &OperatorArgs, common: &Common) -> Result<()> {
     if outcome.is_ok() {
         drain(&mut tasks).await;
     }
+    telling.abort();
     tasks.abort_all();
     caches.abort_all();
     let closed = tokio::time::timeout(CLOSE, store.close()).await;

@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use sqlx::ConnectOptions as _;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
+use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::{DEADLINE, Writer, within};
 use crate::backend::{Only, Pool, Purpose, pool as server_pool};
@@ -193,9 +193,14 @@ impl Store {
     }
 }
 
-/// So many connections to a file.
+/// So many connections to a file. One that nobody uses and that still counts itself into a transaction is replaced: over a
+/// disk that is full or fails SQLite ends a transaction by itself, sqlx does not learn it, and would begin none on it again.
 async fn sqlite(count: u32, options: SqliteConnectOptions) -> Result<Pool, StoreError> {
     let pool: SqlitePool = connections(count)
+        .before_acquire(|connection, _| {
+            let is_free = !connection.is_in_transaction();
+            Box::pin(async move { Ok(is_free) })
+        })
         .connect_with(options)
         .await
         .map_err(failed("open"))?;

@@ -161,7 +161,9 @@ async fn a_copy_that_was_broken_off_is_no_ledger_to_go_on_with_until_it_is_compl
     prompt.run(mend).await.unwrap();
     let copy = Store::open_to_copy_into(target.place()).await.unwrap();
     store.copy_into(&copy, |_| ()).await.unwrap();
-    expect_same(&store, &copy).await;
+    // the original's own check tells of the triggers that were taken away for this
+    let whole = copy.integrity().await.unwrap();
+    assert_eq!((whole.rows, whole.head), store.head().await.unwrap());
     copy.close().await.unwrap();
     assert!(Store::open(target.place()).await.is_ok());
 }

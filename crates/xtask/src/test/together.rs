@@ -17,7 +17,7 @@ use crate::workspace::{capture, cargo};
 const AT_ONCE: usize = 2;
 
 /// Those that take longest, so that none of them begins when all others are done.
-const FIRST: [&str; 7] = [
+const FIRST: [&str; 10] = [
     "faults",
     "refusals",
     "kills",
@@ -25,6 +25,9 @@ const FIRST: [&str; 7] = [
     "whole_way",
     "attacks",
     "commands",
+    "outages",
+    "deliveries",
+    "corruptions",
 ];
 
 /// The names of the workspace's test programs (`tests/NAME.rs`, `tests/NAME/main.rs`), the longest first. Two packages may

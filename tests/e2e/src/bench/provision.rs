@@ -135,7 +135,7 @@ async fn sent(operator: &OperatorProcess, verbs: &[&str]) -> Result<u64, Failure
 }
 
 /// The policy of the examples, in which no request waits for a person and no period ends meanwhile.
-fn policy() -> Result<Value, Failure> {
+pub(super) fn policy() -> Result<Value, Failure> {
     let mut policy = Stage::policy()?;
     if let Some(Value::Object(spec)) = policy.pointer_mut("/spec") {
         spec.insert("period".to_owned(), json!({"kind": "Month"}));

@@ -1,0 +1,134 @@
+//! What SQLite itself says of the pages of its file.
+
+use std::time::Duration;
+
+use sqlx::AssertSqlSafe;
+
+use super::CHECK;
+use crate::codec::column;
+use crate::error::is_damage;
+use crate::{Store, StoreError};
+
+/// How long looking at every page may take: a ledger of years has many, and whoever asks for this waits for it.
+const PATIENCE: Duration = Duration::from_hours(1);
+
+/// The first finding alone. With more of them SQLite goes on into what it has just called damaged, fails there, and takes
+/// back what it had found.
+const FIRST: &str = "PRAGMA integrity_check(1)";
+
+/// More of them, where the first does not say where it was.
+const MORE: &str = "PRAGMA integrity_check";
+
+/// The tables of a ledger.
+const TABLES: [&str; 9] = [
+    "chain",
+    "fact",
+    "document",
+    "entry",
+    "posting",
+    "cursor",
+    "meta",
+    "leader",
+    "migration",
+];
+
+impl Store {
+    /// Has SQLite look at every page and every index of the file.
+    pub(super) async fn check_pages(&self) -> Result<(), StoreError> {
+        let patient = self.clone().with_deadline(PATIENCE);
+        let first = match patient.findings(FIRST.to_owned()).await {
+            Ok(found) => found.into_iter().next(),
+            Err(StoreError::Database { source, .. }) if is_damage(&source) => {
+                return Err(damaged(patient.unreadable(&source.to_string()).await));
+            }
+            Err(error) => return Err(error),
+        };
+        let Some(first) = first else { return Ok(()) };
+        if is_located(&first) {
+            return Err(damaged(first));
+        }
+        let more = patient.findings(MORE.to_owned()).await.unwrap_or_default();
+        match more.into_iter().find(|finding| is_located(finding)) {
+            Some(located) => Err(damaged(located)),
+            None => Err(damaged(patient.unreadable(&first).await)),
+        }
+    }
+
+    /// What a check finds, a line each; nothing when all is well.
+    async fn findings(&self, sql: String) -> Result<Vec<String>, StoreError> {
+        let looking = self.reader().fetch_all(CHECK, AssertSqlSafe(sql), &[]);
+        let mut findings = Vec::new();
+        for row in &self.within(CHECK, looking).await? {
+            let text: String = column(row, "integrity_check")?;
+            findings.extend(lines(&text));
+        }
+        Ok(findings)
+    }
+
+    /// Which table it is, where SQLite says neither a page nor a row.
+    async fn unreadable(&self, said: &str) -> String {
+        for table in TABLES {
+            let sql = format!("PRAGMA integrity_check({table})");
+            let found = self.findings(sql).await;
+            if !found.is_ok_and(|findings| findings.is_empty()) {
+                return format!("table {table} or an index of it is damaged: {said}");
+            }
+        }
+        said.to_owned()
+    }
+}
+
+/// The lines that say something.
+fn lines(text: &str) -> impl Iterator<Item = String> {
+    text.lines()
+        .filter(|line| *line != "ok" && !line.starts_with("***"))
+        .map(str::to_owned)
+}
+
+/// Whether it names a page or a row by its number.
+fn is_located(finding: &str) -> bool {
+    let words: Vec<String> = finding
+        .split_whitespace()
+        .map(str::to_ascii_lowercase)
+        .collect();
+    words.windows(2).any(|pair| match pair {
+        [what, number] => {
+            (what == "page" || what == "row") && number.starts_with(|c: char| c.is_ascii_digit())
+        }
+        _ => false,
+    })
+}
+
+fn damaged(what: String) -> StoreError {
+    StoreError::Corrupt { seq: 0, what }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finding_names_a_place_when_a_number_follows_page_or_row() {
+        for located in [
+            "Tree 4 page 12 cell 3: Rowid 7 out of order",
+            "row 12 missing from index fact_uid",
+            "Page 9: never used",
+        ] {
+            assert!(is_located(located), "{located}");
+        }
+        for vague in [
+            "non-unique entry in index sqlite_autoindex_chain_1",
+            "database disk image is malformed",
+            "wrong # of entries in index fact_uid",
+        ] {
+            assert!(!is_located(vague), "{vague}");
+        }
+    }
+
+    #[test]
+    fn what_only_says_that_all_is_well_or_which_database_it_is_is_no_finding() {
+        let said: Vec<String> = lines("*** in database main ***\nPage 9: never used").collect();
+        assert_eq!(said, ["Page 9: never used"]);
+        assert_eq!(lines("ok").count(), 0);
+    }
+}
