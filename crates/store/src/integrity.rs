@@ -1,8 +1,10 @@
 //! Whether the database still holds what was written into it.
 
+use leasehold_ledger::archive::Hole;
 use leasehold_ledger::document::PeriodOpenDoc;
 use leasehold_ledger::journal::{ChainRow, genesis, link};
 
+use crate::archive::across;
 use crate::codec::column;
 use crate::{Integrity, Store, StoreError};
 
@@ -37,7 +39,8 @@ const ORPHANS: [(&str, &str); 4] = [
 ];
 
 impl Store {
-    /// Checks the file, every row's digest and every link of the chain, from the first row on.
+    /// Checks the file, every row's digest and every link of the chain, from the first row on. Of rows that lie in
+    /// archives it checks the hashes around them.
     ///
     /// SQLite's own check comes first but is not enough: it does not see most bits that flip
     /// inside a value. The chain is the proof, in both databases. Whether the money is right is another question, which
@@ -45,6 +48,7 @@ impl Store {
     /// store's deadline, not the whole.
     pub async fn integrity(&self) -> Result<Integrity, StoreError> {
         self.within(CHECK, self.check_file()).await?;
+        let holes = self.dug_holes().await?;
         let mut rows = 0_u64;
         let mut head = genesis();
         loop {
@@ -53,12 +57,17 @@ impl Store {
                 break;
             }
             for (chain, body) in page {
+                if let Some((hole, _)) = across(&holes, (rows, head.as_str()), chain.seq) {
+                    (rows, head) = (hole.last, hole.hash.clone());
+                }
                 check_link(&chain, rows, head.as_str())?;
                 body.trusted(&chain)?;
                 rows = chain.seq;
                 head = chain.hash;
             }
         }
+        let holes: Vec<Hole> = holes.into_iter().map(|(hole, _)| hole).collect();
+        self.check_holes(&holes).await?;
         self.check_periods().await?;
         Ok(Integrity { rows, head })
     }

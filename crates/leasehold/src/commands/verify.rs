@@ -13,13 +13,17 @@ use leasehold_export::{
 };
 use leasehold_ledger::{
     canonical::Digest,
-    verify::{Finding, Report, verify},
+    verify::{Finding, Pieces, Report, verify, verify_pieces},
 };
+use leasehold_store::StoreError;
 
 use crate::{
     Outcome,
     cli::{At, Format, VerifyArgs},
-    ledger::{self, Rows},
+    ledger::{
+        self, Rows,
+        archives::{self, Archive, ArchiveRows},
+    },
     output,
     session::Session,
 };
@@ -34,7 +38,10 @@ pub fn run(arguments: &VerifyArgs, session: &Session, out: &mut dyn Write) -> Re
     let head = arguments.head.as_ref();
     let report = match (&arguments.file, &arguments.db) {
         (Some(file), _) => of_path(file, head)?,
-        (None, Some(db)) => of_ledger(session, db, head)?,
+        (None, Some(db)) => {
+            let folder = arguments.archives.archive.as_deref();
+            of_ledger(session, db, folder, head)?
+        }
         (None, None) => {
             bail!("failed to verify nothing; name an evidence file or a ledger with --db")
         }
@@ -61,10 +68,41 @@ fn sheet_of(report: &Report, head: Option<&Digest>) -> Sheet {
     sheet
 }
 
-fn of_ledger(session: &Session, db: &At, head: Option<&Digest>) -> Result<Report> {
+fn of_ledger(
+    session: &Session,
+    db: &At,
+    folder: Option<&Path>,
+    head: Option<&Digest>,
+) -> Result<Report> {
     let store = ledger::open(session, db)?;
+    let archives = archives::open(session, &store, folder)?;
+    let holes = session.wait(store.holes())?;
     let (last, _) = session.wait(store.head())?;
-    Ok(verify(Rows::new(session, &store, last), head))
+    let live = Rows::new(session, &store, last);
+    let archived = ArchiveRows::new(session, &archives, last);
+    let mut report = verify_pieces(Pieces::new(live, archived, &holes), &holes, head);
+    // a row that differs is named above; that rows are missing from a file is seen by its digest alone
+    for archive in &archives {
+        if report.finding.is_none() {
+            report.finding = damage(session, archive)?;
+        }
+    }
+    Ok(report)
+}
+
+/// What is wrong with the file of an archive, if anything is.
+fn damage(session: &Session, archive: &Archive) -> Result<Option<Finding>> {
+    let document = &archive.document.value;
+    match session.wait(Box::pin(archive.file.check(document))) {
+        Ok(()) => Ok(None),
+        Err(error @ StoreError::Archive { .. }) => Ok(Some(Finding {
+            seq: archive.document.seq,
+            what: format!("archive of {}", document.period),
+            expected: document.digest.to_string(),
+            found: error.to_string(),
+        })),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn of_path(file: &Path, head: Option<&Digest>) -> Result<Report> {
@@ -108,6 +146,7 @@ fn of_evidence(input: impl BufRead, head: Option<&Digest>) -> Result<Report> {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use leasehold_export::evidence::{EvidenceHeader, write_evidence};
     use leasehold_ledger::{
         canonical::{canonical_json, digest_bytes},
@@ -116,9 +155,6 @@ mod tests {
         time::Second,
         verify::Row,
     };
-    use leasehold_store::StoreError;
-
-    use super::*;
 
     fn rows() -> Vec<Row> {
         let mut rows: Vec<Row> = Vec::new();
