@@ -17,6 +17,7 @@ use leasehold_ledger::document::ArchiveDoc;
 use leasehold_ledger::time::Second;
 
 use crate::backend::Pool;
+use crate::lock::WriterLock;
 use crate::store::keeping;
 use crate::{FactFilter, Place, Record, Store, StoreError, append, rights};
 
@@ -27,6 +28,9 @@ pub(crate) use self::objects::{FORGOTTEN, SEALED, forget, remember};
 
 /// How often it is begun anew when something about the rows came in between.
 const ATTEMPTS: usize = 5;
+
+/// What is locked in a folder while somebody archives into it, as `facts.lock`.
+const LOCK: &str = "facts";
 
 /// How many archives are remembered object by object. What ended before that is taken for known when it is told again.
 const REMEMBERED: usize = 24;
@@ -102,14 +106,11 @@ impl Keeper {
         folder: &Path,
         now: Second,
     ) -> Result<Option<Archived>, StoreError> {
+        // nobody else puts files here meanwhile, so that one without a document is certainly nobody's
+        let _alone = WriterLock::take(&folder.join(LOCK))?;
         let mut attempt = 0;
         loop {
-            if self
-                .store
-                .document::<ArchiveDoc>(&due.period)
-                .await?
-                .is_some()
-            {
+            if self.is_done(due).await? {
                 return Ok(None);
             }
             let (head, _) = self.store.head().await?;
@@ -121,7 +122,16 @@ impl Keeper {
                 Err(StoreError::Conflict { .. }) if attempt < ATTEMPTS => attempt += 1,
                 done => return done.map(Some),
             }
+            // it was written for other rows than those of the next attempt
+            if !self.is_done(due).await? {
+                file::take_away(&folder.join(due.file_name()))?;
+            }
         }
+    }
+
+    async fn is_done(&self, due: &Due) -> Result<bool, StoreError> {
+        let document = self.store.document::<ArchiveDoc>(&due.period).await?;
+        Ok(document.is_some())
     }
 
     async fn attempt(

@@ -63,13 +63,7 @@ impl Writing {
     pub(super) async fn begin(path: &Path, ledger: Option<&Digest>) -> Result<Self, StoreError> {
         let part = beside(path, ".part");
         for end in BESIDE {
-            let left = beside(&part, end);
-            match fs::remove_file(&left) {
-                Err(source) if source.kind() != ErrorKind::NotFound => {
-                    return Err(StoreError::ArchiveFile { path: left, source });
-                }
-                Ok(()) | Err(_) => {}
-            }
+            take_away(&beside(&part, end))?;
         }
         let mut connection = SqliteConnectOptions::new()
             .filename(&part)
@@ -136,6 +130,17 @@ impl Writing {
             }
         }
         rename(&self.part, &self.path)
+    }
+}
+
+/// Takes a file away, if it is there.
+pub(super) fn take_away(path: &Path) -> Result<(), StoreError> {
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != ErrorKind::NotFound => Err(StoreError::ArchiveFile {
+            path: path.to_owned(),
+            source,
+        }),
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 
@@ -207,10 +212,7 @@ impl ArchiveFile {
         }
         let pool = reading_file(path).await.map_err(|_| refuse(NONE))?;
         let row = pool.fetch_optional(READ, NAMED, &[]).await;
-        let row = row
-            .ok()
-            .flatten()
-            .ok_or_else(|| refuse(NONE))?;
+        let row = row.ok().flatten().ok_or_else(|| refuse(NONE))?;
         if column::<i64>(&row, "form")? != FORM {
             return Err(refuse(
                 "a newer program has written it; read it with that one",
