@@ -393,13 +393,23 @@ pub fn report(report: &Report) -> Sheet {
             period.name.clone(),
             period.statements.to_string(),
             period.gross.to_string(),
-            yes_no(period.ok).to_owned(),
+            match (period.ok, period.sealed) {
+                (true, true) => "sealed".to_owned(),
+                (ok, _) => yes_no(ok).to_owned(),
+            },
         ]
     });
     let mut notes = vec![format!(
         "{} rows are good; head {}",
         report.rows, report.head
     )];
+    if report.archived > 0 {
+        notes.push(format!(
+            "{} rows lie in archives that were not given, and what is sealed was not computed again from them; repeat with \
+             --archive FOLDER",
+            report.archived
+        ));
+    }
     match &report.finding {
         None => notes.push("the ledger is verified".to_owned()),
         Some(finding) => notes.push(format!(

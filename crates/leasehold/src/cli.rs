@@ -4,21 +4,25 @@
 
 mod accept;
 mod adopt;
+mod archive;
 mod gaps;
 mod ledger;
 mod life;
+mod proof;
 mod under;
 
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use leasehold_ledger::{canonical::Digest, time::LocalDate};
+use leasehold_ledger::time::LocalDate;
 
 pub use accept::AcceptArgs;
 pub use adopt::AdoptArgs;
+pub use archive::{ArchiveArgs, Archives};
 pub use gaps::GapsArgs;
 pub use ledger::{At, BackupArgs, Ledger, LedgerCommand, MigrateArgs, RestoreArgs};
 pub use life::{ReleaseArgs, RenewArgs, ResumeArgs, SuspendArgs};
+pub use proof::{EvidenceArgs, VerifyArgs};
 pub use under::{DepartmentsArgs, TenanciesArgs};
 
 const EXAMPLES: &str = "\
@@ -155,6 +159,8 @@ Example:
     Backup(BackupArgs),
     /// Fill an empty ledger from a backup; needs no cluster.
     Restore(RestoreArgs),
+    /// Move the use of closed periods out of a ledger into files; needs no cluster.
+    Archive(ArchiveArgs),
     /// Make the tables of a ledger on a server.
     #[command(subcommand)]
     Ledger(LedgerCommand),
@@ -206,6 +212,7 @@ Examples:
   leasehold usage --db ledger.db --department gov-office --tenancy oa --from 2026-09-01 --to 2026-09-10
   leasehold usage --db ledger.db --tenancy oa --from 2026-09-01 --to 2026-09-10 -o chart
   leasehold usage --db ledger.db --tenancy oa --evidence -o csv
+  leasehold usage --db ledger.db --archive /srv/archive --tenancy oa --from 2024-01-01 --to 2024-03-31
 
 From the cluster: what is leased and requested now, of every tenancy that you may see; a department names its office
 namespace with -n. From the ledger: every stretch of time with its quantity, billed or not; what is still open ends now.")]
@@ -228,6 +235,9 @@ pub struct UsageArgs {
     /// Where usage comes from.
     #[command(flatten)]
     pub ledger: Ledger,
+    /// Where archived use is.
+    #[command(flatten)]
+    pub archives: Archives,
 }
 
 /// `leasehold explain`.
@@ -250,51 +260,6 @@ pub struct ExplainArgs {
     /// Where the statement comes from.
     #[command(flatten)]
     pub ledger: Ledger,
-}
-
-/// `leasehold verify`.
-#[derive(Args, Debug)]
-#[command(
-    group = clap::ArgGroup::new("what").required(true).args(["file", "db"]),
-    after_long_help = "\
-Examples:
-  leasehold verify evidence-2026-09.jsonl
-  leasehold verify evidence-2026-09.jsonl --head sha256:…   (the head that a printed statement shows)
-  leasehold verify --db ledger.db
-
-Recomputes every digest, the chain, the journal and every closed period from the facts, and names the first row that
-differs; of a ledger also its pages and what the chain does not cover. Exit code 2 says that something differs. Without a
-head that you kept yourself, a ledger that was rewritten as a whole cannot be told from a true one."
-)]
-pub struct VerifyArgs {
-    /// Evidence file.
-    pub file: Option<PathBuf>,
-    /// Ledger: a file, or postgres://…
-    #[arg(long, value_name = "LEDGER")]
-    pub db: Option<At>,
-    /// Head of the chain that you kept, as sha256:… on a statement or a billing period. It must occur.
-    #[arg(long, value_name = "DIGEST")]
-    pub head: Option<Digest>,
-}
-
-/// `leasehold evidence`.
-#[derive(Args, Debug)]
-#[command(after_long_help = "\
-Example:
-  leasehold evidence --period 2026-09 --db ledger.db -f evidence-2026-09.jsonl
-
-The file holds every row up to the close of the period: facts, price books, policies, approvals, journal, statements.
-Anybody verifies it with `leasehold verify` and nothing else.")]
-pub struct EvidenceArgs {
-    /// Closed billing period, as 2026-09.
-    #[arg(long, value_name = "NAME")]
-    pub period: String,
-    /// Ledger: a file, or postgres://…
-    #[arg(long, value_name = "LEDGER")]
-    pub db: At,
-    /// File to write; without it standard output.
-    #[arg(short, long, value_name = "FILE")]
-    pub file: Option<PathBuf>,
 }
 
 /// `leasehold quote`.
@@ -544,6 +509,15 @@ mod tests {
         assert!(parse(&["verify", "--db", "ledger.db"]).is_ok());
         assert!(parse(&["verify"]).is_err());
         assert!(parse(&["verify", "a.jsonl", "--db", "ledger.db"]).is_err());
+    }
+
+    #[test]
+    fn archives_are_of_a_ledger() {
+        assert!(parse(&["verify", "--db", "ledger.db", "--archive", "a"]).is_ok());
+        assert!(parse(&["usage", "--db", "ledger.db", "--archive", "a"]).is_ok());
+        assert!(parse(&["verify", "a.jsonl", "--archive", "a"]).is_err());
+        assert!(parse(&["usage", "--archive", "a"]).is_err());
+        assert!(parse(&["archive", "--db", "ledger.db"]).is_err());
     }
 
     #[test]

@@ -1,11 +1,17 @@
 //! The ledger as commands read it: beside its writer, row by row.
 
+pub mod archives;
+
 use std::collections::VecDeque;
 
 use anyhow::Result;
-use leasehold_ledger::verify::Row;
+use leasehold_ledger::{
+    archive::Hole,
+    verify::{Piece, Pieces, Row},
+};
 use leasehold_store::{Store, StoreError};
 
+use self::archives::{Archive, ArchiveRows};
 use crate::{cli::At, session::Session};
 
 /// Rows that are read at a time.
@@ -78,6 +84,22 @@ impl Iterator for Rows<'_> {
         self.last = row.chain.seq.max(self.last.saturating_add(1));
         (row.chain.seq <= self.through).then_some(Ok(row))
     }
+}
+
+/// The rows of a ledger and of archives up to and including row `through`, where each of them must be at hand.
+pub fn whole<'a>(
+    session: &'a Session,
+    store: &'a Store,
+    archives: &'a [Archive],
+    holes: &'a [Hole],
+    through: u64,
+) -> impl Iterator<Item = Result<Row, StoreError>> + 'a {
+    let live = Rows::new(session, store, through);
+    let archived = ArchiveRows::new(session, archives, through);
+    Pieces::new(live, archived, holes).map(|piece| match piece? {
+        Piece::Row(row) => Ok(row),
+        Piece::Hole(Hole { first, last, .. }) => Err(StoreError::Archived { first, last }),
+    })
 }
 
 #[cfg(test)]

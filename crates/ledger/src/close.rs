@@ -345,6 +345,40 @@ fn entry(
     )?)
 }
 
+/// The entry that a close posts for a final statement, from what the statement says.
+pub(crate) fn entry_of(statement: &Statement) -> Result<Entry, JournalError> {
+    let code = &statement.department.name;
+    let period = &statement.period;
+    let mut net = Money::ZERO;
+    let mut postings = Vec::new();
+    for line in &statement.lines {
+        net = net.checked_add(line.gross)?;
+        postings.push(Posting {
+            account: format!("revenue/{}", line.category),
+            amount: line.gross.checked_neg()?,
+        });
+    }
+    for credit in &statement.credits {
+        net = net.checked_sub(credit.applied)?;
+        postings.push(Posting {
+            account: credit_account(&credit.lot),
+            amount: credit.applied,
+        });
+    }
+    postings.push(Posting {
+        account: receivable_account(code),
+        amount: net,
+    });
+    Entry::new(
+        format!("close/{}/{code}", period.name),
+        EntryKind::Close,
+        period.end,
+        code.clone(),
+        Some(period.name.clone()),
+        postings,
+    )
+}
+
 /// The rests of lots that end with the period, by lot id.
 fn expiries(
     input: &CloseInput,

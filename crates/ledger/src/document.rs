@@ -6,6 +6,7 @@
 //! change back (a policy, a department's name) has the instant in its key as well.
 
 mod acceptance;
+mod archive;
 mod gap;
 mod life;
 mod listed;
@@ -31,6 +32,7 @@ use crate::statement::Totals;
 use crate::time::{Period, Second};
 
 pub use acceptance::{AcceptanceDoc, DeliveredDoc};
+pub use archive::ArchiveDoc;
 pub use gap::{GapAcceptedDoc, GapTreatment};
 pub use life::{DepartmentLifeDoc, LifeStage};
 pub use listed::listed_by;

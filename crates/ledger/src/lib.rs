@@ -43,6 +43,7 @@ macro_rules! serde_as_string {
     };
 }
 
+pub mod archive;
 pub mod book;
 pub mod canonical;
 pub mod claims;

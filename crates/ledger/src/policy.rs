@@ -89,6 +89,9 @@ pub struct Policy {
     /// After how many days a complete period closes by itself; never, if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auto_close_after_days: Option<u32>,
+    /// How many days after the close of a period its facts may be moved into an archive; never, if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archive_after_days: Option<u32>,
     /// When a lease that shrinks costs less.
     pub decrease_effective: DecreaseEffective,
 }
@@ -146,6 +149,7 @@ mod tests {
             late_allowance_seconds: 900,
             estimate_bound: EstimateBound::Lower,
             auto_close_after_days: None,
+            archive_after_days: None,
             decrease_effective: DecreaseEffective::NextPeriod,
         }
     }
@@ -190,6 +194,10 @@ mod tests {
             },
             Policy {
                 auto_close_after_days: Some(10),
+                ..policy()
+            },
+            Policy {
+                archive_after_days: Some(365),
                 ..policy()
             },
             Policy {

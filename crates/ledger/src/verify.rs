@@ -6,7 +6,10 @@
 //! first is named.
 
 mod backing;
+mod pieces;
+mod readable;
 mod replay;
+mod sealed;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::error::Error;
@@ -15,21 +18,22 @@ use std::fmt::Display;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::archive::Hole;
 use crate::canonical::{CanonicalError, Digest, canonical_json, digest_bytes};
 use crate::close::{Closing, close};
 use crate::document::{
-    AcceptanceDoc, BookDoc, ClusterDoc, DecisionDoc, DeliveredDoc, DepartmentDoc,
-    DepartmentLifeDoc, Document, EffectiveDoc, GapAcceptedDoc, GapDoc, IncarnationDoc, LotDoc,
-    NamespaceDoc, NamespaceGoneDoc, PeriodCloseDoc, PeriodOpenDoc, PolicyDoc, QuestionDoc,
-    ReleaseDoc, RequestDoc, SerialDoc, SerialFreedDoc, SnapshotGoneDoc, SnapshotRetainedDoc,
-    SuspensionDoc, VolumeGoneDoc, VolumeRetainedDoc, row_key, split_row_key,
+    AcceptanceDoc, ArchiveDoc, BookDoc, DecisionDoc, DeliveredDoc, DepartmentDoc, Document, LotDoc,
+    PeriodCloseDoc, PeriodOpenDoc, PolicyDoc, RequestDoc, SerialDoc, SerialFreedDoc, row_key,
+    split_row_key,
 };
 use crate::fact::Fact;
 use crate::journal::{ChainRow, Entry, EntryKind, genesis, link};
 use crate::money::Money;
 use crate::statement::{State, Statement};
 use backing::Backing;
+use sealed::{Archived, Sealed};
 
+pub use pieces::{Piece, Pieces};
 pub use replay::{Records, ReplayError, close_input};
 
 /// One row of the ledger with what was written.
@@ -54,6 +58,10 @@ pub struct PeriodCheck {
     pub gross: Money,
     /// Whether all statements and entries are there and as computed.
     pub ok: bool,
+    /// Whether facts of it lie in archives that were not at hand: then its statements are those that the close names, and its
+    /// totals and entries follow from them, but they were not computed again from facts.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub sealed: bool,
 }
 
 /// The first thing that is not as it must be.
@@ -76,6 +84,9 @@ pub struct Finding {
 pub struct Report {
     /// Rows that were good.
     pub rows: u64,
+    /// Rows that lie in archives which were not at hand.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub archived: u64,
     /// Hash of the last good row.
     pub head: Digest,
     /// The closed periods met.
@@ -93,11 +104,22 @@ pub fn verify<E: Display>(
     rows: impl Iterator<Item = Result<Row, E>>,
     expected_head: Option<&Digest>,
 ) -> Report {
+    verify_pieces(rows.map(|row| row.map(Piece::Row)), &[], expected_head)
+}
+
+/// The same for a ledger some of whose rows lie in archives, with all holes that its chain has. Rows of archives that are at
+/// hand are verified in their places; of what is missing, the hashes around it.
+pub fn verify_pieces<E: Display>(
+    pieces: impl Iterator<Item = Result<Piece, E>>,
+    holes: &[Hole],
+    expected_head: Option<&Digest>,
+) -> Report {
     let mut checker = Checker::default();
     let mut finding = None;
-    for row in rows {
-        let checked = match row {
-            Ok(row) => checker.take(&row),
+    for piece in pieces {
+        let checked = match piece {
+            Ok(Piece::Row(row)) => checker.take(&row),
+            Ok(Piece::Hole(hole)) => checker.pass(&hole),
             Err(error) => {
                 let seq = checker.next_seq();
                 Err(Finding::new(seq, "failed to read the row", "a row", error))
@@ -108,9 +130,12 @@ pub fn verify<E: Display>(
             break;
         }
     }
-    let finding = finding.or_else(|| checker.at_end(expected_head));
+    let finding = finding
+        .or_else(|| checker.holes_at_end(holes))
+        .or_else(|| checker.at_end(expected_head));
     Report {
         rows: checker.count(),
+        archived: checker.archived.rows(),
         head: checker.head(),
         periods: checker.periods,
         finding,
@@ -137,13 +162,17 @@ struct Pending {
     statements: BTreeMap<String, Digest>,
     /// Canonical JSON by id.
     entries: BTreeMap<String, String>,
+    /// What is gathered instead, where the close could not be computed again.
+    sealed: Option<Sealed>,
 }
 
 #[derive(Default)]
 struct Checker {
-    /// The hash of every row, in 32 bytes.
-    hashes: Vec<[u8; 32]>,
-    head: Option<Digest>,
+    /// The hash of every row, in 32 bytes, with its sequence.
+    hashes: Vec<(u64, [u8; 32])>,
+    /// Sequence and hash of the last row.
+    last: Option<(u64, Digest)>,
+    archived: Archived,
     /// Digests of kind and key of every row: a ledger has millions.
     keys: HashSet<[u8; 32]>,
     records: Records,
@@ -160,11 +189,13 @@ impl Checker {
     }
 
     fn next_seq(&self) -> u64 {
-        self.count().saturating_add(1)
+        let last = self.last.as_ref().map_or(0, |(seq, _)| *seq);
+        last.saturating_add(1)
     }
 
     fn head(&self) -> Digest {
-        self.head.clone().unwrap_or_else(genesis)
+        let last = self.last.as_ref();
+        last.map_or_else(genesis, |(_, hash)| hash.clone())
     }
 
     fn take(&mut self, row: &Row) -> Result<(), Finding> {
@@ -178,8 +209,9 @@ impl Checker {
                 return Err(Finding::new(row.chain.seq, "kind of row", expected, other));
             }
         }
-        self.hashes.push(row.chain.hash.bytes());
-        self.head = Some(row.chain.hash.clone());
+        let ChainRow { seq, hash, .. } = &row.chain;
+        self.hashes.push((*seq, hash.bytes()));
+        self.last = Some((*seq, hash.clone()));
         Ok(())
     }
 
@@ -309,11 +341,12 @@ impl Checker {
                 let closed: PeriodCloseDoc = doc(row)?;
                 self.close(row, &closed)?;
             }
+            ArchiveDoc::KIND => self.archive(seq, doc(row)?)?,
             Statement::KIND => {
                 let statement: Statement = doc(row)?;
                 self.statement(seq, &statement)?;
             }
-            _ => return readable(kind, row),
+            _ => return readable::readable(kind, row),
         }
         Ok(())
     }
@@ -322,6 +355,9 @@ impl Checker {
     fn close(&mut self, row: &Row, closed: &PeriodCloseDoc) -> Result<(), Finding> {
         let seq = row.chain.seq;
         let name = &closed.name;
+        if self.has_left(name) {
+            return self.seal(row, closed);
+        }
         let closing = self.recomputed(row, closed)?;
         let failed = |e: CanonicalError| not_recomputed(seq, name, &e);
         let mut statements = BTreeMap::new();
@@ -342,19 +378,22 @@ impl Checker {
             statements: u32::try_from(statements.len()).unwrap_or(u32::MAX),
             gross: closing.totals.gross,
             ok: false,
+            sealed: false,
         });
         let pending = Pending {
             seq,
             place,
             statements,
             entries,
+            sealed: None,
         };
         self.pending.insert(name.clone(), pending);
         self.settle(name);
         Ok(())
     }
 
-    fn recomputed(&self, row: &Row, closed: &PeriodCloseDoc) -> Result<Closing, Finding> {
+    /// What a close says of its place: the period was opened before, and it stands right behind what it took into account.
+    fn placed(&self, row: &Row, closed: &PeriodCloseDoc) -> Result<&PeriodOpenDoc, Finding> {
         let seq = row.chain.seq;
         let name = &closed.name;
         let Some(open) = self.opened.get(name) else {
@@ -366,6 +405,13 @@ impl Checker {
         same(seq, what, seq.saturating_sub(1), closed.fact_seq)?;
         let what = "chain's head before the close";
         same(seq, what, &row.chain.prev, &closed.chain)?;
+        Ok(open)
+    }
+
+    fn recomputed(&self, row: &Row, closed: &PeriodCloseDoc) -> Result<Closing, Finding> {
+        let seq = row.chain.seq;
+        let name = &closed.name;
+        let open = self.placed(row, closed)?;
         let input = close_input(open, &self.records, closed.fact_seq)
             .map_err(|e| not_recomputed(seq, name, &e))?;
         close(&input, &self.records.facts, State::Final).map_err(|e| not_recomputed(seq, name, &e))
@@ -402,14 +448,16 @@ impl Checker {
             let head = head.map_or_else(|| "no such row".to_owned(), |head| head.to_string());
             same(seq, format!("chain's head in {what}"), head, &chain.head)?;
         }
+        self.gather(seq, statement)?;
         self.settle(period);
         Ok(())
     }
 
     /// The hash of a row that was taken already.
     fn hash_of(&self, seq: u64) -> Option<Digest> {
-        let at = usize::try_from(seq).ok()?.checked_sub(1)?;
-        self.hashes.get(at).map(|hash| Digest::of_bytes(hash))
+        let at = self.hashes.binary_search_by_key(&seq, |(seq, _)| *seq);
+        let (_, hash) = self.hashes.get(at.ok()?)?;
+        Some(Digest::of_bytes(hash))
     }
 
     /// Marks a period as good once everything that its close asks for has followed.
@@ -441,16 +489,31 @@ impl Checker {
             ));
         }
         let expected = expected_head?;
-        if self.hashes.contains(&expected.bytes()) || *expected == genesis() {
+        let kept = expected.bytes();
+        if self.hashes.iter().any(|(_, hash)| *hash == kept) || *expected == genesis() {
             return None;
         }
-        Some(Finding::new(
-            self.count(),
-            "a head that was kept",
-            expected,
-            self.head(),
-        ))
+        let what = "a head that was kept";
+        let seq = self.next_seq().saturating_sub(1);
+        let found = self.archived.beside(&self.head());
+        Some(Finding::new(seq, what, expected, found))
     }
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks with a reference"
+)]
+const fn is_zero(rows: &u64) -> bool {
+    *rows == 0
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks with a reference"
+)]
+const fn is_false(sealed: &bool) -> bool {
+    !*sealed
 }
 
 fn same(
@@ -492,36 +555,6 @@ fn same_statements(
 fn not_recomputed(seq: u64, period: &str, error: &dyn Error) -> Finding {
     let what = format!("close of {period}");
     Finding::new(seq, what, "can be recomputed", chain_of(error))
-}
-
-/// Documents that nothing depends on must be readable all the same.
-fn readable(kind: &str, row: &Row) -> Result<(), Finding> {
-    match kind {
-        ClusterDoc::KIND => doc::<ClusterDoc>(row).map(drop),
-        DepartmentLifeDoc::KIND => doc::<DepartmentLifeDoc>(row).map(drop),
-        IncarnationDoc::KIND => doc::<IncarnationDoc>(row).map(drop),
-        EffectiveDoc::KIND => doc::<EffectiveDoc>(row).map(drop),
-        NamespaceDoc::KIND => doc::<NamespaceDoc>(row).map(drop),
-        NamespaceGoneDoc::KIND => doc::<NamespaceGoneDoc>(row).map(drop),
-        QuestionDoc::KIND => doc::<QuestionDoc>(row).map(drop),
-        ReleaseDoc::KIND => doc::<ReleaseDoc>(row).map(drop),
-        VolumeRetainedDoc::KIND => doc::<VolumeRetainedDoc>(row).map(drop),
-        VolumeGoneDoc::KIND => doc::<VolumeGoneDoc>(row).map(drop),
-        SnapshotRetainedDoc::KIND => doc::<SnapshotRetainedDoc>(row).map(drop),
-        SnapshotGoneDoc::KIND => doc::<SnapshotGoneDoc>(row).map(drop),
-        SuspensionDoc::KIND => doc::<SuspensionDoc>(row).map(drop),
-        GapDoc::KIND => doc::<GapDoc>(row).map(drop),
-        GapAcceptedDoc::KIND => doc::<GapAcceptedDoc>(row).map(drop),
-        other => {
-            let expected = "a kind that this version knows";
-            Err(Finding::new(
-                row.chain.seq,
-                "kind of document",
-                expected,
-                other,
-            ))
-        }
-    }
 }
 
 fn doc<D: Document>(row: &Row) -> Result<D, Finding> {

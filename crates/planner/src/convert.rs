@@ -157,6 +157,7 @@ pub fn ledger_policy(spec: &CloudPolicySpec) -> Result<Policy, ConvertError> {
             EstimateBound::Upper => policy::EstimateBound::Upper,
         },
         auto_close_after_days: spec.closing.auto_after_days,
+        archive_after_days: spec.closing.archive_after_days,
         decrease_effective: match spec.decrease_effective {
             DecreaseEffective::NextPeriod => policy::DecreaseEffective::NextPeriod,
             DecreaseEffective::AtOnce => policy::DecreaseEffective::AtOnce,

@@ -6,7 +6,10 @@
 
 mod insert;
 mod known;
+mod seal;
+mod told;
 
+use leasehold_ledger::archive::Hole;
 use leasehold_ledger::canonical::{Digest, canonical_json};
 use leasehold_ledger::document::{Document, PeriodOpenDoc};
 use leasehold_ledger::journal::{ChainRow, genesis};
@@ -14,11 +17,15 @@ use leasehold_ledger::time::Second;
 
 use self::insert::{Appending, insert_document, insert_entry};
 use self::known::Known;
+use self::told::ToldAgain;
+use crate::archive::is_archived;
 use crate::backend::{Link, Row, Value};
 use crate::codec::{ChainBody, column, seq_of, to_integer};
 use crate::record::{ExpectedHead, under};
 use crate::store::Writer;
 use crate::{Batch, Committed, Cursor, Record, StoreError, leader};
+
+pub(crate) use self::seal::{Sealing, seal};
 
 /// The name in `meta` of whether the ledger's periods are rehearsals.
 pub(crate) const REHEARSAL: &str = "rehearsal";
@@ -51,6 +58,18 @@ struct Prepared<'a> {
     digest: Digest,
     /// What is stored beside it as the time of insertion.
     at: Second,
+    /// What is archived before it, with the row that says so, where a ledger is copied.
+    hole: Option<&'a (Hole, u64)>,
+}
+
+/// A row of another ledger.
+#[derive(Debug)]
+pub(crate) struct Copied {
+    pub(crate) record: Record,
+    /// When it was inserted there.
+    pub(crate) at: Second,
+    /// What is archived before it, with the row that says so.
+    pub(crate) hole: Option<(Hole, u64)>,
 }
 
 /// Writes the batch. An error leaves nothing of it: the transaction rolls back when it is dropped.
@@ -71,13 +90,13 @@ pub(crate) async fn append(
 /// the mark that there are more.
 pub(crate) async fn append_copied(
     writer: &Writer,
-    records: &[(Record, Second)],
+    records: &[Copied],
     head: u64,
     mark: Cursor,
 ) -> Result<Committed, StoreError> {
     let prepared: Vec<Prepared<'_>> = records
         .iter()
-        .map(|(record, at)| prepare(record, *at))
+        .map(prepare_copied)
         .collect::<Result<_, _>>()?;
     write_all(writer, &prepared, &[ExpectedHead::Ledger(head)], &[mark]).await
 }
@@ -98,13 +117,18 @@ async fn write_all(
         refuse_over_news(&mut link, expected, head_seq).await?;
     }
     let mut known = Known::among(&mut link, prepared).await?;
+    let told = ToldAgain::among(&mut link, prepared, &known).await?;
     let mut appending = Appending::new(link, writer.epoch)?;
     let mut appended = Vec::new();
     let mut unchanged = 0_usize;
     for item in prepared {
-        if known.holds(item)? {
+        if known.holds(item)? || told.holds(item) {
             unchanged += 1;
             continue;
+        }
+        if let Some((hole, archive)) = item.hole {
+            appending.hole(hole, *archive).await?;
+            (head_seq, head) = (hole.last, hole.hash.clone());
         }
         let last = (head_seq > 0).then_some((head_seq, &head));
         let row = ChainRow::after(last, item.chain.kind, &item.chain.key, item.digest.clone());
@@ -143,7 +167,8 @@ async fn refuse_rewound(
     } else {
         hash_of(link, seq).await?
     };
-    if found.as_ref() == Some(&written) {
+    // whoever took it into an archive has seen it, and the archive's document stands behind it
+    if found.as_ref() == Some(&written) || (found.is_none() && is_archived(link, seq).await?) {
         return Ok(());
     }
     Err(StoreError::Rewound {
@@ -277,6 +302,15 @@ fn prepare(record: &Record, at: Second) -> Result<Prepared<'_>, StoreError> {
         chain,
         digest,
         at,
+        hole: None,
+    })
+}
+
+/// The same for a row of another ledger.
+fn prepare_copied(copied: &Copied) -> Result<Prepared<'_>, StoreError> {
+    Ok(Prepared {
+        hole: copied.hole.as_ref(),
+        ..prepare(&copied.record, copied.at)?
     })
 }
 

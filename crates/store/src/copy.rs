@@ -2,17 +2,20 @@
 
 use std::fs;
 
+use leasehold_ledger::archive::Hole;
 use leasehold_ledger::canonical::Digest;
 use leasehold_ledger::journal::genesis;
 use leasehold_ledger::time::Second;
 
+use crate::append::Copied;
+use crate::archive::across;
 use crate::backend::{Pool, Value};
 use crate::codec::{ChainBody, column};
 use crate::error::failed;
 use crate::integrity::check_link;
 use crate::lock::lock_path;
 use crate::store::{APPEND, Store};
-use crate::{Batch, Cursor, Integrity, Place, Record, StoreError, append, leader};
+use crate::{Batch, Cursor, Integrity, Place, StoreError, append, leader};
 
 /// How many rows are in memory at a time.
 const PAGE: u32 = 1000;
@@ -78,11 +81,13 @@ impl Store {
         let leader = self.within("read the newest epoch", leader::seen(self.reader()));
         let epoch = leader.await?.epoch;
         let (last, _) = self.head().await?;
-        let (mut rows, mut head) = self.common(target, last).await?;
+        let holes = self.dug_holes().await?;
+        let (mut rows, mut head) = self.common(target, last, &holes).await?;
         while rows < last {
-            (rows, head) = self.copy_page(target, rows, &head).await?;
+            (rows, head) = self.copy_page(target, (rows, &head), &holes).await?;
             told(rows);
         }
+        self.copy_objects(target).await?;
         let places = Batch {
             records: Vec::new(),
             cursors: cursors.into_iter().chain([mark(FINISHED)]).collect(),
@@ -98,13 +103,29 @@ impl Store {
     }
 
     /// How many of the first rows `target` has already, and its head.
-    async fn common(&self, target: &Self, last: u64) -> Result<(u64, Digest), StoreError> {
+    ///
+    /// What is archived before them must be the same in both, or the copy's holes would be those of no archive.
+    async fn common(
+        &self,
+        target: &Self,
+        last: u64,
+        holes: &[(Hole, u64)],
+    ) -> Result<(u64, Digest), StoreError> {
         let (rows, head) = target.head().await?;
         if rows == 0 {
             return Ok((0, genesis()));
         }
+        let archived: Vec<&Hole> = holes
+            .iter()
+            .map(|(hole, _)| hole)
+            .take_while(|hole| hole.first <= rows)
+            .collect();
+        let there = target.holes().await?;
         let same = self.written(rows.saturating_sub(1), 1).await?;
-        if rows <= last && same.first().is_some_and(|row| row.chain.hash == head) {
+        if rows <= last
+            && same.first().is_some_and(|row| row.chain.hash == head)
+            && there.iter().eq(archived)
+        {
             return Ok((rows, head));
         }
         Err(StoreError::AnotherLedger {
@@ -117,16 +138,24 @@ impl Store {
     async fn copy_page(
         &self,
         target: &Self,
-        rows: u64,
-        head: &Digest,
+        (rows, head): (u64, &Digest),
+        holes: &[(Hole, u64)],
     ) -> Result<(u64, Digest), StoreError> {
         let (mut before, mut prev) = (rows, head.clone());
-        let mut records: Vec<(Record, Second)> = Vec::new();
+        let mut records: Vec<Copied> = Vec::new();
         for written in self.written(rows, PAGE).await? {
+            let hole = across(holes, (before, prev.as_str()), written.chain.seq).cloned();
+            if let Some((hole, _)) = &hole {
+                (before, prev) = (hole.last, hole.hash.clone());
+            }
             check_link(&written.chain, before, prev.as_str())?;
             ChainBody::of(&written.record)?.trusted(&written.chain)?;
             (before, prev) = (written.chain.seq, written.chain.hash);
-            records.push((written.record, written.at));
+            records.push(Copied {
+                record: written.record,
+                at: written.at,
+                hole,
+            });
         }
         let appending = append::append_copied(target.writer()?, &records, rows, mark(UNFINISHED));
         let committed = target.within(APPEND, appending).await?;

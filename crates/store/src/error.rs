@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use leasehold_ledger::archive::HoleError;
 use leasehold_ledger::canonical::{CanonicalError, Digest};
 use leasehold_ledger::journal::JournalError;
 
@@ -211,6 +212,54 @@ pub enum StoreError {
         place: Place,
         /// The role.
         role: String,
+    },
+    /// The role could not take facts out of the ledger.
+    #[error(
+        "failed to open {place} for archiving: its role {role} may not take rows out; open it with the role that owns the \
+         tables (the one of leasehold ledger migrate)"
+    )]
+    TooFewRights {
+        /// The ledger.
+        place: Place,
+        /// The role.
+        role: String,
+    },
+    /// A file that is not the archive that it should be.
+    #[error("failed to trust the archive {}: {what}", .path.display())]
+    Archive {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The file of an archive could not be made.
+    #[error(
+        "failed to write {}; its folder must exist and be writable, and nothing was changed in the ledger",
+        .path.display()
+    )]
+    ArchiveFile {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Rows that cannot be taken out of the chain.
+    #[error("failed to reckon the chain without the rows that are archived")]
+    Holes {
+        /// What is wrong with them.
+        #[from]
+        source: HoleError,
+    },
+    /// Rows are needed that lie in archives which are not at hand.
+    #[error(
+        "failed to read rows {first} to {last}: they lie in archives; name the folder with their files (--archive FOLDER)"
+    )]
+    Archived {
+        /// The first of them.
+        first: u64,
+        /// The last of them.
+        last: u64,
     },
     /// An address of a database that is none.
     #[error("failed to open the ledger")]

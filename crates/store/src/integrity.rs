@@ -3,9 +3,11 @@
 mod header;
 mod pages;
 
+use leasehold_ledger::archive::Hole;
 use leasehold_ledger::document::{PeriodOpenDoc, listed_by};
 use leasehold_ledger::journal::{ChainRow, genesis, link};
 
+use crate::archive::across;
 use crate::backend::Value;
 use crate::codec::{bound, chain_columns, document_columns, seq_of, to_integer};
 use crate::read::trusted_document;
@@ -77,7 +79,8 @@ const LISTED: &str = concat!(
 );
 
 impl Store {
-    /// Checks the file, every row's digest and every link of the chain, from the first row on, and what lies beside it.
+    /// Checks the file, every row's digest and every link of the chain, from the first row on, and what lies beside it. Of
+    /// rows that lie in archives it checks the hashes around them.
     ///
     /// SQLite's own check comes first but is not enough: it does not see most bits that flip
     /// inside a value. The chain is the proof, in both databases. Whether the money is right is another question, which
@@ -85,6 +88,7 @@ impl Store {
     /// store's deadline, not the whole; the check of a file's pages has an hour.
     pub async fn integrity(&self) -> Result<Integrity, StoreError> {
         self.check_file().await?;
+        let holes = self.dug_holes().await?;
         let mut rows = 0_u64;
         let mut head = genesis();
         loop {
@@ -93,12 +97,17 @@ impl Store {
                 break;
             }
             for (chain, body) in page {
+                if let Some((hole, _)) = across(&holes, (rows, head.as_str()), chain.seq) {
+                    (rows, head) = (hole.last, hole.hash.clone());
+                }
                 check_link(&chain, rows, head.as_str())?;
                 body.trusted(&chain)?;
                 rows = chain.seq;
                 head = chain.hash;
             }
         }
+        let holes: Vec<Hole> = holes.into_iter().map(|(hole, _)| hole).collect();
+        self.check_holes(&holes).await?;
         self.check_beside().await?;
         Ok(Integrity { rows, head })
     }

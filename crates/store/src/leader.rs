@@ -58,7 +58,7 @@ pub(crate) async fn refuse_older(link: &mut Link<'_>, own: u64) -> Result<(), St
 }
 
 /// The newest epoch, which nobody changes before the transaction of the link ends.
-async fn newest(link: &mut Link<'_>) -> Result<Leader, StoreError> {
+pub(crate) async fn newest(link: &mut Link<'_>) -> Result<Leader, StoreError> {
     let sql = match link {
         Link::Sqlite(_) => READ,
         Link::Postgres(_) => LOCKED,

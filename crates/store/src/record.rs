@@ -219,7 +219,7 @@ pub struct FactFilter {
 /// What a successful integrity check went through.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Integrity {
-    /// How many rows were recomputed.
+    /// The last row; all up to it were recomputed, but for those that lie in archives.
     pub rows: u64,
     /// The hash at the end.
     pub head: Digest,

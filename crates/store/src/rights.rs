@@ -11,7 +11,7 @@ use crate::{Place, StoreError};
 const RIGHTS: &str = "SELECT current_user::text AS role, EXISTS ( \
      SELECT 1 FROM pg_catalog.pg_roles r WHERE pg_has_role(r.oid, 'MEMBER') AND ( \
          EXISTS (SELECT 1 FROM pg_catalog.pg_class c WHERE c.relnamespace = 'leasehold'::regnamespace \
-             AND c.relname IN ('chain', 'fact', 'document', 'entry', 'posting', 'meta') \
+             AND c.relname IN ('chain', 'fact', 'document', 'entry', 'posting', 'meta', 'hole', 'archived_object') \
              AND (c.relowner = r.oid \
                  OR has_table_privilege(r.oid, c.oid, 'UPDATE, DELETE, TRUNCATE, TRIGGER') \
                  OR has_any_column_privilege(r.oid, c.oid, 'UPDATE'))) \
@@ -20,6 +20,14 @@ const RIGHTS: &str = "SELECT current_user::text AS role, EXISTS ( \
          OR EXISTS (SELECT 1 FROM pg_catalog.pg_database d WHERE d.datname = current_database() \
              AND d.datdba = r.oid)) \
      )::text AS too_many";
+
+/// The role of the connection, and whether it may take facts out of the ledger, as the owner of the tables may.
+const KEEPS: &str = "SELECT current_user::text AS role, ( \
+     has_table_privilege('leasehold.chain', 'INSERT') \
+     AND has_table_privilege('leasehold.chain', 'DELETE') \
+     AND has_table_privilege('leasehold.fact', 'DELETE') \
+     AND has_table_privilege('leasehold.hole', 'DELETE') \
+     )::text AS enough";
 
 const ADMIT_SERVICE: &str = "SELECT leasehold.admit_service($1)::text AS done";
 
@@ -36,6 +44,22 @@ pub(crate) async fn refuse_owner(writer: &Pool, place: &Place) -> Result<(), Sto
         return Ok(());
     }
     Err(StoreError::TooManyRights {
+        place: place.clone(),
+        role: column(&row, "role")?,
+    })
+}
+
+/// Refuses a role that could not take out what it has archived.
+pub(crate) async fn refuse_reader(keeper: &Pool, place: &Place) -> Result<(), StoreError> {
+    let row = keeper
+        .fetch_optional("read the rights of the role", KEEPS, &[])
+        .await?;
+    let Some(row) = row else { return Ok(()) };
+    let enough: String = column(&row, "enough")?;
+    if enough == "true" {
+        return Ok(());
+    }
+    Err(StoreError::TooFewRights {
         place: place.clone(),
         role: column(&row, "role")?,
     })

@@ -17,7 +17,7 @@ struct Migration {
 }
 
 /// All steps, in order; the last one's version is the version of the schema.
-const MIGRATIONS: [Migration; 3] = [
+const MIGRATIONS: [Migration; 4] = [
     Migration {
         version: 1,
         name: "ledger",
@@ -35,6 +35,12 @@ const MIGRATIONS: [Migration; 3] = [
         name: "leader",
         sqlite: include_str!("../migrations/sqlite/0003_leader.sql"),
         postgres: include_str!("../migrations/postgres/0003_leader.sql"),
+    },
+    Migration {
+        version: 4,
+        name: "archive",
+        sqlite: include_str!("../migrations/sqlite/0004_archive.sql"),
+        postgres: include_str!("../migrations/postgres/0004_archive.sql"),
     },
 ];
 

@@ -17,6 +17,7 @@ use crate::lock::Lock;
 use crate::{Batch, Committed, Place, StoreError, append};
 
 pub use self::opening::Roles;
+pub(crate) use self::opening::{keeping, reading_file};
 pub use self::trouble::Troubles;
 
 /// What [`Store::commit`] is called where a gate is asked or an error is told.

@@ -348,6 +348,10 @@ pub struct Closing {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 90))]
     pub auto_after_days: Option<u32>,
+    /// Days after the close of a period from which `leasehold archive` may move the records of its use out of the ledger into a file, at least 30. Statements stay. Without it, everything stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 30, max = 3650))]
+    pub archive_after_days: Option<u32>,
 }
 
 /// When an approved decrease of a lease takes effect.

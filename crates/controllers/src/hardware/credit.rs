@@ -310,6 +310,7 @@ mod tests {
             late_allowance_seconds: 5,
             estimate_bound: EstimateBound::Lower,
             auto_close_after_days: None,
+            archive_after_days: None,
             decrease_effective: DecreaseEffective::NextPeriod,
         }
     }

@@ -178,6 +178,7 @@ pub(super) mod fixture {
             late_allowance_seconds: 5,
             estimate_bound: EstimateBound::Lower,
             auto_close_after_days: None,
+            archive_after_days: None,
             decrease_effective: DecreaseEffective::NextPeriod,
         }
     }

@@ -145,12 +145,14 @@ fn an_explanation_has_its_segments_as_rows_and_its_steps_below() {
 fn a_report_names_the_row_that_differs() {
     let mut verified = Report {
         rows: 9,
+        archived: 0,
         head: digest_bytes(b"head"),
         periods: vec![PeriodCheck {
             name: "2026-09".to_owned(),
             statements: 2,
             gross: money("4484.27"),
             ok: true,
+            sealed: false,
         }],
         finding: None,
     };
@@ -167,6 +169,30 @@ fn a_report_names_the_row_that_differs() {
     assert_eq!(
         report(&verified).notes[1],
         "row 10 differs: digest: expected a, found b"
+    );
+}
+
+#[test]
+fn a_report_without_the_archives_says_what_it_has_not_seen() {
+    let verified = Report {
+        rows: 9,
+        archived: 4000,
+        head: digest_bytes(b"head"),
+        periods: vec![PeriodCheck {
+            name: "2026-09".to_owned(),
+            statements: 2,
+            gross: money("4484.27"),
+            ok: true,
+            sealed: true,
+        }],
+        finding: None,
+    };
+    let sheet = report(&verified);
+    assert_whole(&sheet);
+    assert_eq!(sheet.rows, [["2026-09", "2", "4484.27", "sealed"]]);
+    assert!(
+        sheet.notes[1].contains("4000 rows") && sheet.notes[1].contains("--archive"),
+        "{sheet:?}"
     );
 }
 

@@ -19,7 +19,7 @@ use serde::Serialize;
 use crate::{
     Outcome,
     cli::EvidenceArgs,
-    ledger::{self, Rows},
+    ledger::{self, archives},
     output,
     session::Session,
 };
@@ -29,16 +29,20 @@ pub fn run(arguments: &EvidenceArgs, session: &Session, out: &mut dyn Write) -> 
     let format = session.common.output;
     output::refuse_mixture(format, arguments.file.as_deref())?;
     let store = ledger::open(session, &arguments.db)?;
+    let folder = arguments.archives.archive.as_deref();
+    let archives = archives::checked(session, &store, folder)?;
+    let holes = session.wait(store.holes())?;
     let (header, last) = session.wait(header(&store, &arguments.period))?;
+    let rows = ledger::whole(session, &store, &archives, &holes, last);
     let Some(file) = &arguments.file else {
-        write_evidence(Rows::new(session, &store, last), &header, out)?;
+        write_evidence(rows, &header, out)?;
         return Ok(Outcome::Done);
     };
     let part = output::part_of(file);
     let opened =
         File::create(&part).with_context(|| format!("failed to write {}", part.display()))?;
     let mut to = BufWriter::new(opened);
-    let trailer = write_evidence(Rows::new(session, &store, last), &header, &mut to)?;
+    let trailer = write_evidence(rows, &header, &mut to)?;
     to.flush()?;
     output::complete(&part, file)?;
     let written = Written::new(file, &header, &trailer);

@@ -3,6 +3,7 @@
 mod accept;
 mod adopt;
 mod appraise;
+mod archive;
 mod crds;
 mod decide;
 mod departments;
@@ -67,6 +68,7 @@ pub fn run(command: &Command, session: &Session, out: &mut dyn Write) -> Result<
         Command::Export(ExportCommand::Focus(arguments)) => export::focus(arguments, session, out),
         Command::Backup(arguments) => ledger::backup(arguments, session, out),
         Command::Restore(arguments) => ledger::restore(arguments, session, out),
+        Command::Archive(arguments) => archive::run(arguments, session, out),
         Command::Ledger(LedgerCommand::Migrate(arguments)) => {
             ledger::migrate(arguments, session, out)
         }

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::Write,
+    path::Path,
 };
 
 use anyhow::{Context, Result, bail};
@@ -17,13 +18,14 @@ use leasehold_ledger::{
     money::Unit,
     time::{LocalDate, Second, Span, Zone},
 };
-use leasehold_store::{FactFilter, Store};
+use leasehold_store::{FactFilter, Recorded, Store};
 use serde::Serialize;
 
 use crate::{
     Outcome,
     cli::{At, Format, UsageArgs},
-    ledger, output,
+    ledger::{self, archives},
+    output,
     session::Session,
     source,
 };
@@ -140,7 +142,14 @@ fn of_ledger(arguments: &UsageArgs, session: &Session, db: &At, out: &mut dyn Wr
         tenancy: arguments.tenancy.clone(),
         ..FactFilter::default()
     };
-    let facts = session.wait(store.facts(&filter))?;
+    let window = window(arguments.from, arguments.to, &zone, now);
+    let folder = arguments.archives.archive.as_deref();
+    if folder.is_none()
+        && let Some(words) = archives::missing(session, &store, window.from, &zone)?
+    {
+        output::remark(&words);
+    }
+    let facts = known(session, &store, folder, &filter)?;
     if facts.is_empty() {
         let known = session.wait(store.documents::<DepartmentDoc>(None, None))?;
         let codes: BTreeSet<&str> = known
@@ -150,7 +159,6 @@ fn of_ledger(arguments: &UsageArgs, session: &Session, db: &At, out: &mut dyn Wr
         refuse_unknown(&filter, &codes)?;
     }
     let facts: Vec<_> = facts.into_iter().map(|recorded| recorded.value).collect();
-    let window = window(arguments.from, arguments.to, &zone, now);
     let mut found = within(intervals(&facts, now)?, window);
     found.sort_by_cached_key(|interval| {
         let subject = &interval.subject;
@@ -170,6 +178,21 @@ fn of_ledger(arguments: &UsageArgs, session: &Session, db: &At, out: &mut dyn Wr
         return output::show(&rows, &sheet::traced(&rows, &zone, &units), format, out);
     }
     output::show(&found, &sheet::usage(&found, &zone, &units), format, out)
+}
+
+/// The facts of the ledger and of the archives that are at hand, in the order in which the ledger learned them.
+fn known(
+    session: &Session,
+    store: &Store,
+    folder: Option<&Path>,
+    filter: &FactFilter,
+) -> Result<Vec<Recorded<Fact>>> {
+    let mut facts = session.wait(store.facts(filter))?;
+    for archive in archives::checked(session, store, folder)? {
+        facts.extend(session.wait(Box::pin(archive.file.facts(filter)))?);
+    }
+    facts.sort_by_key(|recorded| recorded.seq);
+    Ok(facts)
 }
 
 /// The stretches with the facts with which they begin and end.

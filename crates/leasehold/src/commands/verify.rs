@@ -13,15 +13,19 @@ use leasehold_export::{
     sheet::{self, Sheet},
 };
 use leasehold_ledger::{
+    archive::Hole,
     canonical::Digest,
-    verify::{Finding, Report, Row, verify},
+    verify::{Finding, Pieces, Report, Row, verify, verify_pieces},
 };
 use leasehold_store::{Store, StoreError, first_look};
 
 use crate::{
     Outcome,
     cli::{At, Format, VerifyArgs},
-    ledger::{self, Rows},
+    ledger::{
+        self, Rows,
+        archives::{self, Archive, ArchiveRows},
+    },
     output,
     session::Session,
 };
@@ -36,7 +40,10 @@ pub fn run(arguments: &VerifyArgs, session: &Session, out: &mut dyn Write) -> Re
     let head = arguments.head.as_ref();
     let report = match (&arguments.file, &arguments.db) {
         (Some(file), _) => of_path(file, head)?,
-        (None, Some(db)) => of_ledger(session, db, head)?,
+        (None, Some(db)) => {
+            let folder = arguments.archives.archive.as_deref();
+            of_ledger(session, db, folder, head)?
+        }
         (None, None) => {
             bail!("failed to verify nothing; name an evidence file or a ledger with --db")
         }
@@ -63,12 +70,29 @@ fn sheet_of(report: &Report, head: Option<&Digest>) -> Sheet {
     sheet
 }
 
-/// Verifies a ledger: what its database says of itself, its rows, and what lies beside them.
-fn of_ledger(session: &Session, db: &At, head: Option<&Digest>) -> Result<Report> {
+/// Verifies a ledger: what its database says of itself, its rows and those of its archives, and what lies beside them.
+fn of_ledger(
+    session: &Session,
+    db: &At,
+    folder: Option<&Path>,
+    head: Option<&Digest>,
+) -> Result<Report> {
     let store = ledger::open(session, db).or_else(|error| unopened(error, db))?;
     let pages = finding(session.wait(Box::pin(store.check_file())), "the database")?;
-    let mut report = match session.wait(store.head()) {
-        Ok((last, _)) => verify(Rows::new(session, &store, last), head),
+    let mut report = match session.wait(Box::pin(extent(&store))) {
+        Ok((holes, last)) => {
+            let archives = archives::open(session, &store, folder)?;
+            let live = Rows::new(session, &store, last);
+            let archived = ArchiveRows::new(session, &archives, last);
+            let mut report = verify_pieces(Pieces::new(live, archived, &holes), &holes, head);
+            // a row that differs is named above; that rows are missing from a file is seen by its digest alone
+            for archive in &archives {
+                if report.finding.is_none() {
+                    report.finding = damage(session, archive)?;
+                }
+            }
+            report
+        }
         Err(error) => verify(iter::once(Err::<Row, _>(error)), head),
     };
     let beside = if pages.is_none() && report.finding.is_none() {
@@ -81,6 +105,13 @@ fn of_ledger(session: &Session, db: &At, head: Option<&Digest>) -> Result<Report
     };
     report.finding = both(report.finding.take(), pages.or(beside));
     Ok(report)
+}
+
+/// The rows that lie in archives, and the last row.
+async fn extent(store: &Store) -> Result<(Vec<Hole>, u64), StoreError> {
+    let holes = store.holes().await?;
+    let (last, _) = store.head().await?;
+    Ok((holes, last))
 }
 
 /// A ledger that cannot be opened, with the page of its file that is to blame if it is one.
@@ -127,6 +158,21 @@ fn both(row: Option<Finding>, database: Option<Finding>) -> Option<Finding> {
     }
 }
 
+/// What is wrong with the file of an archive, if anything is.
+fn damage(session: &Session, archive: &Archive) -> Result<Option<Finding>> {
+    let document = &archive.document.value;
+    match session.wait(Box::pin(archive.file.check(document))) {
+        Ok(()) => Ok(None),
+        Err(error @ StoreError::Archive { .. }) => Ok(Some(Finding {
+            seq: archive.document.seq,
+            what: format!("archive of {}", document.period),
+            expected: document.digest.to_string(),
+            found: error.to_string(),
+        })),
+        Err(error) => Err(error.into()),
+    }
+}
+
 fn of_path(file: &Path, head: Option<&Digest>) -> Result<Report> {
     let input = File::open(file)
         .with_context(|| format!("failed to open {}; check the path", file.display()))?;
@@ -168,6 +214,7 @@ fn of_evidence(input: impl BufRead, head: Option<&Digest>) -> Result<Report> {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use leasehold_export::evidence::{EvidenceHeader, write_evidence};
     use leasehold_ledger::{
         canonical::{canonical_json, digest_bytes},
@@ -176,9 +223,6 @@ mod tests {
         time::Second,
         verify::Row,
     };
-    use leasehold_store::StoreError;
-
-    use super::*;
 
     fn rows() -> Vec<Row> {
         let mut rows: Vec<Row> = Vec::new();
@@ -287,7 +331,7 @@ mod tests {
         let path = folder.path().join("ledger.db");
         std::fs::write(&path, [7; 4096]).unwrap();
         let db: At = path.to_str().unwrap().parse().unwrap();
-        let refused = of_ledger(&session, &db, None).unwrap_err();
+        let refused = of_ledger(&session, &db, None, None).unwrap_err();
         assert!(refused.to_string().contains("page 1"), "{refused:#}");
     }
 

@@ -45,6 +45,7 @@ pub(crate) fn policy() -> Policy {
         late_allowance_seconds: 300,
         estimate_bound: EstimateBound::Lower,
         auto_close_after_days: None,
+        archive_after_days: None,
         decrease_effective: DecreaseEffective::NextPeriod,
     }
 }

@@ -2,7 +2,7 @@
 //! does not cover it.
 
 use super::{
-    AcceptanceDoc, BookDoc, ClusterDoc, DecisionDoc, DeliveredDoc, DepartmentDoc,
+    AcceptanceDoc, ArchiveDoc, BookDoc, ClusterDoc, DecisionDoc, DeliveredDoc, DepartmentDoc,
     DepartmentLifeDoc, Document, EffectiveDoc, GapAcceptedDoc, GapDoc, IncarnationDoc, LotDoc,
     NamespaceDoc, NamespaceGoneDoc, PeriodCloseDoc, PeriodOpenDoc, PolicyDoc, QuestionDoc,
     ReleaseDoc, RequestDoc, SerialDoc, SerialFreedDoc, SnapshotGoneDoc, SnapshotRetainedDoc,
@@ -14,6 +14,7 @@ use crate::statement::Statement;
 pub fn listed_by(kind: &str, body: &str) -> Option<Result<String, serde_json::Error>> {
     let listed = match kind {
         AcceptanceDoc::KIND => of::<AcceptanceDoc>(body),
+        ArchiveDoc::KIND => of::<ArchiveDoc>(body),
         BookDoc::KIND => of::<BookDoc>(body),
         ClusterDoc::KIND => of::<ClusterDoc>(body),
         DecisionDoc::KIND => of::<DecisionDoc>(body),

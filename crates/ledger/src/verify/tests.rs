@@ -1,4 +1,5 @@
 mod acceptance;
+mod archives;
 mod claims;
 
 use std::convert::Infallible;

@@ -54,7 +54,7 @@ fn the_policy_of_the_ledger_has_the_values_of_the_object() {
         "statementPrefix": "HS",
         "offset": {"capPercent": 50, "classes": ["storage", "compute", "storage"]},
         "credit": {"periods": 24},
-        "closing": {"autoAfterDays": 5},
+        "closing": {"autoAfterDays": 5, "archiveAfterDays": 365},
         "decreaseEffective": "AtOnce",
     })))
     .unwrap();
@@ -68,6 +68,7 @@ fn the_policy_of_the_ledger_has_the_values_of_the_object() {
     );
     assert_eq!(policy.credit_periods, 24);
     assert_eq!(policy.auto_close_after_days, Some(5));
+    assert_eq!(policy.archive_after_days, Some(365));
     assert_eq!(policy.late_allowance_seconds, 5);
     assert_eq!(policy.decrease_effective, policy::DecreaseEffective::AtOnce);
 }

@@ -3,6 +3,7 @@
 mod postgres;
 mod sqlite;
 
+use leasehold_ledger::archive::Hole;
 use leasehold_ledger::fact::Fact;
 use leasehold_ledger::journal::{ChainRow, Entry};
 use leasehold_ledger::time::Second;
@@ -22,6 +23,9 @@ const ENTRY: &str = "INSERT INTO entry (seq, id, kind, at, department, period) \
      VALUES ($1, $2, $3, $4, $5, $6)";
 
 const POSTING: &str = "INSERT INTO posting (entry, n, account, amount) VALUES ($1, $2, $3, $4)";
+
+const HOLE: &str = "INSERT INTO hole (first_seq, last_seq, prev, hash, ended_before, archive) \
+     VALUES ($1, $2, $3, $4, $5, $6)";
 
 /// A fact that has its place at the end of the chain, with the time of its insertion.
 #[derive(Debug)]
@@ -90,6 +94,22 @@ impl<'c, 'a> Appending<'c, 'a> {
     pub(super) async fn row(&mut self, row: &ChainRow, at: Second) -> Result<(), StoreError> {
         self.flush().await?;
         insert_chain(&mut self.link, row, at, self.epoch).await
+    }
+
+    /// Writes what is archived behind all that waits. A row must follow.
+    pub(super) async fn hole(&mut self, hole: &Hole, archive: u64) -> Result<(), StoreError> {
+        self.flush().await?;
+        let values = [
+            Value::Integer(to_integer("sequence number", hole.first)?),
+            Value::Integer(to_integer("sequence number", hole.last)?),
+            Value::Text(hole.prev.as_str()),
+            Value::Text(hole.hash.as_str()),
+            Value::Integer(hole.ended_before.get()),
+            Value::Integer(to_integer("sequence number", archive)?),
+        ];
+        self.link
+            .execute("append what is archived", HOLE, &values)
+            .await
     }
 
     /// Writes what still waits, and gives the connection back.

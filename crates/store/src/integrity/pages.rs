@@ -20,12 +20,14 @@ const FIRST: &str = "PRAGMA integrity_check(1)";
 const MORE: &str = "PRAGMA integrity_check";
 
 /// The tables of a ledger.
-const TABLES: [&str; 9] = [
+const TABLES: [&str; 11] = [
     "chain",
     "fact",
     "document",
     "entry",
     "posting",
+    "hole",
+    "archived_object",
     "cursor",
     "meta",
     "leader",

@@ -193,6 +193,24 @@ impl Store {
     }
 }
 
+/// The connection of whoever keeps the archives of a ledger, beside the one of its writer. It takes no lock that lasts.
+pub(crate) async fn keeping(place: &Place) -> Result<Pool, StoreError> {
+    let opening = async {
+        match place {
+            Place::File(path) => sqlite(1, writing(path).create_if_missing(false)).await,
+            Place::Server(server) => Ok(Pool::Postgres(
+                server_pool(server, Purpose::Migrate, 1).await?,
+            )),
+        }
+    };
+    within(DEADLINE, OPEN, opening).await
+}
+
+/// A connection to a file of SQLite that is only read.
+pub(crate) async fn reading_file(path: &Path) -> Result<Pool, StoreError> {
+    within(DEADLINE, "open a file", sqlite(1, reading(path))).await
+}
+
 /// So many connections to a file. One that nobody uses and that still counts itself into a transaction is replaced: over a
 /// disk that is full or fails SQLite ends a transaction by itself, sqlx does not learn it, and would begin none on it again.
 async fn sqlite(count: u32, options: SqliteConnectOptions) -> Result<Pool, StoreError> {

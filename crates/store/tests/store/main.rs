@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod append_only;
 #[cfg(test)]
+mod archives;
+#[cfg(test)]
 mod batches;
 #[cfg(test)]
 mod copies;

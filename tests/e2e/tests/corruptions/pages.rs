@@ -9,16 +9,22 @@
 //! - the separators in the inner pages of a table: whatever lies between its neighbours says the same;
 //! - the place of a row's number in a row whose number is its key, which SQLite leaves empty, and the numbers of the rows of
 //!   the schema;
-//! - in `chain` when a row was inserted and by which leader (`inserted_at`, `epoch`), and the tables `cursor`, `leader` and
-//!   `migration`: the operator's own notes, of which nothing is billed.
+//! - in `chain` when a row was inserted and by which leader (`inserted_at`, `epoch`), and the tables `cursor`, `leader`,
+//!   `migration` and `archived_object`: the operator's own notes, of which nothing is billed.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// Tables and indexes of which nothing counts.
-const NOTES: [&str; 4] = ["cursor", "sqlite_autoindex_cursor_1", "leader", "migration"];
+const NOTES: [&str; 5] = [
+    "cursor",
+    "sqlite_autoindex_cursor_1",
+    "leader",
+    "migration",
+    "archived_object",
+];
 /// Tables whose first column is the number of the row.
-const NUMBERED: [&str; 4] = ["chain", "fact", "document", "entry"];
+const NUMBERED: [&str; 5] = ["chain", "fact", "document", "entry", "hole"];
 /// How many columns of `chain` are evidence.
 const OF_CHAIN: usize = 6;
 /// What of the header counts: that it is a file of SQLite and the size of its pages, how they are used, and how many there
