@@ -17,7 +17,7 @@ use crate::{Failure, LONG, Rig, eventually};
 /// How long the operator has to end after SIGTERM.
 const GRACE: Duration = Duration::from_secs(70);
 /// How long one answer of its own port may take.
-const ANSWER: Duration = Duration::from_secs(5);
+const ANSWER: Duration = Duration::from_secs(30);
 
 /// What the operator is started with. Periods and ceilings are not among it: they are the
 /// `CloudPolicy`'s.

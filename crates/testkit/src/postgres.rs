@@ -26,7 +26,7 @@ const SUPERUSER: &str = "postgres";
 /// The password of the roles of a database; a server of a test program asks for none.
 const PASSWORD: &str = "leasehold";
 /// How long a server may take to answer.
-const START: Duration = Duration::from_mins(1);
+const START: Duration = Duration::from_mins(3);
 /// A port can be taken between being picked and being listened on.
 const ATTEMPTS: u32 = 3;
 /// Between two looks whether it answers.

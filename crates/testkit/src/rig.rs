@@ -313,6 +313,13 @@ impl Rig {
 
     /// Every write that the API server has carried out so far, in order.
     pub fn writes(&self) -> Result<Vec<Write>, Failure> {
+        let mut writes = self.attempts()?;
+        writes.retain(|write| !write.is_unclear());
+        Ok(writes)
+    }
+
+    /// The same, and in their places those that it may have carried out ([`Write::is_unclear`]).
+    pub fn attempts(&self) -> Result<Vec<Write>, Failure> {
         audit::read(&self.audit)
     }
 }

@@ -7,8 +7,9 @@ use tokio::time::{Instant, sleep};
 use crate::Failure;
 
 /// How long anything may take that does not depend on a billing period. Generous, because two
-/// cores may carry a build beside the control plane; a test that passes never waits for it.
-pub const LONG: Duration = Duration::from_secs(90);
+/// cores may carry a build beside the control plane, and a shared disk answers when it likes; a test that
+/// passes never waits for it.
+pub const LONG: Duration = Duration::from_secs(240);
 
 /// How often a condition is looked at.
 const POLL: Duration = Duration::from_millis(100);

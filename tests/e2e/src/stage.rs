@@ -13,8 +13,8 @@ use tokio::sync::{Mutex, OnceCell};
 use crate::Office;
 
 /// How long something may take that waits for a billing period to begin, to end and to close:
-/// two periods of 60 seconds and what else [`LONG`] allows for.
-pub const PERIODS: Duration = Duration::from_secs(210);
+/// four periods of 60 seconds, since the first may be one in which something began, and what else [`LONG`] allows for.
+pub const PERIODS: Duration = Duration::from_secs(480);
 
 static BARE: OnceCell<Result<Stage, String>> = OnceCell::const_new();
 static PLATFORM: OnceCell<Result<(), String>> = OnceCell::const_new();

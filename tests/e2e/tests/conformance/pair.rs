@@ -18,7 +18,7 @@ use crate::plain::{self, Answer};
 
 /// How long the cluster's controllers may take to count a quota, and caches of the API server to see it. The end of a
 /// namespace may take [`LONG`].
-pub const SOON: Duration = Duration::from_secs(20);
+pub const SOON: Duration = Duration::from_secs(60);
 /// The model's clock begins at 2027-01-01T00:00:00Z. No answer depends on it.
 const START: i64 = 1_798_761_600;
 

@@ -13,8 +13,15 @@ pub enum Event {
     Removed,
 }
 
+/// Something that happened, or of which nobody knows whether it did ([`Write::is_unclear`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    Surely(Event),
+    Perhaps(Event),
+}
+
 /// What happened to each object of one department, in order.
-pub type Lives = BTreeMap<String, Vec<Event>>;
+pub type Lives = BTreeMap<String, Vec<Told>>;
 
 /// Kinds that say when something was, or how much by then: they come when they come.
 const PASSING: [&str; 4] = ["events", "leases", "statements", "billingperiods"];
@@ -29,23 +36,23 @@ pub fn of(writes: &[Write], code: &str) -> Lives {
             && !PASSING.contains(&write.resource.as_str());
         let is_its = write.name.contains(code) || write.namespace.contains(code);
         let Some(event) = event(write) else { continue };
-        if !is_ours || !is_lasting || !is_its {
-            continue;
-        }
-        let life = lives.entry(key(write, code)).or_default();
-        // a removal that was asked for twice, because nobody heard of the first, is one
-        if event == Event::Made || life.last() != Some(&Event::Removed) {
-            life.push(event);
+        if is_ours && is_lasting && is_its {
+            lives.entry(key(write, code)).or_default().push(event);
         }
     }
     lives
 }
 
-fn event(write: &Write) -> Option<Event> {
+fn event(write: &Write) -> Option<Told> {
+    let told = if write.is_unclear() {
+        Told::Perhaps
+    } else {
+        Told::Surely
+    };
     match write.verb.as_str() {
-        "create" => Some(Event::Made),
-        "patch" | "update" if write.code == 201 => Some(Event::Made),
-        "delete" => Some(Event::Removed),
+        "create" => Some(told(Event::Made)),
+        "patch" | "update" if write.code == 201 || write.is_unclear() => Some(told(Event::Made)),
+        "delete" => Some(told(Event::Removed)),
         _ => None,
     }
 }
@@ -60,19 +67,42 @@ fn key(write: &Write, code: &str) -> String {
     key.replace(code, "CODE")
 }
 
+/// What surely happened. A removal that was asked for twice, because nobody heard of the first, is one.
+fn sure(life: &[Told]) -> Vec<Event> {
+    let mut events: Vec<Event> = life
+        .iter()
+        .filter_map(|told| match told {
+            Told::Surely(event) => Some(*event),
+            Told::Perhaps(_) => None,
+        })
+        .collect();
+    events.dedup_by(|next, event| *next == Event::Removed && *event == Event::Removed);
+    events
+}
+
+/// Whether a life may have been the expected one: what is unclear happened or did not.
+fn may_be(life: &[Told], last: Option<Event>, expected: &[Event]) -> bool {
+    let Some((told, rest)) = life.split_first() else {
+        return expected.is_empty();
+    };
+    let (event, may_pass) = match *told {
+        Told::Surely(event) => (event, false),
+        Told::Perhaps(event) => (event, true),
+    };
+    let is_again = event == Event::Removed && last == Some(Event::Removed);
+    let happened = expected.first() == Some(&event);
+    (happened && may_be(rest, Some(event), &expected[1..]))
+        || ((may_pass || is_again) && may_be(rest, last, expected))
+}
+
 /// The first difference, in words.
 pub fn difference(expected: &Lives, found: &Lives) -> Option<String> {
     let keys = expected.keys().chain(found.keys());
     for key in keys {
-        let (one, other) = (expected.get(key), found.get(key));
-        if one != other {
-            let told =
-                |life: Option<&Vec<Event>>| format!("{:?}", life.cloned().unwrap_or_default());
-            return Some(format!(
-                "{key}: expected {}, found {}",
-                told(one),
-                told(other)
-            ));
+        let life = |lives: &Lives| lives.get(key).cloned().unwrap_or_default();
+        let (one, other) = (sure(&life(expected)), life(found));
+        if !may_be(&other, None, &one) {
+            return Some(format!("{key}: expected {one:?}, found {other:?}"));
         }
     }
     None
@@ -124,7 +154,8 @@ mod tests {
             ("namespaces /CODE--prod", vec![Made, Removed, Made]),
             ("resourcequotas CODE--prod/leasehold", vec![Made, Made]),
         ];
-        let expected = expected.map(|(key, life)| (key.to_owned(), life));
+        let surely = |life: Vec<Event>| life.into_iter().map(Told::Surely).collect();
+        let expected = expected.map(|(key, life)| (key.to_owned(), surely(life)));
         assert_eq!(lives, Lives::from(expected));
     }
 
@@ -158,6 +189,28 @@ mod tests {
             writes.push(by_us("create", 201, ["pods/eviction", name, "web"]));
         };
         assert_eq!(told(others), None);
+    }
+
+    #[test]
+    fn what_was_carried_out_for_a_caller_who_had_gone_may_have_happened() {
+        // made, and the answer was lost with the server's call to its store
+        assert_eq!(told(|writes| writes[1].code = 500), None);
+        // asked for twice; the first was not carried out
+        let unclear = |place: usize| {
+            move |writes: &mut Vec<Write>| {
+                let mut again = writes[place].clone();
+                again.code = 504;
+                writes.insert(place, again);
+            }
+        };
+        for place in [0, 1, 3] {
+            assert_eq!(told(unclear(place)), None);
+        }
+        // a change that is unclear is not a second life, and cannot stand for what was never made
+        assert_eq!(told(|writes| writes[2].code = 504), None);
+        assert!(told(|writes| writes[0].verb = "patch".to_owned()).is_none());
+        let never = told(|writes| writes.retain(|write| write.code == 200));
+        assert!(never.is_some());
     }
 
     #[test]

@@ -124,7 +124,7 @@ impl Scene {
 
     /// Whether its objects were made and removed as often.
     fn lived_alike(&self, scale: &Scale) -> Result<(), String> {
-        let writes = self.stage.rig.writes().map_err(told)?;
+        let writes = self.stage.rig.attempts().map_err(told)?;
         for (calm, rough) in pairs(scale) {
             let (one, other) = (lives::of(&writes, &calm), lives::of(&writes, &rough));
             if one.is_empty() {
