@@ -28,6 +28,17 @@ const LONGEST: u64 = 1800;
 /// So long before its end a watch gets a bookmark.
 const BOOKMARK_BEFORE_END: u64 = 2;
 
+/// The bookmark before the end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Bookmark {
+    /// It is not wanted, or was given.
+    None,
+    /// Its time will come.
+    Ahead,
+    /// Its time has come.
+    Due,
+}
+
 /// One open watch.
 pub(crate) struct Watching {
     server: Server,
@@ -45,9 +56,7 @@ pub(crate) struct Watching {
     changes: Receiver<()>,
     end: Pin<Box<Sleep>>,
     mark: Pin<Box<Sleep>>,
-    wants_mark: bool,
-    /// Whether it is time for the bookmark.
-    is_mark_due: bool,
+    bookmark: Bookmark,
     /// How often a former state had been put back when it was opened.
     restores: u64,
     is_over: bool,
@@ -84,9 +93,13 @@ impl Watching {
             mark: Box::pin(sleep(Duration::from_secs(
                 seconds.saturating_sub(BOOKMARK_BEFORE_END),
             ))),
-            wants_mark: call.parameter("allowWatchBookmarks") == "true"
-                && seconds > BOOKMARK_BEFORE_END,
-            is_mark_due: false,
+            bookmark: if call.parameter("allowWatchBookmarks") == "true"
+                && seconds > BOOKMARK_BEFORE_END
+            {
+                Bookmark::Ahead
+            } else {
+                Bookmark::None
+            },
             restores: server.look(Store::restores),
             is_over: false,
             chance: if caller.life.is_some() {
@@ -105,7 +118,7 @@ impl Watching {
             .map_err(|_| Refusal::bad_request(format!("invalid resource version {asked:?}")))?;
         let current = server.look(Store::version);
         if asked > current {
-            watching.wants_mark = false;
+            watching.bookmark = Bookmark::None;
         }
         watching.reached = asked;
         Ok(watching)
@@ -163,17 +176,16 @@ impl Watching {
                     }
                 }
                 // it was not woken for changes of other kinds, and has only now gone past them
-                Ok(None) if self.is_mark_due => {
-                    self.is_mark_due = false;
+                Ok(None) if self.bookmark == Bookmark::Due => {
+                    self.bookmark = Bookmark::None;
                     return Some(self.bookmark(false));
                 }
                 Ok(None) => {
                     tokio::select! {
                         biased;
                         () = self.end.as_mut() => return None,
-                        () = self.mark.as_mut(), if self.wants_mark => {
-                            self.wants_mark = false;
-                            self.is_mark_due = true;
+                        () = self.mark.as_mut(), if self.bookmark == Bookmark::Ahead => {
+                            self.bookmark = Bookmark::Due;
                         }
                         // the server lives as long as this watch
                         _ = self.changes.changed() => {}

@@ -279,7 +279,7 @@ impl<'play> Play<'play> {
             }
             Deed::Approve(wish) => (self.approve(number, wish)?, None),
             Deed::Accept(_)
-            | Deed::GiveBack(_)
+            | Deed::GiveBack
             | Deed::Run(_)
             | Deed::Suspend(_)
             | Deed::Lift(_)
@@ -330,7 +330,7 @@ impl<'play> Play<'play> {
                 self.say(lessee, &json!({"accepted": true, "reason": null}))?;
                 Expected::Stands(wish.clone())
             }
-            Deed::GiveBack(_) => {
+            Deed::GiveBack => {
                 self.say(lessee, &json!({"accepted": false, "reason": "磁盘太慢"}))?;
                 Expected::GivenBack
             }

@@ -162,7 +162,7 @@ pub enum Deed {
     /// The department accepts its first lease.
     Accept(Wish),
     /// The department gives its first lease back.
-    GiveBack(Wish),
+    GiveBack,
     /// The department starts a pod in each namespace that has none.
     Run(Wish),
     /// The office stops whatever runs.
@@ -414,7 +414,7 @@ fn deed(chance: &mut Chance, stage: &Stage, namespaces: usize) -> Option<(Deed, 
         },
         Stage::Delivered(wish) => Some(match chance.below(20) {
             0..=11 => (Deed::Accept(wish.clone()), Stage::Stands(wish.clone())),
-            12..=16 => (Deed::GiveBack(wish.clone()), Stage::GivenBack(wish.clone())),
+            12..=16 => (Deed::GiveBack, Stage::GivenBack(wish.clone())),
             _ => (Deed::Release, Stage::Leaves),
         }),
         Stage::GivenBack(wish) => Some(match chance.below(20) {

@@ -165,12 +165,12 @@ async fn what_is_told_again_is_known_and_what_was_never_told_is_kept(home: Home)
         (Vec::<u64>::new(), 20)
     );
     // the end of a pod that nobody has told of before: it came too late, and is counted and kept
-    let start = months.start(0);
+    let start = Months::start(0);
     let late = [
         pod("late", FactKind::Opened, start.plus(5)),
         pod("late", FactKind::Closed, start.plus(6)),
         // another life of an object whose first one is archived
-        pod("m0-p3", FactKind::Opened, months.start(2).plus(7)),
+        pod("m0-p3", FactKind::Opened, Months::start(2).plus(7)),
     ];
     let committed = store.commit(&facts(late), months.now()).await.unwrap();
     assert_eq!(committed.appended, [head + 1, head + 2, head + 3]);
@@ -247,11 +247,11 @@ async fn a_file_that_somebody_else_has_put_there_is_never_written_over(home: Hom
     let more = pod(
         "m0-p3",
         FactKind::Changed,
-        months.start(0).plus(3 * 3600 + 60),
+        Months::start(0).plus(3 * 3600 + 60),
     );
     let mut elsewhere = Months::begin(&stranger).await;
     stranger
-        .commit(&facts([more]), months.start(0))
+        .commit(&facts([more]), Months::start(0))
         .await
         .unwrap();
     elsewhere.play(&stranger, 2).await;
@@ -298,7 +298,7 @@ async fn what_came_of_an_object_meanwhile_keeps_it_in_the_ledger(home: Home) {
     let late = pod(
         "m0-p3",
         FactKind::Changed,
-        months.start(0).plus(3 * 3600 + 60),
+        Months::start(0).plus(3 * 3600 + 60),
     );
     store.commit(&facts([late]), months.now()).await.unwrap();
     let archived = archive(&home, &months, &folder).await;

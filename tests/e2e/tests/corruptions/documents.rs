@@ -297,6 +297,7 @@ fn orders() -> Vec<Record> {
         stage: ReleaseStage::Requested,
         round: 0,
         requested_by: "zhang@gov-office".to_owned(),
+        kept: Vec::new(),
         at: SEPTEMBER.plus(9000),
     };
     vec![

@@ -138,7 +138,8 @@ async fn row(prompt: &mut Prompt, table: &'static str, chance: &mut Chance) -> R
         let is = "name = 'rehearsal'".to_owned();
         return Row { table, is, seq: 0 };
     }
-    let many = prompt.number(&format!("SELECT COUNT(*) FROM {table}"));
+    let counted = format!("SELECT COUNT(*) FROM {table}");
+    let many = prompt.number(&counted);
     let many = u64::try_from(many.await).unwrap();
     let skip = chance.below(many);
     if table == "posting" {
@@ -258,7 +259,7 @@ fn literal(text: &str) -> String {
 /// A row taken away.
 async fn delete(prompt: &mut Prompt, chance: &mut Chance) -> Change {
     let tables = ["chain", "fact", "document", "entry", "posting", "meta"];
-    let row = row(prompt, *chance.pick(&tables).unwrap(), chance).await;
+    let row = row(prompt, chance.pick(&tables).unwrap(), chance).await;
     let mut touched = row.touched();
     if let Touched::Rows(rows) = &mut touched {
         // where a row is missing, the one that follows it may be named
@@ -329,9 +330,7 @@ async fn another_body(prompt: &mut Prompt, rows: u64, chance: &mut Chance) -> (S
         rows + 1 + chance.below(5)
     } else {
         let others: Vec<&str> = BODIES.into_iter().filter(|other| *other != table).collect();
-        row(prompt, *chance.pick(&others).unwrap(), chance)
-            .await
-            .seq
+        row(prompt, chance.pick(&others).unwrap(), chance).await.seq
     };
     let columns: Vec<&str> = COLUMNS
         .iter()
@@ -355,12 +354,12 @@ async fn another_body(prompt: &mut Prompt, rows: u64, chance: &mut Chance) -> (S
 /// Two rows in each other's places, or two postings of one entry.
 async fn exchange(prompt: &mut Prompt, chance: &mut Chance) -> Option<Change> {
     let tables = ["chain", "fact", "document", "entry", "posting"];
-    let table = *chance.pick(&tables).unwrap();
+    let table = chance.pick(&tables).unwrap();
     let (one, other) = (
         row(prompt, table, chance).await,
         row(prompt, table, chance).await,
     );
-    let (column, of, a, b) = if table == "posting" {
+    let (column, of, a, b) = if *table == "posting" {
         ("n", format!("entry = {} AND ", one.seq), 1, 2)
     } else {
         ("seq", String::new(), one.seq, other.seq)

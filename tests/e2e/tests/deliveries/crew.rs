@@ -61,7 +61,7 @@ impl Crew {
     }
 
     /// Whether all have delivered their shares. Whoever failed is told.
-    pub async fn are_done(&mut self) -> bool {
+    pub fn are_done(&mut self) -> bool {
         for worker in &mut self.workers {
             let Some(child) = &mut worker.child else {
                 continue;

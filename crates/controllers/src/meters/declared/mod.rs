@@ -39,6 +39,16 @@ const AT_ONCE: i64 = 1;
 /// The answer where a kind is not served.
 const NOT_FOUND: u16 = 404;
 
+/// Who stores a kind, and so gives its objects their versions and times.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Keeper {
+    /// The cluster itself.
+    #[default]
+    Cluster,
+    /// An API server of somebody's own.
+    Foreign,
+}
+
 /// How a declared meter stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct View {
@@ -52,8 +62,8 @@ pub struct View {
     pub absent: bool,
     /// Whether an object was seen that lives in no namespace.
     pub homeless: bool,
-    /// Whether somebody else than the cluster stores the kind.
-    pub foreign: bool,
+    /// Who stores the kind.
+    pub keeper: Keeper,
     /// Objects that cannot be counted, each with a sentence, by uid.
     pub uncounted: BTreeMap<String, String>,
 }
@@ -62,7 +72,7 @@ impl View {
     /// Whether use may go on unseen.
     pub fn is_blind(&self) -> bool {
         let is_lost = self.lost.is_some() && !self.absent;
-        is_lost || self.homeless || self.foreign || !self.uncounted.is_empty()
+        is_lost || self.homeless || self.keeper == Keeper::Foreign || !self.uncounted.is_empty()
     }
 
     /// Takes a note, and tells whether it is news. What cannot be counted may be much, and is not copied for that.
@@ -105,16 +115,22 @@ impl View {
             }
             Note::Absent => self.absent = true,
             Note::Homeless => self.homeless = true,
-            Note::Stored(by_the_cluster) => self.foreign = !by_the_cluster,
+            Note::Stored(by_the_cluster) => {
+                self.keeper = if *by_the_cluster {
+                    Keeper::Cluster
+                } else {
+                    Keeper::Foreign
+                };
+            }
             Note::Counted(_) | Note::Uncountable(..) => {}
         }
         before != self.stands()
     }
 
     /// Everything but what cannot be counted.
-    fn stands(&self) -> (Option<Second>, Option<Lost>, [bool; 4]) {
-        let flags = [self.begun, self.absent, self.homeless, self.foreign];
-        (self.since, self.lost.clone(), flags)
+    fn stands(&self) -> (Option<Second>, Option<Lost>, [bool; 3], Keeper) {
+        let flags = [self.begun, self.absent, self.homeless];
+        (self.since, self.lost.clone(), flags, self.keeper)
     }
 }
 

@@ -9,7 +9,7 @@ use leasehold_api::{
 use leasehold_kit::{EventType, shutdown::Shutdown};
 use leasehold_planner::rules::Refusal;
 
-use super::{Declared, View};
+use super::{Declared, Keeper, View};
 use crate::{Context, Error, meters, verdict::Verdict};
 
 /// How a meter stands is looked at this often, whether or not anything changed.
@@ -112,7 +112,7 @@ fn verdict(spec: &MeterSpec, view: &View) -> Verdict {
         );
         verdict.refuse(refusal.to_string());
     }
-    if view.foreign {
+    if view.keeper == Keeper::Foreign {
         let refusal = Refusal::new(
             "E10",
             format!("a meter of {}, which another server stores", words(spec)),

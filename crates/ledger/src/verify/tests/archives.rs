@@ -58,9 +58,12 @@ fn after(closing: &Closing) -> After {
     }
 }
 
+fn told(rows: &[Row]) -> impl Iterator<Item = Result<Row, Infallible>> {
+    rows.iter().cloned().map(Ok)
+}
+
 fn verified(live: &[Row], archived: &[Row], holes: &[Hole]) -> Report {
-    let rows = |rows: &[Row]| rows.to_vec().into_iter().map(Ok::<Row, Infallible>);
-    let pieces = Pieces::new(rows(live), rows(archived), holes);
+    let pieces = Pieces::new(told(live), told(archived), holes);
     verify_pieces(pieces, holes, None)
 }
 

@@ -334,7 +334,6 @@ fn a_bucket_that_says_nothing_that_can_be_counted_leaves_gaps_and_holds_up_nobod
         assert_eq!(next.from, first.to);
         let later = next.to.in_zone(&Zone::parse("Asia/Shanghai").unwrap());
         stage.pass(seconds(3700)).await;
-        let later = later.to_string();
         stage
             .until("a period that is complete up to then", |stage| {
                 let periods = stage.all("billingperiods.charging.leasehold.dev");
@@ -378,7 +377,7 @@ fn a_kind_that_is_served_in_another_version_is_not_taken_for_none() {
         // as if the cluster served v1 no more; the version that a meter names may change
         let at = [METERS, "", "buckets"];
         let zone = Zone::parse("Asia/Shanghai").unwrap();
-        let stopped = now(stage).plus(60).in_zone(&zone).to_string();
+        let stopped = now(stage).plus(60).in_zone(&zone);
         stage.patch(DATA_CENTRE, at, &json!({"spec": {"version": "v1beta1"}}))?;
         stage
             .until("a meter that says which version is served", |stage| {

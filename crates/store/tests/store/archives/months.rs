@@ -71,18 +71,18 @@ impl Months {
     }
 
     /// The first instant of a month, from 0.
-    pub(crate) fn start(&self, month: u32) -> Second {
+    pub(crate) fn start(month: u32) -> Second {
         first().nth_after(month).unwrap().span.from
     }
 
     /// Two days and an hour after the last month that was played: an hour after its close.
     pub(crate) fn now(&self) -> Second {
-        self.start(self.played).plus(2 * DAY + HOUR)
+        Self::start(self.played).plus(2 * DAY + HOUR)
     }
 
     /// The facts of a month's pods, as whoever lists the cluster tells them.
     pub(crate) fn pods(&self, month: u32) -> Vec<Fact> {
-        let (start, end) = (self.start(month), self.start(month + 1));
+        let (start, end) = (Self::start(month), Self::start(month + 1));
         let mut facts = Vec::new();
         for n in 0..self.pods {
             let uid = format!("m{month}-p{n}");
