@@ -27,6 +27,7 @@ to be in the chain, and their statements to be those that were closed, but they 
 )]
 pub struct VerifyArgs {
     /// Evidence file.
+    #[arg(conflicts_with = "archive")]
     pub file: Option<PathBuf>,
     /// Ledger: a file, or postgres://…
     #[arg(long, value_name = "LEDGER")]
