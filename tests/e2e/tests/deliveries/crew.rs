@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use leasehold_e2e::deliveries::{Notes, TURN, WORKERS};
 use leasehold_model::Chance;
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::timeout;
 
 use crate::home::Home;
@@ -129,6 +129,8 @@ pub struct Keeper {
     /// Which one, from 0.
     pub turn: u64,
     child: Child,
+    /// Waiting for a child closes its standard input, which tells it to end; so it is held here.
+    _pipe: Option<ChildStdin>,
 }
 
 impl Keeper {
@@ -138,8 +140,13 @@ impl Keeper {
         command
             .arg("keep")
             .arg(format!("--name={}", Self::name(turn)));
-        let child = command.spawn().unwrap();
-        Self { turn, child }
+        let mut child = command.spawn().unwrap();
+        let pipe = child.stdin.take();
+        Self {
+            turn,
+            child,
+            _pipe: pipe,
+        }
     }
 
     /// The name of its facts.
