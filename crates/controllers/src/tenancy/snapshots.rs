@@ -2,8 +2,9 @@
 //!
 //! The pods end first, for what they write afterwards would not be in it. Then the snapshot is wished for and waited for,
 //! from the wish on for as long as the policy says; its content is held, which is read back; and the ledger records it. Only
-//! then may the namespace go. What was marked and not recorded is recorded before it goes. Wherever that does not succeed, or not in time, the volume itself is held, as it would be with
-//! Retain: nobody keeps a namespace for ever by writing into it, and no controller by answering nothing.
+//! then may the namespace go. Wherever that does not succeed, or not in time, the volume itself is held, as it would be with
+//! Retain: nobody keeps a namespace for ever by writing into it, and no controller by answering nothing. What was marked on
+//! the way and not recorded is recorded before the namespace goes.
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 use leasehold_api::{
