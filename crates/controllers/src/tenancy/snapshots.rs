@@ -186,10 +186,9 @@ async fn tend(case: &Case<'_>, report: &mut Report) -> Result<(), Error> {
         let Some(document) = snapshots::marked(&case.term, &taking, content) else {
             continue;
         };
-        let known = books
-            .store()
-            .document::<SnapshotRetainedDoc>(&document.key());
-        if known.await?.is_none() {
+        let (store, key) = (books.store(), document.key());
+        let known = store.document::<SnapshotRetainedDoc>(&key).await?;
+        if known.is_none() {
             books.ensure(&document, case.state.now).await?;
             report.happened(case.state, "leasehold", &sentence(case, &document));
         }
