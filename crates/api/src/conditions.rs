@@ -19,6 +19,9 @@ pub mod types {
     pub const EXPIRED: &str = "Expired";
     /// A decision was due and nobody has made it.
     pub const OVERDUE: &str = "Overdue";
+    /// The last round over the object failed, and is tried again; the message says what failed. What else the status says is
+    /// of the round before.
+    pub const FAILED: &str = "Failed";
     /// Others change again and again what the operator keeps as it should be; it is put right with pauses.
     pub const CONTESTED: &str = "Contested";
     /// The term ends soon; the message names its last day and the notice that was reached.

@@ -1,6 +1,6 @@
 //! What goes wrong between a client and the API server, all from one seed.
 
-use crate::chance::Chance;
+use crate::{call::Call, chance::Chance};
 
 /// How a server in trouble refuses a call: too many at once, a failure of its own, not there.
 pub(crate) const REFUSALS: [u16; 3] = [429, 500, 503];
@@ -30,6 +30,15 @@ pub struct Crash {
     pub moment: Moment,
 }
 
+/// Objects that cannot be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Barred {
+    /// `plural.group` of their kind.
+    pub resource: String,
+    /// Their namespace.
+    pub namespace: String,
+}
+
 /// What goes wrong. Likelihoods are in thousandths; nothing happens by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Faults {
@@ -39,6 +48,8 @@ pub struct Faults {
     pub crash: Option<Crash>,
     /// A call is refused before anything is done, with 429, 500 or 503.
     pub refused: u16,
+    /// Writes to these objects are refused with 500, as by a webhook of others that does not work.
+    pub barred: Option<Barred>,
     /// The answer to a write that was carried out is a 504.
     pub unanswered: u16,
     /// Calls take up to so many milliseconds.
@@ -64,6 +75,7 @@ impl Faults {
             seed,
             crash: None,
             refused: 30,
+            barred: None,
             unanswered: 30,
             slow_ms: 40,
             late_ms: 400,
@@ -72,6 +84,24 @@ impl Faults {
             lost: 0,
             housekeeping_ms: 300,
         }
+    }
+
+    /// The same with objects that cannot be written.
+    #[must_use]
+    pub fn barring(mut self, resource: &str, namespace: &str) -> Self {
+        self.barred = Some(Barred {
+            resource: resource.to_owned(),
+            namespace: namespace.to_owned(),
+        });
+        self
+    }
+
+    /// Whether a call writes what cannot be written.
+    pub(crate) fn bars(&self, call: &Call) -> bool {
+        call.is_write()
+            && self.barred.as_ref().is_some_and(|barred| {
+                barred.resource == call.kind.resource() && barred.namespace == call.namespace
+            })
     }
 
     /// The same with a crash.
@@ -180,6 +210,10 @@ pub(crate) fn up_to(chance: &mut Chance, most: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        call::{PatchKind, Verb},
+        kinds::Kinds,
+    };
 
     #[test]
     fn a_crash_meets_the_write_that_it_is_meant_for_and_no_read() {
@@ -202,6 +236,26 @@ mod tests {
         let mut chance = Chance::new(1);
         assert_eq!(course.of_event(&mut chance), Delivery::Arrives);
         assert_eq!(course.lateness_ms(&mut chance), 0);
+    }
+
+    #[test]
+    fn what_is_barred_can_be_read_and_its_like_elsewhere_written() {
+        let kinds = Kinds::ours();
+        let [quotas, claims] = ["resourcequotas", "persistentvolumeclaims"]
+            .map(|resource| kinds.resource(resource).unwrap());
+        let faults = Faults::default().barring("resourcequotas", "edu--dev");
+        let apply = Verb::Patch(PatchKind::Apply);
+        for (verb, kind, place, expected) in [
+            (apply, &quotas, "edu--dev", true),
+            (Verb::Delete, &quotas, "edu--dev", true),
+            (Verb::Get, &quotas, "edu--dev", false),
+            (apply, &quotas, "edu--test", false),
+            (apply, &claims, "edu--dev", false),
+        ] {
+            let call = Call::new(verb, kind, place, "leasehold");
+            assert_eq!(faults.bars(&call), expected, "{verb:?} {place}");
+            assert!(!Faults::default().bars(&call));
+        }
     }
 
     #[test]

@@ -52,7 +52,7 @@ pub use crate::{
     call::{Call, PatchKind, Verb},
     chance::Chance,
     chores::Chore,
-    faults::{Crash, Faults, Moment},
+    faults::{Barred, Crash, Faults, Moment},
     kinds::{Kind, Kinds},
     refusal::Refusal,
     server::{RuntimeClock, Server, Written},

@@ -278,7 +278,14 @@ impl Server {
         if self.is_dead(caller) {
             return Ending::Silence;
         }
-        let fate = self.lock().course.of_call(call.is_write());
+        let fate = {
+            let mut inner = self.lock();
+            let mut fate = inner.course.of_call(call.is_write());
+            if inner.course.faults.bars(call) {
+                fate.refused = Some(500);
+            }
+            fate
+        };
         if fate.delay_ms > 0 {
             tokio::time::sleep(Duration::from_millis(fate.delay_ms)).await;
             if self.is_dead(caller) {

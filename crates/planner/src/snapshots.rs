@@ -207,14 +207,20 @@ fn is_good(taking: &Taking<'_>, wish: &VolumeSnapshot, content: &VolumeSnapshotC
     let status = wish.status.as_ref();
     let bound = status.and_then(|status| status.bound_volume_snapshot_content_name.as_ref());
     let said = content.status.as_ref();
-    let (spec, handle) = (&content.spec, content.spec.source.volume_handle.as_deref());
     status.and_then(|status| status.ready_to_use) == Some(true)
         && said.and_then(|said| said.ready_to_use) == Some(true)
         && bound == content.metadata.name.as_ref()
         && wish.metadata.uid.is_some()
-        && spec.volume_snapshot_ref.uid == wish.metadata.uid
-        && driven(taking.volume) == handle.map(|handle| (spec.driver.as_str(), handle))
+        && content.spec.volume_snapshot_ref.uid == wish.metadata.uid
+        && is_of(taking.volume, content)
         && content.metadata.deletion_timestamp.is_none()
+}
+
+/// Whether a content is of this very volume.
+fn is_of(volume: &PersistentVolume, content: &VolumeSnapshotContent) -> bool {
+    let (spec, handle) = (&content.spec, content.spec.source.volume_handle.as_deref());
+    driven(volume).is_some()
+        && driven(volume) == handle.map(|handle| (spec.driver.as_str(), handle))
 }
 
 /// What the driver said last, in one line that is not endless and no list of sentences.
@@ -257,6 +263,21 @@ pub fn document(
         until: until.unwrap_or(term.until),
         at: term.at,
     })
+}
+
+/// What is recorded of a content that an earlier round has marked for this claim, whatever became of its wish since; none
+/// of any other content.
+pub fn marked(
+    term: &Term,
+    taking: &Taking<'_>,
+    content: &VolumeSnapshotContent,
+) -> Option<SnapshotRetainedDoc> {
+    let document = document(term, taking, content)?;
+    let claim = claim_of(&document);
+    let is_it = is_marked(&content.metadata, &marks_of(&document))
+        && annotation(&content.metadata, RETAINED_CLAIM_ANNOTATION) == Some(claim.as_str())
+        && is_of(taking.volume, content);
+    is_it.then_some(document)
 }
 
 /// Whether a snapshot is held as the document says.

@@ -87,6 +87,19 @@ const DOCUMENTS_UNDER: &str = concat!(
     "WHERE d.kind = $1 AND d.subject >= $2 AND d.subject < $3 ORDER BY d.seq"
 );
 
+/// What has not ended: the end has the key of the beginning. Both are found by the index of kinds and keys, and only what is
+/// left is read.
+const DOCUMENTS_STANDING: &str = concat!(
+    "SELECT ",
+    chain_columns!(),
+    ", ",
+    document_columns!(),
+    " FROM document d JOIN chain c ON c.seq = d.seq ",
+    "WHERE d.kind = $1 AND d.key >= $2 AND d.key < $3 ",
+    "AND NOT EXISTS (SELECT 1 FROM document e WHERE e.kind = $4 AND e.key = d.key) ",
+    "ORDER BY d.seq"
+);
+
 const DOCUMENTS_BETWEEN: &str = concat!(
     "SELECT ",
     chain_columns!(),
@@ -216,6 +229,23 @@ impl Store {
             .reader()
             .fetch_all("read documents", DOCUMENTS_UNDER, &values);
         let rows = self.within("read documents", reading).await?;
+        rows.iter()
+            .map(|row| decoded(trusted_document(row)?))
+            .collect()
+    }
+
+    /// The documents of a kind whose key begins with the path and a slash, and is the key of no document of the kind `End`,
+    /// in row order: what has begun and not ended, for instance the volumes that are still kept. The path is given without
+    /// the slash, for instance the uid of a cluster. What has ended is not read, however much of it there is.
+    pub async fn documents_standing<D: Document, End: Document>(
+        &self,
+        path: &str,
+    ) -> Result<Vec<Recorded<D>>, StoreError> {
+        const DOING: &str = "read documents that stand";
+        let [from, to] = under(path);
+        let values = [D::KIND, from.as_str(), to.as_str(), End::KIND].map(Value::Text);
+        let reading = self.reader().fetch_all(DOING, DOCUMENTS_STANDING, &values);
+        let rows = self.within(DOING, reading).await?;
         rows.iter()
             .map(|row| decoded(trusted_document(row)?))
             .collect()

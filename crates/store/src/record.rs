@@ -225,7 +225,7 @@ pub struct Integrity {
     pub head: Digest,
 }
 
-/// The bounds of the subjects under a path: from the first up to but without the second.
+/// The bounds of the subjects, or keys, under a path: from the first up to but without the second.
 ///
 /// The path is a folder. The slash behind it keeps apart codes of which one begins with the other,
 /// and since the database compares texts byte by byte and 0 follows the slash in ASCII, whatever

@@ -4,13 +4,10 @@
 //! gone, is noticed all the same. So one round looks at all of them; there are few. It is the policy's round, because
 //! there is one, and wakes whenever a volume or a snapshot changes that carries our labels.
 
+mod kept;
 mod snapshots;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use futures::stream::BoxStream;
 use k8s_openapi::api::core::v1::PersistentVolume;
@@ -18,7 +15,7 @@ use kube::runtime::controller::Action;
 use leasehold_api::platform::CloudPolicy;
 use leasehold_kit::{EventType, Shutdown};
 use leasehold_ledger::{
-    document::{Document, VolumeEnd, VolumeGoneDoc, VolumeRetainedDoc},
+    document::VolumeRetainedDoc,
     time::{LocalDate, Second},
 };
 use leasehold_planner::retention::{self, Care};
@@ -49,7 +46,7 @@ async fn reconcile(_: Arc<CloudPolicy>, context: Context) -> Result<Action, Erro
     let now = context.now();
     let today = policy.time_zone.date_of(now);
     let (mut failed, mut again) = (None, None);
-    for document in kept(&context).await? {
+    for document in kept::standing::<VolumeRetainedDoc>(&context.books).await? {
         // one that cannot be looked after does not keep the others from it
         match Box::pin(look_after(&document, today, &context)).await {
             Ok(next) => again = again.into_iter().chain(next).min(),
@@ -74,26 +71,6 @@ fn when(again: Option<Second>, now: Second) -> Action {
     Action::requeue(Duration::from_secs(seconds))
 }
 
-/// What is kept by the ledger, and was not seen to end.
-async fn kept(context: &Context) -> Result<Vec<VolumeRetainedDoc>, Error> {
-    let store = context.books.store();
-    let over: BTreeSet<String> = store
-        .documents::<VolumeGoneDoc>(None, None)
-        .await?
-        .into_iter()
-        .map(|recorded| recorded.value.key())
-        .collect();
-    let cluster = context.books.cluster();
-    let kept: BTreeMap<String, VolumeRetainedDoc> = store
-        .documents::<VolumeRetainedDoc>(None, None)
-        .await?
-        .into_iter()
-        .map(|recorded| (recorded.value.key(), recorded.value))
-        .filter(|(key, document)| document.cluster == cluster.uid && !over.contains(key))
-        .collect();
-    Ok(kept.into_values().collect())
-}
-
 /// Does what is to be done; says when the volume has to be looked at again, if others change it all the time.
 async fn look_after(
     document: &VolumeRetainedDoc,
@@ -109,8 +86,7 @@ async fn look_after(
     let owner = Owner::kept(name);
     match (retention::care(document, found.as_ref(), today), &found) {
         (Care::Over(end), _) => {
-            context.repairs.forget_all(&owner);
-            over(document, end, context).await?;
+            kept::over(document, &owner, end, context).await?;
             return Ok(None);
         }
         (Care::Mend(why, patch), Some(found)) => {
@@ -174,26 +150,4 @@ async fn tell<K: Watched>(found: &K, reason: &str, note: &str, context: &Context
     let kit = &context.kit;
     kit.event(found, EventType::Warning, reason, "Keep", note)
         .await;
-}
-
-/// Records that a volume is no longer kept.
-async fn over(
-    document: &VolumeRetainedDoc,
-    end: VolumeEnd,
-    context: &Context,
-) -> Result<(), Error> {
-    let now = context.now();
-    let gone = VolumeGoneDoc {
-        cluster: document.cluster.clone(),
-        department: document.department.clone(),
-        tenancy: document.tenancy.clone(),
-        volume: document.volume.clone(),
-        uid: document.uid.clone(),
-        claim_uid: document.claim_uid.clone(),
-        end,
-        at: now,
-    };
-    tracing::info!(volume = gone.volume, ?end, "a volume is no longer kept");
-    context.books.ensure(&gone, now).await?;
-    Ok(())
 }

@@ -1,14 +1,12 @@
 //! Snapshots that outlive their tenancy.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use leasehold_ledger::{
-    document::{Document, SnapshotGoneDoc, SnapshotRetainedDoc, VolumeEnd},
+    document::{SnapshotRetainedDoc, VolumeEnd},
     time::{LocalDate, Second},
 };
 use leasehold_planner::snapshots::{self, Care, VolumeSnapshotContent};
 
-use super::{mend, tell};
+use super::{kept, mend, tell};
 use crate::{
     Context, Error,
     drift::{self, Owner, What},
@@ -21,7 +19,7 @@ pub async fn look_after(today: LocalDate, context: &Context) -> Result<Option<Se
         return Ok(None);
     }
     let (mut failed, mut again) = (None, None);
-    for document in kept(context).await? {
+    for document in kept::standing::<SnapshotRetainedDoc>(&context.books).await? {
         // one that cannot be looked after does not keep the others from it
         match Box::pin(look_after_one(&document, today, context)).await {
             Ok(next) => again = again.into_iter().chain(next).min(),
@@ -31,26 +29,6 @@ pub async fn look_after(today: LocalDate, context: &Context) -> Result<Option<Se
         }
     }
     failed.map_or(Ok(again), Err)
-}
-
-/// What is kept by the ledger, and was not seen to end.
-async fn kept(context: &Context) -> Result<Vec<SnapshotRetainedDoc>, Error> {
-    let store = context.books.store();
-    let over: BTreeSet<String> = store
-        .documents::<SnapshotGoneDoc>(None, None)
-        .await?
-        .into_iter()
-        .map(|recorded| recorded.value.key())
-        .collect();
-    let cluster = context.books.cluster();
-    let kept: BTreeMap<String, SnapshotRetainedDoc> = store
-        .documents::<SnapshotRetainedDoc>(None, None)
-        .await?
-        .into_iter()
-        .map(|recorded| (recorded.value.key(), recorded.value))
-        .filter(|(key, document)| document.cluster == cluster.uid && !over.contains(key))
-        .collect();
-    Ok(kept.into_values().collect())
 }
 
 async fn look_after_one(
@@ -67,8 +45,10 @@ async fn look_after_one(
     };
     match (snapshots::care(document, found.as_ref(), today), &found) {
         (Care::Over(end), _) => {
-            context.repairs.forget_all(&owner);
-            over(document, end, context).await?;
+            if end == VolumeEnd::Orphaned {
+                orphaned(document);
+            }
+            kept::over(document, &owner, end, context).await?;
             return Ok(None);
         }
         (Care::Mend(patch), Some(found)) => {
@@ -118,36 +98,13 @@ async fn delete(
     }
 }
 
-/// Records that a snapshot is no longer kept.
-async fn over(
-    document: &SnapshotRetainedDoc,
-    end: VolumeEnd,
-    context: &Context,
-) -> Result<(), Error> {
-    let now = context.now();
-    let gone = SnapshotGoneDoc {
-        cluster: document.cluster.clone(),
-        department: document.department.clone(),
-        tenancy: document.tenancy.clone(),
-        content: document.content.clone(),
-        uid: document.uid.clone(),
-        end,
-        at: now,
-    };
-    if end == VolumeEnd::Orphaned {
-        tracing::warn!(
-            snapshot = gone.content,
-            department = gone.department,
-            driver = document.driver,
-            handle = document.handle,
-            "the object of a snapshot that is kept was deleted before its last day; its data are still in the storage"
-        );
-    }
-    tracing::info!(
-        snapshot = gone.content,
-        ?end,
-        "a snapshot is no longer kept"
+/// Says what the ledger alone knows from now on.
+fn orphaned(document: &SnapshotRetainedDoc) {
+    tracing::warn!(
+        snapshot = document.content,
+        department = document.department,
+        driver = document.driver,
+        handle = document.handle,
+        "the object of a snapshot that is kept was deleted before its last day; its data are still in the storage"
     );
-    context.books.ensure(&gone, now).await?;
-    Ok(())
 }

@@ -177,7 +177,7 @@ async fn round(tenancy: &Tenancy, context: &Context) -> Result<Action, Error> {
     drifts::tell(&state, context, &mut report).await;
     if let Err(error) = advanced {
         // what was recorded before it failed will not happen again, and would never be told
-        if let Err(untold) = report.keep_history(&state, context).await {
+        if let Err(untold) = report.write_failed(&state, context, &error).await {
             let untold: &dyn std::error::Error = &untold;
             tracing::warn!(
                 error = untold,

@@ -13,7 +13,7 @@ use leasehold_api::{
         QuotationStatus, RequestStatus, RetainedVolume, Tenancy, TenancyStatus,
     },
 };
-use leasehold_kit::EventType;
+use leasehold_kit::{EventType, ReconcileError};
 use leasehold_ledger::{
     document::RequestDoc,
     time::{LocalDate, PeriodKind, Second},
@@ -27,7 +27,7 @@ use super::{
     turns,
     unpaid::Unpaid,
 };
-use crate::{Context, Error};
+use crate::{Context, Error, verdict::told};
 
 /// Things that happened which the status remembers.
 const HISTORY: usize = 20;
@@ -216,14 +216,30 @@ impl Report {
         Ok(())
     }
 
-    /// Adds what happened to the status and leaves the rest as it was: the round failed, and knows nothing else for sure.
-    pub async fn keep_history(self, state: &State, context: &Context) -> Result<(), Error> {
-        if self.history.is_empty() {
+    /// Adds to the status what happened, what is waited for and what failed, and leaves the rest as it was: the round ended
+    /// early, and knows nothing else for sure.
+    pub async fn write_failed(
+        self,
+        state: &State,
+        context: &Context,
+        error: &Error,
+    ) -> Result<(), Error> {
+        let tenancy = &state.tenancy;
+        let old = tenancy.status.clone().unwrap_or_default();
+        let mut new = old.clone();
+        remember(&mut new.history, self.history);
+        let (generation, now) = (tenancy.metadata.generation, state.now.timestamp());
+        if let Some(sentence) = failure(error) {
+            let (type_, reason) = (types::FAILED, error.reason());
+            flag(&mut new, type_, &[sentence], reason, generation, now);
+            if !self.waits.is_empty() {
+                let (type_, reason) = (types::WAITING, "Waiting");
+                flag(&mut new, type_, &self.waits, reason, generation, now);
+            }
+        }
+        if new == old {
             return Ok(());
         }
-        let tenancy = &state.tenancy;
-        let mut new = tenancy.status.clone().unwrap_or_default();
-        remember(&mut new.history, self.history);
         let kit = &context.kit;
         kit.patch_status(tenancy, tenancy.status.as_ref(), &new)
             .await?;
@@ -275,6 +291,8 @@ impl Report {
             (types::EXPIRING, Vec::from_iter(self.expiring), "TermEnds"),
             (types::SUSPENDED, Vec::from_iter(suspended), "Ordered"),
             (types::CONTESTED, self.contested, "WrittenBack"),
+            // this round came to its end
+            (types::FAILED, Vec::new(), "Failed"),
         ];
         for (type_, sentences, reason) in flags {
             flag(&mut new, type_, &sentences, reason, generation, now);
@@ -351,6 +369,20 @@ impl Report {
             Phase::Expiring
         } else {
             self.phase
+        }
+    }
+}
+
+/// What is told of a failure. Nothing of one that says only that others were faster, that the server asks for fewer calls or
+/// gives no answer, and nothing of the ledger's: that concerns everybody, and is told by the operator's metrics.
+fn failure(error: &Error) -> Option<String> {
+    match error {
+        Error::Kit(error) if error.is_conflict() || matches!(error.code(), None | Some(429)) => {
+            None
+        }
+        Error::Store(_) => None,
+        Error::Kit(_) | Error::Canonical(_) | Error::Understand { .. } => {
+            Some(format!("{}; it is tried again", told(error)))
         }
     }
 }
@@ -470,6 +502,7 @@ pub async fn write_waiting(
     }
     let message = waits.join("; ");
     let now = context.now().timestamp();
+    conditions::clear(&mut new.conditions, types::FAILED);
     let ready = NewCondition {
         type_: types::READY,
         holds: false,

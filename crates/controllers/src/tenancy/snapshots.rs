@@ -3,12 +3,13 @@
 //! The pods end first, for what they write afterwards would not be in it. Then the snapshot is wished for and waited for,
 //! from the wish on for as long as the policy says; its content is held, which is read back; and the ledger records it. Only
 //! then may the namespace go. Wherever that does not succeed, or not in time, the volume itself is held, as it would be with
-//! Retain: nobody keeps a namespace for ever by writing into it, and no controller by answering nothing.
+//! Retain: nobody keeps a namespace for ever by writing into it, and no controller by answering nothing. What was marked on
+//! the way and not recorded is recorded before the namespace goes.
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 use leasehold_api::{
     conditions::types,
-    names,
+    names::{self, DEPARTMENT_LABEL, MANAGED_LABEL, MANAGED_VALUE, TENANCY_LABEL},
     tenancy::{NamespaceShare, Reclaim, RetainedVolume, Volume},
 };
 use leasehold_kit::{EventType, KitError};
@@ -33,7 +34,7 @@ use super::{
     retain::{self, Held},
     unpaid::Unpaid,
 };
-use crate::{Context, Error};
+use crate::{Context, Error, verdict::told};
 
 /// So many seconds after a pod should have ended it is not waited for any more: its node is lost.
 const LOST_AFTER: i64 = 60;
@@ -91,7 +92,8 @@ pub fn all_refused(state: &State, context: &Context, items: &Items) -> Vec<Refus
     state.tenancy.spec.namespaces.iter().flat_map(of).collect()
 }
 
-/// Makes a snapshot of a named volume and holds it, or holds the volume where none can be had.
+/// Makes a snapshot of a named volume and holds it, or holds the volume where none can be had. Whichever stays, nothing else
+/// that was marked on the way is left to itself.
 pub async fn keep(
     state: &State,
     context: &Context,
@@ -112,25 +114,86 @@ pub async fn keep(
         claim: &claim,
         volume: &volume,
     };
-    // one that another claim has is not this one's to keep; one that stays itself stays so, whatever comes of a snapshot
-    let is_another = retention::document(&case.term, &claim, &volume).is_none();
-    if is_another || retention::is_kept_for(&case.term, &volume) {
+    // one that another claim has is not this one's to keep
+    if retention::document(&case.term, &claim, &volume).is_none() {
         return retain::keep_volume(state, context, &claim, &volume).await;
     }
-    match of_snapshot(&case, report).await {
+    let held = either(&case, report).await?;
+    let Held::Stays(told) = held else {
+        return Ok(held);
+    };
+    if let Err(error) = tend(&case, report).await {
+        // it was recorded, and would not be told by another round
+        if let Some(sentence) = told {
+            report.happened(state, "leasehold", &sentence);
+        }
+        return Err(error);
+    }
+    Ok(Held::Stays(told))
+}
+
+/// The snapshot, or the volume where no snapshot can be had.
+async fn either(case: &Case<'_>, report: &mut Report) -> Result<Held, Error> {
+    let Case {
+        state,
+        context,
+        claim,
+        volume,
+        ..
+    } = *case;
+    // one that stays itself stays so, whatever comes of a snapshot
+    if retention::is_kept_for(&case.term, volume) {
+        return retain::keep_volume(state, context, claim, volume).await;
+    }
+    match of_snapshot(case, report).await {
         Err(Error::Kit(error)) if case.is_late(2) => {
             let said = error.message().unwrap_or_else(|| error.reason());
-            instead(&case, report, &format!("it could not be had: {said}")).await
+            instead(case, report, &format!("it could not be had: {said}")).await
         }
         // its class keeps the volume as well, which would lie there and be nobody's
-        Ok(Held::Stays(told)) if retention::stays_anyway(&volume) => {
+        Ok(Held::Stays(told)) if retention::stays_anyway(volume) => {
             if let Some(sentence) = told {
                 report.happened(state, "leasehold", &sentence);
             }
-            retain::keep_volume(state, context, &claim, &volume).await
+            retain::keep_volume(state, context, claim, volume).await
         }
         outcome => outcome,
     }
+}
+
+/// Records the contents that earlier rounds have marked for this claim and that the ledger does not have: their wish failed
+/// or went, or the operator died, before they were recorded. They carry our labels and lie in the storage, whatever is kept
+/// in their place, so they are looked after and let go like any other.
+async fn tend(case: &Case<'_>, report: &mut Report) -> Result<(), Error> {
+    let labels = format!(
+        "{MANAGED_LABEL}={MANAGED_VALUE},{DEPARTMENT_LABEL}={},{TENANCY_LABEL}={}",
+        case.term.department, case.term.tenancy
+    );
+    let (kit, books) = (&case.context.kit, &case.context.books);
+    // never from a cache, which may not show yet what was marked a moment ago
+    let contents = match kit.list::<VolumeSnapshotContent>(None, Some(&labels)).await {
+        Err(error) if error.is_not_found() => Vec::new(),
+        // no controller keeps a namespace for ever by answering nothing
+        Err(error) if case.is_late(2) => {
+            let error = told(&error);
+            tracing::warn!(error, "failed to look for snapshots that were marked");
+            Vec::new()
+        }
+        listed => listed?,
+    };
+    for content in &contents {
+        let taking = case.taking(None, Some(content));
+        let Some(document) = snapshots::marked(&case.term, &taking, content) else {
+            continue;
+        };
+        let (store, key) = (books.store(), document.key());
+        let known = store.document::<SnapshotRetainedDoc>(&key).await?;
+        if known.is_none() {
+            books.ensure(&document, case.state.now).await?;
+            report.happened(case.state, "leasehold", &sentence(case, &document));
+        }
+    }
+    Ok(())
 }
 
 /// Makes the snapshot and holds it, or holds the volume where none can be had.

@@ -408,3 +408,42 @@ fn what_a_stranger_changes_on_a_held_content_is_mended_and_who_takes_the_label_o
         Care::Over(VolumeEnd::Deleted)
     );
 }
+
+#[test]
+fn what_was_marked_for_a_claim_is_known_without_its_wish_and_nothing_else_is() {
+    let (held, document) = held();
+    let (claim, volume) = (claim(), disk());
+    let known = |content: &Value| {
+        let content = typed(content);
+        let taking = Taking {
+            claim: &claim,
+            volume: &volume,
+            wish: None,
+            content: Some(&content),
+            patience: 3600,
+        };
+        marked(&term(), &taking, &content)
+    };
+    assert_eq!(known(&held), Some(document.clone()));
+    // somebody has set its policy back, or it is on its way out: it is ours all the same
+    let mut changed = held.clone();
+    changed["spec"]["deletionPolicy"] = json!("Delete");
+    changed["metadata"]["deletionTimestamp"] = json!("2027-01-15T09:59:30Z");
+    assert_eq!(known(&changed), Some(document));
+
+    assert_eq!(known(&content()), None, "nobody marked it");
+    for (at, other) in [
+        ("/metadata/labels/leasehold.dev~1managed-by", "platform"),
+        ("/metadata/labels/leasehold.dev~1incarnation", "1"),
+        (
+            "/metadata/annotations/leasehold.dev~1retained-claim",
+            "edu--prod/mail",
+        ),
+        ("/spec/source/volumeHandle", "h2"),
+        ("/spec/driver", "tapes.example"),
+    ] {
+        let mut another = held.clone();
+        *another.pointer_mut(at).unwrap() = json!(other);
+        assert_eq!(known(&another), None, "{at}");
+    }
+}

@@ -1,10 +1,12 @@
 //! What comes out is what went in.
 
 use leasehold_ledger::canonical::{canonical_json, digest_bytes};
-use leasehold_ledger::document::{EffectiveDoc, row_key, split_row_key};
+use leasehold_ledger::document::{
+    Document, EffectiveDoc, SnapshotGoneDoc, SnapshotRetainedDoc, VolumeEnd, row_key, split_row_key,
+};
 use leasehold_ledger::fact::{Bounds, Fact, FactKind, Meter};
 use leasehold_ledger::journal::{Entry, EntryKind};
-use leasehold_ledger::time::Second;
+use leasehold_ledger::time::{LocalDate, Second};
 use leasehold_ledger::verify::verify;
 use leasehold_store::{Batch, FactFilter, Record, Recorded, StoreError};
 
@@ -18,6 +20,7 @@ on_both!(
     facts_of_single_objects_come_in_the_order_of_their_rows,
     documents_are_found_by_key_by_subject_and_up_to_a_row,
     documents_under_a_path_are_a_departments_own_in_row_order,
+    what_stands_is_found_without_reading_what_has_ended,
     the_journal_comes_back_with_all_postings_and_up_to_a_row,
     rows_carry_the_canonical_json_that_the_chain_has_the_digest_of,
     what_the_store_wrote_passes_the_ledgers_own_verification_page_by_page,
@@ -291,6 +294,82 @@ async fn documents_under_a_path_are_a_departments_own_in_row_order(home: Home) {
     assert_eq!(values(under("gov-office").await.unwrap()), [office]);
     assert!(under("gov-").await.unwrap().is_empty());
     assert!(under("gov/o").await.unwrap().is_empty());
+}
+
+/// A snapshot that is kept, by uids of its cluster and its own.
+fn kept(cluster: &str, uid: &str) -> SnapshotRetainedDoc {
+    SnapshotRetainedDoc {
+        cluster: cluster.to_owned(),
+        department: "gov-office".to_owned(),
+        tenancy: format!("of-{uid}"),
+        incarnation: 1,
+        namespace: "gov-office--prod".to_owned(),
+        claim: "files".to_owned(),
+        claim_uid: format!("c-{uid}"),
+        volume: format!("pv-{uid}"),
+        bytes: 10 << 30,
+        content: format!("snapcontent-{uid}"),
+        uid: uid.to_owned(),
+        driver: "disks.example".to_owned(),
+        handle: format!("h-{uid}"),
+        until: LocalDate::parse("2026-10-05").unwrap(),
+        at: at(0),
+    }
+}
+
+/// Its end.
+fn ended(kept: &SnapshotRetainedDoc) -> SnapshotGoneDoc {
+    SnapshotGoneDoc {
+        cluster: kept.cluster.clone(),
+        department: kept.department.clone(),
+        tenancy: kept.tenancy.clone(),
+        content: kept.content.clone(),
+        uid: kept.uid.clone(),
+        end: VolumeEnd::Deleted,
+        at: at(1),
+    }
+}
+
+async fn what_stands_is_found_without_reading_what_has_ended(home: Home) {
+    let store = home.open().await;
+    // next to the slash in ASCII are the full stop and the 0
+    let all = [
+        kept("6a1f", "old"),
+        kept("6a1f", "b"),
+        kept("6a1f.", "x"),
+        kept("6a1f0", "x"),
+        kept("6a1f", "a"),
+    ];
+    let mut records: Vec<Record> = all
+        .iter()
+        .map(|document| Record::document(document).unwrap())
+        .collect();
+    records.push(Record::document(&ended(&all[0])).unwrap());
+    // the end of one that has its uid in another cluster
+    records.push(Record::document(&ended(&kept("77c0", "a"))).unwrap());
+    store.commit(&Batch::of(records), at(100)).await.unwrap();
+    let [old, b, _, _, a] = all;
+    let stand = async || {
+        let found = store.documents_standing::<SnapshotRetainedDoc, SnapshotGoneDoc>("6a1f");
+        values(found.await.unwrap())
+    };
+    assert_eq!(stand().await, [b, a.clone()]);
+
+    // whoever reads a row that was touched is told, and nobody reads this one
+    let mut prompt = home.prompt().await;
+    prompt.disarm("document").await;
+    let spoil = format!(
+        "UPDATE document SET body = '{{}}' WHERE kind = 'snapshot-retained' AND key = '{}'",
+        old.key()
+    );
+    prompt.run(&spoil).await.unwrap();
+    let whole = store.documents::<SnapshotRetainedDoc>(None, None).await;
+    assert!(matches!(whole, Err(StoreError::Corrupt { seq: 1, .. })));
+    assert_eq!(stand().await.len(), 2);
+
+    let more = Record::document(&ended(&a)).unwrap();
+    store.commit(&Batch::of(vec![more]), at(101)).await.unwrap();
+    assert_eq!(stand().await.len(), 1);
 }
 
 async fn the_journal_comes_back_with_all_postings_and_up_to_a_row(home: Home) {

@@ -156,7 +156,8 @@ fn as_it_stands(
 pub struct Stepped {
     /// The step.
     pub step: QuotaStep,
-    /// Why the first quota of those failed that could not be read or given its labels back. The others were written.
+    /// Why the first quota of those failed that could not be read, written or given its labels back. The others were
+    /// written.
     pub failed: Option<Error>,
 }
 
@@ -307,7 +308,8 @@ fn is_written_by_others(context: &Context, found: &ResourceQuota) -> Result<bool
 }
 
 /// One step towards the goal, planned on what the API server holds right now. A quota that cannot be read keeps the others
-/// from growing, because it may hold all of the lease, and from nothing else.
+/// from growing, because it may hold all of the lease, and from nothing else. One that cannot be written holds what it held:
+/// who waits for that goes on waiting, and nobody else.
 pub async fn step_towards(
     context: &Context,
     identity: &NamespaceIdentity,
@@ -354,41 +356,45 @@ pub async fn step_towards(
         }
     }
     let step = goal.step(&fresh);
-    let written = write(context, identity, &standing, &step.writes).await;
+    let unwritten = write(context, identity, &standing, &step.writes).await;
     for (short, hard) in goal.targets(&fresh) {
         let namespace = names::tenancy_namespace(&identity.department, &short);
-        match &written {
-            Ok(()) => context.repairs.gave(&owner, &namespace, &hard),
-            // nobody knows which of them were written
-            Err(_) => context.repairs.lose(&owner, &namespace),
+        match &unwritten {
+            None => context.repairs.gave(&owner, &namespace, &hard),
+            // what one did not give up the others cannot be given: the split is reckoned from what stands
+            Some(_) => context.repairs.lose(&owner, &namespace),
         }
     }
-    written?;
-    let failed = fresh.failed;
+    let failed = fresh.failed.or(unwritten);
     Ok(Stepped { step, failed })
 }
 
-/// Writes one step. What gives something up is written first and one by one: when that fails, nothing has grown.
+/// Writes one step, and gives why the first of those failed that did. What gives something up is written first and one by
+/// one: a crash after any of them leaves more free, not less.
 ///
-/// The rest goes side by side. The planner lets a step grow only into what was free when the quotas were read, so the
-/// sum stays within the lease in whatever order these writes arrive. All of them are waited for, whatever becomes of
-/// the first: one that was given up on its way could arrive after the next round has read, and take room twice.
+/// The rest goes side by side, whatever became of the first. The planner lets a step grow only into what was free when the
+/// quotas were read, never into what the same step frees, so the sum stays within the lease in whatever order these writes
+/// arrive and whichever of them fail: who is to get what a failed one holds finds no room until a later round has seen it
+/// shrink. All of them are waited for: one that was given up on its way could arrive after the next round has read, and
+/// take room twice.
 async fn write(
     context: &Context,
     identity: &NamespaceIdentity,
     standing: &BTreeMap<String, ResourceQuota>,
     writes: &[(String, Hard)],
-) -> Result<(), Error> {
+) -> Option<Error> {
     let (donors, receivers): (Vec<_>, Vec<_>) = writes
         .iter()
         .partition(|(short, hard)| gives(standing.get(short).map(observed).as_ref(), hard));
+    let mut outcomes = Vec::new();
     for (short, hard) in donors {
-        write_one(context, identity, short, hard, standing.get(short)).await?;
+        outcomes.push(write_one(context, identity, short, hard, standing.get(short)).await);
     }
     let grown = receivers
         .into_iter()
         .map(|(short, hard)| write_one(context, identity, short, hard, standing.get(short)));
-    join_all(grown).await.into_iter().collect()
+    outcomes.extend(join_all(grown).await);
+    outcomes.into_iter().find_map(Result::err)
 }
 
 async fn write_one(

@@ -444,3 +444,97 @@ async fn a_volume_that_was_told_to_stay_stays_although_its_snapshot_got_good() {
     assert_eq!(kept.unwrap().len(), 1);
     assert!(fake.writes("volume").is_empty());
 }
+
+#[tokio::test]
+async fn a_content_that_was_marked_before_its_wish_failed_is_recorded_beside_the_volume() {
+    let (is_marked, stays) = (AtomicBool::new(false), AtomicBool::new(false));
+    let contents = CONTENT.strip_suffix("/snapcontent-1").unwrap();
+    let fake = Fake::start(
+        move |call| match (call.method.as_str(), call.path.as_str()) {
+            ("GET", WISH) => {
+                let mut wish = wish();
+                if is_marked.load(Ordering::SeqCst) {
+                    wish["metadata"]["deletionTimestamp"] = json!("2025-10-09T08:53:10Z");
+                }
+                Some((200, wish))
+            }
+            ("PATCH", CONTENT) => {
+                is_marked.store(true, Ordering::SeqCst);
+                usual(call)
+            }
+            ("GET", CONTENT) if is_marked.load(Ordering::SeqCst) => Some((200, held())),
+            ("GET", CONTENT) => Some((200, content())),
+            ("GET", path) if path == contents && is_marked.load(Ordering::SeqCst) => {
+                Some(list(&[held()]))
+            }
+            ("PATCH", DISK) => {
+                stays.store(true, Ordering::SeqCst);
+                usual(call)
+            }
+            ("GET", DISK) if stays.load(Ordering::SeqCst) => {
+                let mut disk = disk();
+                disk["spec"]["persistentVolumeReclaimPolicy"] = json!("Retain");
+                disk["metadata"]["labels"] = marks();
+                disk["metadata"]["annotations"] = json!({
+                    "leasehold.dev/retained-until": "2025-11-08",
+                    "leasehold.dev/reclaim-policy": "Delete",
+                });
+                Some((200, disk))
+            }
+            _ => usual(call),
+        },
+    )
+    .await;
+    let (context, _tasks) = context(&fake).await;
+    assert!(!round(&context).await.0, "the content is marked");
+    assert!(!round(&context).await.0, "the volume is told to stay");
+    assert!(recorded(&context).await.is_empty());
+    assert!(round(&context).await.0, "the volume stays");
+    let kept = recorded(&context).await;
+    let [kept] = kept.as_slice() else {
+        panic!("{kept:?}");
+    };
+    assert_eq!(
+        (kept.content.as_str(), kept.uid.as_str()),
+        ("snapcontent-1", "s1")
+    );
+    let store = context.books.store();
+    let volumes = store.documents::<VolumeRetainedDoc>(None, None).await;
+    assert_eq!(volumes.unwrap().len(), 1);
+    assert!(round(&context).await.0, "and it is not recorded again");
+    assert_eq!(recorded(&context).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_namespace_waits_until_it_is_known_whether_snapshots_were_marked_but_not_for_ever() {
+    let contents = CONTENT.strip_suffix("/snapcontent-1").unwrap();
+    let late = PODS_HAVE_ENDED + 2 * HOUR;
+    for (seconds, expected) in [(0, false), (late - 1, false), (late, true)] {
+        // what the caches list at the start is answered
+        let is_up = Arc::new(AtomicBool::new(true));
+        let up = Arc::clone(&is_up);
+        let fake = Fake::start(
+            move |call| match (call.method.as_str(), call.path.as_str()) {
+                ("GET", DISK) => {
+                    let mut disk = disk();
+                    disk["spec"]["persistentVolumeReclaimPolicy"] = json!("Retain");
+                    disk["metadata"]["labels"] = marks();
+                    disk["metadata"]["annotations"] = json!({
+                        "leasehold.dev/retained-until": "2025-11-08",
+                        "leasehold.dev/reclaim-policy": "Delete",
+                    });
+                    Some((200, disk))
+                }
+                ("GET", path) if path == contents && !up.load(Ordering::SeqCst) => {
+                    Some(refusal(403, "Forbidden"))
+                }
+                _ => usual(call),
+            },
+        )
+        .await;
+        let (context, _tasks) = context(&fake).await;
+        is_up.store(false, Ordering::SeqCst);
+        let (may_go, _) = round_after(&context, seconds).await;
+        assert_eq!(may_go.is_ok_and(|may_go| may_go), expected, "{seconds} s");
+    }
+}

@@ -24,6 +24,7 @@ use crate::{
 };
 
 mod acceptance;
+mod apart;
 mod decisions;
 mod deleted;
 mod domains;

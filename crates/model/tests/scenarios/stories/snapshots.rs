@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use leasehold_model::{Call, Kinds, PatchKind, Verb};
+use leasehold_model::{Call, Crash, Faults, Kinds, Moment, PatchKind, Verb};
 use leasehold_testkit::{manifests, snapshots};
 use serde_json::{Value, json};
 
@@ -315,6 +315,66 @@ fn a_kept_snapshot_is_not_taken_for_deleted_while_its_kind_is_away() {
         stage.until("the snapshot handed over", over).await?;
         stage.pass(Duration::from_secs(96 * HOUR)).await;
         assert!(stage.find([CONTENTS, "", &name]).is_some());
+        Ok(())
+    });
+}
+
+/// The operator dies right after it has marked the content, before the ledger has it.
+async fn dies_marking(stage: &Stage<'_>, content: [&str; 3]) -> Result<(), String> {
+    // of each life another write is the last one, until that is the mark
+    for write in 0..40 {
+        let moment = Moment::AfterCommit;
+        let crash = Crash { write, moment };
+        let deaths = stage.server.deaths();
+        stage.server.set_faults(Faults::default().with_crash(crash));
+        stage.server.died(deaths + 1).await;
+        let found = stage.find(content).unwrap_or_default();
+        if found["spec"]["deletionPolicy"] == "Retain" {
+            let known = documents(stage, "snapshot-retained");
+            return if known.is_empty() {
+                Ok(())
+            } else {
+                Err("it was recorded before anything broke".to_owned())
+            };
+        }
+    }
+    Err("the content was never marked".to_owned())
+}
+
+#[test]
+fn a_snapshot_that_was_marked_before_its_wish_failed_is_tended_beside_the_volume_that_is_kept() {
+    tell(async |stage| {
+        ending(stage).await?;
+        let name = make(stage)?;
+        let content = [CONTENTS, "", name.as_str()];
+        dies_marking(stage, content).await?;
+        let failed =
+            json!({"status": {"readyToUse": false, "error": {"message": "storage is full"}}});
+        report(stage, WISH, &failed);
+        released(stage).await?;
+
+        assert_eq!(policy(stage), "Retain", "the volume is kept");
+        assert_eq!(documents(stage, "volume-retained").len(), 1);
+        let known = documents(stage, "snapshot-retained");
+        assert_eq!(known.len(), 1);
+        assert_eq!(known[0]["content"], name);
+        let told = json!([
+            {"volume": "disk", "claim": "edu--prod/files", "size": "10Gi", "until": "2027-01-17"},
+            {"volume": "disk", "snapshot": name, "claim": "edu--prod/files", "size": "10Gi",
+                "until": "2027-01-17"},
+        ]);
+        let shown = |stage: &Stage<'_>| status(stage)["retained"] == told;
+        stage.until("both in the status", shown).await?;
+
+        // from the morning of the 15th to the 18th
+        stage.pass(Duration::from_secs(63 * HOUR)).await;
+        let over = |stage: &Stage<'_>| {
+            let gone = documents(stage, "snapshot-gone");
+            gone.len() == 1 && gone[0]["end"] == "Deleted"
+        };
+        stage.until("the end of the snapshot", over).await?;
+        assert!(stage.find(content).is_none(), "nobody else would delete it");
+        assert_eq!(policy(stage), "Delete");
         Ok(())
     });
 }
