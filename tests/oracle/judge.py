@@ -97,8 +97,9 @@ def _point(verdict, gaps, wanted, name, when, point):
 
 
 def _holds(bounds, when):
-    """Whether the operator's own bounds hold what is true."""
-    return bounds[0] <= when.truth[1] + CLOCK and when.truth[0] - CLOCK <= bounds[1]
+    """Whether the operator's own bounds hold what is true. What was stored later than it is timed was not to be known before,
+    and whatever it ends or changes was still on record as it had been."""
+    return bounds[0] <= max(when.truth[1], when.stored) + CLOCK and when.truth[0] - CLOCK <= bounds[1]
 
 
 def _may_be_empty(steps):
@@ -217,8 +218,9 @@ class _Gaps:
             billed = _value([(point.at, point.amount) for point in found.points], at)
             if billed != there and (billed > most or not any(low <= at <= high for low, high in blind)):
                 return False
-        recorded = {when.truth[0] for when, _ in wanted.steps if when.is_recorded}
-        return all(point.estimated or point.at in recorded for point in found.points)
+        # nothing is unmarked but what is recorded as it was billed
+        recorded = {(when.truth[0], amount) for when, amount in wanted.steps if when.is_recorded}
+        return all(point.estimated or (point.at, point.amount) in recorded for point in found.points)
 
 
 def _is_hidden(gap, when):
