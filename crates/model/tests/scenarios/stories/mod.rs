@@ -36,6 +36,7 @@ mod oa;
 mod questions;
 mod rebalance;
 mod release;
+mod resized;
 mod restore;
 mod review;
 mod snapshots;
