@@ -35,7 +35,7 @@ const MORE: [(&str, &str); 3] = [
 /// People of a department, each with one pod at a time.
 const PEOPLE: u64 = 5;
 /// While the API server is away, and while a lease is used up, people try again for so long.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_secs(300);
 /// How kwok is told what becomes of a pod.
 const LIFETIME: &str = "kwok.leasehold.dev/lifetime";
 const ABRUPT: &str = "kwok.leasehold.dev/abrupt";

@@ -13,7 +13,7 @@
 //!
 //! | variable | what it does |
 //! |---|---|
-//! | `LEASEHOLD_PODS=12000` | so many pods; 64 without it |
+//! | `LEASEHOLD_PODS=12000` | so many pods; 48 without it |
 //! | `LEASEHOLD_KILLS=30` | kills the operator so often; twice without it |
 //! | `LEASEHOLD_RESTARTS=5` | kills and starts the API server so often; once without it |
 //! | `LEASEHOLD_CUTS=3` | cuts the operator's watch of pods so often; once without it |

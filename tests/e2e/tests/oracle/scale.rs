@@ -35,7 +35,7 @@ impl Scale {
     pub fn wanted() -> Self {
         Self {
             seed: number(SEED, RandomState::new().build_hasher().finish()),
-            pods: number(PODS, 64),
+            pods: number(PODS, 48),
             kills: number(KILLS, 2),
             restarts: number(RESTARTS, 1),
             cuts: number(CUTS, 1),

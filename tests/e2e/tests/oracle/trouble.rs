@@ -12,7 +12,7 @@ use crate::crowd::passed;
 use crate::scale::Scale;
 
 /// A watch is opened anew after ten seconds at the latest, once the operator is up.
-const CUT: Duration = Duration::from_secs(120);
+const CUT: Duration = Duration::from_secs(240);
 /// The longest that the operator stays away after a kill, in seconds.
 const AWAY: u64 = 6;
 
