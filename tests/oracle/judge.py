@@ -97,8 +97,9 @@ def _point(verdict, gaps, wanted, name, when, point):
 
 
 def _holds(bounds, when):
-    """Whether the operator's own bounds hold what is true."""
-    return bounds[0] <= when.truth[1] + CLOCK and when.truth[0] - CLOCK <= bounds[1]
+    """Whether the operator's own bounds hold what is true. What was stored later than it is timed was not to be known before,
+    and whatever it ends or changes was still on record as it had been."""
+    return bounds[0] <= max(when.truth[1], when.stored) + CLOCK and when.truth[0] - CLOCK <= bounds[1]
 
 
 def _may_be_empty(steps):
@@ -157,9 +158,10 @@ class _Gaps:
         source = SOURCES[wanted.meter.split("/")[0]]
         return [gap for gap in self._gaps if gap.source in (source, f"{source}/{wanted.uid}")]
 
-    def _over(self, wanted, truth):
+    def _over(self, wanted, first, last):
+        """The gap in which everything from one step to another was hidden."""
         for gap in self._of(wanted):
-            if gap.start - CLOCK <= truth[0] and truth[1] <= gap.end + CLOCK:
+            if _is_hidden(gap, first) and last.truth[1] <= gap.end + CLOCK:
                 return gap
         return None
 
@@ -167,7 +169,7 @@ class _Gaps:
         """Whether a step was made while nothing was seen, and is bounded accordingly. What was there before the operator
         ever looked was not seen either."""
         before = self._first is not None and when.truth[1] <= self._first
-        if not point.estimated or not (before or self._over(wanted, when.truth)):
+        if not point.estimated or not (before or self._over(wanted, when, when)):
             return False
         return point.bounds is None or _holds(point.bounds, when)
 
@@ -175,7 +177,7 @@ class _Gaps:
         """Whether it came and went while nothing was seen; then it counts against what the gap bounds."""
         if wanted.steps[-1][1] != 0:
             return False
-        gap = self._over(wanted, (wanted.steps[0][0].truth[0], wanted.steps[-1][0].truth[1]))
+        gap = self._over(wanted, wanted.steps[0][0], wanted.steps[-1][0])
         if gap is None:
             return False
         sums = self._unseen.setdefault(id(gap), (gap, Counter()))[1]
@@ -203,6 +205,10 @@ class _Gaps:
         is marked."""
         blind = [(gap.start - CLOCK, gap.end + CLOCK) for gap in self._of(wanted)]
         blind += [when.billed for when, _ in wanted.steps if not when.is_recorded]
+        # what was stamped before a gap and stored in it was not seen before it either
+        blind += [
+            (when.truth[0], gap.start) for gap in self._of(wanted) for when, _ in wanted.steps if _is_hidden(gap, when)
+        ]
         edges = {when.truth[0] for when, _ in wanted.steps} | {point.at for point in found.points}
         # and the first second in which something is seen again
         edges |= {high + 1 for _, high in blind}
@@ -212,8 +218,14 @@ class _Gaps:
             billed = _value([(point.at, point.amount) for point in found.points], at)
             if billed != there and (billed > most or not any(low <= at <= high for low, high in blind)):
                 return False
-        recorded = {when.truth[0] for when, _ in wanted.steps if when.is_recorded}
-        return all(point.estimated or point.at in recorded for point in found.points)
+        # nothing is unmarked but what is recorded as it was billed
+        recorded = {(when.truth[0], amount) for when, amount in wanted.steps if when.is_recorded}
+        return all(point.estimated or (point.at, point.amount) in recorded for point in found.points)
+
+
+def _is_hidden(gap, when):
+    """Whether a step was not there to be seen when a gap began: it was made later, or stored later."""
+    return gap.start - CLOCK <= max(when.truth[0], when.stored)
 
 
 class _Named:

@@ -28,11 +28,14 @@ class When:
 
     truth: tuple
     billed: tuple
+    # not before which second it was stored, and so could be seen. The server stamps a write first, then counts quotas with it
+    # and stores it, which takes seconds where it is busy
+    stored: int = 0
 
     @classmethod
-    def at(cls, second):
+    def at(cls, second, stored=0):
         """A recorded second."""
-        return cls((second, second), (second, second))
+        return cls((second, second), (second, second), stored)
 
     @property
     def is_recorded(self):
@@ -85,7 +88,8 @@ def _pod(history, life, lag):
         return []
     start = states[first].start
     end, over = _end_of_pod(history, life, start, lag)
-    return _steps(history, states[first:], When.at(start), end, over, lag)
+    begun = When.at(start, _stored(history, states[first].revision))
+    return _steps(history, states[first:], begun, end, over, lag)
 
 
 def _end_of_pod(history, life, start, lag):
@@ -94,7 +98,7 @@ def _end_of_pod(history, life, start, lag):
     if told is None and life.removed and life.states[-1].finished is not None:
         told = life.states[-1]
     if told is not None:
-        return When.at(max(told.finished, start)), told.revision
+        return When.at(max(told.finished, start), _stored(history, told.revision)), told.revision
     terminal = next((state for state in life.states if state.terminal), None)
     over = terminal.revision if terminal is not None else life.removed
     silent = next((state.silent for state in reversed(life.states) if state.silent is not None), None)
@@ -120,7 +124,9 @@ def _claim(history, life, lag):
     if first is None:
         return []
     start = states[first].start
-    begun = When.at(start) if start >= 0 else _bounded(history, states[first])
+    begun = _bounded(history, states[first])
+    if start >= 0:
+        begun = When.at(start, begun.stored)
     end = None
     if life.removed:
         truth = _seconds(*history.removal(life))
@@ -139,7 +145,7 @@ def _steps(history, states, begun, end, over, lag):
         when = _bounded(history, state)
         least = begun.truth[0]
         if when.is_recorded and when.truth[0] < least:
-            when = When.at(least)
+            when = When.at(least, when.stored)
         steps.append((when, state.amounts))
     if end is not None:
         steps.append((end, {}))
@@ -148,10 +154,16 @@ def _steps(history, states, begun, end, over, lag):
 
 def _bounded(history, state):
     """When a state was written: to the second where the object says so."""
+    stored = _stored(history, state.revision)
     if state.stamp is not None:
-        return When.at(state.stamp)
+        return When.at(state.stamp, stored)
     low, high = _written(history, state)
-    return When((low, high), (low, high + CLOCK))
+    return When((low, high), (low, high + CLOCK), stored)
+
+
+def _stored(history, revision):
+    """The second before which a revision was not stored: all that was stamped before it was there by then."""
+    return history.clock.low(revision) // MICRO
 
 
 def _written(history, state):

@@ -301,6 +301,83 @@ class Gaps(unittest.TestCase):
             self.assertEqual([one.field for one in found.deviations], expected, steps)
 
 
+    def test_a_size_from_before_a_pod_was_found_may_be_missing_and_no_other_may_take_its_place_unmarked(self):
+        put = lambda stamps, cpu: self.store.pod("grows", stamps, created=41, scheduled=41, cpu=cpu)
+        self.store = Store()
+        self.store.server(0, "first")
+        self.store.namespace()
+        self.store.beat(5)
+        self.store.server(40, "second")
+        put([41], "1")
+        put([41, 44], "2")
+        self.store.beat(60)
+        for steps, expected in [
+            ([(41, 1000), (44, 2000)], []),
+            # nobody knows what it was before, and by the other bound
+            ([(44, 2000, 41, 44)], []),
+            ([(41, 2000, 41, 44)], []),
+            # as if it had always been so
+            ([(41, 2000)], ["quantities"]),
+        ]:
+            ledger = Ledger()
+            ledger.count("uid-grows", "pod/cpu", "Pod edu--prod/grows", *steps)
+            ledger.gap(38, 46)
+            found = verdict(self.store, [], ledger)
+            self.assertEqual([one.field for one in found.deviations], expected, steps)
+
+    def late(self, last, *steps, gap=True):
+        """A pod since 12; `last` writes of it what was so before the last sight at 42. What differs, by field."""
+        self.store = Store()
+        self.store.server(0, "first")
+        self.store.namespace()
+        self.store.beat(5)
+        self.store.pod("late", [12, 13], created=12, scheduled=12)
+        last()
+        self.store.server(44, "second")
+        self.store.beat(60)
+        ledger = Ledger()
+        ledger.count("uid-late", "pod/cpu", "Pod edu--prod/late", (12, 1000), *steps)
+        if gap:
+            ledger.gap(42, 50)
+        return [one.field for one in verdict(self.store, [], ledger).deviations]
+
+    def test_what_was_stamped_before_the_last_sight_and_stored_after_it_was_hidden(self):
+        resize = lambda: self.store.pod("late", [38, 13], created=12, scheduled=12, cpu="2")
+
+        def stored_late():
+            self.store.beat(42)
+            resize()
+
+        def stored_in_time():
+            resize()
+            self.store.beat(42)
+
+        self.assertEqual(self.late(stored_late, (38, 2000)), [])
+        self.assertEqual(self.late(stored_late, (46, 2000, 42, 46)), [])
+        # it was there to be seen, it is not marked, it is bounded elsewhere, nothing was hidden
+        self.assertEqual(self.late(stored_in_time, (46, 2000, 42, 46)), ["change to 2000"])
+        self.assertEqual(self.late(stored_late, (46, 2000)), ["change to 2000"])
+        self.assertEqual(self.late(stored_late, (46, 2000, 45, 46)), ["change to 2000"])
+        self.assertEqual(self.late(stored_late, (46, 2000, 42, 46), gap=False), ["change to 2000"])
+
+    def test_an_end_that_its_node_told_after_the_last_sight_was_hidden(self):
+        def ends(told):
+            more = {"phase": "Succeeded", "finished": 38}
+            put = lambda: self.store.pod("late", [12, told], created=12, scheduled=12, **more)
+            if told < 42:
+                put()
+            self.store.beat(42)
+            if told >= 42:
+                put()
+            self.store.gone("pods", "late")
+
+        self.assertEqual(self.late(lambda: ends(43), (42, 0, 42, 50)), [])
+        self.assertEqual(self.late(lambda: ends(39), (42, 0, 42, 50)), ["end"])
+        self.assertEqual(self.late(lambda: ends(43), (42, 0)), ["end"])
+        # later than it need be
+        self.assertEqual(self.late(lambda: ends(43), (47, 0, 47, 50)), ["end"])
+
+
 class Program(unittest.TestCase):
     def setUp(self):
         folder = tempfile.TemporaryDirectory()

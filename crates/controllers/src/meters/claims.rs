@@ -40,6 +40,7 @@ pub fn standing(claim: &PersistentVolumeClaim, sight: &Sight) -> Result<Standing
         start: start(claim, sight),
         change: change(claim, sight),
         quantities,
+        resized: BTreeMap::new(),
     };
     Ok(if sight.gone {
         let end = end(claim, &held, sight);

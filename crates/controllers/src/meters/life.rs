@@ -132,6 +132,40 @@ pub struct Holding {
     pub change: Moment,
     /// How much, in base units of each meter.
     pub quantities: BTreeMap<Meter, i64>,
+    /// What is known of the meters of which it may have held another amount since the start.
+    pub resized: BTreeMap<Meter, Resized>,
+}
+
+/// Since when an object holds no less than it does, where it was resized after its start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resized {
+    /// When it was resized last.
+    pub at: Second,
+    /// For an object of which nothing is recorded: what it held before the resize is not known.
+    pub unknown_before: Moment,
+    /// For one that is recorded with less, and was not watched meanwhile: when it came to hold as much.
+    pub grown: Option<Moment>,
+}
+
+impl Holding {
+    /// Since when it holds what it does of a meter, where it began to hold something at `start` and nothing else is known.
+    fn since(&self, meter: &Meter, start: &Moment) -> Moment {
+        let resized = self.resized.get(meter);
+        let later = resized.filter(|resized| resized.at > start.at);
+        later.map_or_else(
+            || start.clone(),
+            |resized| resized.unknown_before.clamped(start.at),
+        )
+    }
+
+    /// When it came to hold as much of a meter, where it is recorded with less since `recorded`.
+    fn growth(&self, meter: &Meter, recorded: Second) -> &Moment {
+        let resized = self.resized.get(meter);
+        let later = resized.filter(|resized| resized.at > recorded);
+        later
+            .and_then(|resized| resized.grown.as_ref())
+            .unwrap_or(&self.change)
+    }
 }
 
 /// How an object stands when it is seen.
@@ -322,11 +356,10 @@ impl Life {
         for (meter, open) in &self.open {
             let quantity = held.quantities.get(meter).copied().unwrap_or(0);
             if quantity != open.quantity {
-                let change = held.change.not_before(open.at);
                 let moment = if quantity < open.quantity {
-                    change.of_less()
+                    held.change.not_before(open.at).of_less()
                 } else {
-                    change
+                    held.growth(meter, open.at).not_before(open.at)
                 };
                 facts.push(fact(
                     seen,
@@ -341,6 +374,8 @@ impl Life {
         let mut more = held.clone();
         more.quantities
             .retain(|meter, _| !self.open.contains_key(meter));
+        // it is known that it held nothing of these
+        more.resized.clear();
         facts.extend(opening(seen, &more, &held.change, Some(subject)));
         facts
     }
@@ -379,7 +414,10 @@ fn opening(seen: &Seen, held: &Holding, start: &Moment, subject: Option<&Subject
     held.quantities
         .iter()
         .filter(|(_, quantity)| **quantity > 0)
-        .map(|(meter, quantity)| fact(seen, meter, FactKind::Opened, start, *quantity, subject))
+        .map(|(meter, quantity)| {
+            let since = held.since(meter, start);
+            fact(seen, meter, FactKind::Opened, &since, *quantity, subject)
+        })
         .collect()
 }
 

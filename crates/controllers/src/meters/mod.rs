@@ -1,7 +1,7 @@
 //! Meters: what is really used, to the second, across restarts and outages.
 //!
 //! Each metered kind is followed by one watch that resumes where the ledger's cursor stands ([`sink`]). How an object
-//! stands is read from it by pure functions ([`pods`], [`silence`], [`claims`], [`effective`]), and the facts that follow by another
+//! stands is read from it by pure functions ([`pods`], [`resized`], [`silence`], [`claims`], [`effective`]), and the facts that follow by another
 //! ([`life`]). Namespaces belong to tenancies by the ledger alone ([`places`]). A heartbeat says up to when all of this
 //! is complete ([`watermark`]); a gap in the watch is bounded and recorded ([`gap`]); an etcd that was restored from a
 //! backup is noticed, and begins anew in the ledger ([`restore`]); so is a clock of the API server that is set ([`steps`]).
@@ -17,6 +17,7 @@ pub mod life;
 pub mod metered;
 pub mod places;
 pub mod pods;
+pub mod resized;
 pub mod restore;
 pub mod silence;
 pub mod sink;

@@ -14,7 +14,7 @@ use leasehold_ledger::{fact::Meter, policy::EstimateBound, time::Second};
 use super::{
     effective::{self, Uncountable},
     life::{Holding, Moment, Standing},
-    silence,
+    resized, silence,
 };
 
 /// What tells the end of a pod whose node was lost.
@@ -90,6 +90,7 @@ pub fn standing(pod: &Pod, sight: &Sight) -> Result<Standing, Uncountable> {
         Err(error) => return Err(error),
     };
     let held = Holding {
+        resized: resized::sizes(pod, &start, &quantities, sight),
         start,
         change: change(pod, sight),
         quantities,
@@ -110,6 +111,7 @@ fn unscheduled(sight: &Sight) -> Standing {
         start: gone.clone(),
         change: gone.clone(),
         quantities: BTreeMap::new(),
+        resized: BTreeMap::new(),
     };
     Standing::Over { held, end: gone }
 }
@@ -152,7 +154,10 @@ pub(super) fn conditions(
 /// comes from a list the last write may be another one, made after the change.
 fn change(pod: &Pod, sight: &Sight) -> Moment {
     match written(&pod.metadata, sight) {
-        Some(at) if sight.listed => found_changed(&pod.metadata, at, sight),
+        Some(at) if sight.listed => {
+            let size = resized::last_written(&pod.metadata, sight).unwrap_or(at);
+            found_changed(&pod.metadata, size, sight)
+        }
         Some(at) => Moment::exact(at, "managedFields time of the write"),
         None => {
             let lower = sight.known_to.unwrap_or(sight.now);

@@ -17,9 +17,10 @@ use crate::workspace::{capture, cargo};
 const AT_ONCE: usize = 2;
 
 /// Those that take longest, so that none of them begins when all others are done.
-const FIRST: [&str; 10] = [
+const FIRST: [&str; 11] = [
     "faults",
     "refusals",
+    "oracle",
     "kills",
     "metering",
     "whole_way",

@@ -243,6 +243,7 @@ impl Metered for DynamicObject {
                 .then(|| (of.meter.clone(), quantity))
                 .into_iter()
                 .collect(),
+            resized: BTreeMap::new(),
         };
         Ok(if sight.gone {
             let end = end(self, &held, sight);

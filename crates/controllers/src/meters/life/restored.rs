@@ -218,6 +218,7 @@ mod tests {
             start: Moment::exact(Second::new(start), "PodScheduled lastTransitionTime"),
             change: Moment::exact(Second::new(start), "written"),
             quantities: [("pod/cpu".parse().unwrap(), cores)].into(),
+            resized: [].into(),
         }
     }
 

@@ -12,6 +12,7 @@ fn held(start: i64, change: i64, quantities: &[(&str, i64)]) -> Holding {
             .iter()
             .map(|(meter, quantity)| (meter.parse().unwrap(), *quantity))
             .collect(),
+        resized: BTreeMap::new(),
     }
 }
 

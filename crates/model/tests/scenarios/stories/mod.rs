@@ -37,6 +37,7 @@ mod oa;
 mod questions;
 mod rebalance;
 mod release;
+mod resized;
 mod restore;
 mod review;
 mod snapshots;

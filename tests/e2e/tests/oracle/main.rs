@@ -1,0 +1,105 @@
+//! Use to the second, by the word of somebody who shares nothing with the operator.
+//!
+//! Departments run pods, most of them for seconds, resize them, take them away with and without a word from
+//! their nodes, and hold volumes. Meanwhile the operator is killed, its watch of pods is cut, and the API server dies and
+//! comes back. Then the oracle (`tests/oracle`, in Python) works out from every version that the store ever had and from
+//! the API server's audit log what must be billed, and what the operator answers is compared with that: equal to the
+//! second where times are recorded, within bounds where they are not.
+//!
+//! `crowd` has what people do, `trouble` what goes wrong and when, `verdict` how the oracle is asked, `scale` how much of
+//! all that there is.
+//!
+//! Environment (`scale`):
+//!
+//! | variable | what it does |
+//! |---|---|
+//! | `LEASEHOLD_PODS=12000` | so many pods; 48 without it |
+//! | `LEASEHOLD_KILLS=30` | kills the operator so often; twice without it |
+//! | `LEASEHOLD_RESTARTS=5` | kills and starts the API server so often; once without it |
+//! | `LEASEHOLD_CUTS=3` | cuts the operator's watch of pods so often; once without it |
+//! | `LEASEHOLD_SEED=17` | the same chance again, as a failure prints it |
+//!
+//! The interpreter is that of `LEASEHOLD_FOCUS_PYTHON`, else `python3`; 3.11 is enough.
+
+#[cfg(test)]
+mod crowd;
+#[cfg(test)]
+mod scale;
+#[cfg(test)]
+mod trouble;
+#[cfg(test)]
+mod verdict;
+
+#[cfg(test)]
+mod oracle {
+    use std::io::Write as _;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use leasehold_e2e::Stage;
+    use leasehold_testkit::proxy::Proxy;
+    use leasehold_testkit::{OperatorOptions, OperatorProcess, Rig};
+    use tokio::sync::Mutex;
+
+    use crate::crowd::{self, Crowd};
+    use crate::scale::Scale;
+    use crate::trouble;
+    use crate::verdict;
+
+    fn say(what: &str) {
+        let told = format!("oracle: {what}\n");
+        std::io::stderr().write_all(told.as_bytes()).unwrap();
+    }
+
+    /// The operator behind a proxy, on a control plane with the platform of the examples.
+    async fn open(scale: &Scale) -> (&'static Stage, Proxy) {
+        let rig = Rig::shared().await.unwrap();
+        let folder = rig.scratch("oracle").unwrap();
+        let proxy = Proxy::start(&rig.upstream(), scale.seed, &folder)
+            .await
+            .unwrap();
+        let options = OperatorOptions::with_ledger(folder.join("ledger.db")).through(proxy.way());
+        let operator = OperatorProcess::start(rig, options).await.unwrap();
+        // it ends with this process, as every stage does
+        let stage: &'static Stage = Box::leak(Box::new(Stage {
+            rig,
+            operator: Mutex::new(operator),
+        }));
+        let policy = Stage::policy().unwrap();
+        stage.furnish(&policy).await.unwrap();
+        (stage, proxy)
+    }
+
+    // the proxy and the people must not wait for each other
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn what_the_operator_answers_is_what_the_history_of_the_store_says() {
+        let scale = Scale::wanted();
+        say(&scale.repeat());
+        let (stage, proxy) = Box::pin(open(&scale)).await;
+        let crowd = Box::pin(Crowd::open(stage)).await;
+        let is_over = AtomicBool::new(false);
+        let working = async {
+            Box::pin(crowd.work(&scale)).await;
+            is_over.store(true, Ordering::Relaxed);
+        };
+        let (toll, ()) = tokio::join!(
+            Box::pin(trouble::make(stage, &proxy, &scale, &is_over)),
+            working,
+        );
+        say(&toll);
+        Box::pin(crowd.end()).await;
+        Box::pin(crowd::all_is_recorded(stage)).await;
+
+        let record = Box::pin(verdict::record(stage)).await;
+        let found = record.judge("usage.json").await;
+        assert_eq!(found.code, Some(0), "{}\n{}", scale.repeat(), found.said);
+        say(&found.said);
+        verdict::it_was_about_something(&found.summary, &scale);
+
+        // a second more of one pod does not pass
+        let changed = record.add_a_second("usage.json", "changed.json");
+        let found = record.judge("changed.json").await;
+        assert_eq!(found.code, Some(1), "{}", found.said);
+        let named = format!("DEVIATION {changed} ");
+        assert!(found.said.contains(&named), "{}", found.said);
+    }
+}
