@@ -20,8 +20,9 @@ use crate::past;
 /// 64 × 17.00, and 46.00 for each core: one by the four pods in turn, one by the pod that goes on, and half a core by the
 /// pod that lasts from the middle of the first month to the middle of the second.
 const DUE: [&str; 4] = ["1203.00", "1203.00", "1180.00", "1180.00"];
-/// The beginnings and ends of the four pods of the first month; those of the second, and of the pod that ends in it.
-const ROWS: [u64; 2] = [8, 10];
+/// Beginnings and ends. Of the first month those of three pods: the fourth ends as the next month begins, and leaves with that.
+/// Of the second those of that one, of three of its own, and of the pod that ends in its middle.
+const ROWS: [u64; 2] = [6, 10];
 
 /// Who and what everything is about.
 struct Story {
