@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use leasehold_controlplane::processes::{self, Group, Process};
@@ -33,6 +33,8 @@ pub struct OperatorOptions {
     pub through: Option<Way>,
     /// The address of a database for the ledger, instead of the file at `db`.
     pub database: Option<String>,
+    /// How it signs its Lease and its events: the name of its pod in a cluster.
+    pub holder: String,
 }
 
 impl OperatorOptions {
@@ -44,6 +46,16 @@ impl OperatorOptions {
             format: LogFormat::Text,
             through: None,
             database: None,
+            holder: "leasehold-0".to_owned(),
+        }
+    }
+
+    /// The same as another pod.
+    #[must_use]
+    pub fn held_by(self, holder: &str) -> Self {
+        Self {
+            holder: holder.to_owned(),
+            ..self
         }
     }
 
@@ -99,13 +111,20 @@ pub struct OperatorProcess {
 impl OperatorProcess {
     /// Starts it and waits until it is ready.
     pub async fn start(rig: &Rig, options: OperatorOptions) -> Result<Self, Failure> {
+        let mut operator = Self::launch(rig, options).await?;
+        operator.ready().await?;
+        Ok(operator)
+    }
+
+    /// Starts it and waits for nothing: where another operator has the ledger's database open, it stands by.
+    pub async fn launch(rig: &Rig, options: OperatorOptions) -> Result<Self, Failure> {
         let program = program()?;
         let kubeconfig = rig.operator_kubeconfig(options.through.as_ref()).await?;
         let log = options.db.with_extension("log");
         let group = Group::new(None)?;
         let address = free_address()?;
         let process = spawn(&group, &program, &kubeconfig, &options, &log, address)?;
-        let mut operator = Self {
+        Ok(Self {
             group,
             process,
             program,
@@ -113,9 +132,7 @@ impl OperatorProcess {
             options,
             log,
             address,
-        };
-        operator.ready().await?;
-        Ok(operator)
+        })
     }
 
     /// Kills it as a power cut would (SIGKILL) and waits for its end.
@@ -177,6 +194,21 @@ impl OperatorProcess {
     /// Whether its process runs: nobody has ended it, and it has not ended by itself.
     pub fn is_running(&mut self) -> bool {
         self.process.ended().is_none()
+    }
+
+    /// How its process ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.process.ended()
+    }
+
+    /// Stops it wherever it is (SIGSTOP), as a machine that stands still does.
+    pub fn pause(&self) -> Result<(), Failure> {
+        self.signal("STOP")
+    }
+
+    /// Lets it go on (SIGCONT), after [`OperatorProcess::pause`].
+    pub fn wake(&self) -> Result<(), Failure> {
+        self.signal("CONT")
     }
 
     /// The number of its process.
@@ -286,6 +318,8 @@ fn spawn(
         options.database.clone().unwrap_or_else(file),
         "--namespace".to_owned(),
         NAMESPACE.to_owned(),
+        "--holder".to_owned(),
+        options.holder.clone(),
         "--listen".to_owned(),
         address.to_string(),
         "--log-format".to_owned(),

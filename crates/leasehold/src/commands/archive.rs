@@ -1,6 +1,6 @@
 //! `leasehold archive`.
 
-use std::io::Write;
+use std::{io::Write, iter, path::Path};
 
 use anyhow::{Context, Result, bail};
 use leasehold_export::sheet::Sheet;
@@ -61,15 +61,11 @@ pub fn run(arguments: &ArchiveArgs, session: &Session, out: &mut dyn Write) -> R
     let now = session.now();
     let through = arguments.through.as_deref();
     let due = session.wait(Box::pin(due(keeper.store(), through, now)))?;
-    let mut moved = Vec::new();
-    for period in &due {
-        if let Some(one) = one(&keeper, period, arguments, session)? {
-            if !arguments.dry_run {
-                output::remark(&one.sentence());
-            }
-            moved.push(one);
-        }
-    }
+    let moved = if arguments.dry_run {
+        weighed(&keeper, &due, &arguments.to, session)?
+    } else {
+        archived(&keeper, &due, &arguments.to, session)?
+    };
     session.wait(Box::pin(keeper.close()))?;
     tell(&moved, arguments.dry_run, session, out)?;
     Ok(Outcome::Done)
@@ -98,24 +94,44 @@ async fn due(store: &Store, through: Option<&str>, now: Second) -> Result<Vec<Du
     Ok(due)
 }
 
-fn one(
-    keeper: &Keeper,
-    due: &Due,
-    arguments: &ArchiveArgs,
-    session: &Session,
-) -> Result<Option<Moved>> {
-    if arguments.dry_run {
-        let rows = session.wait(Box::pin(keeper.weigh(due)))?;
-        let file = arguments.to.join(due.file_name()).display().to_string();
-        return Ok((rows > 0).then(|| Moved {
-            period: due.period.clone(),
-            rows,
-            file,
-            digest: None,
-        }));
+/// What would be moved, and nothing is.
+fn weighed(keeper: &Keeper, due: &[Due], to: &Path, session: &Session) -> Result<Vec<Moved>> {
+    let mut weights = Vec::with_capacity(due.len());
+    for period in due {
+        weights.push(session.wait(Box::pin(keeper.weigh(period)))?);
     }
-    let archiving = keeper.archive(due, &arguments.to, session.now());
-    Ok(session.wait(Box::pin(archiving))?.map(Moved::new))
+    let moved = due.iter().zip(each(&weights)).map(|(period, rows)| Moved {
+        period: period.period.clone(),
+        rows,
+        file: to.join(period.file_name()).display().to_string(),
+        digest: None,
+    });
+    Ok(moved.filter(|one| one.rows > 0).collect())
+}
+
+/// The rows of each archive, where each was weighed as if it were the next one. What may leave with a period may leave with
+/// every later one as well, and will have left by then.
+fn each(weights: &[u64]) -> Vec<u64> {
+    let before = iter::once(&0).chain(weights);
+    weights
+        .iter()
+        .zip(before)
+        .map(|(weight, before)| weight.saturating_sub(*before))
+        .collect()
+}
+
+/// Moves what is due, and says so period by period.
+fn archived(keeper: &Keeper, due: &[Due], to: &Path, session: &Session) -> Result<Vec<Moved>> {
+    let mut moved = Vec::new();
+    for period in due {
+        let archiving = keeper.archive(period, to, session.now());
+        if let Some(archived) = session.wait(Box::pin(archiving))? {
+            let one = Moved::new(archived);
+            output::remark(&one.sentence());
+            moved.push(one);
+        }
+    }
+    Ok(moved)
 }
 
 fn tell(moved: &[Moved], dry_run: bool, session: &Session, out: &mut dyn Write) -> Result<()> {
@@ -240,6 +256,13 @@ mod tests {
                 .contains("spec.closing.archiveAfterDays"),
             "{refused}"
         );
+    }
+
+    #[test]
+    fn what_would_leave_with_an_earlier_period_is_not_told_again_with_a_later_one() {
+        // 18 rows may leave with August; with September the same and 20 more, with October no more than that
+        assert_eq!(each(&[18, 38, 38]), [18, 20, 0]);
+        assert_eq!(each(&[]), [0_u64; 0]);
     }
 
     #[test]

@@ -27,6 +27,7 @@ const FIRST: [&str; 11] = [
     "attacks",
     "commands",
     "outages",
+    "standby",
     "deliveries",
     "corruptions",
 ];
