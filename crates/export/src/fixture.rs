@@ -3,10 +3,11 @@
 
 use leasehold_ledger::book::{Basis, Category};
 use leasehold_ledger::canonical::{Digest, digest_bytes};
+use leasehold_ledger::document::GapTreatment;
 use leasehold_ledger::money::{Money, Price};
 use leasehold_ledger::statement::{
-    Chain, Credit, Line, LineSegment, State, Statement, StatementDepartment, StatementPeriod,
-    Totals,
+    Chain, Credit, GapWord, Line, LineSegment, State, Statement, StatementDepartment, StatementGap,
+    StatementPeriod, Totals,
 };
 use leasehold_ledger::time::{Second, Zone};
 
@@ -127,6 +128,8 @@ pub(crate) fn empty(department: &str, display_name: &str) -> Statement {
         lines: Vec::new(),
         more_lines: 0,
         credits: Vec::new(),
+        gaps: Vec::new(),
+        more_gaps: 0,
         totals: Totals::default(),
         as_of: None,
         policy: digest("policy"),
@@ -174,5 +177,26 @@ pub(crate) fn gov_office() -> Statement {
             why: "cap 50 % of 4484.27, rounded down".to_owned(),
         }],
         ..charged
+    })
+}
+
+/// The same with two gaps, the first of which finance has accepted by an Approval.
+pub(crate) fn gapped() -> Statement {
+    let gap = |source: &str, day: u8, accepted| StatementGap {
+        source: source.to_owned(),
+        from: format!("2026-09-{day}T03:00:00+08:00"),
+        to: format!("2026-09-{day}T03:20:00+08:00"),
+        reason: "the changes were gone".to_owned(),
+        accepted,
+    };
+    let word = GapWord {
+        treatment: GapTreatment::Accepted,
+        by: "sun@finance".to_owned(),
+        order_no: "51号".to_owned(),
+        approval: "approval-51".to_owned(),
+    };
+    sealed(Statement {
+        gaps: vec![gap("pods", 20, Some(word)), gap("claims", 21, None)],
+        ..gov_office()
     })
 }

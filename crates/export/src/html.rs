@@ -8,10 +8,13 @@ use std::io::{self, Write};
 
 use leasehold_ledger::book::{Basis, Category};
 use leasehold_ledger::canonical::Digest;
-use leasehold_ledger::statement::{Credit, Line, State, Statement, Totals};
+use leasehold_ledger::document::GapTreatment;
+use leasehold_ledger::statement::{Credit, Line, State, Statement, StatementGap, Totals};
 use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
+
+use crate::gaps;
 
 /// Name of the template; its ending switches escaping on.
 const NAME: &str = "statement.html";
@@ -56,6 +59,8 @@ struct Page<'a> {
     lines: Vec<PageLine<'a>>,
     more_lines: u32,
     credits: &'a [Credit],
+    gaps: Vec<PageGap<'a>>,
+    more_gaps: u32,
     totals: &'a Totals,
     policy: &'a str,
     digest: &'a str,
@@ -69,6 +74,19 @@ struct PageLine<'a> {
     line: &'a Line,
     category_zh: &'static str,
     basis_zh: &'static str,
+}
+
+/// A time in which use was not observed, and what was said of it in words.
+#[derive(Serialize)]
+struct PageGap<'a> {
+    source: &'a str,
+    from: &'a str,
+    to: &'a str,
+    reason: &'a str,
+    word_zh: &'static str,
+    word_en: String,
+    /// Identifier of the Approval; empty where there was none.
+    approval: &'a str,
 }
 
 /// Writes a statement as a page of HTML in UTF-8.
@@ -115,6 +133,12 @@ fn page(statement: &Statement) -> Page<'_> {
         lines: statement.lines.iter().map(page_line).collect(),
         more_lines: statement.more_lines,
         credits: &statement.credits,
+        gaps: statement
+            .gaps
+            .iter()
+            .map(|gap| page_gap(gap, statement.state))
+            .collect(),
+        more_gaps: statement.more_gaps,
         totals: &statement.totals,
         policy: statement.policy.as_str(),
         digest: statement
@@ -133,6 +157,25 @@ const fn watermark(rehearsal: bool, state: State) -> &'static str {
         (true, _) => "演练 REHEARSAL",
         (false, State::Draft) => "草稿 DRAFT",
         (false, State::Final) => "",
+    }
+}
+
+fn page_gap(gap: &StatementGap, state: State) -> PageGap<'_> {
+    let accepted = gap.accepted.as_ref();
+    let word_zh = match (accepted.map(|word| word.treatment), state) {
+        (Some(GapTreatment::Accepted), _) => "财政部门已认可，按最后所见计费",
+        (Some(GapTreatment::Estimated), _) => "财政部门已认可，按策略估计计费",
+        (None, State::Draft) => "尚未认可",
+        (None, State::Final) => "随结账一并认可",
+    };
+    PageGap {
+        source: &gap.source,
+        from: &gap.from,
+        to: &gap.to,
+        reason: &gap.reason,
+        word_zh,
+        word_en: gaps::word(gap, state),
+        approval: accepted.map_or("", |word| word.approval.as_str()),
     }
 }
 
@@ -162,7 +205,7 @@ fn page_line(line: &Line) -> PageLine<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fixture::{empty, gov_office, sealed};
+    use crate::fixture::{empty, gapped, gov_office, sealed};
 
     fn page_of(statement: &Statement) -> String {
         let mut out = Vec::new();
@@ -248,6 +291,29 @@ mod tests {
         assert!(page.contains("另有 12 条明细") && page.contains("另有 5 段"));
         assert!(page.contains("估计"));
         assert!(!page_of(&gov_office()).contains("另有"));
+    }
+
+    #[test]
+    fn the_page_says_when_use_was_not_observed_and_who_accepted_that() {
+        let mut statement = gapped();
+        let page = page_of(&statement);
+        for part in [
+            "计量中断",
+            "2026-09-20T03:00:00+08:00",
+            "2026-09-20T03:20:00+08:00",
+            "按最后所见计费",
+            "accepted by sun@finance (51号)",
+            "approval-51",
+            "随结账一并认可",
+        ] {
+            assert!(page.contains(part), "{part} is missing");
+        }
+        assert!(!page.contains("另有"));
+        assert!(!page_of(&gov_office()).contains("计量中断"));
+        statement.more_gaps = 6;
+        statement.gaps[0].reason = "<script>alert(3)</script>".to_owned();
+        let page = page_of(&sealed(statement));
+        assert!(page.contains("另有 6 次") && !page.contains("<script"));
     }
 
     #[test]

@@ -21,3 +21,4 @@ pub mod table;
 
 #[cfg(test)]
 mod fixture;
+mod gaps;

@@ -12,6 +12,8 @@ use leasehold_ledger::time::Zone;
 use leasehold_ledger::verify::Report;
 use serde::Serialize;
 
+use crate::gaps;
+
 /// On which side a column stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Align {
@@ -168,6 +170,7 @@ pub fn lines(statement: &Statement) -> Sheet {
     if !totals.adjustments.is_zero() {
         notes.push(format!("adjustments: {}", totals.adjustments));
     }
+    notes.extend(gaps::sentences(statement));
     if statement.more_lines > 0 {
         notes.push(format!(
             "{} more lines are in the ledger",
@@ -208,14 +211,16 @@ pub fn charges(statements: &[Statement]) -> Sheet {
         number("net", "应付"),
         text("estimated", "估计"),
         text("rates", "价格版本"),
+        text("gaps", "计量中断"),
     ];
-    let rows = statements
-        .iter()
-        .flat_map(|s| s.lines.iter().map(|line| charge(s, line)));
+    let rows = statements.iter().flat_map(|s| {
+        let gaps = gaps::cell(s);
+        s.lines.iter().map(move |line| charge(s, line, &gaps))
+    });
     Sheet::new(columns, rows.collect())
 }
 
-fn charge(s: &Statement, line: &Line) -> Vec<String> {
+fn charge(s: &Statement, line: &Line, gaps: &str) -> Vec<String> {
     let rates: Vec<&str> = line.rates.iter().map(Digest::as_str).collect();
     vec![
         s.number.clone(),
@@ -242,6 +247,7 @@ fn charge(s: &Statement, line: &Line) -> Vec<String> {
         line.net.to_string(),
         yes_no(line.estimated).to_owned(),
         rates.join(" "),
+        gaps.to_owned(),
     ]
 }
 

@@ -243,6 +243,8 @@ pub mod tests {
             lines: Vec::new(),
             more_lines: 0,
             credits: Vec::new(),
+            gaps: Vec::new(),
+            more_gaps: 0,
             totals: Totals::default(),
             as_of: None,
             policy: digest_bytes(b"policy"),
@@ -307,6 +309,7 @@ pub mod tests {
             closed_by: "sun@finance".to_owned(),
             totals: Totals::default(),
             statements: BTreeMap::new(),
+            gaps: None,
             chain: digest_bytes(b"head"),
             at,
         };

@@ -19,8 +19,8 @@ use crate::money::{Money, MoneyError};
 use crate::policy::Policy;
 use crate::rating::{RatedLine, RatingError, rate_department};
 use crate::statement::{
-    Credit, State, Statement, StatementDepartment, StatementError, StatementPeriod, Totals, line,
-    totals,
+    Credit, State, Statement, StatementDepartment, StatementError, StatementGap, StatementPeriod,
+    Totals, line, named, totals,
 };
 use crate::time::{Period, Second};
 
@@ -41,6 +41,9 @@ pub struct CloseInput {
     pub lots: Vec<LotState>,
     /// Names of the departments by code; each gets a statement.
     pub departments: BTreeMap<String, String>,
+    /// The gaps that touch the period, as [`crate::statement::gaps_of`] gives them. Closes from before statements named
+    /// them have none.
+    pub gaps: Vec<StatementGap>,
     /// Drafts only: up to when use is counted. A final close counts the whole period.
     pub as_of: Option<Second>,
 }
@@ -54,6 +57,8 @@ pub struct Closing {
     pub entries: Vec<Entry>,
     /// Sum over all statements.
     pub totals: Totals,
+    /// How many gaps touch the period.
+    pub gaps: u32,
     /// Facts that do not fit into the life of their objects. They were left out, and what they
     /// touch is marked as estimated; people should look at each.
     pub contradictions: Vec<FactError>,
@@ -148,6 +153,7 @@ pub fn close(input: &CloseInput, facts: &Facts, state: State) -> Result<Closing,
         statements,
         entries,
         totals,
+        gaps: u32::try_from(input.gaps.len()).unwrap_or(u32::MAX),
         contradictions,
     })
 }
@@ -272,6 +278,7 @@ fn statement(
         let paid = burns.iter().filter_map(|b| b.per_line.get(&r.id)).copied();
         lines.push(line(r, Money::sum(paid)?, zone)?);
     }
+    let (gaps, more_gaps) = named(&input.gaps);
     let payees: BTreeSet<&str> = rated.iter().map(|r| r.provider.as_str()).collect();
     let prefix = &input.policy.statement_prefix;
     let as_of = match state {
@@ -298,6 +305,8 @@ fn statement(
         lines,
         more_lines: 0,
         credits: burns.iter().map(Credit::from).collect(),
+        gaps,
+        more_gaps,
         as_of,
         policy: input.policy_digest.clone(),
         chain: None,

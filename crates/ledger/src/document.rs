@@ -436,6 +436,9 @@ pub struct PeriodCloseDoc {
     pub totals: Totals,
     /// Digest of each department's statement.
     pub statements: BTreeMap<String, Digest>,
+    /// How many gaps touch the period; each statement names them. Closes from before statements did have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gaps: Option<u32>,
     /// Hash of the chain's last row before this one.
     pub chain: Digest,
     /// When it was closed.

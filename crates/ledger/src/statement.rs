@@ -4,6 +4,8 @@
 //! without its state, its place in the chain and the time of a draft, so that a draft whose content
 //! did not change keeps its digest and becomes the final document.
 
+mod gap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -14,6 +16,8 @@ use crate::lot::Burn;
 use crate::money::{Exact, Money, MoneyError, Price, Unit, format_quantity};
 use crate::rating::RatedLine;
 use crate::time::{Period, Second, Zone};
+
+pub use gap::{GAPS_KEPT, GapWord, StatementGap, gaps_of, named};
 
 /// Segments that are kept with a line; the rest are only counted.
 pub const SEGMENTS_KEPT: usize = 30;
@@ -240,6 +244,13 @@ pub struct Statement {
     pub more_lines: u32,
     /// The credits, in burn order.
     pub credits: Vec<Credit>,
+    /// The first [`GAPS_KEPT`] times of the period in which use was not observed. Statements from before they were named
+    /// have none, and keep their digests.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<StatementGap>,
+    /// How many more there are.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub more_gaps: u32,
     /// The sums.
     pub totals: Totals,
     /// Drafts only: up to when use was counted, RFC 3339 with the zone's offset.
@@ -253,6 +264,14 @@ pub struct Statement {
     /// Digest of what it says, as the method of this name computes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<Digest>,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde asks with a reference"
+)]
+const fn is_zero(more: &u32) -> bool {
+    *more == 0
 }
 
 impl Document for Statement {
@@ -448,19 +467,29 @@ mod tests {
     #[test]
     fn the_digest_covers_every_other_field() {
         let said = statement().digest().unwrap();
-        let changes: [fn(&mut Statement); 6] = [
+        let changes: [fn(&mut Statement); 7] = [
             |s| s.number.push('x'),
             |s| s.payee.push('x'),
             |s| s.lines[0].quantity.push('0'),
             |s| s.credits[0].why.push('x'),
             |s| s.totals.net = Money::ZERO,
             |s| s.period.end = Second::new(0),
+            |s| s.more_gaps = 1,
         ];
         for (i, change) in changes.into_iter().enumerate() {
             let mut other = statement();
             change(&mut other);
             assert_ne!(other.digest().unwrap(), said, "change {i}");
         }
+    }
+
+    #[test]
+    fn a_statement_of_a_period_without_gaps_says_nothing_of_them() {
+        // what is in ledgers by now has its digest from such a text
+        let text = serde_json::to_string(&statement()).unwrap();
+        assert!(!text.contains("aps\""), "{text}");
+        let read: Statement = serde_json::from_str(&text).unwrap();
+        assert_eq!(read, statement());
     }
 
     #[test]

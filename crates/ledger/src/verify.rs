@@ -6,6 +6,7 @@
 //! first is named.
 
 mod backing;
+mod gaps;
 mod pieces;
 mod readable;
 mod replay;
@@ -20,17 +21,17 @@ use serde_json::Value;
 
 use crate::archive::Hole;
 use crate::canonical::{CanonicalError, Digest, canonical_json, digest_bytes};
-use crate::close::{Closing, close};
 use crate::document::{
-    AcceptanceDoc, ArchiveDoc, BookDoc, DecisionDoc, DeliveredDoc, DepartmentDoc, Document, LotDoc,
-    PeriodCloseDoc, PeriodOpenDoc, PolicyDoc, RequestDoc, SerialDoc, SerialFreedDoc, row_key,
-    split_row_key,
+    AcceptanceDoc, ArchiveDoc, BookDoc, DecisionDoc, DeliveredDoc, DepartmentDoc, Document,
+    GapAcceptedDoc, GapDoc, LotDoc, PeriodCloseDoc, PeriodOpenDoc, PolicyDoc, RequestDoc,
+    SerialDoc, SerialFreedDoc, row_key, split_row_key,
 };
 use crate::fact::Fact;
 use crate::journal::{ChainRow, Entry, EntryKind, genesis, link};
 use crate::money::Money;
 use crate::statement::{State, Statement};
 use backing::Backing;
+use gaps::Gaps;
 use sealed::{Archived, Sealed};
 
 pub use pieces::{Piece, Pieces};
@@ -177,6 +178,7 @@ struct Checker {
     keys: HashSet<[u8; 32]>,
     records: Records,
     backing: Backing,
+    gaps: Gaps,
     lots: BTreeMap<String, Money>,
     opened: BTreeMap<String, PeriodOpenDoc>,
     pending: BTreeMap<String, Pending>,
@@ -329,7 +331,9 @@ impl Checker {
             SerialDoc::KIND => self.backing.claim(seq, doc::<SerialDoc>(row)?)?,
             SerialFreedDoc::KIND => self.backing.freed(seq, &doc::<SerialFreedDoc>(row)?)?,
             RequestDoc::KIND => self.backing.request(&doc::<RequestDoc>(row)?),
-            DecisionDoc::KIND => self.backing.decision(doc::<DecisionDoc>(row)?),
+            DecisionDoc::KIND => self.decision(doc(row)?),
+            GapDoc::KIND => self.gap(seq, doc(row)?),
+            GapAcceptedDoc::KIND => self.gap_accepted(seq, doc(row)?)?,
             DeliveredDoc::KIND => self.backing.delivered(&doc::<DeliveredDoc>(row)?),
             AcceptanceDoc::KIND => self.backing.acceptance(seq, &doc::<AcceptanceDoc>(row)?)?,
             PeriodOpenDoc::KIND => {
@@ -406,15 +410,6 @@ impl Checker {
         let what = "chain's head before the close";
         same(seq, what, &row.chain.prev, &closed.chain)?;
         Ok(open)
-    }
-
-    fn recomputed(&self, row: &Row, closed: &PeriodCloseDoc) -> Result<Closing, Finding> {
-        let seq = row.chain.seq;
-        let name = &closed.name;
-        let open = self.placed(row, closed)?;
-        let input = close_input(open, &self.records, closed.fact_seq)
-            .map_err(|e| not_recomputed(seq, name, &e))?;
-        close(&input, &self.records.facts, State::Final).map_err(|e| not_recomputed(seq, name, &e))
     }
 
     fn statement(&mut self, seq: u64, statement: &Statement) -> Result<(), Finding> {

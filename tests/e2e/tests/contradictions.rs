@@ -132,6 +132,7 @@ mod contradictions {
             closed_by: "finance".to_owned(),
             totals: Totals::default(),
             statements: BTreeMap::new(),
+            gaps: None,
             chain: hash,
             at: yesterday.span.to,
         };

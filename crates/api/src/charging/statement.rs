@@ -53,6 +53,13 @@ pub struct StatementSpec {
     #[serde(default)]
     #[schemars(length(max = 64))]
     pub credits: Vec<StatementCredit>,
+    /// Times of the period in which use was not observed. What came and went in them unseen is not charged.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub gaps: Vec<StatementGap>,
+    /// Such times that did not fit here; `leasehold gaps` lists them all.
+    #[serde(default)]
+    pub more_gaps: u32,
     /// Totals.
     pub totals: TotalsSpec,
     /// When a draft was reckoned.
@@ -193,4 +200,44 @@ pub struct StatementCredit {
     pub through: String,
     /// Why not more.
     pub why: String,
+}
+
+/// A time in which use was not observed.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StatementGap {
+    /// What was not observed: pods, claims, a declared meter, or clock where the API server's clock was set.
+    pub source: String,
+    /// First instant that was not observed; it may lie before the period.
+    pub from: String,
+    /// First instant that was observed again; it may lie after the period.
+    pub to: String,
+    /// Why.
+    pub reason: String,
+    /// By whose Approval it was accepted. Without it, finance's word on the whole period accepted it, or nobody has yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<StatementGapWord>,
+}
+
+/// What finance said of a time in which use was not observed.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StatementGapWord {
+    /// Accepted: what ended in it unseen is billed up to when it was last seen. Estimated: as the policy's estimate says.
+    pub treatment: StatementGapTreatment,
+    /// Who decided.
+    pub by: String,
+    /// Number of the paper order behind it.
+    pub order_no: String,
+    /// Identifier (metadata.uid) of the Approval.
+    pub approval: String,
+}
+
+/// What is billed of use that ended unseen.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+pub enum StatementGapTreatment {
+    /// What is known.
+    Accepted,
+    /// What the policy's bound says.
+    Estimated,
 }

@@ -39,6 +39,26 @@ pub fn upper_bounds(prefix: &str, quotas: &[Hard], seconds: i64) -> BTreeMap<Str
     bounds
 }
 
+/// The upper bound of one meter that is bounded by any of these keys, in base units times seconds. Each quota is a namespace's,
+/// and counts with the least of them that it has; one that has none bounds nothing, and then there is no bound at all. A bound of
+/// zero is one.
+pub fn upper_bound(
+    meter: &str,
+    keys: &[String],
+    quotas: &[Hard],
+    seconds: i64,
+) -> BTreeMap<String, i64> {
+    let least = |hard: &Hard| keys.iter().filter_map(|key| hard.get(key)).min().copied();
+    let of_each: Option<Vec<i64>> = quotas.iter().map(least).collect();
+    let of_each = of_each.filter(|found| !found.is_empty());
+    let sum = of_each.map(|found| {
+        found.into_iter().fold(0_i64, |sum, most| {
+            sum.saturating_add(most.saturating_mul(seconds.max(0)))
+        })
+    });
+    sum.map(|sum| (meter.to_owned(), sum)).into_iter().collect()
+}
+
 /// The gap that one object leaves which went before it was known to whom it counts. `object` names it for people, `held`
 /// is what it held; one that lived for less than a second counts as one second, so that it lies in some period.
 pub fn of_object(
@@ -113,6 +133,26 @@ mod tests {
             upper_bounds("claim/", &quotas, 60),
             of(&[("claim/ssd", 6000)])
         );
+    }
+
+    #[test]
+    fn a_meter_that_several_keys_bound_counts_the_least_of_each_namespace_and_none_where_one_has_no_bound()
+     {
+        let keys = ["count/services".to_owned(), "services".to_owned()];
+        let quotas = [
+            hard(&[("services", 100), ("count/services", 7), ("pods", 3)]),
+            hard(&[("services", 100)]),
+        ];
+        let of = |quotas: &[Hard]| upper_bound("meter/doors", &keys, quotas, 60);
+        let bound = |most: i64| BTreeMap::from([("meter/doors".to_owned(), most)]);
+        // 7 of one namespace and 100 of the other, for a minute
+        assert_eq!(of(&quotas), bound(6420));
+        assert!(of(&[quotas[0].clone(), hard(&[("pods", 3)])]).is_empty());
+        assert!(of(&[]).is_empty(), "no quota says nothing");
+        assert_eq!(of(&[hard(&[("services", 0)])]), bound(0));
+        assert!(upper_bound("meter/doors", &[], &quotas, 60).is_empty());
+        let huge = [hard(&[("services", i64::MAX / 2)])];
+        assert_eq!(of(&huge), bound(i64::MAX));
     }
 
     #[test]

@@ -1,13 +1,17 @@
 //! The kinds that are metered, and what tells them apart.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod};
 use kube::core::ApiResource;
 use leasehold_kit::{Followed, watch::Lost};
 use leasehold_ledger::{fact::Meter, time::Second};
+use leasehold_planner::quota::Hard;
 
 use super::{
     claims,
     effective::Uncountable,
+    gap,
     life::Standing,
     pods::{self, Sight},
 };
@@ -73,6 +77,11 @@ pub trait Metered: Followed {
     /// The kind as the meter names it; `None` where every cluster serves and stores it.
     fn named(_of: &Self::Of) -> Option<&ApiResource> {
         None
+    }
+
+    /// What can have lived unseen at most in so many seconds under these quotas, by meter, in base units times seconds.
+    fn at_most(of: &Self::Of, quotas: &[Hard], seconds: i64) -> BTreeMap<String, i64> {
+        gap::upper_bounds(Self::meters(of), quotas, seconds)
     }
 
     /// Takes a note of how the meter stands; by default nothing is made of it.

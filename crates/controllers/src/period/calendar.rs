@@ -361,6 +361,7 @@ mod tests {
                 closed_by: "finance".to_owned(),
                 totals: leasehold_ledger::statement::Totals::default(),
                 statements: BTreeMap::new(),
+                gaps: None,
                 chain: month().digest().unwrap(),
                 at: Second::new(0),
             },

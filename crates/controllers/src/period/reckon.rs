@@ -3,7 +3,10 @@
 use leasehold_ledger::{
     canonical::Digest,
     close::{Closing, close},
-    document::{BookDoc, DepartmentDoc, LotDoc, PeriodCloseDoc, PeriodOpenDoc, PolicyDoc},
+    document::{
+        BookDoc, DepartmentDoc, GapAcceptedDoc, GapDoc, LotDoc, PeriodCloseDoc, PeriodOpenDoc,
+        PolicyDoc,
+    },
     fact::Facts,
     statement::State,
     time::Second,
@@ -55,6 +58,8 @@ pub async fn records_with(store: &Store, through: u64, facts: Facts) -> Result<R
     let entries = store.entries(until).await?;
     let departments = store.documents::<DepartmentDoc>(None, until).await?;
     let policies = store.documents::<PolicyDoc>(None, until).await?;
+    let gaps = store.documents::<GapDoc>(None, until).await?;
+    let accepted = store.documents::<GapAcceptedDoc>(None, until).await?;
     Ok(Records {
         facts,
         books: books.into_iter().map(|r| (r.seq, r.value.book)).collect(),
@@ -62,6 +67,8 @@ pub async fn records_with(store: &Store, through: u64, facts: Facts) -> Result<R
         entries: entries.into_iter().map(|r| (r.seq, r.value)).collect(),
         departments: departments.into_iter().map(|r| (r.seq, r.value)).collect(),
         policies: policies.into_iter().map(|r| r.value.policy).collect(),
+        gaps: gaps.into_iter().map(|r| (r.seq, r.value)).collect(),
+        accepted: accepted.into_iter().map(|r| (r.seq, r.value)).collect(),
     })
 }
 
@@ -135,6 +142,7 @@ pub fn batch(
         closed_by: by.to_owned(),
         totals: closing.totals,
         statements: std::collections::BTreeMap::new(),
+        gaps: Some(closing.gaps),
         chain: head,
         at: now,
     };
@@ -325,6 +333,38 @@ mod tests {
             zero.value.lines.is_empty(),
             "whoever used nothing gets a statement too"
         );
+    }
+
+    #[tokio::test]
+    async fn a_gap_stands_on_every_statement_of_its_period_and_on_its_drafts() {
+        let store = ledger(vec![lease("vcpu-x86", SEPTEMBER)]).await;
+        let gap = super::super::gaps::gap("pods", SEPTEMBER + 60, SEPTEMBER + 120);
+        let batch = Batch::of(vec![Record::document(&gap).unwrap()]);
+        store.commit(&batch, gap.at).await.unwrap();
+        let (through, _) = store.head().await.unwrap();
+        let known = records(&store, through).await.unwrap();
+        let draft = reckon(&open(), &known, through, Some(gap.at)).unwrap();
+        let now = Second::new(OCTOBER);
+        let outcome = close_period(&store, &open(), "finance", now).await.unwrap();
+        assert_eq!(outcome, Outcome::Closed);
+        for department in ["gov-office", "health"] {
+            let key = format!("2026-09/{department}");
+            let closed = store.document::<Statement>(&key).await.unwrap().unwrap();
+            let of = |statement: &Statement| statement.department.name == department;
+            let drafted = draft.statements.iter().find(|found| of(found)).unwrap();
+            for statement in [&closed.value, drafted] {
+                let told: Vec<_> = statement
+                    .gaps
+                    .iter()
+                    .map(|gap| (gap.source.as_str(), gap.from.as_str(), &gap.accepted))
+                    .collect();
+                assert_eq!(told, [("pods", "2026-09-01T00:01:00+08:00", &None)]);
+            }
+        }
+        let close = store.document::<PeriodCloseDoc>("2026-09").await.unwrap();
+        assert_eq!(close.unwrap().value.gaps, Some(1));
+        let all = rows(&store).await.into_iter().map(Ok::<_, StoreError>);
+        assert_eq!(verify(all, None).finding, None);
     }
 
     #[tokio::test]

@@ -278,6 +278,8 @@ mod tests {
             more_lines: 0,
             lines: Vec::new(),
             credits: Vec::new(),
+            gaps: Vec::new(),
+            more_gaps: 0,
             totals: Totals::default(),
             as_of: as_of.map(str::to_owned),
             policy: digest_bytes(b"policy"),

@@ -450,6 +450,7 @@ mod tests {
                     net: Money::from_minor(224_214),
                 },
                 statements: BTreeMap::from([("gov-office".to_owned(), digest.clone())]),
+                gaps: None,
                 chain: digest.clone(),
                 at: open.period.span.to,
             },

@@ -6,7 +6,7 @@ use leasehold_ledger::time::{LocalDate, Span};
 use leasehold_ledger::verify::{Finding, PeriodCheck};
 
 use super::*;
-use crate::fixture::{charged, gov_office, line, money, second};
+use crate::fixture::{charged, gapped, gov_office, line, money, second};
 
 /// The cell of a column in a row.
 fn cell<'a>(sheet: &'a Sheet, row: usize, key: &str) -> &'a str {
@@ -63,6 +63,23 @@ fn a_statement_shows_its_sums_below_its_lines_and_what_its_credits_did() {
             .notes
             .contains(&"7 more lines are in the ledger".to_owned())
     );
+}
+
+#[test]
+fn the_gaps_of_a_statement_stand_below_its_lines_and_in_each_row_for_a_spreadsheet() {
+    let statement = gapped();
+    let notes = lines(&statement).notes;
+    let told = notes
+        .iter()
+        .filter(|note| note.starts_with("use was not observed: "));
+    assert_eq!(told.count(), 2, "{notes:?}");
+    let sheet = charges(&[statement, gov_office()]);
+    assert_whole(&sheet);
+    for row in 0..3 {
+        let told = cell(&sheet, row, "gaps");
+        assert!(told.contains("accepted by sun@finance (51号)"), "{told}");
+    }
+    assert_eq!(cell(&sheet, 3, "gaps"), "");
 }
 
 #[test]

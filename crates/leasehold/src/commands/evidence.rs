@@ -183,6 +183,7 @@ mod tests {
             closed_by: "sun@finance".to_owned(),
             totals: Totals::default(),
             statements: BTreeMap::from([("gov-office".to_owned(), digest_bytes(b"statement"))]),
+            gaps: None,
             chain: digest_bytes(b"head"),
             at: Second::new(0),
         };

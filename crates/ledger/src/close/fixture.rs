@@ -192,6 +192,7 @@ pub(crate) fn input() -> CloseInput {
         books: vec![book()],
         lots: lots(),
         departments: [("gov-office".to_owned(), "市政府办".to_owned())].into(),
+        gaps: Vec::new(),
         as_of: None,
     }
 }

@@ -2,9 +2,9 @@
 
 use super::{Finding, Row, doc};
 use crate::document::{
-    ClusterDoc, DepartmentLifeDoc, Document, EffectiveDoc, GapAcceptedDoc, GapDoc, IncarnationDoc,
-    NamespaceDoc, NamespaceGoneDoc, QuestionDoc, ReleaseDoc, SnapshotGoneDoc, SnapshotRetainedDoc,
-    SuspensionDoc, VolumeGoneDoc, VolumeRetainedDoc,
+    ClusterDoc, DepartmentLifeDoc, Document, EffectiveDoc, IncarnationDoc, NamespaceDoc,
+    NamespaceGoneDoc, QuestionDoc, ReleaseDoc, SnapshotGoneDoc, SnapshotRetainedDoc, SuspensionDoc,
+    VolumeGoneDoc, VolumeRetainedDoc,
 };
 
 /// Documents that nothing depends on must be readable all the same.
@@ -23,8 +23,6 @@ pub(super) fn readable(kind: &str, row: &Row) -> Result<(), Finding> {
         SnapshotRetainedDoc::KIND => doc::<SnapshotRetainedDoc>(row).map(drop),
         SnapshotGoneDoc::KIND => doc::<SnapshotGoneDoc>(row).map(drop),
         SuspensionDoc::KIND => doc::<SuspensionDoc>(row).map(drop),
-        GapDoc::KIND => doc::<GapDoc>(row).map(drop),
-        GapAcceptedDoc::KIND => doc::<GapAcceptedDoc>(row).map(drop),
         other => {
             let expected = "a kind that this version knows";
             Err(Finding::new(

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use crate::book::Book;
 use crate::canonical::{CanonicalError, digest_of};
 use crate::close::{CloseError, CloseInput, lot_states};
-use crate::document::{DepartmentDoc, PeriodOpenDoc};
+use crate::document::{DepartmentDoc, GapAcceptedDoc, GapDoc, PeriodOpenDoc};
 use crate::fact::Facts;
 use crate::journal::Entry;
 use crate::lot::Lot;
 use crate::policy::Policy;
+use crate::statement::{StatementGap, gaps_of};
 
 /// What a ledger holds of the things that a close depends on, each with the sequence of its row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,6 +27,10 @@ pub struct Records {
     pub departments: Vec<(u64, DepartmentDoc)>,
     /// All policies that were ever in force.
     pub policies: Vec<Policy>,
+    /// All gaps in the observation of use.
+    pub gaps: Vec<(u64, GapDoc)>,
+    /// What finance has accepted of them.
+    pub accepted: Vec<(u64, GapAcceptedDoc)>,
 }
 
 /// Why the input of a close could not be put together.
@@ -70,8 +75,19 @@ pub fn close_input(
             .collect(),
         lots: lot_states(&lots, &entries).map_err(|e| ReplayError::Lots(Box::new(e)))?,
         departments,
+        gaps: gaps_through(open, records, through),
         as_of: None,
     })
+}
+
+/// The gaps that touch a period, from everything with a sequence up to `through`.
+pub(super) fn gaps_through(
+    open: &PeriodOpenDoc,
+    records: &Records,
+    through: u64,
+) -> Vec<StatementGap> {
+    let accepted = known(&records.accepted, through);
+    gaps_of(&open.period, known(&records.gaps, through), accepted)
 }
 
 fn policy(open: &PeriodOpenDoc, records: &Records) -> Result<Policy, ReplayError> {
@@ -125,6 +141,7 @@ mod tests {
             lots: vec![(3, lot)],
             departments: vec![(1, fixture::department("市政府办"))],
             policies: vec![input.policy],
+            ..Records::default()
         }
     }
 

@@ -7,14 +7,14 @@
 
 use std::collections::BTreeMap;
 
-use super::{Checker, Finding, Pending, PeriodCheck, Row, chain_of, same};
+use super::{Checker, Finding, Pending, PeriodCheck, Row, chain_of, gaps, same};
 use crate::archive::{Hole, holes_digest};
 use crate::canonical::{Digest, canonical_json};
 use crate::close::entry_of;
 use crate::document::{ArchiveDoc, PeriodCloseDoc};
 use crate::journal::Entry;
 use crate::money::Money;
-use crate::statement::{Statement, Totals};
+use crate::statement::{Statement, StatementGap, Totals};
 use crate::time::Second;
 
 /// What was met of archives.
@@ -49,6 +49,8 @@ pub(super) struct Sealed {
     found: Vec<Totals>,
     /// What each lot paid.
     applied: BTreeMap<String, Money>,
+    /// The gaps that each names, and how many more there are: their documents are never archived.
+    gaps: (Vec<StatementGap>, u32),
     /// First instant after the period.
     end: Second,
 }
@@ -106,6 +108,7 @@ impl Checker {
     /// Takes a close as it says it is, and notes what must follow.
     pub(super) fn seal(&mut self, row: &Row, closed: &PeriodCloseDoc) -> Result<(), Finding> {
         let end = self.placed(row, closed)?.period.span.to;
+        let gaps = self.gaps_of_sealed(row, closed)?;
         let seq = row.chain.seq;
         let place = self.periods.len();
         self.periods.push(PeriodCheck {
@@ -125,6 +128,7 @@ impl Checker {
                 totals: closed.totals,
                 found: Vec::new(),
                 applied: BTreeMap::new(),
+                gaps,
                 end,
             }),
         };
@@ -143,6 +147,7 @@ impl Checker {
         let Some(sealed) = &mut pending.sealed else {
             return Ok(());
         };
+        gaps::same_gaps(seq, statement, &sealed.gaps)?;
         sealed.found.push(statement.totals);
         for credit in &statement.credits {
             sealed.applied.insert(credit.lot.clone(), credit.applied);

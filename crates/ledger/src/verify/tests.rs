@@ -1,6 +1,7 @@
 mod acceptance;
 mod archives;
 mod claims;
+mod marks;
 
 use std::convert::Infallible;
 
@@ -9,7 +10,7 @@ use serde_json::json;
 
 use super::*;
 use crate::canonical::digest_of;
-use crate::close::fixture;
+use crate::close::{Closing, fixture};
 use crate::document::{Decision, LotDevice};
 use crate::fact::FactKind;
 use crate::journal::{credit_account, transfer};
@@ -42,6 +43,11 @@ impl Writer {
     }
 
     fn close(&mut self, closing: &Closing) {
+        self.close_telling(closing, Some(closing.gaps));
+    }
+
+    /// The same, with so many gaps as the close says.
+    fn close_telling(&mut self, closing: &Closing, gaps: Option<u32>) {
         let last = self.0.last().unwrap().chain.clone();
         self.document(&PeriodCloseDoc {
             name: "2026-09".to_owned(),
@@ -53,6 +59,7 @@ impl Writer {
                 .iter()
                 .map(|s| (s.department.name.clone(), s.digest().unwrap()))
                 .collect(),
+            gaps,
             chain: last.hash,
             at: Second::new(fixture::OCTOBER + 86_400),
         });

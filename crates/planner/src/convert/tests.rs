@@ -157,6 +157,35 @@ fn a_statement_survives_the_way_to_its_object_and_back() {
 }
 
 #[test]
+fn the_gaps_of_a_statement_survive_the_way_and_one_that_is_touched_or_taken_out_is_noticed() {
+    let mut document = statement(1, 4);
+    document.gaps = serde_json::from_value(json!([
+        {"source": "pods", "from": "2026-09-11T00:00:00+08:00", "to": "2026-09-11T00:01:00+08:00",
+         "reason": "the changes were gone", "accepted": {"treatment": "Accepted",
+         "by": "sun@finance", "orderNo": "51号", "approval": "u-1"}},
+        {"source": "claims", "from": "2026-09-12T00:00:00+08:00", "to": "2026-09-12T00:01:00+08:00",
+         "reason": "the changes were gone"},
+    ]))
+    .unwrap();
+    document.more_gaps = 2;
+    document.digest = Some(document.digest().unwrap());
+    let spec = statement_spec(&document).unwrap();
+    assert_eq!((spec.gaps.len(), spec.more_gaps), (2, 2));
+    assert_eq!(statement_document(&spec).unwrap(), document);
+    let mut touched = spec.clone();
+    touched.gaps[1].accepted = touched.gaps[0].accepted.clone();
+    let mut without = spec;
+    without.gaps.clear();
+    for altered in [touched, without] {
+        let read = statement_document(&altered);
+        assert!(
+            matches!(read, Err(ConvertError::Altered { .. })),
+            "{read:?}"
+        );
+    }
+}
+
+#[test]
 fn an_object_whose_amounts_were_touched_does_not_pass_for_the_document() {
     let mut spec = statement_spec(&statement(1, 4)).unwrap();
     spec.lines[0].net = "45.00".to_owned();

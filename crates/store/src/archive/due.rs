@@ -132,6 +132,7 @@ mod tests {
                 closed_by: "sun@finance".to_owned(),
                 totals: Totals::default(),
                 statements: BTreeMap::new(),
+                gaps: None,
                 chain: digest_bytes(b"head"),
                 at: month(text).span.to.plus(10 * DAY),
             },

@@ -152,9 +152,24 @@ async fn both_months_close_in_order(story: &Story) {
 
 async fn statements_are_final(story: &Story) {
     let Months { older, last, .. } = &story.months;
+    let [from, to] = past::GAP.map(|moment| older.text(moment));
     for month in [older, last] {
         let state = StatementState::Final;
         let statement = story.statement(&story.water, month, state).await;
+        let gaps = statement.gaps.iter();
+        let told: Vec<_> = gaps
+            .map(|gap| {
+                (
+                    gap.source.as_str(),
+                    &gap.from,
+                    &gap.to,
+                    gap.accepted.is_none(),
+                )
+            })
+            .collect();
+        // only the month before last has one, which finance's word on the period accepted
+        let gap = (month.name == older.name).then_some(("pods", &from, &to, true));
+        assert_eq!(told, Vec::from_iter(gap));
         asks_for(&statement, &story.due(month));
         assert_eq!(statement.number, format!("HS-{}-water", month.name));
         assert_eq!(statement.as_of, None);

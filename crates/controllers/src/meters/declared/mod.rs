@@ -19,12 +19,14 @@ use kube::core::{ApiResource, DynamicObject};
 use leasehold_api::platform::{Meter as Kind, MeterSpec};
 use leasehold_kit::watch::Lost;
 use leasehold_ledger::{fact::Meter, time::Second};
+use leasehold_planner::quota::Hard;
 use tokio::sync::Notify;
 
 pub use follow::{announce, run};
 
 use super::{
     effective::Uncountable,
+    gap,
     life::{Holding, Moment, Standing},
     metered::{MADE_BY_METERS, Metered, Note},
     pods::{Sight, found_changed, second, written},
@@ -145,6 +147,8 @@ pub struct Declared {
     kind: String,
     named: ApiResource,
     rule: Rule,
+    /// Keys of quotas any of which bounds it.
+    keys: Vec<String>,
     view: Mutex<View>,
     changed: Notify,
 }
@@ -154,13 +158,16 @@ impl Declared {
     pub fn of(object: &Kind) -> Result<Self, String> {
         let name = object.metadata.name.clone().unwrap_or_default();
         let meter = Meter::Declared { name };
+        let named = resource(&object.spec);
+        let rule = Rule::of(&object.spec)?;
         Ok(Self {
             source: source(object),
             label: meter.to_string(),
             meter,
             kind: object.spec.kind.to_string(),
-            named: resource(&object.spec),
-            rule: Rule::of(&object.spec)?,
+            keys: rule.quota_keys(&named),
+            named,
+            rule,
             view: Mutex::default(),
             changed: Notify::new(),
         })
@@ -255,6 +262,10 @@ impl Metered for DynamicObject {
 
     fn named(of: &Self::Of) -> Option<&ApiResource> {
         Some(&of.named)
+    }
+
+    fn at_most(of: &Self::Of, quotas: &[Hard], seconds: i64) -> BTreeMap<String, i64> {
+        gap::upper_bound(&of.label, &of.keys, quotas, seconds)
     }
 
     fn note(of: &Self::Of, note: &Note<'_>) {

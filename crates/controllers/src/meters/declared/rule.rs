@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kube::core::DynamicObject;
+use kube::core::{ApiResource, DynamicObject};
 use leasehold_api::{
     charging::Unit,
     platform::{MeterQuantity, MeterSpec},
@@ -11,6 +11,9 @@ use serde_json::Value;
 
 use super::path::Path;
 use crate::meters::effective::{self, NANO, Uncountable};
+
+/// What follows a device class in the key of a quota that counts its devices.
+const DEVICES: &str = ".deviceclass.resource.k8s.io/devices";
 
 /// What is counted of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +60,32 @@ impl Rule {
     /// Whether an object counts the same from its creation to its removal, whatever is written to it.
     pub fn is_constant(&self) -> bool {
         self.quantity == Quantity::One && self.labels.is_empty() && self.fields.is_empty()
+    }
+
+    /// Keys of quotas each of which alone bounds how much all objects of a namespace count together. None where the quantity
+    /// stands in the objects: a quota counts objects, and not what they say.
+    pub fn quota_keys(&self, kind: &ApiResource) -> Vec<String> {
+        match &self.quantity {
+            Quantity::One => self.keys_of_objects(kind),
+            Quantity::DevicesOf(class) => vec![format!("{class}{DEVICES}")],
+            Quantity::At { .. } | Quantity::CountOf(_) => Vec::new(),
+        }
+    }
+
+    /// Keys that count the objects themselves. Some kinds of Kubernetes' own have two, and load balancers a third.
+    fn keys_of_objects(&self, kind: &ApiResource) -> Vec<String> {
+        let plural = &kind.plural;
+        if !kind.group.is_empty() {
+            return vec![format!("count/{plural}.{}", kind.group)];
+        }
+        let mut keys = vec![format!("count/{plural}"), plural.clone()];
+        let is_balancer = |(path, equals): &(Path, Option<String>)| {
+            path.text() == ".spec.type" && equals.as_deref() == Some("LoadBalancer")
+        };
+        if plural == "services" && self.fields.iter().any(is_balancer) {
+            keys.push("services.loadbalancers".to_owned());
+        }
+        keys
     }
 
     /// How much the object counts, in base units; 0 for one that does not count, or has nothing to count yet.

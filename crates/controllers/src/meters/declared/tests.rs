@@ -284,3 +284,17 @@ fn a_view_remembers_what_hinders_it_until_it_is_over() {
     }));
     assert!(!declared.view().absent && declared.view().is_blind());
 }
+
+#[test]
+fn a_gap_of_a_meter_that_counts_objects_is_bounded_by_the_quotas_of_their_number() {
+    let quotas = [BTreeMap::from([(
+        "count/buckets.storage.example.com".to_owned(),
+        3,
+    )])];
+    let most = |over: &Value| DynamicObject::at_most(&meter(over), &quotas, 60);
+    // without a quantity each counts as one
+    let pieces = most(&json!({"quantity": null, "unit": "Count"}));
+    assert_eq!(pieces, BTreeMap::from([("meter/buckets".to_owned(), 180)]));
+    // three buckets may be of any size
+    assert!(most(&json!({})).is_empty());
+}

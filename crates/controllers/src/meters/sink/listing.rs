@@ -88,7 +88,7 @@ impl<K: Metered> Sink<K> {
             from,
             to: now,
             reason: self.reason.to_owned(),
-            upper: gap::upper_bounds(K::meters(&self.of), &quotas, now.since(from)),
+            upper: K::at_most(&self.of, &quotas, now.since(from)),
             at: now,
         };
         let known = self

@@ -227,7 +227,7 @@ impl<K: Metered> Sink<K> {
             from: span.from,
             to: span.to,
             reason,
-            upper: gap::upper_bounds(K::meters(&self.of), &quotas, span.seconds()),
+            upper: K::at_most(&self.of, &quotas, span.seconds()),
             at: now,
         };
         news.gaps.push(Record::document(&document)?);

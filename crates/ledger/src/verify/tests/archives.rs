@@ -4,7 +4,7 @@ use super::*;
 use crate::archive::{Content, Digger, Hole, holes_digest};
 
 /// Two pods of September, one after the other, which cost nothing: their facts are what is archived.
-fn pods() -> Vec<Fact> {
+pub(super) fn pods() -> Vec<Fact> {
     let pod = |uid: &str, kind, at, version: &str| {
         let mut fact = fixture::fact("pod/cpu", kind, at, 500, 1);
         uid.clone_into(&mut fact.source.uid);
@@ -20,10 +20,10 @@ fn pods() -> Vec<Fact> {
 }
 
 /// A ledger after its September was archived.
-struct After {
-    live: Vec<Row>,
-    archived: Vec<Row>,
-    holes: Vec<Hole>,
+pub(super) struct After {
+    pub(super) live: Vec<Row>,
+    pub(super) archived: Vec<Row>,
+    pub(super) holes: Vec<Hole>,
 }
 
 fn after(closing: &Closing) -> After {
@@ -32,7 +32,11 @@ fn after(closing: &Closing) -> After {
     let pods = pods();
     drop(facts.splice(1..1, pods[..2].iter().cloned()));
     facts.extend(pods[2..].iter().cloned());
-    let mut w = ledger_of(&facts, closing);
+    archived(ledger_of(&facts, closing))
+}
+
+/// What is left of a ledger when the facts of its pods are archived.
+pub(super) fn archived(mut w: Writer) -> After {
     let gone = |row: &Row| row.chain.key.contains("pod/cpu");
     let end = Second::new(fixture::OCTOBER);
     let (mut digger, mut content) = (Digger::new(end), Content::default());
@@ -62,7 +66,7 @@ fn told(rows: &[Row]) -> impl Iterator<Item = Result<Row, Infallible>> {
     rows.iter().cloned().map(Ok)
 }
 
-fn verified(live: &[Row], archived: &[Row], holes: &[Hole]) -> Report {
+pub(super) fn verified(live: &[Row], archived: &[Row], holes: &[Hole]) -> Report {
     let pieces = Pieces::new(told(live), told(archived), holes);
     verify_pieces(pieces, holes, None)
 }

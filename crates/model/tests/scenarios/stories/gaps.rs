@@ -94,8 +94,32 @@ fn a_period_with_a_gap_waits_until_finance_accepts_it_and_then_closes_by_itself(
                     && found.order_no == "黄财资〔2027〕7号"),
             "{recorded:?}"
         );
+        stage
+            .until("the final statements", |stage| {
+                let found = statements(stage);
+                !found.is_empty() && found.iter().all(|found| found["state"] == "Final")
+            })
+            .await?;
+        for statement in statements(stage) {
+            let told = statement["gaps"].as_array().unwrap();
+            assert_eq!(told.len(), 2, "{statement}");
+            for gap in told {
+                assert_eq!(gap["accepted"]["by"], decides, "{gap}");
+                assert_eq!(gap["accepted"]["treatment"], "Accepted", "{gap}");
+                assert_eq!(gap["accepted"]["orderNo"], "黄财资〔2027〕7号", "{gap}");
+            }
+        }
         Ok(())
     });
+}
+
+/// The statements of January, of all departments.
+fn statements(stage: &Stage<'_>) -> Vec<Value> {
+    let all = stage.all("statements.charging.leasehold.dev");
+    all.into_iter()
+        .map(|found| found["spec"].clone())
+        .filter(|spec| spec["period"]["name"] == "2027-01")
+        .collect()
 }
 
 #[test]

@@ -132,6 +132,7 @@ impl Months {
             closed_by: "sun@finance".to_owned(),
             totals: Totals::default(),
             statements: BTreeMap::new(),
+            gaps: None,
             chain,
             at: span.to.plus(2 * DAY),
         };

@@ -142,3 +142,40 @@ fn only_what_counts_each_object_as_one_is_constant() {
     let selected = json!({"unit": "Count", "selector": {"matchLabels": {"a": "b"}}});
     assert!(!rule(&selected).is_constant());
 }
+
+#[test]
+fn quotas_bound_what_is_counted_by_the_object_or_the_device_and_nothing_that_objects_say() {
+    let keys = |over: &Value, group: &str, plural: &str| {
+        let kind = ApiResource {
+            group: group.to_owned(),
+            version: "v1".to_owned(),
+            api_version: String::new(),
+            kind: String::new(),
+            plural: plural.to_owned(),
+        };
+        rule(over).quota_keys(&kind)
+    };
+    let count = json!({"unit": "Count"});
+    let storage = "storage.example.com";
+    assert_eq!(
+        keys(&count, storage, "buckets"),
+        ["count/buckets.storage.example.com"]
+    );
+    assert_eq!(keys(&count, "", "services"), ["count/services", "services"]);
+    let balancers = json!({"unit": "Count", "selector": {
+        "matchFields": [{"path": ".spec.type", "equals": "LoadBalancer"}]
+    }});
+    assert_eq!(
+        keys(&balancers, "", "services"),
+        ["count/services", "services", "services.loadbalancers"]
+    );
+    let devices = json!({"unit": "Count", "quantity": {"deviceClass": "gpu.example.com"}});
+    assert_eq!(
+        keys(&devices, "resource.k8s.io", "resourceclaims"),
+        ["gpu.example.com.deviceclass.resource.k8s.io/devices"]
+    );
+    let sizes = json!({"quantity": {"path": ".spec.quota"}});
+    assert!(keys(&sizes, storage, "buckets").is_empty());
+    let entries = json!({"unit": "Count", "quantity": {"countOf": ".spec.rules"}});
+    assert!(keys(&entries, storage, "buckets").is_empty());
+}
