@@ -156,11 +156,11 @@ mod tests {
         all.filter(|fact| fact.meter.to_string() == meter).collect()
     }
 
-    fn bounds(lower: i64, upper: i64) -> Option<Bounds> {
-        Some(Bounds {
+    fn bounds(lower: i64, upper: i64) -> Bounds {
+        Bounds {
             lower: at(lower),
             upper: at(upper),
-        })
+        }
     }
 
     #[test]
@@ -171,7 +171,7 @@ mod tests {
             (cores[0].kind, cores[0].at, cores[0].quantity),
             (FactKind::Opened, at(30), 2000)
         );
-        assert_eq!(cores[0].bounds, bounds(2, 30));
+        assert_eq!(cores[0].bounds, Some(bounds(2, 30)));
         assert_eq!(cores[0].evidence, LAST_RESIZE);
         // nobody resized its memory
         let memory = of(&facts, "pod/memory");
@@ -186,7 +186,7 @@ mod tests {
         };
         let facts = lived(&[(7, pod("2", 31, Some(30)), upper)], standing);
         let cores = of(&facts, "pod/cpu");
-        assert_eq!((cores[0].at, cores[0].bounds), (at(2), bounds(2, 30)));
+        assert_eq!((cores[0].at, cores[0].bounds), (at(2), Some(bounds(2, 30))));
         let found = intervals(&facts, at(100)).unwrap();
         assert!(found[0].estimated, "{found:?}");
     }
@@ -207,7 +207,7 @@ mod tests {
             entry.fields_v1 = None;
         }
         let facts = lived(&[(7, found, listed(-10, 50))], standing);
-        assert_eq!(of(&facts, "pod/memory")[0].bounds, bounds(2, 30));
+        assert_eq!(of(&facts, "pod/memory")[0].bounds, Some(bounds(2, 30)));
     }
 
     #[test]
@@ -222,7 +222,7 @@ mod tests {
         );
         let cores = of(&facts, "pod/cpu");
         assert_eq!((cores[1].kind, cores[1].at), (FactKind::Changed, at(30)));
-        assert_eq!(cores[1].bounds, bounds(20, 30));
+        assert_eq!(cores[1].bounds, Some(bounds(20, 30)));
     }
 
     #[test]
@@ -249,7 +249,10 @@ mod tests {
         );
         let cores = of(&facts, "pod/cpu");
         // billed as less from the earliest instant, but the latest is no label's
-        assert_eq!((cores[1].at, cores[1].bounds), (at(20), bounds(20, 34)));
+        assert_eq!(
+            (cores[1].at, cores[1].bounds),
+            (at(20), Some(bounds(20, 34)))
+        );
     }
 
     #[test]

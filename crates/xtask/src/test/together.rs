@@ -17,7 +17,7 @@ use crate::workspace::{capture, cargo};
 const AT_ONCE: usize = 2;
 
 /// Those that take longest, so that none of them begins when all others are done.
-const FIRST: [&str; 11] = [
+const FIRST: [&str; 12] = [
     "faults",
     "refusals",
     "oracle",
