@@ -337,11 +337,8 @@ impl<K: Metered> Sink<K> {
         Ok(())
     }
 
-    /// The quotas of a namespace, or of all where it is not known. No quota bounds what a declared meter counts.
+    /// The quotas of a namespace, or of all where it is not known.
     fn quotas_of(&self, namespace: Option<&String>) -> Vec<quota::Hard> {
-        if K::DECLARED {
-            return Vec::new();
-        }
         let is_meant = |of: Option<&String>| namespace.is_none() || of == namespace;
         let quotas = &self.context.world.quotas;
         quotas
