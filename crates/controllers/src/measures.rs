@@ -237,7 +237,7 @@ impl Families {
             ledger_rows: IntGauge::new("leasehold_ledger_rows", "Last row of the ledger's chain.")?,
             ledger_trouble: IntGauge::new(
                 "leasehold_ledger_trouble",
-                "Whether the ledger's database did not do what it was asked for last.",
+                "Whether the ledger's database did not do what it was asked for last, or something in it cannot be trusted.",
             )?,
             approvals_open: IntGaugeVec::new(
                 Opts::new(

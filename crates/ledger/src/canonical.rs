@@ -125,6 +125,21 @@ pub fn digest_of<T: Serialize>(value: &T) -> Result<Digest, CanonicalError> {
     canonical_json(value).map(|text| digest_bytes(text.as_bytes()))
 }
 
+/// The digests of the first one, the first two and so on up to all of some values, each as [`digest_of`] gives it for a list
+/// of just these. Takes time in proportion to the values, not to its square.
+pub fn digests_of_first<T: Serialize>(values: &[T]) -> Result<Vec<Digest>, CanonicalError> {
+    let mut so_far = Sha256::new();
+    let mut digests = Vec::with_capacity(values.len());
+    for value in values {
+        so_far.update(if digests.is_empty() { b"[" } else { b"," });
+        so_far.update(canonical_json(value)?.as_bytes());
+        let mut list = so_far.clone();
+        list.update(b"]");
+        digests.push(Digest::of_bytes(&list.finalize()));
+    }
+    Ok(digests)
+}
+
 /// The digest of bytes as they are.
 pub fn digest_bytes(bytes: &[u8]) -> Digest {
     Digest::of_bytes(&Sha256::digest(bytes))
@@ -231,6 +246,17 @@ mod tests {
             canonical_json(&json!({"b": {"d": null, "c": true}, "a": []})).unwrap(),
             r#"{"a":[],"b":{"c":true,"d":null}}"#
         );
+    }
+
+    #[test]
+    fn the_digests_of_the_first_values_are_those_of_lists_of_them() {
+        let values = [json!({"b": 1, "a": "桶"}), json!([]), json!("x,y]")];
+        let digests = digests_of_first(&values).unwrap();
+        assert_eq!(digests.len(), 3);
+        for (count, digest) in (1..).zip(&digests) {
+            assert_eq!(*digest, digest_of(&&values[..count]).unwrap(), "{count}");
+        }
+        assert!(digests_of_first::<u8>(&[]).unwrap().is_empty());
     }
 
     #[test]

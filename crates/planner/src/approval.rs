@@ -30,7 +30,7 @@ use crate::{
 };
 
 pub use book::book_approval;
-pub use gap::{GapQuestion, gap_approval};
+pub use gap::{GapQuestion, gap_approval, listed_first};
 pub use hardware::hardware_approval;
 
 /// Most characters of a title.

@@ -161,7 +161,7 @@ impl Store {
             bound(filter.until_seq),
         );
         let page = self.within("read facts", self.facts_between(filter, span));
-        trusted_facts(&page.await?)
+        self.trusting(trusted_facts(&page.await?))
     }
 
     /// A page of the facts after a row and up to another.
@@ -196,10 +196,8 @@ impl Store {
         &self,
         key: &str,
     ) -> Result<Option<Recorded<D>>, StoreError> {
-        self.raw_document(D::KIND, key)
-            .await?
-            .map(decoded)
-            .transpose()
+        let raw = self.raw_document(D::KIND, key).await?;
+        self.trusting(raw.map(decoded).transpose())
     }
 
     /// The documents of a kind, of one subject or of all, up to and including row `until_seq` or
@@ -210,7 +208,7 @@ impl Store {
         until_seq: Option<u64>,
     ) -> Result<Vec<Recorded<D>>, StoreError> {
         let raw = self.raw_documents(D::KIND, subject, until_seq).await?;
-        raw.into_iter().map(decoded).collect()
+        self.trusting(raw.into_iter().map(decoded).collect())
     }
 
     /// The documents of a kind whose subject begins with the path and a slash, in row order: all of
@@ -229,9 +227,8 @@ impl Store {
             .reader()
             .fetch_all("read documents", DOCUMENTS_UNDER, &values);
         let rows = self.within("read documents", reading).await?;
-        rows.iter()
-            .map(|row| decoded(trusted_document(row)?))
-            .collect()
+        let documents = rows.iter().map(|row| decoded(trusted_document(row)?));
+        self.trusting(documents.collect())
     }
 
     /// The documents of a kind whose key begins with the path and a slash, and is the key of no document of the kind `End`,
@@ -273,7 +270,7 @@ impl Store {
             .reader()
             .fetch_optional("read a document", DOCUMENT, &values);
         let row = self.within("read a document", reading).await?;
-        row.as_ref().map(trusted_document).transpose()
+        self.trusting(row.as_ref().map(trusted_document).transpose())
     }
 
     /// The documents of this kind as they are stored; see [`Store::documents`].
@@ -291,7 +288,7 @@ impl Store {
         }
         let reading = self.reader().fetch_all("read documents", sql, &values);
         let rows = self.within("read documents", reading).await?;
-        rows.iter().map(trusted_document).collect()
+        self.trusting(rows.iter().map(trusted_document).collect())
     }
 
     /// The journal up to and including row `until_seq`, or all of it, in row order.
@@ -301,13 +298,7 @@ impl Store {
     ) -> Result<Vec<Recorded<Entry>>, StoreError> {
         let reading = self.between(ENTRIES_BETWEEN, 0, bound(until_seq));
         let rows = self.within("read the journal", reading).await?;
-        gather_entries(&rows)?
-            .into_iter()
-            .map(|(chain, entry)| {
-                ChainBody::of_entry(&entry)?.trusted(&chain)?;
-                Ok(recorded(chain, entry))
-            })
-            .collect()
+        self.trusting(trusted_entries(&rows))
     }
 
     /// The last row's sequence and hash; 0 and the genesis in an empty ledger.
@@ -350,11 +341,8 @@ impl Store {
     /// The cursors of all watches, by source.
     pub async fn cursors(&self) -> Result<Vec<Cursor>, StoreError> {
         let reading = self.reader().fetch_all("read cursors", CURSORS, &[]);
-        self.within("read cursors", reading)
-            .await?
-            .iter()
-            .map(cursor_of)
-            .collect()
+        let rows = self.within("read cursors", reading).await?;
+        self.trusting(rows.iter().map(cursor_of).collect())
     }
 
     /// At most `limit` rows after row `after_seq`: what the chain says and what the tables hold.
@@ -393,7 +381,7 @@ impl Store {
             Ok::<_, StoreError>((chain, records))
         };
         let (chain, mut records) = self.within("read the chain", reading).await?;
-        chain
+        let written = chain
             .into_iter()
             .map(|(chain, at)| match records.remove(&chain.seq) {
                 Some(record) => Ok(Written { chain, at, record }),
@@ -401,8 +389,8 @@ impl Store {
                     seq: chain.seq,
                     what: format!("there is no body of {} {}", chain.kind, chain.key),
                 }),
-            })
-            .collect()
+            });
+        self.trusting(written.collect())
     }
 
     /// What the tables hold of every row after `after` up to `last`. Rows are never changed, so
@@ -454,6 +442,17 @@ pub(crate) fn trusted_facts(rows: &[Row]) -> Result<Vec<Recorded<Fact>>, StoreEr
             let fact = fact_of(chain.seq, row)?;
             ChainBody::of_fact(&fact)?.trusted(&chain)?;
             Ok(recorded(chain, fact))
+        })
+        .collect()
+}
+
+/// The journal's entries of rows, each compared with the chain.
+fn trusted_entries(rows: &[Row]) -> Result<Vec<Recorded<Entry>>, StoreError> {
+    gather_entries(rows)?
+        .into_iter()
+        .map(|(chain, entry)| {
+            ChainBody::of_entry(&entry)?.trusted(&chain)?;
+            Ok(recorded(chain, entry))
         })
         .collect()
 }

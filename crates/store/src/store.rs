@@ -215,6 +215,14 @@ impl Store {
         self.shared.troubles.note(operation, done.as_ref().err());
         done
     }
+
+    /// What was made of rows after the call that brought them: that they are damaged is told.
+    pub(crate) fn trusting<T>(&self, read: Result<T, StoreError>) -> Result<T, StoreError> {
+        if let Err(error) = &read {
+            self.shared.troubles.note_damage(error);
+        }
+        read
+    }
 }
 
 /// Runs `work` and gives up after `deadline`. Work that is given up has its transaction rolled

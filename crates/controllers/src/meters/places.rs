@@ -9,7 +9,10 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt;
 use leasehold_api::{names, platform::ClaimsCount};
 use leasehold_ledger::{
-    document::NamespaceDoc, fact::Subject, policy::EstimateBound, time::Second,
+    document::NamespaceDoc,
+    fact::Subject,
+    policy::EstimateBound,
+    time::{PeriodKind, Second},
 };
 use leasehold_planner::request::Asked;
 use leasehold_store::FactFilter;
@@ -57,7 +60,8 @@ pub struct Places {
     context: Context,
     namespaces: BTreeMap<String, NamespaceDoc>,
     subjects: BTreeMap<Tenancy, (Second, Option<Subject>)>,
-    billed: Option<(Second, EstimateBound)>,
+    /// When the policy was read, and what it says; nothing before there is one.
+    policy: Option<(Second, Option<(EstimateBound, PeriodKind)>)>,
 }
 
 impl Places {
@@ -67,7 +71,7 @@ impl Places {
             context,
             namespaces: BTreeMap::new(),
             subjects: BTreeMap::new(),
-            billed: None,
+            policy: None,
         }
     }
 
@@ -240,16 +244,26 @@ impl Places {
 
     /// Which end of an estimate is billed.
     pub async fn billed(&mut self) -> Result<EstimateBound, Error> {
+        let policy = self.policy().await?;
+        Ok(policy.map_or(EstimateBound::Lower, |(billed, _)| billed))
+    }
+
+    /// How long the periods are; nothing before there is a policy.
+    pub async fn period(&mut self) -> Result<Option<PeriodKind>, Error> {
+        Ok(self.policy().await?.map(|(_, period)| period))
+    }
+
+    async fn policy(&mut self) -> Result<Option<(EstimateBound, PeriodKind)>, Error> {
         let now = self.context.now();
-        if let Some((read, billed)) = self.billed
+        if let Some((read, policy)) = self.policy
             && now.since(read) < FRESH
         {
-            return Ok(billed);
+            return Ok(policy);
         }
         let policy = self.context.books.policy().await?;
-        let billed = policy.map_or(EstimateBound::Lower, |policy| policy.estimate_bound);
-        self.billed = Some((now, billed));
-        Ok(billed)
+        let policy = policy.map(|policy| (policy.estimate_bound, policy.period));
+        self.policy = Some((now, policy));
+        Ok(policy)
     }
 }
 

@@ -21,6 +21,7 @@ use leasehold_ledger::{
     fact::{Fact, Source, Subject},
     time::{Second, Span},
 };
+use leasehold_planner::quota;
 use leasehold_store::{Batch, Cursor, FactFilter, Record};
 
 use super::{
@@ -33,6 +34,8 @@ use super::{
     watermark::Watermarks,
 };
 use crate::{Context, Error, books::Era};
+
+pub use uncounted::left_over;
 
 /// A cursor that moves without facts is written this seldom, in seconds.
 const SAVE: i64 = 3;
@@ -67,6 +70,8 @@ struct News {
     gaps: Vec<Record>,
     /// What the gaps say of objects that could not be counted, or cannot.
     uncounted: uncounted::ByUid,
+    /// Quotas of namespaces, read for the gaps, by namespace.
+    quotas: BTreeMap<Option<String>, Vec<quota::Hard>>,
     /// Objects that need not be kept any longer once this is committed.
     settled: BTreeSet<String>,
 }
@@ -264,7 +269,7 @@ impl<K: Metered> Sink<K> {
             Look::Uncountable(why) => self.begins(object, why, sight, news)?,
             Look::Facts(facts) => {
                 news.facts.extend(facts);
-                self.counts(&uid, sight.now, news)?;
+                self.counts(&uid, sight.gone, sight.now, news)?;
             }
         }
         news.settled.insert(uid);
@@ -468,6 +473,7 @@ impl<K: Metered> Sink<K> {
             gaps,
             uncounted,
             settled,
+            quotas: _,
         } = news;
         let kept = self.waiting.keys().any(|uid| !settled.contains(uid));
         let due = !kept && now.since(self.saved) >= SAVE;
@@ -484,7 +490,6 @@ impl<K: Metered> Sink<K> {
             if let Err(error) = self.context.books.store().commit(&batch, now).await {
                 // it may have been written all the same
                 self.lives = None;
-                self.uncounted = None;
                 return Err(error.into());
             }
             self.saved = now;
@@ -529,6 +534,7 @@ impl<K: Metered> Sink<K> {
         if !self.see(object, &sight, &mut news).await? {
             if gone {
                 news.gaps.extend(self.gone_unknown(object, &sight).await?);
+                self.counts(&uid, true, now, &mut news)?;
                 news.settled.insert(uid.clone());
             } else {
                 self.keep(object, &sight);

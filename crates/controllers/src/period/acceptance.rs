@@ -15,7 +15,7 @@ use leasehold_ledger::{
     time::Second,
 };
 use leasehold_planner::{
-    approval::{GapQuestion, gap_approval},
+    approval::{GapQuestion, gap_approval, listed_first},
     gaps::known_ends,
 };
 use leasehold_store::{FactFilter, Record, Recorded};
@@ -102,7 +102,7 @@ async fn tend(
         // somebody decided before the last of them were found: that decision counts for those that it listed
         Answer::Outdated(found) => {
             let known = known_by(touching, &found, accepted);
-            let part = listed(context, open, number, &known, &found).await?;
+            let part = listed(&known, &found)?;
             let left = part.iter().copied().filter(|gap| !accepted.has(gap));
             let part = left.collect();
             (found, part)
@@ -169,23 +169,10 @@ fn was_rejected(decided: &[Recorded<DecisionDoc>], wanted: &Approval) -> bool {
 
 /// The gaps that a question listed, to which further ones may have come since: as many of the first as give its digest. The
 /// object of the period may have been made anew since.
-async fn listed<'a, 'g>(
-    context: &Context,
-    open: &PeriodOpenDoc,
-    number: u32,
-    known: &'a [&'g GapDoc],
-    found: &Approval,
-) -> Result<&'a [&'g GapDoc], Error> {
-    for count in 1..=known.len() {
-        let Some(part) = known.get(..count) else {
-            break;
-        };
-        let asked = question(context, open, number, part).await?;
-        if asked.is_some_and(|asked| asked.spec.subject.digest == found.spec.subject.digest) {
-            return Ok(part);
-        }
-    }
-    Ok(&[])
+fn listed<'a, 'g>(known: &'a [&'g GapDoc], found: &Approval) -> Result<&'a [&'g GapDoc], Error> {
+    let count = listed_first(&found.spec.subject.digest, known)
+        .map_err(|error| Error::understand("the gaps that were asked about", error))?;
+    Ok(count.and_then(|count| known.get(..count)).unwrap_or(&[]))
 }
 
 /// Records a decision with what follows from it, in one transaction.

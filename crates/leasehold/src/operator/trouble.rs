@@ -11,11 +11,20 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// Tells troubles by a metric, and in the log when they begin and end. Never ends.
 pub(super) async fn tell(troubles: Troubles, measures: Measures) {
-    let mut was_told = false;
+    let (mut was_told, mut damage_was_told) = (false, false);
     loop {
+        // before what is told: damage comes first there
+        let is_damaged = troubles.is_damaged();
         let trouble = troubles.now();
         measures.ledger_trouble(trouble.is_some());
         match &trouble {
+            Some(trouble) if is_damaged && !damage_was_told => {
+                tracing::error!(
+                    trouble,
+                    "the ledger is damaged, which is told until this process ends"
+                );
+                damage_was_told = true;
+            }
             Some(trouble) if !was_told => {
                 tracing::warn!(
                     trouble,

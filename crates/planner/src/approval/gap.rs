@@ -2,6 +2,7 @@
 
 use leasehold_api::charging::{Approval, ApprovalSubject, DecisionRole, SubjectOfDecision};
 use leasehold_ledger::{
+    canonical::digests_of_first,
     document::GapDoc,
     policy::EstimateBound,
     time::{Period, Zone},
@@ -67,6 +68,18 @@ pub fn gap_approval(question: &GapQuestion<'_>) -> Result<Approval, ApprovalErro
     );
     let object = format!("gap-{name}-{number}-finance");
     Ok(placed(&object, namespace, "", None, spec))
+}
+
+/// How many of the first of these gaps a question of this digest asked about, if any. Gaps may be very many.
+pub fn listed_first(digest: &str, gaps: &[&GapDoc]) -> Result<Option<usize>, ApprovalError> {
+    let digests = digests_of_first(gaps).map_err(|source| ApprovalError::Digest {
+        subject: "a list of gaps".to_owned(),
+        source,
+    })?;
+    let mut counted = (1..).zip(&digests);
+    Ok(counted
+        .find(|(_, found)| found.as_str() == digest)
+        .map(|(count, _)| count))
 }
 
 fn told(gap: &GapDoc, zone: &Zone) -> Vec<String> {
@@ -181,5 +194,19 @@ mod tests {
         };
         assert_eq!(digest(&[&one]), digest(&[&one]));
         assert_ne!(digest(&[&one]), digest(&[&one, &two]));
+    }
+
+    #[test]
+    fn what_a_question_listed_is_found_among_gaps_that_came_after_it() {
+        let all: Vec<GapDoc> = (0..5).map(|n| gap(n * 500)).collect();
+        let all: Vec<&GapDoc> = all.iter().collect();
+        for count in 1..=5 {
+            let spec = asked(&all[..count], 1, EstimateBound::Lower).spec;
+            let found = listed_first(&spec.subject.digest, &all).unwrap();
+            assert_eq!(found, Some(count));
+        }
+        let others = asked(&all[1..3], 1, EstimateBound::Lower).spec;
+        assert_eq!(listed_first(&others.subject.digest, &all).unwrap(), None);
+        assert_eq!(listed_first(&others.subject.digest, &[]).unwrap(), None);
     }
 }

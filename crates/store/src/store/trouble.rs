@@ -5,28 +5,43 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::APPEND;
 use crate::StoreError;
+use crate::error::is_damage;
 
 /// What the calls of a store and its clones found last. Cheap to clone; it holds neither a connection nor the lock.
 #[derive(Clone, Debug, Default)]
 pub struct Troubles(Arc<Mutex<Found>>);
 
-/// Reading may go well while nothing can be written, as on a full disk: each has its own.
+/// Reading may go well while nothing can be written, as on a full disk: each has its own. And rows may be read well while
+/// another one is damaged, which no call mends.
 #[derive(Debug, Default)]
 struct Found {
+    /// What was found first that cannot be trusted, until the process ends.
+    damage: Option<String>,
     reading: Option<String>,
     writing: Option<String>,
 }
 
 impl Troubles {
     /// Why the database did not do what it was asked for last, in one line for people; none while it does. That it refused
-    /// a batch for what stands in it is no trouble of the database.
+    /// a batch for what stands in it is no trouble of the database. What cannot be trusted comes first, and is told for as
+    /// long as the process lives, whatever else goes well.
     pub fn now(&self) -> Option<String> {
         let found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        found.writing.clone().or_else(|| found.reading.clone())
+        let last = || found.writing.clone().or_else(|| found.reading.clone());
+        found.damage.clone().or_else(last)
+    }
+
+    /// Whether something was read that cannot be trusted.
+    pub fn is_damaged(&self) -> bool {
+        let found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        found.damage.is_some()
     }
 
     /// Notes how a call ended.
     pub(crate) fn note(&self, operation: &'static str, error: Option<&StoreError>) {
+        if let Some(error) = error {
+            self.note_damage(error);
+        }
         let trouble = error.filter(|error| is_trouble(error)).map(in_one_line);
         let mut found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if operation == APPEND {
@@ -35,6 +50,26 @@ impl Troubles {
             found.reading = trouble;
         }
     }
+
+    /// Notes that rows cannot be trusted, if the error says so.
+    pub(crate) fn note_damage(&self, error: &StoreError) {
+        if tells_damage(error) {
+            let mut found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            found.damage.get_or_insert_with(|| in_one_line(error));
+        }
+    }
+}
+
+/// Whether what the ledger holds is not what was written into it, or cannot be read by this program. Row 0 of a document is
+/// one that was offered.
+fn tells_damage(error: &StoreError) -> bool {
+    let is_unread = matches!(error, StoreError::Decode { seq, .. } if *seq > 0);
+    let is_malformed = matches!(
+        error,
+        StoreError::Database { source, .. }
+            if is_damage(source) || matches!(source, sqlx::Error::ColumnDecode { .. })
+    );
+    is_unread || is_malformed || matches!(error, StoreError::Corrupt { .. })
 }
 
 fn is_trouble(error: &StoreError) -> bool {
@@ -90,6 +125,41 @@ mod tests {
         };
         troubles.note(APPEND, Some(&refused));
         assert_eq!(troubles.now(), None, "the database has answered");
+    }
+
+    #[test]
+    fn damage_is_told_first_and_stays_whatever_goes_well_after_it() {
+        let troubles = Troubles::default();
+        let corrupt = |seq| StoreError::Corrupt {
+            seq,
+            what: "another digest".to_owned(),
+        };
+        troubles.note("read facts", Some(&corrupt(7)));
+        troubles.note("read facts", None);
+        troubles.note(APPEND, None);
+        assert!(troubles.is_damaged());
+        let told = troubles.now().unwrap();
+        assert!(
+            told.contains("row 7") && told.contains("stop billing"),
+            "{told}"
+        );
+        troubles.note(APPEND, Some(&deadline()));
+        troubles.note_damage(&corrupt(9));
+        assert_eq!(troubles.now().unwrap(), told, "the first one is told");
+
+        let troubles = Troubles::default();
+        let unread = |seq| StoreError::Decode {
+            seq,
+            kind: "gap".to_owned(),
+            key: "pods/1".to_owned(),
+            source: serde_json::from_str::<u8>("x").unwrap_err(),
+        };
+        troubles.note(APPEND, Some(&unread(0)));
+        assert!(!troubles.is_damaged(), "it was offered, and refused");
+        troubles.note_damage(&unread(3));
+        troubles.note("read documents", None);
+        let told = troubles.now().unwrap();
+        assert!(told.contains("row 3"), "{told}");
     }
 
     fn departments(from: u32, to: u32) -> Batch {

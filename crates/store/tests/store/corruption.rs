@@ -11,6 +11,7 @@ use crate::fixtures::{Home, at, on_both, one_of_each};
 on_both!(
     a_changed_quantity_is_seen_when_the_fact_is_read,
     a_changed_body_is_seen_when_the_document_is_read,
+    a_damaged_row_is_told_as_long_as_the_process_lives,
     a_changed_key_is_seen_although_no_body_changed,
     a_changed_subject_is_seen_when_documents_are_listed_by_it,
     a_changed_amount_is_seen_when_the_journal_is_read,
@@ -63,6 +64,23 @@ async fn a_changed_body_is_seen_when_the_document_is_read(home: Home) {
         2,
     );
     expect_corrupt(&store.integrity().await, 2);
+}
+
+async fn a_damaged_row_is_told_as_long_as_the_process_lives(home: Home) {
+    let change = "UPDATE document SET body = replace(body, '\"request\":3', '\"request\":2')";
+    let store = tampered(&home, "document", change).await;
+    let troubles = store.troubles();
+    store.facts(&FactFilter::default()).await.unwrap();
+    assert_eq!(troubles.now(), None, "the facts are as they were written");
+    let read = store.document::<EffectiveDoc>("gov-office/oa/1/3").await;
+    expect_corrupt(&read, 2);
+    store.facts(&FactFilter::default()).await.unwrap();
+    store.head().await.unwrap();
+    let told = troubles.now().unwrap();
+    assert!(
+        told.starts_with("failed to trust row 2 of the ledger"),
+        "{told}"
+    );
 }
 
 async fn a_changed_key_is_seen_although_no_body_changed(home: Home) {

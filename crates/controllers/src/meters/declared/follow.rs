@@ -11,7 +11,7 @@ use kube::core::DynamicObject;
 use leasehold_api::platform::Meter as Kind;
 use leasehold_kit::shutdown::{Shutdown, Stop};
 use leasehold_ledger::{
-    document::ClusterDoc,
+    document::{ClusterDoc, GapDoc},
     fact::{Fact, Meter, Source},
     policy::EstimateBound,
     time::Second,
@@ -26,7 +26,8 @@ use crate::{
     meters::{
         self, Outlived,
         life::{Life, Moment, Seen},
-        metered::PODS,
+        metered::{MADE_BY_METERS, PODS},
+        sink,
         watermark::Watermarks,
     },
 };
@@ -83,11 +84,12 @@ pub async fn announce(context: &Context, marks: &Watermarks, shutdown: &Shutdown
 }
 
 async fn announced(context: &Context, marks: &Watermarks) -> Result<(), Error> {
-    let mut names = BTreeSet::new();
+    let (mut names, mut sources) = (BTreeSet::new(), BTreeSet::new());
     for object in context.world.meters.select(|_| true) {
         if let Some(cursor) = context.books.store().cursor(&source(&object)).await? {
             marks.announce(&source(&object), Some(cursor.observed_at));
         }
+        sources.insert(source(&object));
         names.extend(object.metadata.name);
     }
     // the operator has seen everything up to about then, and no meter's end among it
@@ -98,7 +100,9 @@ async fn announced(context: &Context, marks: &Watermarks) -> Result<(), Error> {
         at: context.now(),
         prompt: false,
     };
-    end(context, &removal, |name| !names.contains(name)).await
+    let is_gone = |source: &str| !sources.contains(source);
+    let left_over = left_over(context, removal.at, is_gone).await?;
+    end(context, &removal, |name| !names.contains(name), &left_over).await
 }
 
 /// Follows every declared meter until the shutdown, or until etcd was restored.
@@ -252,7 +256,7 @@ async fn settle(context: &Context, marks: &Watermarks, gone: &mut BTreeMap<Strin
             at: at.unwrap_or_else(|| context.now()),
             prompt: true,
         };
-        match end(context, &removal, |counted| counted == name).await {
+        match end_one(context, &removal, name, source).await {
             Ok(()) => {
                 marks.withdraw(source);
                 let label = Meter::Declared { name: name.clone() }.to_string();
@@ -266,11 +270,46 @@ async fn settle(context: &Context, marks: &Watermarks, gone: &mut BTreeMap<Strin
     gone.retain(|name, _| !settled.contains(name));
 }
 
-/// Ends whatever is open of the declared meters that are meant. A meter's own end is the end of all that it counts.
+/// Ends what one meter counted, and what it could not count.
+async fn end_one(
+    context: &Context,
+    removal: &Removal,
+    name: &str,
+    source: &str,
+) -> Result<(), Error> {
+    let left_over = left_over(context, removal.at, |of| of == source).await?;
+    end(context, removal, |counted| counted == name, &left_over).await
+}
+
+/// The last gaps of whatever the sources that are meant could not count.
+async fn left_over(
+    context: &Context,
+    at: Second,
+    is_meant: impl Fn(&str) -> bool,
+) -> Result<Vec<GapDoc>, Error> {
+    let store = context.books.store();
+    let meters = MADE_BY_METERS.trim_end_matches('/');
+    let recorded = store.documents_under::<GapDoc>(meters).await?;
+    // meter/NAME/UID of the source, and behind it the uid of the object
+    let sources: BTreeSet<&str> = recorded
+        .iter()
+        .filter_map(|gap| Some(gap.value.source.rsplit_once('/')?.0))
+        .filter(|source| source.matches('/').count() == 2 && is_meant(source))
+        .collect();
+    let last = sources.into_iter().flat_map(|source| {
+        let gaps = recorded.iter().map(|gap| &gap.value);
+        sink::left_over(source, gaps, at)
+    });
+    Ok(last.collect())
+}
+
+/// Ends whatever is open of the declared meters that are meant. A meter's own end is the end of all that it counts, and the end
+/// of the gaps of what it could not count.
 async fn end(
     context: &Context,
     removal: &Removal,
     is_meant: impl Fn(&str) -> bool,
+    left_over: &[GapDoc],
 ) -> Result<(), Error> {
     let era = context.books.cluster();
     let mut lives: BTreeMap<(String, String), Life> = BTreeMap::new();
@@ -281,17 +320,21 @@ async fn end(
             lives.entry((name, uid)).or_default().note(&fact);
         }
     }
-    if lives.is_empty() {
+    if lives.is_empty() && left_over.is_empty() {
         return Ok(());
     }
     let policy = context.books.policy().await?;
     let billed = policy.map_or(EstimateBound::Lower, |policy| policy.estimate_bound);
-    let records: Vec<Record> = lives
+    let mut records: Vec<Record> = lives
         .iter()
         .flat_map(|((_, uid), life)| ends(&era, uid, life, &removal.moment(life, billed)))
         .map(Record::from)
         .collect();
-    tracing::info!(facts = records.len(), "ends what removed meters counted");
+    let (facts, gaps) = (records.len(), left_over.len());
+    tracing::info!(facts, gaps, "ends what removed meters counted");
+    for gap in left_over {
+        records.push(Record::document(gap)?);
+    }
     let batch = Batch::of(records).expecting_latest_of_kind::<ClusterDoc>(era.row);
     context.books.store().commit(&batch, context.now()).await?;
     Ok(())

@@ -365,6 +365,99 @@ fn a_bucket_that_says_nothing_that_can_be_counted_leaves_gaps_and_holds_up_nobod
     });
 }
 
+/// Who writes nonsense and sense in turn fills neither the ledger nor finance's question, and nothing of it is left out.
+#[test]
+fn a_bucket_that_is_written_to_and_fro_leaves_a_few_gaps_an_hour() {
+    play(kinds(), Parts::Everything, async |stage| {
+        stage.furnish(&json!({}), &["edu"]).await?;
+        lease(stage).await?;
+        stage
+            .until("a meter that counts", |stage| is_ready(stage, "buckets"))
+            .await?;
+        stage.create(ADMIN, &bucket("lots"))?;
+        stage
+            .until("the first gap", |stage| gaps(stage).len() == 1)
+            .await?;
+        stage.patch(ADMIN, BUCKET, &json!({"spec": {"quota": "8Gi"}}))?;
+        // whoever mends it once is told at once
+        stage
+            .until("its end", |stage| gaps(stage).len() == 2)
+            .await?;
+        for _ in 0..10 {
+            for quota in ["lots", "8Gi"] {
+                stage.patch(ADMIN, BUCKET, &json!({"spec": {"quota": quota}}))?;
+                stage.pass(seconds(5)).await;
+            }
+        }
+        let mended = written(stage);
+        stage
+            .until("a meter that sees", |stage| !is_blind(stage))
+            .await?;
+        assert_eq!(gaps(stage).len(), 3, "one for all of it, which goes on");
+        stage.pass(seconds(3700)).await;
+        stage
+            .until("the last gap", |stage| gaps(stage).len() == 4)
+            .await?;
+        let all = gaps(stage);
+        assert_eq!(all[3].from, all[2].to);
+        let until = all[3].to.since(mended);
+        assert!((0..=5).contains(&until), "{:?} {mended}", all[3]);
+        assert!(
+            all[3]
+                .reason
+                .starts_with("it could not be counted until now")
+        );
+        Ok(())
+    });
+}
+
+#[test]
+fn what_a_meter_could_not_count_when_it_was_removed_is_told_up_to_then() {
+    play(kinds(), Parts::Everything, async |stage| {
+        stage.furnish(&json!({}), &["edu"]).await?;
+        lease(stage).await?;
+        stage
+            .until("a meter that counts", |stage| is_ready(stage, "buckets"))
+            .await?;
+        stage.create(ADMIN, &bucket("lots"))?;
+        stage
+            .until("the first gap", |stage| gaps(stage).len() == 1)
+            .await?;
+        stage.pass(seconds(1000)).await;
+        stage.delete(ADMIN, [METERS, "", "buckets"])?;
+        let removed = now(stage);
+        stage
+            .until("the last gap", |stage| gaps(stage).len() == 2)
+            .await?;
+        let all = gaps(stage);
+        assert_eq!(all[1].from, all[0].to);
+        assert!((0..=2).contains(&all[1].to.since(removed)), "{:?}", all[1]);
+        assert!(
+            all[1]
+                .reason
+                .starts_with("it could not be counted until now")
+        );
+        // neither again nor after a restart
+        stage.operator().stop();
+        stage.pass(seconds(300)).await;
+        assert_eq!(gaps(stage).len(), 2);
+        // and one that goes while the operator is away is told of when it is back
+        stage.create(DATA_CENTRE, &meter("buckets", "Bucket", "buckets"))?;
+        stage
+            .until("a gap of the new meter", |stage| gaps(stage).len() == 3)
+            .await?;
+        stage.operator().stop();
+        stage.delete(ADMIN, [METERS, "", "buckets"])?;
+        stage
+            .until("its last gap", |stage| gaps(stage).len() == 4)
+            .await?;
+        let all = gaps(stage);
+        assert_eq!((&all[3].source, all[3].from), (&all[2].source, all[2].to));
+        assert_ne!(all[3].source, all[1].source);
+        Ok(())
+    });
+}
+
 #[test]
 fn a_kind_that_is_served_in_another_version_is_not_taken_for_none() {
     play(kinds(), Parts::Everything, async |stage| {
