@@ -170,8 +170,13 @@ impl Content {
 
 /// What stands for the object of a fact, under one meter and in one life of its cluster's database.
 pub fn object_of(fact: &Fact) -> String {
-    let source = &fact.source;
-    let (cluster, etcd, uid, meter) = (&source.cluster, source.etcd, &source.uid, &fact.meter);
+    object_in(fact, &fact.source.cluster, fact.source.etcd)
+}
+
+/// What stands for the same object in another life of its cluster's database, or in another cluster: what was restored keeps
+/// its uid.
+pub fn object_in(fact: &Fact, cluster: &str, etcd: u32) -> String {
+    let (uid, meter) = (&fact.source.uid, &fact.meter);
     let text = format!(
         "{}:{cluster}/{etcd}/{}:{uid}/{meter}",
         cluster.len(),

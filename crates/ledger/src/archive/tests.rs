@@ -177,4 +177,9 @@ fn an_object_under_another_meter_or_in_another_life_of_its_cluster_is_another_on
     assert_eq!(object_of(&base).len(), 32);
     assert_ne!(object_of(&base), object_of(&memory));
     assert_ne!(object_of(&base), object_of(&restored));
+    // and yet it is found in its earlier life
+    assert_eq!(
+        object_in(&restored, &base.source.cluster, 1),
+        object_of(&base)
+    );
 }

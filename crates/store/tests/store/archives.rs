@@ -5,10 +5,12 @@ mod months;
 use std::fs;
 
 use leasehold_ledger::archive::Hole;
-use leasehold_ledger::document::ArchiveDoc;
-use leasehold_ledger::fact::FactKind;
+use leasehold_ledger::document::{ArchiveDoc, ClusterDoc};
+use leasehold_ledger::fact::{Fact, FactKind};
 use leasehold_ledger::verify::{Pieces, Report, Row, verify_pieces};
-use leasehold_store::{ArchiveFile, Archived, FactFilter, Keeper, Place, Store, StoreError};
+use leasehold_store::{
+    ArchiveFile, Archived, Batch, FactFilter, Keeper, Place, Record, Store, StoreError,
+};
 use tempfile::TempDir;
 
 use self::months::{Months, pod};
@@ -18,6 +20,8 @@ on_both!(
     an_archived_period_is_proven_with_its_archive_and_without_it,
     an_archive_is_made_once_and_not_before_its_time,
     what_is_told_again_is_known_and_what_was_never_told_is_kept,
+    what_is_told_again_after_a_restore_of_etcd_or_by_an_heir_is_known,
+    what_begins_again_without_an_end_is_kept,
     whoever_is_stopped_in_the_middle_has_changed_nothing_and_completes_it_later,
     a_file_that_somebody_else_has_put_there_is_never_written_over,
     a_file_that_was_changed_since_is_not_trusted,
@@ -174,6 +178,81 @@ async fn what_is_told_again_is_known_and_what_was_never_told_is_kept(home: Home)
     ];
     let committed = store.commit(&facts(late), months.now()).await.unwrap();
     assert_eq!(committed.appended, [head + 1, head + 2, head + 3]);
+}
+
+async fn what_is_told_again_after_a_restore_of_etcd_or_by_an_heir_is_known(home: Home) {
+    let store = home.open().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut months = Months::begin(&store).await;
+    months.play(&store, 3).await;
+    archive(&home, &months, &folder).await;
+    // what is archived, as it is told in another life of a cluster's database
+    let told = |cluster: &str, etcd: u32| -> Vec<Fact> {
+        let mut facts = months.pods(0);
+        facts.retain(|fact| fact.source.uid != "m0-p9");
+        for fact in &mut facts {
+            cluster.clone_into(&mut fact.source.cluster);
+            fact.source.etcd = etcd;
+        }
+        facts
+    };
+    let restored = facts(told("6a1f", 2));
+    let committed = store.commit(&restored, months.now()).await.unwrap();
+    assert_eq!(
+        (committed.appended, committed.unchanged),
+        (Vec::<u64>::new(), 18)
+    );
+    let heir = ClusterDoc {
+        uid: "7b2c".to_owned(),
+        etcd: 1,
+        first_seen: months.now(),
+        replaces: Some("6a1f".to_owned()),
+    };
+    let first = ClusterDoc {
+        uid: "6a1f".to_owned(),
+        replaces: None,
+        ..heir.clone()
+    };
+    let documents = [&first, &heir].map(|document| Record::document(document).unwrap());
+    let batch = Batch::of(documents.to_vec());
+    store.commit(&batch, months.now()).await.unwrap();
+    let inherited = facts(told("7b2c", 1));
+    let committed = store.commit(&inherited, months.now()).await.unwrap();
+    assert_eq!(
+        (committed.appended, committed.unchanged),
+        (Vec::<u64>::new(), 18)
+    );
+    // the pod that went on into October is still in the ledger: what follows of it, its meter knows
+    let (head, _) = store.head().await.unwrap();
+    let mut here = pod("m0-p9", FactKind::Closed, Months::start(1).plus(-60));
+    here.source.etcd = 2;
+    let committed = store.commit(&facts([here]), months.now()).await.unwrap();
+    assert_eq!(committed.appended, [head + 1]);
+}
+
+async fn what_begins_again_without_an_end_is_kept(home: Home) {
+    let store = home.open().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut months = Months::begin(&store).await;
+    months.play(&store, 3).await;
+    archive(&home, &months, &folder).await;
+    let (head, _) = store.head().await.unwrap();
+    // an object that counts anew, timed by its creation
+    let start = Months::start(0);
+    let anew = pod("m0-p3", FactKind::Opened, start.plus(9));
+    let committed = store.commit(&facts([anew]), months.now()).await.unwrap();
+    assert_eq!(committed.appended, [head + 1]);
+    // nor is a beginning taken for known whose end comes after all that is archived
+    let going_on = [
+        pod("m0-p4", FactKind::Opened, start.plus(9)),
+        pod("m0-p4", FactKind::Closed, Months::start(2).plus(9)),
+    ];
+    let committed = store.commit(&facts(going_on), months.now()).await.unwrap();
+    assert_eq!(committed.appended, [head + 2, head + 3]);
+    // its end alone was told before
+    let end = pod("m0-p5", FactKind::Closed, start.plus(9));
+    let committed = store.commit(&facts([end]), months.now()).await.unwrap();
+    assert_eq!((committed.appended, committed.unchanged), (Vec::new(), 1));
 }
 
 async fn whoever_is_stopped_in_the_middle_has_changed_nothing_and_completes_it_later(home: Home) {
