@@ -94,6 +94,9 @@ pub enum StoreError {
         /// The digest of what was offered.
         offered: Digest,
     },
+    /// Facts were archived while others were read, again and again, so that what was read does not fit together.
+    #[error("failed to read all rows at one instant: facts were archived meanwhile; repeat it")]
+    Moved,
     /// Somebody appended since the batch was computed.
     #[error(
         "failed to append: the batch was computed from row {expected}, the ledger ends with row \

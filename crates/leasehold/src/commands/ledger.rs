@@ -24,6 +24,9 @@ use crate::{
 /// After so many rows a person is told that it goes on.
 const TELL: u64 = 100_000;
 
+/// How often a copy is begun when facts are archived meanwhile.
+const ATTEMPTS: u32 = 3;
+
 /// What the name of a folder begins with in which a copy is made.
 const BENCH: &str = ".leasehold-backup-";
 
@@ -96,14 +99,26 @@ pub fn backup(arguments: &BackupArgs, session: &Session, out: &mut dyn Write) ->
     tell(&Copied::new(&Place::from(file), &copied), session, out)
 }
 
-/// Copies a ledger into a new file.
+/// Copies a ledger into a new file; from the beginning again when facts were archived meanwhile.
 fn copy(at: &At, file: &Path, session: &Session) -> Result<Integrity> {
     let source = ledger::open(session, at)?;
-    forget(file)?;
-    let target = session.wait(Box::pin(Store::open(file)))?;
-    let copied = session.wait(Box::pin(source.copy_into(&target, progress())))?;
-    session.wait(Box::pin(target.close_as_one_file()))?;
-    Ok(copied)
+    let mut attempt = 1;
+    loop {
+        forget(file)?;
+        let target = session.wait(Box::pin(Store::open(file)))?;
+        match session.wait(Box::pin(source.copy_into(&target, progress()))) {
+            Ok(copied) => {
+                session.wait(Box::pin(target.close_as_one_file()))?;
+                return Ok(copied);
+            }
+            Err(StoreError::Moved) if attempt < ATTEMPTS => {
+                attempt += 1;
+                session.wait(Box::pin(target.close()))?;
+                output::remark("facts were archived meanwhile; the copy begins anew");
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 /// Writes a file to standard output.

@@ -78,11 +78,24 @@ fn of_ledger(
     head: Option<&Digest>,
 ) -> Result<Report> {
     let store = ledger::open(session, db).or_else(|error| unopened(error, db))?;
+    let whole = |report: &Report| report.finding.is_none();
+    ledger::steadily(session, &store, whole, || {
+        of_store(session, &store, folder, head)
+    })
+}
+
+/// The same as it is found beside whoever may archive meanwhile.
+fn of_store(
+    session: &Session,
+    store: &Store,
+    folder: Option<&Path>,
+    head: Option<&Digest>,
+) -> Result<Report> {
     let pages = finding(session.wait(Box::pin(store.check_file())), "the database")?;
-    let mut report = match session.wait(Box::pin(extent(&store))) {
+    let mut report = match session.wait(Box::pin(extent(store))) {
         Ok((holes, last)) => {
-            let archives = archives::open(session, &store, folder)?;
-            let live = Rows::new(session, &store, last);
+            let archives = archives::open(session, store, folder)?;
+            let live = Rows::new(session, store, last);
             let archived = ArchiveRows::new(session, &archives, last);
             let mut report = verify_pieces(Pieces::new(live, archived, &holes), &holes, head);
             // a row that differs is named above; that rows are missing from a file is seen by its digest alone

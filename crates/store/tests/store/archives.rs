@@ -1,5 +1,6 @@
 //! Facts of closed periods leave the ledger for archives, and nothing else does.
 
+mod beside;
 mod months;
 
 use std::fs;
@@ -32,13 +33,16 @@ on_both!(
     thirty_six_months_weigh_as_much_as_twelve,
 );
 
-/// Whoever archives: on a server the owner of the tables.
-async fn keeper(home: &Home) -> Keeper {
-    let place: Place = match home {
+/// Where whoever archives finds the ledger: on a server as the owner of the tables.
+fn keepers_place(home: &Home) -> Place {
+    match home {
         Home::File(_) => home.place(),
         Home::Server(database) => database.owner.parse().unwrap(),
-    };
-    Keeper::open(place).await.unwrap()
+    }
+}
+
+async fn keeper(home: &Home) -> Keeper {
+    Keeper::open(keepers_place(home)).await.unwrap()
 }
 
 /// Archives the oldest period that is due.
