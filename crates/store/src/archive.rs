@@ -123,6 +123,7 @@ impl Keeper {
             if chosen.rows.is_empty() {
                 return Ok(None);
             }
+            file::expect_room(folder, u64::try_from(chosen.rows.len()).unwrap_or(u64::MAX))?;
             match Box::pin(self.attempt(due, folder, (head, chosen), now)).await {
                 Err(StoreError::Conflict { .. }) if attempt < ATTEMPTS => attempt += 1,
                 done => return done.map(Some),

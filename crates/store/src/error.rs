@@ -247,6 +247,22 @@ pub enum StoreError {
         #[source]
         source: std::io::Error,
     },
+    /// A volume that would be full.
+    #[error(
+        "failed to begin the archive in {}: its {rows} rows may take {needed} bytes, {free} are free there; name a folder on \
+         another volume, nothing was changed",
+        .folder.display()
+    )]
+    Room {
+        /// The folder.
+        folder: PathBuf,
+        /// How many rows the archive has.
+        rows: u64,
+        /// How many bytes they may take.
+        needed: u64,
+        /// How many are free.
+        free: u64,
+    },
     /// Rows that cannot be taken out of the chain.
     #[error("failed to reckon the chain without the rows that are archived")]
     Holes {
