@@ -99,9 +99,7 @@ impl Store {
             let found = self.recompute(&holes).await;
             let differs = matches!(found, Err(StoreError::Corrupt { .. }));
             if !differs || self.dug_holes().await? == holes {
-                let found = found?;
-                self.check_beside().await?;
-                return Ok(found);
+                return found;
             }
         }
         Err(StoreError::Moved)
@@ -128,6 +126,7 @@ impl Store {
         }
         let holes: Vec<Hole> = holes.iter().map(|(hole, _)| hole.clone()).collect();
         self.check_holes(&holes).await?;
+        self.check_beside().await?;
         Ok(Integrity { rows, head })
     }
 
@@ -154,11 +153,12 @@ impl Store {
     }
 
     /// What neither the chain nor the database covers: the columns that documents are listed by, the mark of a rehearsal,
-    /// and how a file defines its tables and what keeps them from being changed. Whoever recomputes the rows from
+    /// up to when objects are archived, and how a file defines its tables and what keeps them from being changed. Whoever recomputes the rows from
     /// [`Store::rows`] needs this after.
     pub async fn check_beside(&self) -> Result<(), StoreError> {
         self.check_listed().await?;
         self.check_periods().await?;
+        self.check_remembered().await?;
         if self.reader().is_server() {
             return Ok(());
         }

@@ -101,7 +101,7 @@ fn of_store(
             // a row that differs is named above; that rows are missing from a file is seen by its digest alone
             for archive in &archives {
                 if report.finding.is_none() {
-                    report.finding = damage(session, archive)?;
+                    report.finding = damage(session, store, archive)?;
                 }
             }
             report
@@ -171,17 +171,23 @@ fn both(row: Option<Finding>, database: Option<Finding>) -> Option<Finding> {
     }
 }
 
-/// What is wrong with the file of an archive, if anything is.
-fn damage(session: &Session, archive: &Archive) -> Result<Option<Finding>> {
+/// What is wrong with the file of an archive, or with what the ledger remembers of its objects, if anything is.
+fn damage(session: &Session, store: &Store, archive: &Archive) -> Result<Option<Finding>> {
     let document = &archive.document.value;
-    match session.wait(Box::pin(archive.file.check(document))) {
+    let checking = async {
+        archive.file.check(document).await?;
+        store.check_objects(&archive.document, &archive.file).await
+    };
+    match session.wait(Box::pin(checking)) {
         Ok(()) => Ok(None),
-        Err(error @ StoreError::Archive { .. }) => Ok(Some(Finding {
-            seq: archive.document.seq,
-            what: format!("archive of {}", document.period),
-            expected: document.digest.to_string(),
-            found: error.to_string(),
-        })),
+        Err(error @ (StoreError::Archive { .. } | StoreError::Corrupt { .. })) => {
+            Ok(Some(Finding {
+                seq: archive.document.seq,
+                what: format!("archive of {}", document.period),
+                expected: document.digest.to_string(),
+                found: error.to_string(),
+            }))
+        }
         Err(error) => Err(error.into()),
     }
 }

@@ -2,6 +2,7 @@
 
 mod beside;
 mod months;
+mod remembered;
 
 use std::fs;
 
