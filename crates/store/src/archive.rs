@@ -166,7 +166,7 @@ impl Keeper {
             ended_before: due.ended_before,
             forgotten,
         };
-        let sealed = append::seal(&self.pool, &sealing, now);
+        let sealed = Box::pin(append::seal(&self.pool, &sealing, now));
         let seq = within(SEALING, append::SEAL, sealed).await?;
         Ok(Archived {
             document,
