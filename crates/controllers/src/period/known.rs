@@ -1,9 +1,9 @@
 //! What drafts are reckoned from, kept from one drafting to the next.
 //!
 //! A ledger holds facts by the million, and reading them takes most of the time of a draft. Rows never change, so what was
-//! read is kept, and only later rows are read, until some leave for an archive. Objects whose use ended before every period that is still to be drawn up are
-//! forgotten at once, so that memory follows what runs and not what ever ran. A close reads the whole ledger all the same:
-//! it is what money rests on.
+//! read is kept, and only later rows are read, until some leave for an archive. Objects whose use ended before every period
+//! that is still to be drawn up are forgotten at once, so that memory follows what runs and not what ever ran. A close reads
+//! the whole ledger all the same: it is what money rests on.
 
 use leasehold_ledger::{document::ArchiveDoc, fact::Facts, time::Second, verify::Records};
 use leasehold_store::{FactFilter, Store, StoreError};
