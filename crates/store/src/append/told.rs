@@ -7,11 +7,12 @@
 //! the same.
 //!
 //! Whoever tells it all again tells its end as well. A beginning without one is that of an object that counts anew, and is
-//! kept.
+//! kept. So is everything of an object of which the ledger has something, in whichever life: its meter knows that, and tells
+//! what goes on.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use leasehold_ledger::archive::{object_in, object_of};
+use leasehold_ledger::archive::object_in;
 use leasehold_ledger::document::{ClusterDoc, Document};
 use leasehold_ledger::fact::{Fact, FactKind, Meter};
 use leasehold_ledger::time::Second;
@@ -39,8 +40,11 @@ const IN_SQLITE: &str = "SELECT a.object AS object, MAX(a.until) AS until \
 const IN_POSTGRES: &str = "SELECT object, max(until) AS until FROM archived_object \
      WHERE object = ANY ($1) GROUP BY object";
 
-/// In whichever life: uids are never given twice.
-const IS_HERE: &str = "SELECT seq FROM fact WHERE uid = $1 AND meter = $2 LIMIT 1";
+/// CROSS JOIN makes SQLite take each uid through their index.
+const HERE_IN_SQLITE: &str = "SELECT DISTINCT f.uid AS uid, f.meter AS meter \
+     FROM json_each($1) AS wanted CROSS JOIN fact AS f ON f.uid = wanted.value";
+
+const HERE_IN_POSTGRES: &str = "SELECT DISTINCT uid, meter FROM fact WHERE uid = ANY ($1)";
 
 const CLUSTERS: &str = "SELECT seq, key, body FROM document WHERE kind = $1 ORDER BY seq";
 
@@ -52,9 +56,7 @@ pub(super) struct ToldAgain(BTreeSet<String>);
 struct Candidate<'a> {
     key: &'a str,
     fact: &'a Fact,
-    /// Its object.
-    object: String,
-    /// The object in all lives in which it may be archived, this one included.
+    /// Its object in all lives in which it may be archived, this one included.
     lives: Vec<String>,
 }
 
@@ -66,10 +68,15 @@ impl Candidate<'_> {
         }
     }
 
-    /// Up to when all was told of the object, if it is listed.
-    fn until(&self, listed: &BTreeMap<String, Second>) -> Option<Second> {
-        let lives = self.lives.iter();
-        lives.filter_map(|life| listed.get(life)).max().copied()
+    /// Whether it is of a time of which all was told: of its object, where that is listed, or of all.
+    fn is_old(&self, listed: &BTreeMap<String, Second>, forgotten: Option<Second>) -> bool {
+        let of_it = self.lives.iter().filter_map(|life| listed.get(life));
+        let until = of_it.copied().chain(forgotten).max();
+        until.is_some_and(|until| self.fact.at < until)
+    }
+
+    fn object(&self) -> (String, String) {
+        (self.fact.source.uid.clone(), self.fact.meter.to_string())
     }
 }
 
@@ -97,7 +104,6 @@ impl ToldAgain {
                 candidates.push(Candidate {
                     key: &item.chain.key,
                     fact,
-                    object: object_of(fact),
                     lives: Vec::new(),
                 });
             }
@@ -109,65 +115,20 @@ impl ToldAgain {
         for one in &mut candidates {
             one.lives = lives(one.fact, &clusters);
         }
-        told.add_listed(link, &candidates).await?;
-        if let Some(forgotten) = marks.get(FORGOTTEN) {
-            told.add_forgotten(link, &candidates, *forgotten).await?;
+        let listed = listed(link, &candidates).await?;
+        let forgotten = marks.get(FORGOTTEN).copied();
+        candidates.retain(|one| one.is_old(&listed, forgotten));
+        let ends = candidates.iter().filter(|one| one.is_end());
+        let mut over: BTreeSet<(String, String)> = ends.map(Candidate::object).collect();
+        for here in here(link, &over).await? {
+            over.remove(&here);
         }
+        told.0 = candidates
+            .iter()
+            .filter(|one| over.contains(&one.object()))
+            .map(|one| one.key.to_owned())
+            .collect();
         Ok(told)
-    }
-
-    /// Adds what is told of objects that are listed, together with an end of theirs.
-    async fn add_listed(
-        &mut self,
-        link: &mut Link<'_>,
-        candidates: &[Candidate<'_>],
-    ) -> Result<(), StoreError> {
-        let objects: BTreeSet<&str> = candidates
-            .iter()
-            .flat_map(|one| one.lives.iter().map(String::as_str))
-            .collect();
-        let objects: Vec<&str> = objects.into_iter().collect();
-        let mut listed = BTreeMap::new();
-        for some in objects.chunks(OBJECTS) {
-            listed.append(&mut until(link, some).await?);
-        }
-        let old: Vec<&Candidate<'_>> = candidates
-            .iter()
-            .filter(|one| one.until(&listed).is_some_and(|until| one.fact.at < until))
-            .collect();
-        let over: BTreeSet<&str> = old
-            .iter()
-            .copied()
-            .filter(|one| one.is_end())
-            .map(|one| one.object.as_str())
-            .collect();
-        let told = old
-            .into_iter()
-            .filter(|one| over.contains(one.object.as_str()));
-        self.0.extend(told.map(|one| one.key.to_owned()));
-        Ok(())
-    }
-
-    /// Adds what has ended before all that is listed, unless the ledger has something of the object.
-    async fn add_forgotten(
-        &mut self,
-        link: &mut Link<'_>,
-        candidates: &[Candidate<'_>],
-        forgotten: Second,
-    ) -> Result<(), StoreError> {
-        let old = || candidates.iter().filter(|one| one.fact.at < forgotten);
-        let mut over: BTreeMap<&str, &Fact> = BTreeMap::new();
-        for one in old().filter(|one| one.is_end()) {
-            over.insert(&one.object, one.fact);
-        }
-        for (object, fact) in over {
-            if is_here(link, fact).await? {
-                continue;
-            }
-            let of_it = old().filter(|one| one.object == object);
-            self.0.extend(of_it.map(|one| one.key.to_owned()));
-        }
-        Ok(())
     }
 
     /// Whether the record is one of them.
@@ -218,6 +179,21 @@ fn lives(fact: &Fact, clusters: &[ClusterDoc]) -> Vec<String> {
         .collect()
 }
 
+/// Up to when all was told of the objects, by life, for those that are listed.
+async fn listed(
+    link: &mut Link<'_>,
+    candidates: &[Candidate<'_>],
+) -> Result<BTreeMap<String, Second>, StoreError> {
+    let lives = candidates.iter().flat_map(|one| &one.lives);
+    let objects: BTreeSet<&str> = lives.map(String::as_str).collect();
+    let objects: Vec<&str> = objects.into_iter().collect();
+    let mut listed = BTreeMap::new();
+    for some in objects.chunks(OBJECTS) {
+        listed.append(&mut until(link, some).await?);
+    }
+    Ok(listed)
+}
+
 /// Up to when all was told of these objects, for those that are listed.
 async fn until(
     link: &mut Link<'_>,
@@ -233,10 +209,22 @@ async fn until(
         .collect()
 }
 
-/// Whether the ledger has a fact of the object, in whichever life.
-async fn is_here(link: &mut Link<'_>, fact: &Fact) -> Result<bool, StoreError> {
-    let meter = fact.meter.to_string();
-    let values = [Value::Text(&fact.source.uid), Value::Text(&meter)];
-    let row = link.fetch_optional(LOOK, IS_HERE, &values).await?;
-    Ok(row.is_some())
+/// Uids and meters of the objects of which the ledger has a fact, in whichever life. Uids are never given twice.
+async fn here(
+    link: &mut Link<'_>,
+    objects: &BTreeSet<(String, String)>,
+) -> Result<Vec<(String, String)>, StoreError> {
+    let sql = match link {
+        Link::Sqlite(_) => HERE_IN_SQLITE,
+        Link::Postgres(_) => HERE_IN_POSTGRES,
+    };
+    let uids: BTreeSet<&str> = objects.iter().map(|(uid, _)| uid.as_str()).collect();
+    let uids: Vec<&str> = uids.into_iter().collect();
+    let mut here = Vec::new();
+    for some in uids.chunks(OBJECTS) {
+        for row in link.fetch_all(LOOK, sql, &[Value::Texts(some)]).await? {
+            here.push((column(&row, "uid")?, column(&row, "meter")?));
+        }
+    }
+    Ok(here)
 }

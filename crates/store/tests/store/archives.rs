@@ -254,6 +254,19 @@ async fn what_begins_again_without_an_end_is_kept(home: Home) {
     ];
     let committed = store.commit(&facts(going_on), months.now()).await.unwrap();
     assert_eq!(committed.appended, [head + 2, head + 3]);
+    // and of what is here and goes on, the end is kept
+    let ended = [("m0-p3", 1), ("m0-p6", 2)].map(|(uid, etcd)| {
+        let mut end = pod(uid, FactKind::Closed, start.plus(20));
+        end.source.etcd = etcd;
+        end
+    });
+    let mut restored = pod("m0-p6", FactKind::Opened, start.plus(9));
+    restored.source.etcd = 2;
+    let begun = facts([restored]);
+    let committed = store.commit(&begun, months.now()).await.unwrap();
+    assert_eq!(committed.appended, [head + 4]);
+    let committed = store.commit(&facts(ended), months.now()).await.unwrap();
+    assert_eq!(committed.appended, [head + 5, head + 6]);
     // its end alone was told before
     let end = pod("m0-p5", FactKind::Closed, start.plus(9));
     let committed = store.commit(&facts([end]), months.now()).await.unwrap();
