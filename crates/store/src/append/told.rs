@@ -8,7 +8,7 @@
 //!
 //! Whoever tells it all again tells its end as well. A beginning without one is that of an object that counts anew, and is
 //! kept. So is everything of an object of which the ledger has something, in whichever life: its meter knows that, and tells
-//! what goes on.
+//! what goes on. And so is the true end of what left with an estimated one: nothing is billed by it, but it is not lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -61,10 +61,11 @@ struct Candidate<'a> {
 }
 
 impl Candidate<'_> {
+    /// Whether it is the end that was told. An end that is known better now was not.
     fn is_end(&self) -> bool {
         match self.fact.kind {
-            FactKind::Closed | FactKind::Superseded => true,
-            FactKind::Opened | FactKind::Changed => false,
+            FactKind::Closed => true,
+            FactKind::Opened | FactKind::Changed | FactKind::Superseded => false,
         }
     }
 
@@ -125,6 +126,7 @@ impl ToldAgain {
         }
         told.0 = candidates
             .iter()
+            .filter(|one| one.fact.kind != FactKind::Superseded)
             .filter(|one| over.contains(&one.object()))
             .map(|one| one.key.to_owned())
             .collect();
