@@ -171,8 +171,7 @@ fn an_end_that_was_estimated_waits_for_two_periods_after_its_own() {
         for (seq, fact) in &told {
             sift.take(*seq, fact);
         }
-        let rows: Vec<u64> = sift.chosen().rows.into_iter().collect();
-        rows
+        sift.chosen().rows.into_iter().collect::<Vec<u64>>()
     };
     assert_eq!(chosen(2), [0; 0]);
     assert_eq!(chosen(3), [1, 2]);
