@@ -4,9 +4,10 @@ pub mod archives;
 
 use std::collections::VecDeque;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use leasehold_ledger::{
     archive::Hole,
+    document::ArchiveDoc,
     verify::{Piece, Pieces, Row},
 };
 use leasehold_store::{Store, StoreError};
@@ -86,6 +87,48 @@ impl Iterator for Rows<'_> {
     }
 }
 
+/// How often something is read anew when facts were archived meanwhile.
+const ATTEMPTS: usize = 3;
+
+/// What somebody else changed while it was read.
+const MOVED: &str = "facts were archived meanwhile, so that what was read does not fit together; repeat the command";
+
+/// Reads something page by page. What does not fit together may be no more than rows that left for an archive meanwhile: it is
+/// read anew then, some times.
+pub fn steadily<T>(
+    session: &Session,
+    store: &Store,
+    fits: impl Fn(&T) -> bool,
+    mut read: impl FnMut() -> Result<T>,
+) -> Result<T> {
+    for _ in 0..ATTEMPTS {
+        let before = newest_archive(session, store);
+        let found = read()?;
+        if fits(&found) {
+            return Ok(found);
+        }
+        // a ledger that cannot even say it is damaged, and that was found
+        let after = newest_archive(session, store);
+        if after.is_none() || after == before {
+            return Ok(found);
+        }
+    }
+    bail!(MOVED)
+}
+
+/// The row of the document of the newest archive, 0 without one; none when the ledger does not say it.
+pub fn newest_archive(session: &Session, store: &Store) -> Option<u64> {
+    session.wait(Box::pin(store.latest::<ArchiveDoc>())).ok()
+}
+
+/// Refuses what was read from row to row since the newest archive was this one, if there is another one now.
+pub fn refuse_moved(session: &Session, store: &Store, newest: Option<u64>) -> Result<()> {
+    if newest_archive(session, store) == newest {
+        return Ok(());
+    }
+    bail!(MOVED)
+}
+
 /// The rows of a ledger and of archives up to and including row `through`, where each of them must be at hand.
 pub fn whole<'a>(
     session: &'a Session,
@@ -104,7 +147,7 @@ pub fn whole<'a>(
 
 #[cfg(test)]
 mod tests {
-    use leasehold_ledger::{document::DepartmentDoc, time::Second};
+    use leasehold_ledger::{canonical::digest_bytes, document::DepartmentDoc, time::Second};
     use leasehold_store::{Batch, Record};
 
     use super::*;
@@ -118,6 +161,49 @@ mod tests {
             parent: None,
             at: Second::new(0),
         }
+    }
+
+    fn archive(period: &str) -> Record {
+        let digest = digest_bytes(period.as_bytes());
+        let document = ArchiveDoc {
+            period: period.to_owned(),
+            ended_before: Second::new(0),
+            rows: 1,
+            digest: digest.clone(),
+            file: format!("facts-{period}.db"),
+            holes: digest,
+            at: Second::new(0),
+        };
+        Record::document(&document).unwrap()
+    }
+
+    #[test]
+    fn what_does_not_fit_is_read_again_if_facts_were_archived_meanwhile_and_only_then() {
+        let session = Session::new(Common::default()).unwrap();
+        let store = session.wait(Store::in_memory()).unwrap();
+        // how often it is read when so many archives come in between
+        let read = |archives: u32| {
+            let mut times = 0;
+            let found = steadily(
+                &session,
+                &store,
+                |differs: &bool| !differs,
+                || {
+                    times += 1;
+                    if times <= archives {
+                        let batch = Batch::of(vec![archive(&format!("{archives}-{times}"))]);
+                        session.wait(store.commit(&batch, Second::new(1)))?;
+                    }
+                    Ok(true)
+                },
+            );
+            (times, found.map_err(|error| error.to_string()))
+        };
+        assert_eq!(read(0), (1, Ok(true)));
+        assert_eq!(read(2), (3, Ok(true)));
+        let (times, moved) = read(3);
+        assert_eq!(times, 3);
+        assert!(moved.unwrap_err().contains("archived meanwhile"));
     }
 
     #[test]

@@ -16,6 +16,9 @@ use crate::time::{Second, Span};
 /// How many hexadecimal digits of a digest stand for an object: 128 bits.
 const OBJECT_DIGITS: usize = 32;
 
+/// So many periods an estimated end waits to be known better, after its own.
+const PATIENCE: usize = 2;
+
 /// Rows that follow each other and lie in archives.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -170,8 +173,13 @@ impl Content {
 
 /// What stands for the object of a fact, under one meter and in one life of its cluster's database.
 pub fn object_of(fact: &Fact) -> String {
-    let source = &fact.source;
-    let (cluster, etcd, uid, meter) = (&source.cluster, source.etcd, &source.uid, &fact.meter);
+    object_in(fact, &fact.source.cluster, fact.source.etcd)
+}
+
+/// What stands for the same object in another life of its cluster's database, or in another cluster: what was restored keeps
+/// its uid.
+pub fn object_in(fact: &Fact, cluster: &str, etcd: u32) -> String {
+    let (uid, meter) = (&fact.source.uid, &fact.meter);
     let text = format!(
         "{}:{cluster}/{etcd}/{}:{uid}/{meter}",
         cluster.len(),
@@ -185,7 +193,8 @@ pub fn object_of(fact: &Fact) -> String {
 /// period's end, as its close knew it, and of which nothing came too late for a close.
 ///
 /// Leases stay, because an increase is told from what stood before. So does what ended by an estimate, which may be
-/// known better one day, and what came after the close of the period in which it happened: it was billed nowhere yet.
+/// known better one day, until the two periods after it are archived as well, and what came after the close of the period
+/// in which it happened: it was billed nowhere yet.
 #[derive(Clone, Debug)]
 pub struct Sift {
     ended_before: Second,
@@ -231,11 +240,12 @@ impl Sift {
             return;
         }
         let stays = seq > self.through || fact.at >= self.ended_before || self.is_late(seq, fact);
+        let is_long_ago = self.is_long_ago(fact.at);
         let seen = self.objects.entry(object_of(fact)).or_default();
         seen.rows.push(seq);
         seen.stays |= stays;
         seen.over = match fact.kind {
-            FactKind::Closed => !fact.estimated,
+            FactKind::Closed => !fact.estimated || is_long_ago,
             FactKind::Superseded => true,
             FactKind::Opened | FactKind::Changed => false,
         };
@@ -245,6 +255,16 @@ impl Sift {
         self.closed
             .iter()
             .any(|(span, through)| span.contains(fact.at) && seq > *through)
+    }
+
+    /// Whether so many periods that began after an instant are archived, with this one, that nobody waits for anything to be
+    /// known better.
+    fn is_long_ago(&self, at: Second) -> bool {
+        let later = self
+            .closed
+            .iter()
+            .filter(|(span, _)| at < span.from && span.to <= self.ended_before);
+        later.count() >= PATIENCE
     }
 
     /// What goes into the archive.

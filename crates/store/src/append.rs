@@ -25,7 +25,7 @@ use crate::record::{ExpectedHead, under};
 use crate::store::Writer;
 use crate::{Batch, Committed, Cursor, Record, StoreError, leader};
 
-pub(crate) use self::seal::{Sealing, seal};
+pub(crate) use self::seal::{SEAL, Sealing, seal};
 
 /// The name in `meta` of whether the ledger's periods are rehearsals.
 pub(crate) const REHEARSAL: &str = "rehearsal";
@@ -60,6 +60,8 @@ struct Prepared<'a> {
     at: Second,
     /// What is archived before it, with the row that says so, where a ledger is copied.
     hole: Option<&'a (Hole, u64)>,
+    /// Whether it is a row of another ledger, which is written whatever the ledger knows of its object.
+    is_copied: bool,
 }
 
 /// A row of another ledger.
@@ -303,6 +305,7 @@ fn prepare(record: &Record, at: Second) -> Result<Prepared<'_>, StoreError> {
         digest,
         at,
         hole: None,
+        is_copied: false,
     })
 }
 
@@ -310,6 +313,7 @@ fn prepare(record: &Record, at: Second) -> Result<Prepared<'_>, StoreError> {
 fn prepare_copied(copied: &Copied) -> Result<Prepared<'_>, StoreError> {
     Ok(Prepared {
         hole: copied.hole.as_ref(),
+        is_copied: true,
         ..prepare(&copied.record, copied.at)?
     })
 }

@@ -10,6 +10,7 @@ mod holes;
 mod objects;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use leasehold_ledger::archive::{Chosen, Content, Digger, Hole, Sift, holes_digest};
 use leasehold_ledger::canonical::Digest;
@@ -18,7 +19,7 @@ use leasehold_ledger::time::Second;
 
 use crate::backend::Pool;
 use crate::lock::WriterLock;
-use crate::store::keeping;
+use crate::store::{keeping, within};
 use crate::{FactFilter, Place, Record, Store, StoreError, append, copy, rights};
 
 pub use self::due::Due;
@@ -28,6 +29,9 @@ pub(crate) use self::objects::{FORGOTTEN, SEALED, forget, remember};
 
 /// How often it is begun anew when something about the rows came in between.
 const ATTEMPTS: usize = 5;
+
+/// How long taking out may take. Whoever appends waits for it, and bills nothing meanwhile; what takes longer is rolled back.
+const SEALING: Duration = Duration::from_mins(10);
 
 /// What is locked in a folder while somebody archives into it, as `facts.lock`.
 const LOCK: &str = "facts";
@@ -119,6 +123,7 @@ impl Keeper {
             if chosen.rows.is_empty() {
                 return Ok(None);
             }
+            file::expect_room(folder, u64::try_from(chosen.rows.len()).unwrap_or(u64::MAX))?;
             match Box::pin(self.attempt(due, folder, (head, chosen), now)).await {
                 Err(StoreError::Conflict { .. }) if attempt < ATTEMPTS => attempt += 1,
                 done => return done.map(Some),
@@ -161,7 +166,8 @@ impl Keeper {
             ended_before: due.ended_before,
             forgotten,
         };
-        let seq = Box::pin(append::seal(&self.pool, &sealing, now)).await?;
+        let sealed = Box::pin(append::seal(&self.pool, &sealing, now));
+        let seq = within(SEALING, append::SEAL, sealed).await?;
         Ok(Archived {
             document,
             seq,

@@ -31,8 +31,8 @@ pub(crate) enum Pool {
     Postgres(PgPool),
 }
 
-/// A transaction that takes place after every other one that appends, and sees what they committed. It is rolled back when
-/// it is dropped.
+/// A transaction: one that takes place after every other one that appends, and sees what they committed, or one that reads
+/// all that it reads at one instant. It is rolled back when it is dropped.
 #[derive(Debug)]
 pub(crate) enum Turn {
     /// Of SQLite.
@@ -100,7 +100,21 @@ impl Pool {
                 Ok(mut lent) => lent.begin().await.map(|()| Turn::Memory(lent)),
                 Err(error) => Err(error),
             },
-            Self::Postgres(pool) => postgres::Turn::begin(pool)
+            Self::Postgres(pool) => postgres::Turn::begin(pool, postgres::APPENDING)
+                .await
+                .map(|turn| Turn::Postgres(Box::new(turn))),
+        }
+        .map_err(failed(doing))
+    }
+
+    /// Begins a transaction that reads: all its statements see the ledger as it is at one instant, whoever archives
+    /// meanwhile. It is to be committed, because one that is dropped takes its connection with it.
+    pub(crate) async fn view(&self, doing: &'static str) -> Result<Turn, StoreError> {
+        match self {
+            Self::Sqlite(pool) => pool.begin().await.map(|tx| Turn::Sqlite(Box::new(tx))),
+            // whoever holds the one connection is alone
+            Self::Memory(only) => only.lend().await.map(Turn::Memory),
+            Self::Postgres(pool) => postgres::Turn::begin(pool, postgres::READING)
                 .await
                 .map(|turn| Turn::Postgres(Box::new(turn))),
         }

@@ -63,7 +63,8 @@ impl Store {
     /// Every row is recomputed on the way, so that a damaged ledger is not copied
     /// ([`StoreError::Corrupt`]), and the copy has the same hashes. Rows that are appended meanwhile are left out. `target`
     /// must be empty, or hold the first rows of this ledger, as after a copy that was broken off; it goes on from there.
-    /// `told` hears of the last row after each page. Until it is complete the copy is no ledger to go on with
+    /// `told` hears of the last row after each page. When facts are archived meanwhile, it ends with [`StoreError::Moved`],
+    /// and is to be begun anew with an empty target. Until it is complete the copy is no ledger to go on with
     /// ([`StoreError::Unfinished`]).
     ///
     /// The places of the watches come along, and the copy's epoch is above that of both ledgers, so that a process which had
@@ -80,14 +81,17 @@ impl Store {
         let cursors = self.cursors().await?;
         let leader = self.within("read the newest epoch", leader::seen(self.reader()));
         let epoch = leader.await?.epoch;
-        let (last, _) = self.head().await?;
+        // before the head, so that the documents of all of them come along
         let holes = self.dug_holes().await?;
+        let (last, _) = self.head().await?;
         let (mut rows, mut head) = self.common(target, last, &holes).await?;
         while rows < last {
-            (rows, head) = self.copy_page(target, (rows, &head), &holes).await?;
+            let page = self.copy_page(target, (rows, &head), &holes).await;
+            (rows, head) = self.unmoved(&holes, page).await?;
             told(rows);
         }
-        self.copy_objects(target).await?;
+        let objects = self.copy_objects(target).await;
+        self.unmoved(&holes, objects).await?;
         let places = Batch {
             records: Vec::new(),
             cursors: cursors.into_iter().chain([mark(FINISHED)]).collect(),
@@ -100,6 +104,19 @@ impl Store {
         let taking = leader::take(&target.writer()?.pool, epoch);
         target.within("take over the copy", taking).await?;
         Ok(Integrity { rows, head })
+    }
+
+    /// What was done, if nothing was archived since the holes were read: else rows may be missing that are not damaged, and
+    /// objects be known whose facts came along.
+    async fn unmoved<T>(
+        &self,
+        holes: &[(Hole, u64)],
+        done: Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        if self.dug_holes().await? == holes {
+            return done;
+        }
+        Err(StoreError::Moved)
     }
 
     /// How many of the first rows `target` has already, and its head.

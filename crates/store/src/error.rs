@@ -94,6 +94,9 @@ pub enum StoreError {
         /// The digest of what was offered.
         offered: Digest,
     },
+    /// Facts were archived while others were read, again and again, so that what was read does not fit together.
+    #[error("failed to read all rows at one instant: facts were archived meanwhile; repeat it")]
+    Moved,
     /// Somebody appended since the batch was computed.
     #[error(
         "failed to append: the batch was computed from row {expected}, the ledger ends with row \
@@ -243,6 +246,22 @@ pub enum StoreError {
         /// What the operating system said.
         #[source]
         source: std::io::Error,
+    },
+    /// A volume that would be full.
+    #[error(
+        "failed to begin the archive in {}: its {rows} rows may take {needed} bytes, {free} are free there; name a folder on \
+         another volume, nothing was changed",
+        .folder.display()
+    )]
+    Room {
+        /// The folder.
+        folder: PathBuf,
+        /// How many rows the archive has.
+        rows: u64,
+        /// How many bytes they may take.
+        needed: u64,
+        /// How many are free.
+        free: u64,
     },
     /// Rows that cannot be taken out of the chain.
     #[error("failed to reckon the chain without the rows that are archived")]

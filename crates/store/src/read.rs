@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use leasehold_ledger::canonical::Digest;
-use leasehold_ledger::document::Document;
+use leasehold_ledger::document::{ArchiveDoc, Document};
 use leasehold_ledger::fact::Fact;
 use leasehold_ledger::journal::{ChainRow, Entry};
 use leasehold_ledger::time::Second;
@@ -11,7 +11,7 @@ use leasehold_ledger::verify;
 use sqlx::AssertSqlSafe;
 
 use crate::append;
-use crate::backend::{Row, Value};
+use crate::backend::{Link, Row, Value};
 use crate::codec::{
     ChainBody, bound, chain_columns, chain_of, column, cursor_of, document_columns, document_of,
     entry_columns, fact_columns, fact_of, gather_entries, recorded, seq_of, to_integer,
@@ -26,6 +26,12 @@ pub(crate) struct Written {
     pub(crate) at: Second,
     pub(crate) record: Record,
 }
+
+/// What reading rows of the chain is called where an error is told.
+const ROWS: &str = "read the chain";
+
+/// How often facts are read anew when some of them were archived meanwhile.
+const ATTEMPTS: usize = 3;
 
 /// Facts that are in memory as the database gives them, at a time.
 const PAGE: i64 = 2000;
@@ -128,6 +134,8 @@ impl Store {
     /// They are read in pages, each with the store's deadline: a year of facts takes longer than any
     /// deadline that a person would wait for. Rows are never changed, so that the pages see what one
     /// statement would see: what the filter does not bound is bounded by the head at the beginning.
+    /// When facts are archived meanwhile, all are read anew, because the beginning of an object may
+    /// have been read and its end be gone ([`StoreError::Moved`] if it happens again and again).
     pub async fn facts(&self, filter: &FactFilter) -> Result<Vec<Recorded<Fact>>, StoreError> {
         let until = match filter.until_seq {
             Some(until) => until,
@@ -137,20 +145,39 @@ impl Store {
             until_seq: Some(until),
             ..filter.clone()
         };
+        let first = self.facts_after(&bounded, 0).await?;
+        if is_rest(&first) {
+            // one statement has read all of them
+            return Ok(first);
+        }
+        for _ in 0..ATTEMPTS {
+            let archived = self.latest::<ArchiveDoc>().await?;
+            let facts = self.all_facts(&bounded).await?;
+            if self.latest::<ArchiveDoc>().await? == archived {
+                return Ok(facts);
+            }
+        }
+        Err(StoreError::Moved)
+    }
+
+    /// The facts that pass the filter, of which none may be archived meanwhile.
+    async fn all_facts(&self, bounded: &FactFilter) -> Result<Vec<Recorded<Fact>>, StoreError> {
         let mut facts = Vec::new();
         let mut after = 0;
         loop {
-            let page = self.facts_after(&bounded, after).await?;
-            let Some(last) = page.last() else {
-                return Ok(facts);
-            };
-            after = last.seq;
+            let page = self.facts_after(bounded, after).await?;
+            let is_rest = is_rest(&page);
+            after = page.last().map_or(after, |last| last.seq);
             facts.extend(page);
+            if is_rest {
+                return Ok(facts);
+            }
         }
     }
 
     /// The next facts after row `after_seq` that pass the filter, in row order, for whoever cannot
-    /// hold all of them; none are left when the page is empty.
+    /// hold all of them; none are left when the page is empty. Of several pages facts may be missing
+    /// that were archived meanwhile, which the newest document of an archive before and after tells.
     pub async fn facts_after(
         &self,
         filter: &FactFilter,
@@ -296,7 +323,10 @@ impl Store {
         &self,
         until_seq: Option<u64>,
     ) -> Result<Vec<Recorded<Entry>>, StoreError> {
-        let reading = self.between(ENTRIES_BETWEEN, 0, bound(until_seq));
+        let span = [Value::Integer(0), Value::Integer(bound(until_seq))];
+        let reading = self
+            .reader()
+            .fetch_all("read the journal", ENTRIES_BETWEEN, &span);
         let rows = self.within("read the journal", reading).await?;
         self.trusting(trusted_entries(&rows))
     }
@@ -366,21 +396,21 @@ impl Store {
         let reading = async {
             let after = to_integer("sequence number", after_seq)?;
             let values = [Value::Integer(after), Value::Integer(limit.into())];
-            let rows = self
-                .reader()
-                .fetch_all("read the chain", CHAIN, &values)
-                .await?;
+            // an archive takes rows and their bodies out together, and is seen together or not at all
+            let mut turn = self.reader().view(ROWS).await?;
+            let mut link = turn.link();
+            let rows = link.fetch_all(ROWS, CHAIN, &values).await?;
             let chain = rows
                 .iter()
                 .map(|row| Ok((chain_of(row)?, Second::new(column(row, "inserted_at")?))))
                 .collect::<Result<Vec<_>, StoreError>>()?;
             let last = chain.last().map_or(after_seq, |(row, _)| row.seq);
-            let records = self
-                .records(after, to_integer("sequence number", last)?)
-                .await?;
+            let last = to_integer("sequence number", last)?;
+            let records = records(&mut link, after, last).await?;
+            turn.commit(ROWS).await?;
             Ok::<_, StoreError>((chain, records))
         };
-        let (chain, mut records) = self.within("read the chain", reading).await?;
+        let (chain, mut records) = self.within(ROWS, reading).await?;
         let written = chain
             .into_iter()
             .map(|(chain, at)| match records.remove(&chain.seq) {
@@ -392,46 +422,45 @@ impl Store {
             });
         self.trusting(written.collect())
     }
+}
 
-    /// What the tables hold of every row after `after` up to `last`. Rows are never changed, so
-    /// three statements see what one transaction would see.
-    async fn records(&self, after: i64, last: i64) -> Result<BTreeMap<u64, Record>, StoreError> {
-        let mut records = BTreeMap::new();
-        for row in self.between(FACTS_BETWEEN, after, last).await? {
-            let seq = seq_of(&row)?;
-            records.insert(seq, Record::from(fact_of(seq, &row)?));
-        }
-        for row in self.between(DOCUMENTS_BETWEEN, after, last).await? {
-            let RawDocument {
-                kind,
-                key,
-                subject,
-                body,
-            } = document_of(&row)?;
-            let document = Record::Document {
-                kind,
-                key,
-                subject,
-                body,
-            };
-            records.insert(seq_of(&row)?, document);
-        }
-        for (chain, entry) in gather_entries(&self.between(ENTRIES_BETWEEN, after, last).await?)? {
-            records.insert(chain.seq, Record::from(entry));
-        }
-        Ok(records)
+/// What the tables hold of every row after `after` up to `last`.
+async fn records(
+    link: &mut Link<'_>,
+    after: i64,
+    last: i64,
+) -> Result<BTreeMap<u64, Record>, StoreError> {
+    let span = [Value::Integer(after), Value::Integer(last)];
+    let mut records = BTreeMap::new();
+    for row in link.fetch_all(ROWS, FACTS_BETWEEN, &span).await? {
+        let seq = seq_of(&row)?;
+        records.insert(seq, Record::from(fact_of(seq, &row)?));
     }
+    for row in link.fetch_all(ROWS, DOCUMENTS_BETWEEN, &span).await? {
+        let RawDocument {
+            kind,
+            key,
+            subject,
+            body,
+        } = document_of(&row)?;
+        let document = Record::Document {
+            kind,
+            key,
+            subject,
+            body,
+        };
+        records.insert(seq_of(&row)?, document);
+    }
+    let entries = link.fetch_all(ROWS, ENTRIES_BETWEEN, &span).await?;
+    for (chain, entry) in gather_entries(&entries)? {
+        records.insert(chain.seq, Record::from(entry));
+    }
+    Ok(records)
+}
 
-    /// The rows of one of the statements that take two sequence numbers.
-    async fn between(
-        &self,
-        sql: &'static str,
-        after: i64,
-        last: i64,
-    ) -> Result<Vec<Row>, StoreError> {
-        let values = [Value::Integer(after), Value::Integer(last)];
-        self.reader().fetch_all("read rows", sql, &values).await
-    }
+/// Whether no facts follow these, which were read at a time.
+fn is_rest(page: &[Recorded<Fact>]) -> bool {
+    i64::try_from(page.len()).is_ok_and(|rows| rows < PAGE)
 }
 
 /// The facts of rows, each compared with the chain.

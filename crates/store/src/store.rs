@@ -227,7 +227,7 @@ impl Store {
 
 /// Runs `work` and gives up after `deadline`. Work that is given up has its transaction rolled
 /// back, unless its COMMIT had reached the database.
-async fn within<T>(
+pub(crate) async fn within<T>(
     deadline: Duration,
     operation: &'static str,
     work: impl Future<Output = Result<T, StoreError>>,

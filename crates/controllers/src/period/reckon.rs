@@ -4,8 +4,8 @@ use leasehold_ledger::{
     canonical::Digest,
     close::{Closing, close},
     document::{
-        BookDoc, DepartmentDoc, GapAcceptedDoc, GapDoc, LotDoc, PeriodCloseDoc, PeriodOpenDoc,
-        PolicyDoc,
+        ArchiveDoc, BookDoc, DepartmentDoc, GapAcceptedDoc, GapDoc, LotDoc, PeriodCloseDoc,
+        PeriodOpenDoc, PolicyDoc,
     },
     fact::Facts,
     statement::State,
@@ -31,8 +31,24 @@ pub enum Outcome {
     Overtaken,
 }
 
+/// How often facts are read anew when others are archived meanwhile.
+const READINGS: usize = 3;
+
 /// Everything that a close depends on, up to a row.
 pub async fn records(store: &Store, through: u64) -> Result<Records, Error> {
+    for _ in 0..READINGS {
+        let archived = store.latest::<ArchiveDoc>().await?;
+        let facts = facts(store, through).await?;
+        // the end of an object may have left behind its beginning
+        if store.latest::<ArchiveDoc>().await? == archived {
+            return records_with(store, through, facts).await;
+        }
+    }
+    Err(StoreError::Moved.into())
+}
+
+/// All facts up to a row, page by page.
+async fn facts(store: &Store, through: u64) -> Result<Facts, Error> {
     let filter = FactFilter {
         until_seq: Some(through),
         ..FactFilter::default()
@@ -47,7 +63,7 @@ pub async fn records(store: &Store, through: u64) -> Result<Records, Error> {
             facts.push(fact.seq, &fact.value);
         }
     }
-    records_with(store, through, facts).await
+    Ok(facts)
 }
 
 /// The same with facts that were read already.
@@ -464,6 +480,46 @@ mod tests {
         let draft = |records: &Records| reckon(&open(), records, through, half).unwrap();
         assert_eq!(draft(&kept).statements, draft(&whole).statements);
         assert_eq!(draft(&kept).totals.gross.to_string(), "736.00");
+    }
+
+    #[tokio::test]
+    async fn of_what_was_archived_since_nothing_is_kept() {
+        let before = SEPTEMBER - 1000;
+        let since = Second::new(SEPTEMBER);
+        let read = vec![
+            used("gone", FactKind::Opened, before),
+            used("gone as well", FactKind::Opened, before),
+            lease("vcpu-x86", SEPTEMBER),
+        ];
+        let store = ledger(read).await;
+        let (first, _) = store.head().await.unwrap();
+        let kept = Known::default().grown(&store, first, since).await.unwrap();
+        assert_eq!(kept.facts.len(), 3);
+        // as the ledger is after their ends were told and all was archived: none of its rows is of them
+        let left = vec![
+            lease("vcpu-x86", SEPTEMBER),
+            used("runs", FactKind::Opened, before),
+        ];
+        let store = ledger(left).await;
+        let archive = ArchiveDoc {
+            period: "2026-08".to_owned(),
+            ended_before: since,
+            rows: 2,
+            digest: digest_of(&"rows").unwrap(),
+            file: "facts-2026-08.db".to_owned(),
+            holes: digest_of(&"holes").unwrap(),
+            at: since,
+        };
+        let batch = Batch::of(vec![Record::document(&archive).unwrap()]);
+        store.commit(&batch, since).await.unwrap();
+        let (through, _) = store.head().await.unwrap();
+        let known = Known::of(kept, first);
+        let kept = known.grown(&store, through, since).await.unwrap();
+        let whole = records(&store, through).await.unwrap();
+        let half = Some(Second::new(SEPTEMBER + 15 * 86_400));
+        let draft = |records: &Records| reckon(&open(), records, through, half).unwrap();
+        assert_eq!(draft(&kept).statements, draft(&whole).statements);
+        assert_eq!(kept.facts.len(), 2);
     }
 
     #[tokio::test]

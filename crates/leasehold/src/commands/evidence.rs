@@ -29,6 +29,7 @@ pub fn run(arguments: &EvidenceArgs, session: &Session, out: &mut dyn Write) -> 
     let format = session.common.output;
     output::refuse_mixture(format, arguments.file.as_deref())?;
     let store = ledger::open(session, &arguments.db)?;
+    let newest = ledger::newest_archive(session, &store);
     let folder = arguments.archives.archive.as_deref();
     let archives = archives::checked(session, &store, folder)?;
     let holes = session.wait(store.holes())?;
@@ -36,6 +37,7 @@ pub fn run(arguments: &EvidenceArgs, session: &Session, out: &mut dyn Write) -> 
     let rows = ledger::whole(session, &store, &archives, &holes, last);
     let Some(file) = &arguments.file else {
         write_evidence(rows, &header, out)?;
+        ledger::refuse_moved(session, &store, newest)?;
         return Ok(Outcome::Done);
     };
     let part = output::part_of(file);
@@ -44,6 +46,7 @@ pub fn run(arguments: &EvidenceArgs, session: &Session, out: &mut dyn Write) -> 
     let mut to = BufWriter::new(opened);
     let trailer = write_evidence(rows, &header, &mut to)?;
     to.flush()?;
+    ledger::refuse_moved(session, &store, newest)?;
     output::complete(&part, file)?;
     let written = Written::new(file, &header, &trailer);
     output::tell(&written.sentence(), &written, &written.sheet(), format, out)?;

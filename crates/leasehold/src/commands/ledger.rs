@@ -5,7 +5,7 @@ use std::{
     fs::{self, DirBuilder, File},
     hash::{BuildHasher, Hasher, RandomState},
     io::{self, ErrorKind, Write},
-    os::unix::fs::DirBuilderExt,
+    os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
 };
 
@@ -24,11 +24,17 @@ use crate::{
 /// After so many rows a person is told that it goes on.
 const TELL: u64 = 100_000;
 
+/// How often a copy is begun when facts are archived meanwhile.
+const ATTEMPTS: u32 = 3;
+
 /// What the name of a folder begins with in which a copy is made.
 const BENCH: &str = ".leasehold-backup-";
 
 /// The copy in it.
 const MADE: &str = "ledger.db";
+
+/// What is locked in it.
+const HELD: &str = "held";
 
 /// Beside a file of SQLite may lie what belongs to it.
 const BESIDE: [&str; 4] = ["", "-wal", "-shm", "-journal"];
@@ -74,13 +80,14 @@ impl Copied {
 pub fn backup(arguments: &BackupArgs, session: &Session, out: &mut dyn Write) -> Result<Outcome> {
     output::refuse_mixture(session.common.output, arguments.file.as_deref())?;
     let Some(file) = &arguments.file else {
-        let bench = Bench::beside(&arguments.db.place()?, session)?;
-        let made = bench.0.join(MADE);
+        let place = arguments.db.place()?;
+        let bench = Bench::beside(&place)?;
+        let made = bench.folder.join(MADE);
         copy(&arguments.db, &made, session)?;
         let made = File::open(&made)
             .with_context(|| format!("failed to read {} again", made.display()))?;
         // whoever breaks off what comes now leaves nothing behind
-        bench.clear()?;
+        bench.clear();
         pour(made, out)?;
         return Ok(Outcome::Done);
     };
@@ -91,19 +98,34 @@ pub fn backup(arguments: &BackupArgs, session: &Session, out: &mut dyn Write) ->
         );
     }
     let part = output::part_of(file);
+    if let Some(ledger) = arguments.db.place()?.file() {
+        expect_room(folder_of(file), ledger)?;
+    }
     let copied = copy(&arguments.db, &part, session)?;
     output::complete(&part, file)?;
     tell(&Copied::new(&Place::from(file), &copied), session, out)
 }
 
-/// Copies a ledger into a new file.
+/// Copies a ledger into a new file; from the beginning again when facts were archived meanwhile.
 fn copy(at: &At, file: &Path, session: &Session) -> Result<Integrity> {
     let source = ledger::open(session, at)?;
-    forget(file)?;
-    let target = session.wait(Box::pin(Store::open(file)))?;
-    let copied = session.wait(Box::pin(source.copy_into(&target, progress())))?;
-    session.wait(Box::pin(target.close_as_one_file()))?;
-    Ok(copied)
+    let mut attempt = 1;
+    loop {
+        forget(file)?;
+        let target = session.wait(Box::pin(Store::open(file)))?;
+        match session.wait(Box::pin(source.copy_into(&target, progress()))) {
+            Ok(copied) => {
+                session.wait(Box::pin(target.close_as_one_file()))?;
+                return Ok(copied);
+            }
+            Err(StoreError::Moved) if attempt < ATTEMPTS => {
+                attempt += 1;
+                session.wait(Box::pin(target.close()))?;
+                output::remark("facts were archived meanwhile; the copy begins anew");
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 /// Writes a file to standard output.
@@ -112,23 +134,29 @@ fn pour(mut file: File, out: &mut dyn Write) -> Result<()> {
     Ok(())
 }
 
-/// A folder of this process alone, in which a copy is made.
-struct Bench(PathBuf);
+/// A folder of this process alone, in which a copy is made. Nobody takes it for forgotten until it is dropped.
+struct Bench {
+    folder: PathBuf,
+    /// Never read: closing it is what releases the lock.
+    _lock: File,
+}
 
 impl Bench {
     /// One beside a ledger that is a file: there is a volume for as much, and a temporary folder may be small, or others'.
-    fn beside(place: &Place, session: &Session) -> Result<Self> {
+    fn beside(place: &Place) -> Result<Self> {
         let Some(ledger) = place.file() else {
             return Self::under(&env::temp_dir());
         };
-        let parent = ledger
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty());
-        let parent = parent.unwrap_or(Path::new("."));
-        clear_forgotten(parent, session)?;
-        expect_room(parent, ledger)?;
+        let parent = folder_of(ledger);
+        clear_forgotten(parent);
+        if let Ok(bench) = Self::under(parent) {
+            expect_room(parent, ledger)?;
+            return Ok(bench);
+        }
         // whoever may read alone makes it elsewhere
-        Self::under(parent).or_else(|_| Self::under(&env::temp_dir()))
+        let elsewhere = env::temp_dir();
+        expect_room(&elsewhere, ledger)?;
+        Self::under(&elsewhere)
     }
 
     fn under(parent: &Path) -> Result<Self> {
@@ -139,61 +167,111 @@ impl Bench {
             .mode(0o700)
             .create(&folder)
             .with_context(|| format!("failed to make {}", folder.display()))?;
-        Ok(Self(folder))
+        match locked(&folder.join(HELD)) {
+            Ok(lock) => Ok(Self {
+                folder,
+                _lock: lock,
+            }),
+            Err(error) => {
+                fs::remove_dir_all(&folder).ok();
+                Err(error).with_context(|| format!("failed to lock {}", folder.display()))
+            }
+        }
     }
 
-    fn clear(&self) -> Result<()> {
-        fs::remove_dir_all(&self.0)
-            .with_context(|| format!("failed to take away {}", self.0.display()))
+    /// Takes it away before it is dropped, and says so if it cannot: the copy is whole all the same.
+    fn clear(&self) {
+        take_away(&self.folder);
     }
 }
 
 impl Drop for Bench {
     fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).ok();
+        fs::remove_dir_all(&self.folder).ok();
     }
 }
 
-/// Takes away what backups left that were killed: nobody has the copy in it open.
-fn clear_forgotten(parent: &Path, session: &Session) -> Result<()> {
+/// A new file that is locked for as long as it is open.
+fn locked(path: &Path) -> io::Result<File> {
+    let file = File::create_new(path)?;
+    file.lock()?;
+    Ok(file)
+}
+
+/// The folder of a file.
+fn folder_of(file: &Path) -> &Path {
+    file.parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+}
+
+/// Takes away what backups left that were killed: nobody has its lock.
+fn clear_forgotten(parent: &Path) {
     let Ok(entries) = fs::read_dir(parent) else {
-        return Ok(());
+        return;
     };
     for entry in entries.flatten() {
-        let is_bench = entry.file_name().to_string_lossy().starts_with(BENCH);
-        let copy = entry.path().join(MADE);
-        if !is_bench || !copy.exists() {
-            continue;
-        }
-        match session.wait(Box::pin(Store::open_to_copy_into(&copy))) {
-            Err(StoreError::Locked { .. }) => {}
-            Ok(_) | Err(_) => {
-                fs::remove_dir_all(entry.path())
-                    .with_context(|| format!("failed to take away {}", entry.path().display()))?;
-            }
+        let folder = entry.path();
+        if entry.file_name().to_string_lossy().starts_with(BENCH) && is_forgotten(&folder) {
+            take_away(&folder);
         }
     }
-    Ok(())
 }
 
-/// Refuses to fill the volume of a ledger: the operator that writes it needs as much as the copy takes.
-fn expect_room(parent: &Path, ledger: &Path) -> Result<()> {
+/// Whether nobody makes a copy in this folder. One whose lock cannot even be asked for is left alone.
+fn is_forgotten(folder: &Path) -> bool {
+    let lock = File::options()
+        .read(true)
+        .write(true)
+        .open(folder.join(HELD));
+    match lock {
+        Ok(lock) => lock.try_lock().is_ok(),
+        // the lock comes before the copy: a folder without both is being made
+        Err(error) => error.kind() == ErrorKind::NotFound && folder.join(MADE).exists(),
+    }
+}
+
+/// Takes a folder away, and only says so if it cannot: it is nothing that was asked for.
+fn take_away(folder: &Path) {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            output::remark(&format!(
+                "failed to take away {}: {error}; take it away by hand, it is of no use",
+                folder.display()
+            ));
+        }
+        Ok(()) | Err(_) => {}
+    }
+}
+
+/// Refuses to fill a volume with a copy of a ledger, above all the ledger's own: the operator that writes it needs as much as
+/// the copy takes.
+fn expect_room(folder: &Path, ledger: &Path) -> Result<()> {
     let sizes = BESIDE.iter().filter_map(|beside| {
         let mut name = ledger.as_os_str().to_owned();
         name.push(beside);
         fs::metadata(&name).ok()
     });
     let taken: u64 = sizes.map(|found| found.len()).sum();
-    let volume = rustix::fs::statvfs(parent)
-        .with_context(|| format!("failed to see how much is free in {}", parent.display()))?;
+    let volume = rustix::fs::statvfs(folder)
+        .with_context(|| format!("failed to see how much is free in {}", folder.display()))?;
     let free = volume.f_bavail.saturating_mul(volume.f_frsize);
-    if free >= taken.saturating_mul(2) {
+    let device = |path: &Path| fs::metadata(path).map(|found| found.dev()).ok();
+    let is_its_own = device(folder) == device(ledger);
+    let times = if is_its_own { 2 } else { 1 };
+    if free >= taken.saturating_mul(times) {
         return Ok(());
     }
+    let beside = if is_its_own {
+        ", and the operator needs as much again"
+    } else {
+        ""
+    };
     bail!(
-        "failed to make the backup beside {}: it takes {taken} bytes, {free} are free there, and the operator needs as much \
-         again; write it elsewhere with -f, or copy the file while the operator is stopped",
-        ledger.display()
+        "failed to make the backup of {} in {}: it takes {taken} bytes, {free} are free there{beside}; write it to another \
+         volume with -f, or copy the file while the operator is stopped",
+        ledger.display(),
+        folder.display()
     )
 }
 
@@ -374,22 +452,27 @@ mod tests {
                 .filter(|name| name.to_string_lossy().starts_with(BENCH))
                 .count()
         };
-        // one that was killed, and one that is under way
-        let killed = folder.path().join(format!("{BENCH}0"));
-        fs::create_dir(&killed).unwrap();
-        fs::write(killed.join(MADE), "half of a file").unwrap();
+        // two that were killed, one whose copy is complete and about to be read, and one that is being made
+        for (name, file) in [("0", MADE), ("1", HELD)] {
+            let killed = folder.path().join(format!("{BENCH}{name}"));
+            fs::create_dir(&killed).unwrap();
+            fs::write(killed.join(file), "half of a file").unwrap();
+        }
         let other = Bench::under(folder.path()).unwrap();
-        let writing = session.wait(Store::open(other.0.join(MADE))).unwrap();
-        assert_eq!(benches(), 2);
+        fs::write(other.folder.join(MADE), "a whole file").unwrap();
+        fs::create_dir(folder.path().join(format!("{BENCH}2"))).unwrap();
+        assert_eq!(benches(), 4);
         let arguments = BackupArgs {
             db: at(&original),
             file: None,
         };
         let mut out = Vec::new();
         backup(&arguments, &session, &mut out).unwrap();
+        assert_eq!(benches(), 2);
+        let untouched = fs::read(other.folder.join(MADE)).unwrap();
+        assert_eq!(untouched, b"a whole file");
+        drop(other);
         assert_eq!(benches(), 1);
-        assert!(other.0.join(MADE).exists());
-        drop(writing);
         let copy = folder.path().join("copy.db");
         fs::write(&copy, out).unwrap();
         let copy = session.wait(Store::open_read_only(&copy)).unwrap();
@@ -405,6 +488,8 @@ mod tests {
         file.set_len(1 << 42).unwrap();
         let refused = expect_room(folder.path(), &ledger).unwrap_err();
         assert!(refused.to_string().contains("with -f"), "{refused}");
+        let refused = refused.to_string();
+        assert!(refused.contains("as much again"), "{refused}");
         file.set_len(1 << 10).unwrap();
         assert!(expect_room(folder.path(), &ledger).is_ok());
     }

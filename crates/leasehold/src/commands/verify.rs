@@ -78,17 +78,30 @@ fn of_ledger(
     head: Option<&Digest>,
 ) -> Result<Report> {
     let store = ledger::open(session, db).or_else(|error| unopened(error, db))?;
+    let whole = |report: &Report| report.finding.is_none();
+    ledger::steadily(session, &store, whole, || {
+        of_store(session, &store, folder, head)
+    })
+}
+
+/// The same as it is found beside whoever may archive meanwhile.
+fn of_store(
+    session: &Session,
+    store: &Store,
+    folder: Option<&Path>,
+    head: Option<&Digest>,
+) -> Result<Report> {
     let pages = finding(session.wait(Box::pin(store.check_file())), "the database")?;
-    let mut report = match session.wait(Box::pin(extent(&store))) {
+    let mut report = match session.wait(Box::pin(extent(store))) {
         Ok((holes, last)) => {
-            let archives = archives::open(session, &store, folder)?;
-            let live = Rows::new(session, &store, last);
+            let archives = archives::open(session, store, folder)?;
+            let live = Rows::new(session, store, last);
             let archived = ArchiveRows::new(session, &archives, last);
             let mut report = verify_pieces(Pieces::new(live, archived, &holes), &holes, head);
             // a row that differs is named above; that rows are missing from a file is seen by its digest alone
             for archive in &archives {
                 if report.finding.is_none() {
-                    report.finding = damage(session, archive)?;
+                    report.finding = damage(session, store, archive)?;
                 }
             }
             report
@@ -158,17 +171,23 @@ fn both(row: Option<Finding>, database: Option<Finding>) -> Option<Finding> {
     }
 }
 
-/// What is wrong with the file of an archive, if anything is.
-fn damage(session: &Session, archive: &Archive) -> Result<Option<Finding>> {
+/// What is wrong with the file of an archive, or with what the ledger remembers of its objects, if anything is.
+fn damage(session: &Session, store: &Store, archive: &Archive) -> Result<Option<Finding>> {
     let document = &archive.document.value;
-    match session.wait(Box::pin(archive.file.check(document))) {
+    let checking = async {
+        archive.file.check(document).await?;
+        store.check_objects(&archive.document, &archive.file).await
+    };
+    match session.wait(Box::pin(checking)) {
         Ok(()) => Ok(None),
-        Err(error @ StoreError::Archive { .. }) => Ok(Some(Finding {
-            seq: archive.document.seq,
-            what: format!("archive of {}", document.period),
-            expected: document.digest.to_string(),
-            found: error.to_string(),
-        })),
+        Err(error @ (StoreError::Archive { .. } | StoreError::Corrupt { .. })) => {
+            Ok(Some(Finding {
+                seq: archive.document.seq,
+                what: format!("archive of {}", document.period),
+                expected: document.digest.to_string(),
+                found: error.to_string(),
+            }))
+        }
         Err(error) => Err(error.into()),
     }
 }

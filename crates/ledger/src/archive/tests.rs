@@ -155,6 +155,30 @@ fn what_nothing_open_can_need_goes_and_everything_else_stays() {
 }
 
 #[test]
+fn an_end_that_was_estimated_waits_for_two_periods_after_its_own() {
+    use FactKind::{Closed, Opened};
+    let told = [
+        (1, fact("guessed", Opened, 50, false)),
+        (2, fact("guessed", Closed, MONTH - 1, true)),
+        (101, fact("later", Opened, MONTH - 60, false)),
+        (102, fact("later", Closed, MONTH, true)),
+    ];
+    // archives of the second, the third and the fourth of four months that are all closed
+    let chosen = |months: i64| {
+        let span = |n: i64| Span::new(Second::new(n * MONTH), Second::new((n + 1) * MONTH));
+        let closed = (0..4).map(|n| (span(n), 200)).collect();
+        let mut sift = Sift::new(Second::new(months * MONTH), 200, closed);
+        for (seq, fact) in &told {
+            sift.take(*seq, fact);
+        }
+        sift.chosen().rows.into_iter().collect::<Vec<u64>>()
+    };
+    assert_eq!(chosen(2), [0; 0]);
+    assert_eq!(chosen(3), [1, 2]);
+    assert_eq!(chosen(4), [1, 2, 101, 102]);
+}
+
+#[test]
 fn leases_stay_and_so_does_what_ends_with_the_period() {
     let mut sift = sift();
     for (seq, kind, at) in [(1, FactKind::Opened, 10), (2, FactKind::Closed, 20)] {
@@ -177,4 +201,9 @@ fn an_object_under_another_meter_or_in_another_life_of_its_cluster_is_another_on
     assert_eq!(object_of(&base).len(), 32);
     assert_ne!(object_of(&base), object_of(&memory));
     assert_ne!(object_of(&base), object_of(&restored));
+    // and yet it is found in its earlier life
+    assert_eq!(
+        object_in(&restored, &base.source.cluster, 1),
+        object_of(&base)
+    );
 }

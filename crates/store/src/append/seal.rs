@@ -21,7 +21,7 @@ const GROUP: usize = 1000;
 const HOLES: usize = 500;
 
 /// What this is called where an error is told.
-const SEAL: &str = "take out what is archived";
+pub(crate) const SEAL: &str = "take out what is archived";
 
 const FACTS_SINCE: &str = concat!(
     "SELECT ",

@@ -50,23 +50,63 @@ const ROWS: &str = "SELECT seq, kind AS chain_kind, key AS chain_key, digest, pr
 /// Beside a file of SQLite may lie what belongs to it.
 const BESIDE: [&str; 4] = ["", "-journal", "-wal", "-shm"];
 
+/// How many bytes a row takes in a file, with its place in the indexes: more than any that was seen.
+const ROW: u64 = 2048;
+
 /// A file that is being written, under another name until it is complete.
 pub(super) struct Writing {
+    // the connection goes before its file
     connection: SqliteConnection,
-    part: PathBuf,
+    part: Part,
     path: PathBuf,
     ledger: Digest,
+}
+
+/// The other name of a file that is being written. What is still there under it when this is dropped is taken away with what
+/// belongs to it, so that an attempt that failed, as on a full volume, leaves the volume as it was.
+struct Part(PathBuf);
+
+impl Part {
+    fn take_away(&self) -> Result<(), StoreError> {
+        BESIDE
+            .iter()
+            .try_for_each(|end| take_away(&beside(&self.0, end)))
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        // the next attempt takes away what could not be
+        self.take_away().ok();
+    }
+}
+
+/// Refuses to begin a file for so many rows that may not fit into its folder's volume.
+pub(super) fn expect_room(folder: &Path, rows: u64) -> Result<(), StoreError> {
+    let volume = rustix::fs::statvfs(folder).map_err(|error| StoreError::ArchiveFile {
+        path: folder.to_owned(),
+        source: error.into(),
+    })?;
+    let free = volume.f_bavail.saturating_mul(volume.f_frsize);
+    let needed = rows.saturating_mul(ROW);
+    if free >= needed {
+        return Ok(());
+    }
+    Err(StoreError::Room {
+        folder: folder.to_owned(),
+        rows,
+        needed,
+        free,
+    })
 }
 
 impl Writing {
     /// Begins a file. What an attempt that was broken off has left is taken away.
     pub(super) async fn begin(path: &Path, ledger: Option<&Digest>) -> Result<Self, StoreError> {
-        let part = beside(path, ".part");
-        for end in BESIDE {
-            take_away(&beside(&part, end))?;
-        }
+        let part = Part(beside(path, ".part"));
+        part.take_away()?;
         let mut connection = SqliteConnectOptions::new()
-            .filename(&part)
+            .filename(&part.0)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Delete)
             .synchronous(SqliteSynchronous::Full)
@@ -129,7 +169,7 @@ impl Writing {
                 });
             }
         }
-        rename(&self.part, &self.path)
+        rename(&self.part.0, &self.path)
     }
 }
 
@@ -343,4 +383,32 @@ fn row_of(row: &Row) -> Result<verify::Row, StoreError> {
         chain: chain_of(row)?,
         body: column(row, "body")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_attempt_that_is_given_up_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("facts-2026-09.db");
+        let files = || fs::read_dir(folder.path()).unwrap().count();
+        let writing = Writing::begin(&path, None).await.unwrap();
+        assert!(files() > 0);
+        drop(writing);
+        assert_eq!(files(), 0);
+    }
+
+    #[test]
+    fn a_file_is_not_begun_that_may_not_fit() {
+        let folder = tempfile::tempdir().unwrap();
+        // two petabytes
+        let refused = expect_room(folder.path(), 1 << 40).unwrap_err();
+        assert!(
+            matches!(refused, StoreError::Room { needed, .. } if needed == 1 << 51),
+            "{refused}"
+        );
+        assert!(expect_room(folder.path(), 1).is_ok());
+    }
 }

@@ -68,8 +68,11 @@ impl Lent {
         self.run("BEGIN IMMEDIATE").await
     }
 
-    /// Commits what was begun.
+    /// Commits what was begun, if anything was.
     pub(crate) async fn commit(mut self) -> Result<(), sqlx::Error> {
+        if !self.0.is_open {
+            return Ok(());
+        }
         self.run("COMMIT").await?;
         self.0.is_open = false;
         Ok(())

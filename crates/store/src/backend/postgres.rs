@@ -33,6 +33,9 @@ pub(crate) enum Purpose {
     Read,
     /// Making and changing the tables.
     Migrate,
+    /// Taking out what is archived, beside whoever appends, who waits meanwhile: like an append, with more time for a
+    /// statement. What it takes longer for is rolled back, so that nobody is kept out for good.
+    Keep,
     /// Keeping the lock of the writer. A session that says nothing for a minute has lost its process.
     Lock,
 }
@@ -50,9 +53,17 @@ impl Purpose {
             Self::Read => &[
                 ("search_path", PATH),
                 ("statement_timeout", "30s"),
+                ("idle_in_transaction_session_timeout", "60s"),
                 ("default_transaction_read_only", "on"),
             ],
             Self::Migrate => &[("search_path", PATH), ("lock_timeout", "25s")],
+            Self::Keep => &[
+                ("search_path", PATH),
+                ("statement_timeout", "120s"),
+                ("lock_timeout", "25s"),
+                ("idle_in_transaction_session_timeout", "20s"),
+                ("synchronous_commit", "on"),
+            ],
             Self::Lock => &[
                 ("search_path", PATH),
                 ("statement_timeout", "30s"),
@@ -109,6 +120,13 @@ pub(crate) async fn pool(
         .map_err(failed("connect to the ledger's database"))
 }
 
+/// Each statement sees what was committed before it began; the row of the leader is locked before the first that matters
+/// (see `leader`).
+pub(super) const APPENDING: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+
+/// All statements see what was committed before the first of them began.
+pub(super) const READING: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
 /// A transaction. One that is dropped before its commit takes its connection with it: what is under way there may never be
 /// answered. The server rolls it back when the connection is gone.
 #[derive(Debug)]
@@ -118,15 +136,13 @@ pub(crate) struct Turn {
 }
 
 impl Turn {
-    /// Begins one. Each statement sees what was committed before it began; the row of the leader is locked before the first
-    /// that matters (see `leader`).
-    pub(super) async fn begin(pool: &PgPool) -> Result<Self, sqlx::Error> {
-        const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+    /// Begins one, with [`APPENDING`] or [`READING`].
+    pub(super) async fn begin(pool: &PgPool, begin: &'static str) -> Result<Self, sqlx::Error> {
         let mut turn = Self {
             connection: pool.acquire().await?,
             is_over: false,
         };
-        sqlx::raw_sql(BEGIN).execute(turn.connection()).await?;
+        sqlx::raw_sql(begin).execute(turn.connection()).await?;
         Ok(turn)
     }
 
@@ -168,4 +184,28 @@ pub(super) fn query<'q>(
         };
     }
     query
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_locks_others_out_is_ended_by_the_server_when_it_stands_still() {
+        for purpose in [Purpose::Write, Purpose::Keep] {
+            let set = |name: &str| {
+                let settings = purpose.settings().iter();
+                let found = settings.copied().find(|(known, _)| *known == name);
+                found.map(|(_, value)| value)
+            };
+            assert_eq!(set("lock_timeout"), Some("25s"), "{purpose:?}");
+            assert_eq!(
+                set("idle_in_transaction_session_timeout"),
+                Some("20s"),
+                "{purpose:?}"
+            );
+            assert_eq!(set("synchronous_commit"), Some("on"), "{purpose:?}");
+            assert!(set("statement_timeout").is_some(), "{purpose:?}");
+        }
+    }
 }

@@ -198,9 +198,9 @@ pub(crate) async fn keeping(place: &Place) -> Result<Pool, StoreError> {
     let opening = async {
         match place {
             Place::File(path) => sqlite(1, writing(path).create_if_missing(false)).await,
-            Place::Server(server) => Ok(Pool::Postgres(
-                server_pool(server, Purpose::Migrate, 1).await?,
-            )),
+            Place::Server(server) => {
+                Ok(Pool::Postgres(server_pool(server, Purpose::Keep, 1).await?))
+            }
         }
     };
     within(DEADLINE, OPEN, opening).await

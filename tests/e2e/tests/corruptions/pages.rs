@@ -10,7 +10,8 @@
 //! - the place of a row's number in a row whose number is its key, which SQLite leaves empty, and the numbers of the rows of
 //!   the schema;
 //! - in `chain` when a row was inserted and by which leader (`inserted_at`, `epoch`), and the tables `cursor`, `leader`,
-//!   `migration` and `archived_object`: the operator's own notes, of which nothing is billed.
+//!   `migration` and `archived_object`: the operator's own notes, of which nothing is billed. Of what is remembered of archived
+//!   objects the marks are checked, and each object is held against the files of the archives where these are at hand.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

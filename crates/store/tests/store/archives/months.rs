@@ -15,6 +15,9 @@ use crate::fixtures::{at, fact};
 const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;
 
+/// Which of ten pods has an estimated end.
+const ESTIMATED: u32 = 7;
+
 /// An observation of a pod. Its version is the instant, so that each has a key of its own.
 pub(crate) fn pod(uid: &str, kind: FactKind, at: Second) -> Fact {
     let mut fact = fact(uid, 1);
@@ -43,8 +46,8 @@ fn policy() -> Policy {
     }
 }
 
-/// The months from September 2026 on, each with the same number of pods. One pod of each goes on into the next month, and
-/// one runs for ever.
+/// The months from September 2026 on, each with the same number of pods. One pod of each goes on into the next month, of one
+/// in ten the end is estimated, and one runs for ever.
 pub(crate) struct Months {
     pods: u32,
     played: u32,
@@ -94,7 +97,9 @@ impl Months {
                 opened.plus(HOUR)
             };
             facts.push(pod(&uid, FactKind::Opened, opened));
-            facts.push(pod(&uid, FactKind::Closed, closed));
+            let mut end = pod(&uid, FactKind::Closed, closed);
+            end.estimated = n % 10 == ESTIMATED;
+            facts.push(end);
         }
         facts
     }
