@@ -510,9 +510,15 @@ mod tests {
             holes: digest_of(&"holes").unwrap(),
             at: since,
         };
-        let batch = Batch::of(vec![Record::document(&archive).unwrap()]);
+        let one_before = ArchiveDoc {
+            period: "2026-07".to_owned(),
+            ..archive.clone()
+        };
+        let archives = [one_before, archive].map(|archive| Record::document(&archive).unwrap());
+        let batch = Batch::of(archives.to_vec());
         store.commit(&batch, since).await.unwrap();
         let (through, _) = store.head().await.unwrap();
+        assert!(through > first, "archived after what was kept");
         let known = Known::of(kept, first);
         let kept = known.grown(&store, through, since).await.unwrap();
         let whole = records(&store, through).await.unwrap();
