@@ -368,6 +368,7 @@ impl<'play> Play<'play> {
         let tenancy = self.tenancy(lessee).unwrap_or_default();
         let mut word = word.clone();
         word["request"] = tenancy["status"]["acceptance"]["request"].clone();
+        word["incarnation"] = tenancy["status"]["incarnation"].clone();
         self.change(lessee, &json!({"spec": {"acceptance": word}}))
     }
 

@@ -14,7 +14,7 @@ use leasehold_ledger::time::Second;
 use leasehold_model::Chance;
 use leasehold_store::Store;
 use leasehold_testkit::manifests::pod;
-use leasehold_testkit::{LONG, Session, User, eventually};
+use leasehold_testkit::{LONG, Ran, Session, User, eventually};
 use serde_json::{Value, json};
 
 use crate::scale::Scale;
@@ -121,12 +121,20 @@ impl Crowd {
         for office in &self.offices {
             let place = place(office);
             let removal = ["delete", "pvc", "data", "-n", &place, "--ignore-not-found"];
-            let ran = office.staff.kubectl(&removal, "").await;
-            ran.unwrap().ok().unwrap();
+            let gone = office.stage.see("volumes given back", LONG, async || {
+                let ran = office.staff.kubectl(&removal, "").await;
+                ran.and_then(Ran::ok).map_err(|why| format!("{why:?}"))
+            });
+            gone.await.unwrap();
         }
         let office = &self.offices[0];
-        let manifest = office.manifest("oa", &MORE, &[("prod", &MORE)]);
-        office.staff.apply(&manifest.unwrap()).await.unwrap();
+        let manifest = office.manifest("oa", &MORE, &[("prod", &MORE)]).unwrap();
+        // an API server that was started a moment ago does not serve every kind yet
+        let asked = office.stage.see("more cores asked for", LONG, async || {
+            let applied = office.staff.apply(&manifest).await;
+            applied.map_err(|why| format!("{why:?}"))
+        });
+        asked.await.unwrap();
         office.approve("oa", 2).await.unwrap();
         let has_more = |tenancy: &Tenancy| {
             let Some(status) = &tenancy.status else {
