@@ -25,6 +25,7 @@
 //! | variable | what it does |
 //! |---|---|
 //! | `LEASEHOLD_SEEDS=20000` | so many scripts instead of a few; in a release build |
+//! | `LEASEHOLD_FROM=5000` | the first of them, so that a long run can be made in parts |
 //! | `LEASEHOLD_SEED=17` | this script alone, as a failure prints it |
 //! | `LEASEHOLD_CRASHES=all` | every moment of every write, instead of one moment each in turn |
 
@@ -96,7 +97,11 @@ mod scenarios {
     fn through_whatever_trouble_everything_ends_as_if_there_had_been_none() {
         let seeds: Vec<u64> = match number("LEASEHOLD_SEED") {
             Some(seed) => vec![seed],
-            None => (0..number("LEASEHOLD_SEEDS").unwrap_or(SEEDS)).collect(),
+            None => {
+                let first = number("LEASEHOLD_FROM").unwrap_or(0);
+                let count = number("LEASEHOLD_SEEDS").unwrap_or(SEEDS);
+                (first..first.saturating_add(count)).collect()
+            }
         };
         let failures = on_all_cores(&seeds, |seed| {
             twice(*seed).map_err(|why| {
