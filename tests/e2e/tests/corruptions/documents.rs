@@ -267,6 +267,14 @@ fn orders() -> Vec<Record> {
         upper: BTreeMap::from([("pod/cpu".to_owned(), 600_000)]),
         at: SEPTEMBER.plus(700),
     };
+    let decided = DecisionDoc {
+        role: "finance".to_owned(),
+        decided_by: "sun".to_owned(),
+        order_no: String::new(),
+        amount_monthly: None,
+        department: None,
+        ..decision("Gap", "default/2026-09", "approval-4")
+    };
     let accepted = GapAcceptedDoc {
         gap: gap.key(),
         source: gap.source.clone(),
@@ -302,6 +310,7 @@ fn orders() -> Vec<Record> {
     };
     vec![
         record(&gap),
+        record(&decided),
         record(&accepted),
         record(&suspension),
         record(&release),
