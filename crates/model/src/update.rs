@@ -141,7 +141,8 @@ impl Store {
         copy(&mut object, live, &["metadata", "uid"]);
         keep_identity(&mut object, live);
         copy(&mut object, live, &["metadata", "resourceVersion"]);
-        if call.subresource.is_empty() && is_moved(kind, &object, live) {
+        let is_wish = matches!(call.subresource.as_str(), "" | "resize");
+        if is_wish && is_moved(kind, &object, live) {
             let generation = at(live, &["metadata", "generation"]).and_then(Value::as_i64);
             let generation = json!(generation.unwrap_or(0).saturating_add(1));
             set(&mut object, &["metadata", "generation"], generation);

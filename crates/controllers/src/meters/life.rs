@@ -144,7 +144,7 @@ pub struct Resized {
     /// For an object of which nothing is recorded: what it held before the resize is not known.
     pub unknown_before: Moment,
     /// For one that is recorded with less, and was not watched meanwhile: when it came to hold as much.
-    pub grown: Option<Moment>,
+    pub grown: Moment,
 }
 
 impl Holding {
@@ -162,9 +162,7 @@ impl Holding {
     fn growth(&self, meter: &Meter, recorded: Second) -> &Moment {
         let resized = self.resized.get(meter);
         let later = resized.filter(|resized| resized.at > recorded);
-        later
-            .and_then(|resized| resized.grown.as_ref())
-            .unwrap_or(&self.change)
+        later.map_or(&self.change, |resized| &resized.grown)
     }
 }
 
