@@ -133,22 +133,6 @@ fn generation_follows_what_people_want_and_nothing_else() {
 }
 
 #[test]
-fn a_resize_of_a_pod_is_a_generation_of_its_own() {
-    let mut store = start();
-    let asks = |cores: &str| {
-        let resources = json!({"requests": {"cpu": cores}});
-        json!({"containers": [{"name": "main", "image": "web", "resources": resources}]})
-    };
-    let pod = json!({"metadata": {"name": "web"}, "spec": asks("1")});
-    let made = create(&mut store, "Pod", "default", pod).unwrap();
-    assert_eq!(made["metadata"]["generation"], 1);
-    let call = call(&store, Verb::Patch(PatchKind::Merge), "Pod", "default/web");
-    let call = call.of("resize").with_body(json!({"spec": asks("2")}));
-    let resized = store.handle(&call, at_second(9)).unwrap();
-    assert_eq!(resized.body["metadata"]["generation"], 2);
-}
-
-#[test]
 fn a_write_that_changes_nothing_moves_no_version() {
     let mut store = start();
     create(&mut store, "ConfigMap", "default", map("a")).unwrap();
