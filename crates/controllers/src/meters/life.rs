@@ -298,7 +298,7 @@ impl Life {
     #[must_use]
     pub fn anew(&self, version: &mut String, seen_at: &str) -> Self {
         if number(version) <= self.newest {
-            *version = format!("again-{seen_at}");
+            *version = again(seen_at);
         }
         Self {
             newest: self.newest,
@@ -398,6 +398,11 @@ impl Life {
             .map(|(meter, closed)| fact(seen, meter, FactKind::Superseded, end, 0, &closed.subject))
             .collect()
     }
+}
+
+/// The version in which an object is told of that was not written since: that at which it was seen again.
+pub fn again(seen_at: &str) -> String {
+    format!("again-{seen_at}")
 }
 
 /// The number in a version, which grows with each write; also of one with words before it.
