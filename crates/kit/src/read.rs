@@ -66,8 +66,18 @@ impl Kit {
         namespace: Option<&str>,
         name: &str,
     ) -> Result<Option<K>, KitError> {
-        let subject = Subject::new::<K>("get", namespace, Some(name));
-        let request = requests::<K>(namespace).get(name, &GetParams::default());
+        self.get_of(&(), namespace, name).await
+    }
+
+    /// [`Self::get`] of a kind that may be known by name alone.
+    pub async fn get_of<K: Followed>(
+        &self,
+        kind: &K::DynamicType,
+        namespace: Option<&str>,
+        name: &str,
+    ) -> Result<Option<K>, KitError> {
+        let subject = Subject::of::<K>(kind, "get", namespace, Some(name));
+        let request = requests_of::<K>(kind, namespace).get(name, &GetParams::default());
         found(self.call(&subject, Repeat::Allowed, request).await)
     }
 

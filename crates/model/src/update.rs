@@ -141,7 +141,8 @@ impl Store {
         copy(&mut object, live, &["metadata", "uid"]);
         keep_identity(&mut object, live);
         copy(&mut object, live, &["metadata", "resourceVersion"]);
-        if call.subresource.is_empty() && is_moved(kind, &object, live) {
+        let is_wish = matches!(call.subresource.as_str(), "" | "resize");
+        if is_wish && is_moved(kind, &object, live) {
             let generation = at(live, &["metadata", "generation"]).and_then(Value::as_i64);
             let generation = json!(generation.unwrap_or(0).saturating_add(1));
             set(&mut object, &["metadata", "generation"], generation);
@@ -248,4 +249,35 @@ fn is_released(kind: &Kind, object: &Value, live: &Value) -> bool {
         && texts(object, &["metadata", "finalizers"]).is_empty()
         && grace.unwrap_or(0) == 0
         && !is_kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{call::Verb, kinds::Kinds};
+
+    #[test]
+    fn a_resize_of_a_pod_is_a_generation_of_its_own() {
+        let mut store = Store::new(Kinds::ours(), Timestamp::UNIX_EPOCH);
+        let kind = store.kinds().resource("pods").unwrap();
+        let asks = |cores: &str| {
+            let resources = json!({"requests": {"cpu": cores}});
+            json!({"containers": [{"name": "main", "image": "web", "resources": resources}]})
+        };
+        let mut generation = |call: Call| {
+            let answer = store.handle(&call, Timestamp::UNIX_EPOCH).unwrap();
+            answer.body["metadata"]["generation"].clone()
+        };
+        let pod = json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web"}, "spec": asks("1"),
+        });
+        let create = Call::new(Verb::Create, &kind, "default", "").with_body(pod);
+        assert_eq!(generation(create), json!(1));
+        let resize =
+            || Call::new(Verb::Patch(PatchKind::Merge), &kind, "default", "web").of("resize");
+        for (cores, expected) in [("2", 2), ("2", 2), ("3", 3)] {
+            let resize = resize().with_body(json!({"spec": asks(cores)}));
+            assert_eq!(generation(resize), json!(expected), "{cores}");
+        }
+    }
 }

@@ -144,7 +144,7 @@ pub struct Resized {
     /// For an object of which nothing is recorded: what it held before the resize is not known.
     pub unknown_before: Moment,
     /// For one that is recorded with less, and was not watched meanwhile: when it came to hold as much.
-    pub grown: Option<Moment>,
+    pub grown: Moment,
 }
 
 impl Holding {
@@ -162,9 +162,7 @@ impl Holding {
     fn growth(&self, meter: &Meter, recorded: Second) -> &Moment {
         let resized = self.resized.get(meter);
         let later = resized.filter(|resized| resized.at > recorded);
-        later
-            .and_then(|resized| resized.grown.as_ref())
-            .unwrap_or(&self.change)
+        later.map_or(&self.change, |resized| &resized.grown)
     }
 }
 
@@ -300,7 +298,7 @@ impl Life {
     #[must_use]
     pub fn anew(&self, version: &mut String, seen_at: &str) -> Self {
         if number(version) <= self.newest {
-            *version = format!("again-{seen_at}");
+            *version = again(seen_at);
         }
         Self {
             newest: self.newest,
@@ -400,6 +398,11 @@ impl Life {
             .map(|(meter, closed)| fact(seen, meter, FactKind::Superseded, end, 0, &closed.subject))
             .collect()
     }
+}
+
+/// The version in which an object is told of that was not written since: that at which it was seen again.
+pub fn again(seen_at: &str) -> String {
+    format!("again-{seen_at}")
 }
 
 /// The number in a version, which grows with each write; also of one with words before it.

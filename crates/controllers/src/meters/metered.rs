@@ -74,6 +74,9 @@ pub trait Metered: Followed {
     /// How the object stands.
     fn standing(&self, of: &Self::Of, sight: &Sight) -> Result<Standing, Uncountable>;
 
+    /// The kind as the API server is asked for it.
+    fn asked_as(of: &Self::Of) -> Self::DynamicType;
+
     /// The kind as the meter names it; `None` where every cluster serves and stores it.
     fn named(_of: &Self::Of) -> Option<&ApiResource> {
         None
@@ -114,6 +117,8 @@ impl Metered for Pod {
     fn standing(&self, (): &(), sight: &Sight) -> Result<Standing, Uncountable> {
         pods::standing(self, sight)
     }
+
+    fn asked_as((): &()) {}
 }
 
 impl Metered for PersistentVolumeClaim {
@@ -138,4 +143,6 @@ impl Metered for PersistentVolumeClaim {
     fn standing(&self, (): &(), sight: &Sight) -> Result<Standing, Uncountable> {
         claims::standing(self, sight)
     }
+
+    fn asked_as((): &()) {}
 }

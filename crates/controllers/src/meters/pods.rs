@@ -89,8 +89,13 @@ pub fn standing(pod: &Pod, sight: &Sight) -> Result<Standing, Uncountable> {
         Err(_) if end.is_some() => BTreeMap::new(),
         Err(error) => return Err(error),
     };
+    let mut resized = resized::sizes(pod, &start, &quantities, sight);
+    if let Some(end) = &end {
+        // nothing is resized once it is over: the entry was made up, and would hide all of the use
+        resized.retain(|_, resized| resized.at < end.at);
+    }
     let held = Holding {
-        resized: resized::sizes(pod, &start, &quantities, sight),
+        resized,
         start,
         change: change(pod, sight),
         quantities,

@@ -4,6 +4,10 @@
 //! fields with the second. Others have entries of their own, so that the stamp outlives what the node reports afterwards;
 //! only another resize by the same writer takes its place. So of a pod that nobody watched the second of the last resize is
 //! known, and that it has held no less than what it holds ever since. What it held before that is told by nothing.
+//!
+//! Whoever may write a pod may write such an entry too, and what it used before would not be billed. So an entry counts only
+//! where nothing else tells of a resize: not of a pod that is watched, of which each resize is told as it is made; and not
+//! of one whose spec was never written again, which the API server counts and nobody else.
 
 use std::collections::BTreeMap;
 
@@ -25,6 +29,8 @@ const RESIZE: &str = "resize";
 const STATUS: &str = "status";
 /// What tells since when a pod holds no less than it does.
 const LAST_RESIZE: &str = "managedFields time of the last resize";
+/// The generation of a pod whose spec is the one that it was made with.
+const AS_MADE: i64 = 1;
 
 /// What is known of the sizes of a pod that began to hold something at `start`: since when it holds these amounts, for the
 /// meters of which that may be later.
@@ -35,6 +41,9 @@ pub fn sizes(
     sight: &Sight,
 ) -> BTreeMap<Meter, Resized> {
     let mut found = BTreeMap::new();
+    if !sight.listed || pod.metadata.generation == Some(AS_MADE) {
+        return found;
+    }
     for meter in held.keys() {
         let Meter::Pod { resource } = meter else {
             continue;
@@ -44,10 +53,7 @@ pub fn sizes(
             let resized = Resized {
                 at,
                 unknown_before: Moment::began(start.at, at, sight.billed, LAST_RESIZE),
-                // whoever watches is told of every resize by itself
-                grown: sight
-                    .listed
-                    .then(|| found_changed(&pod.metadata, at, sight)),
+                grown: found_changed(&pod.metadata, at, sight),
             };
             found.insert(meter.clone(), resized);
         }
@@ -59,35 +65,28 @@ pub fn sizes(
 pub fn last_written(meta: &ObjectMeta, sight: &Sight) -> Option<Second> {
     let parts = [Some(RESIZE), Some(STATUS)];
     let entries = meta.managed_fields.iter().flatten();
-    newest(
-        entries.filter(|entry| parts.contains(&entry.subresource.as_deref())),
-        sight,
-    )
+    let meant = entries.filter(|entry| parts.contains(&entry.subresource.as_deref()));
+    let newest = times(meant).max();
+    newest.map(|newest| newest.min(sight.latest()))
 }
 
-/// When this resource of the pod was resized last.
+/// When this resource of the pod was resized last. What was written later than now was written by nobody.
 fn last_resize(meta: &ObjectMeta, resource: &str, sight: &Sight) -> Option<Second> {
     let entries = meta.managed_fields.iter().flatten();
     let resizes = entries.filter(|entry| entry.subresource.as_deref() == Some(RESIZE));
-    newest(
-        resizes.filter(|entry| {
-            let fields = entry.fields_v1.as_ref();
-            // an entry that does not say what was written may be about anything
-            fields.is_none_or(|fields| is_about(&fields.0, &format!("f:{resource}")))
-        }),
-        sight,
-    )
+    let meant = resizes.filter(|entry| {
+        let fields = entry.fields_v1.as_ref();
+        // an entry that does not say what was written may be about anything
+        fields.is_none_or(|fields| is_about(&fields.0, &format!("f:{resource}")))
+    });
+    times(meant).filter(|at| *at <= sight.latest()).max()
 }
 
-fn newest<'a>(
+fn times<'a>(
     entries: impl Iterator<Item = &'a ManagedFieldsEntry>,
-    sight: &Sight,
-) -> Option<Second> {
-    entries
-        .filter_map(|entry| entry.time.as_ref())
-        .map(second)
-        .max()
-        .map(|newest| newest.min(sight.latest()))
+) -> impl Iterator<Item = Second> {
+    let times = entries.filter_map(|entry| entry.time.as_ref());
+    times.map(second)
 }
 
 /// Whether a request for the field is among these, at whatever depth.
@@ -134,7 +133,8 @@ mod tests {
                 "fieldsV1": { "f:spec": { "f:containers": { "k:{\"name\":\"a\"}": { "f:resources": requests } } } } })
         }));
         serde_json::from_value(json!({
-            "metadata": { "name": "web-1", "creationTimestamp": time(0), "managedFields": entries },
+            "metadata": { "name": "web-1", "creationTimestamp": time(0), "managedFields": entries,
+                "generation": if resize.is_some() { 2 } else { 1 } },
             "spec": { "containers": [{ "name": "a",
                 "resources": { "requests": { "cpu": cpu, "memory": "1Gi" } } }] },
             "status": { "phase": "Running", "conditions": [
@@ -198,6 +198,69 @@ mod tests {
             let cores = of(&facts, "pod/cpu");
             assert_eq!((cores[0].at, cores[0].bounds), (at(2), None), "{resize:?}");
         }
+    }
+
+    /// What was seen of a pod counts from its start, and that is exact.
+    fn counts_from_its_start(facts: &[Fact]) {
+        for meter in ["pod/cpu", "pod/memory"] {
+            let opened = of(facts, meter)[0];
+            let told = (opened.kind, opened.at, opened.bounds);
+            assert_eq!(told, (FactKind::Opened, at(2), None), "{meter}");
+        }
+    }
+
+    #[test]
+    fn a_resize_that_somebody_made_up_hides_nothing_of_a_pod_that_is_watched() {
+        // in the future, which would be taken for now, and in the past
+        for made_up in [5000, 30] {
+            let facts = lived(&[(7, pod("2", 31, Some(made_up)), sight(50))], standing);
+            counts_from_its_start(&facts);
+        }
+    }
+
+    #[test]
+    fn a_resize_of_a_pod_whose_spec_was_never_written_again_was_made_up() {
+        let mut found = pod("2", 31, Some(30));
+        found.metadata.generation = Some(1);
+        let facts = lived(&[(7, found, listed(-10, 50))], standing);
+        counts_from_its_start(&facts);
+        // an API server that does not count writes of pods says nothing either way
+        let mut found = pod("2", 31, Some(30));
+        found.metadata.generation = None;
+        let facts = lived(&[(7, found, listed(-10, 50))], standing);
+        assert_eq!(of(&facts, "pod/cpu")[0].bounds, Some(bounds(2, 30)));
+    }
+
+    #[test]
+    fn a_resize_in_the_future_was_made_up() {
+        let facts = lived(&[(7, pod("2", 31, Some(5000)), listed(-10, 50))], standing);
+        counts_from_its_start(&facts);
+        // our notion of now may lag behind by two seconds
+        let facts = lived(&[(7, pod("2", 31, Some(52)), listed(-10, 50))], standing);
+        assert_eq!(of(&facts, "pod/cpu")[0].at, at(52));
+    }
+
+    #[test]
+    fn a_pod_that_is_over_was_not_resized_behind_its_end() {
+        let finished = json!([{ "name": "a", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+            "state": { "terminated": { "exitCode": 0, "finishedAt": at(40).to_string() } } }]);
+        let over = |resize: i64| {
+            let mut over = pod("2", 41, Some(resize));
+            let status = over.status.as_mut().unwrap();
+            status.phase = Some("Succeeded".to_owned());
+            status.container_statuses = serde_json::from_value(finished.clone()).unwrap();
+            lived(&[(7, over, listed(-10, 50))], standing)
+        };
+        let told = |facts: &[Fact]| {
+            let cores = of(facts, "pod/cpu").into_iter();
+            cores.map(|fact| (fact.kind, fact.at)).collect::<Vec<_>>()
+        };
+        let whole = [(FactKind::Opened, at(2)), (FactKind::Closed, at(40))];
+        for behind in [40, 45] {
+            assert_eq!(told(&over(behind)), whole, "{behind}");
+        }
+        let resized = [(FactKind::Opened, at(30)), (FactKind::Closed, at(40))];
+        assert_eq!(told(&over(30)), resized);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! the answer of a commit may be all that was lost. Nothing is committed for a life of the cluster's database that is
 //! over: the ledger refuses it.
 
+mod archived;
 mod listing;
 mod uncounted;
 mod watching;
@@ -91,6 +92,8 @@ pub struct Sink<K: Metered> {
     /// What gaps say of objects that could not be counted, or cannot; `None` until read from the ledger.
     uncounted: Option<uncounted::ByUid>,
     waiting: BTreeMap<String, Waiting<K>>,
+    /// Up to when archives have use of what may count anew, as it was at the last list.
+    sealed: Option<Second>,
     saved: Second,
     begun: Second,
     /// The version that is being taken.
@@ -132,6 +135,7 @@ impl<K: Metered> Sink<K> {
             lives: None,
             uncounted: None,
             waiting: BTreeMap::new(),
+            sealed: None,
             saved: now,
             begun: now,
             taking: String::new(),
@@ -249,11 +253,10 @@ impl<K: Metered> Sink<K> {
             Place::Tenancy(subject) => {
                 let life = self.history(&uid, &subject).await?;
                 let mut seen = self.seen(object);
-                let has_ended = life.begun() && !life.is_open();
-                let life = if returns && has_ended && life.is_of(&seen.source) {
-                    life.anew(&mut seen.source.version, &self.taking)
+                let (life, standing) = if returns {
+                    self.anew((life, standing), &mut seen, created, sight)
                 } else {
-                    life
+                    (life, standing)
                 };
                 let subject = Some(&*subject);
                 Look::Facts(Self::follow(&life, &seen, &standing, subject, sight))

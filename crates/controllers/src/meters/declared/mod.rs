@@ -260,6 +260,10 @@ impl Metered for DynamicObject {
         })
     }
 
+    fn asked_as(of: &Self::Of) -> ApiResource {
+        of.named.clone()
+    }
+
     fn named(of: &Self::Of) -> Option<&ApiResource> {
         Some(&of.named)
     }

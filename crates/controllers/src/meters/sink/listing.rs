@@ -120,6 +120,8 @@ impl<K: Metered> Sink<K> {
             .filter_map(ResourceExt::uid)
             .collect();
         self.histories(&counted).await?;
+        // after these: what left the ledger meanwhile is in an archive that it knows
+        self.look_into_archives().await?;
         self.waiting.retain(|uid, _| present.contains(uid));
         let sight = self.sight(now, false, true).await?;
         let (facts, absent) = self.absent(&present, seen).await?;

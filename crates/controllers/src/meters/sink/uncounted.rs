@@ -6,7 +6,8 @@
 //! from the ledger what is not counted.
 //!
 //! Who writes nonsense and sense in turn makes no gap of each: that it counts again is written once an hour at most. Until
-//! then the ledger has it as not counted, so that nothing is lost whenever the process ends, and one gap covers all of it.
+//! then the ledger has it as not counted, so that nothing is lost whenever the process ends, and one gap covers all of it. The
+//! next process goes on behind the event that told it, so it looks once at what the ledger may have so.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -65,6 +66,11 @@ impl Uncounted {
     /// Whether it is not counted.
     fn is_left_out(&self) -> bool {
         self.why.is_some() && self.again.is_none()
+    }
+
+    /// Whether it may count by now although the gaps do not say so: what was told once before is not told again at once.
+    fn is_in_doubt(&self) -> bool {
+        self.is_left_out() && self.ended.is_some()
     }
 
     /// Whether it has not been counted for so many seconds without a gap.
@@ -140,6 +146,13 @@ fn namespace_in(why: &str) -> Option<String> {
     (may_count(namespace) && namespace.chars().all(is_name)).then(|| namespace.to_owned())
 }
 
+/// The name of the object that a reason names.
+fn name_in(why: &str) -> Option<&str> {
+    let (_, object) = why.split_once(' ')?;
+    let (_, named) = object.split_once('/')?;
+    named.split_once(": ").map(|(name, _)| name)
+}
+
 /// The last gaps of what a source could not count, when the source itself ends: up to then nothing of it was counted.
 /// `gaps` are those of the ledger, in its order.
 pub fn left_over<'a>(
@@ -171,7 +184,7 @@ fn stretch(from: Second, told: Option<Second>, to: Second) -> Span {
 
 impl<K: Metered> Sink<K> {
     /// Reads which objects are not counted, as the ledger has it.
-    pub(super) async fn recall(&self) -> Result<ByUid, Error> {
+    pub(super) async fn recall(&mut self) -> Result<ByUid, Error> {
         let source = K::source(&self.of);
         let store = self.context.books.store();
         let recorded = store.documents_under::<GapDoc>(source).await?;
@@ -181,11 +194,57 @@ impl<K: Metered> Sink<K> {
             let before = self.uncounted.as_ref().and_then(|all| all.get(uid));
             let before = before.filter(|before| before.told == uncounted.told);
             uncounted.again = before.and_then(|before| before.again);
+        }
+        if self.uncounted.is_none() {
+            self.look_again(&mut known).await?;
+        }
+        for (uid, uncounted) in &known {
             if let Some(why) = uncounted.why.as_ref().filter(|_| uncounted.again.is_none()) {
                 K::note(&self.of, &Note::Uncountable(uid, why));
             }
         }
         Ok(known)
+    }
+
+    /// Looks at whatever may count by now, as it is. What cannot be read stays as the ledger has it; what is gone, or is not as
+    /// it was at the event from which the watch goes on, the watch will tell.
+    async fn look_again(&mut self, known: &mut ByUid) -> Result<(), Error> {
+        if !known.values().any(Uncounted::is_in_doubt) {
+            return Ok(());
+        }
+        let now = self.context.now();
+        let sight = self.sight(now, false, true).await?;
+        let kind = K::asked_as(&self.of);
+        for (uid, uncounted) in known.iter_mut().filter(|(_, known)| known.is_in_doubt()) {
+            let name = uncounted.why.as_deref().and_then(name_in);
+            let (Some(namespace), Some(name)) = (uncounted.namespace.as_deref(), name) else {
+                continue;
+            };
+            let reading = self.context.kit.get_of::<K>(&kind, Some(namespace), name);
+            match reading.await {
+                Ok(Some(object)) if object.uid().as_ref() == Some(uid) => {
+                    if object.standing(&self.of, &sight).is_ok() {
+                        uncounted.again = Some(now);
+                    }
+                }
+                Ok(Some(_) | None) => {}
+                Err(error) => {
+                    let is_silent = error.is_transient();
+                    let error: &dyn std::error::Error = &error;
+                    tracing::warn!(
+                        namespace,
+                        name,
+                        error,
+                        "failed to look whether it counts again"
+                    );
+                    if is_silent {
+                        // nobody waits for each of many
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Whether anything that belongs to a tenancy is not counted.
@@ -406,6 +465,9 @@ mod tests {
         };
         let of = named("Pod edu--prod/web: failed to count 1/2 of a device");
         assert_eq!(of.as_deref(), Some("edu--prod"));
+        let name = name_in("Pod edu--prod/web: failed to count 1/2: of a device");
+        assert_eq!(name, Some("web"));
+        assert_eq!(name_in("failed"), None);
         assert_eq!(named("Pod kube-system/web: failed"), None);
         assert_eq!(named("Pod /web: failed for edu--prod/web"), None);
         assert_eq!(named("failed"), None);
@@ -453,6 +515,10 @@ mod tests {
         let all = recalled("pods", gaps.iter());
         let known = &all["a"];
         assert!(!known.may_end(at(4099)) && known.may_end(at(4100)));
+        // and that it may count by now, which is not so of one whose end was never told
+        assert!(known.is_in_doubt());
+        let first = [gap("pods/a", 520, gap::UNCOUNTED)];
+        assert!(!recalled("pods", first.iter())["a"].is_in_doubt());
     }
 
     #[test]

@@ -4,13 +4,14 @@ use leasehold_ledger::document::ClusterDoc;
 use leasehold_ledger::fact::{Fact, FactKind};
 use leasehold_store::{Batch, Record};
 
-use super::archive;
 use super::months::{Months, pod};
+use super::{archive, verified};
 use crate::fixtures::{Home, facts, on_both};
 
 on_both!(
     what_is_told_again_after_a_restore_of_etcd_or_by_an_heir_is_known,
     what_begins_again_without_an_end_is_kept,
+    what_counts_anew_is_proven_beside_its_archive_in_a_version_of_its_own_alone,
 );
 
 async fn what_is_told_again_after_a_restore_of_etcd_or_by_an_heir_is_known(home: Home) {
@@ -104,4 +105,30 @@ async fn what_begins_again_without_an_end_is_kept(home: Home) {
         (committed.appended, committed.unchanged),
         (vec![head + 7], 1)
     );
+}
+
+async fn what_counts_anew_is_proven_beside_its_archive_in_a_version_of_its_own_alone(home: Home) {
+    let store = home.open().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut months = Months::begin(&store).await;
+    months.play(&store, 3).await;
+    let archived = archive(&home, &months, &folder).await;
+    let mut told = months.pods(0).into_iter();
+    let mut anew = told.find(|fact| fact.source.uid == "m0-p3").unwrap();
+    assert_eq!(anew.kind, FactKind::Opened);
+    // in the version that lies in the archive it is the same observation with another content
+    let mut same = anew.clone();
+    same.at = Months::start(3);
+    anew.at = Months::start(3);
+    anew.source.version = format!("again-{}", anew.at.get());
+
+    let committed = store.commit(&facts([anew]), months.now()).await.unwrap();
+    assert_eq!(committed.appended.len(), 1);
+    let with = verified(&store, &[&archived]).await;
+    assert_eq!((with.finding, with.archived), (None, 0));
+
+    let committed = store.commit(&facts([same]), months.now()).await.unwrap();
+    assert_eq!(committed.appended.len(), 1, "nobody here knows its key");
+    assert_eq!(verified(&store, &[]).await.finding, None);
+    assert!(verified(&store, &[&archived]).await.finding.is_some());
 }
