@@ -270,9 +270,8 @@ impl Store {
         let values = [D::KIND, from.as_str(), to.as_str(), End::KIND].map(Value::Text);
         let reading = self.reader().fetch_all(DOING, DOCUMENTS_STANDING, &values);
         let rows = self.within(DOING, reading).await?;
-        rows.iter()
-            .map(|row| decoded(trusted_document(row)?))
-            .collect()
+        let documents = rows.iter().map(|row| decoded(trusted_document(row)?));
+        self.trusting(documents.collect())
     }
 
     /// The row of the latest document of a kind; 0 when there is none. What

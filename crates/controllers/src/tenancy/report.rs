@@ -218,6 +218,9 @@ impl Report {
 
     /// Adds to the status what happened, what is waited for and what failed, and leaves the rest as it was: the round ended
     /// early, and knows nothing else for sure.
+    ///
+    /// Nothing is written for other words of the same failure: every write wakes the tenancy at once, and one whose words
+    /// change every time, with the port of a connection for instance, would never come to its pause.
     pub async fn write_failed(
         self,
         state: &State,
@@ -230,11 +233,13 @@ impl Report {
         remember(&mut new.history, self.history);
         let (generation, now) = (tenancy.metadata.generation, state.now.timestamp());
         if let Some(sentence) = failure(error) {
-            let (type_, reason) = (types::FAILED, error.reason());
-            flag(&mut new, type_, &[sentence], reason, generation, now);
             if !self.waits.is_empty() {
                 let (type_, reason) = (types::WAITING, "Waiting");
                 flag(&mut new, type_, &self.waits, reason, generation, now);
+            }
+            let (type_, reason) = (types::FAILED, error.reason());
+            if new != old || !is_told(&old, reason, generation) {
+                flag(&mut new, type_, &[sentence], reason, generation, now);
             }
         }
         if new == old {
@@ -373,11 +378,13 @@ impl Report {
     }
 }
 
-/// What is told of a failure. Nothing of one that says only that others were faster, that the server asks for fewer calls or
-/// gives no answer, and nothing of the ledger's: that concerns everybody, and is told by the operator's metrics.
+/// What is told of a failure. Nothing of one that says only that others were faster, that the server asks for fewer calls, is
+/// away or gives no answer, and nothing of the ledger's: that concerns everybody, and is told by the operator's metrics.
 fn failure(error: &Error) -> Option<String> {
     match error {
-        Error::Kit(error) if error.is_conflict() || matches!(error.code(), None | Some(429)) => {
+        Error::Kit(error)
+            if error.is_conflict() || matches!(error.code(), None | Some(429 | 503 | 504)) =>
+        {
             None
         }
         Error::Store(_) => None,
@@ -385,6 +392,17 @@ fn failure(error: &Error) -> Option<String> {
             Some(format!("{}; it is tried again", told(error)))
         }
     }
+}
+
+/// Whether the status tells already of a failure for this reason, of what is asked for now.
+fn is_told(status: &TenancyStatus, reason: &str, generation: Option<i64>) -> bool {
+    let mut conditions = status.conditions.iter();
+    let failed = conditions.find(|condition| condition.type_ == types::FAILED);
+    failed.is_some_and(|failed| {
+        failed.status == "True"
+            && failed.reason == reason
+            && failed.observed_generation == generation
+    })
 }
 
 /// Adds what happened, and forgets what is older than the last [`HISTORY`] things.
@@ -551,3 +569,6 @@ fn stopped(
     remember(&mut new.history, turned);
     report.waits
 }
+
+#[cfg(test)]
+mod tests;

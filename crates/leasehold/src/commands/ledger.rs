@@ -36,6 +36,9 @@ const MADE: &str = "ledger.db";
 /// What is locked in it.
 const HELD: &str = "held";
 
+/// Its name before it is locked.
+const UNHELD: &str = "unheld";
+
 /// Beside a file of SQLite may lie what belongs to it.
 const BESIDE: [&str; 4] = ["", "-wal", "-shm", "-journal"];
 
@@ -167,7 +170,7 @@ impl Bench {
             .mode(0o700)
             .create(&folder)
             .with_context(|| format!("failed to make {}", folder.display()))?;
-        match locked(&folder.join(HELD)) {
+        match held(&folder, File::lock) {
             Ok(lock) => Ok(Self {
                 folder,
                 _lock: lock,
@@ -191,10 +194,13 @@ impl Drop for Bench {
     }
 }
 
-/// A new file that is locked for as long as it is open.
-fn locked(path: &Path) -> io::Result<File> {
-    let file = File::create_new(path)?;
-    file.lock()?;
+/// The file in a new folder that is locked for as long as it is open. It gets its name only then: a file of that name that
+/// nobody has locked is what another backup takes the folder away for.
+fn held(folder: &Path, lock: impl FnOnce(&File) -> io::Result<()>) -> io::Result<File> {
+    let unheld = folder.join(UNHELD);
+    let file = File::create_new(&unheld)?;
+    lock(&file)?;
+    fs::rename(&unheld, folder.join(HELD))?;
     Ok(file)
 }
 
@@ -477,6 +483,24 @@ mod tests {
         fs::write(&copy, out).unwrap();
         let copy = session.wait(Store::open_read_only(&copy)).unwrap();
         assert_eq!(session.wait(copy.integrity()).unwrap().rows, 3);
+    }
+
+    #[test]
+    fn a_folder_is_not_taken_for_forgotten_before_its_lock_is_had() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join(format!("{BENCH}0"));
+        fs::create_dir(&folder).unwrap();
+        let lock = held(&folder, |file| {
+            clear_forgotten(parent.path());
+            assert!(folder.exists(), "another backup took it away");
+            file.lock()
+        });
+        let lock = lock.unwrap();
+        clear_forgotten(parent.path());
+        assert!(folder.exists(), "it is locked");
+        drop(lock);
+        clear_forgotten(parent.path());
+        assert!(!folder.exists(), "nobody has its lock any more");
     }
 
     #[test]

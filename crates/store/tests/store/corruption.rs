@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use leasehold_ledger::document::EffectiveDoc;
+use leasehold_ledger::document::{EffectiveDoc, SnapshotGoneDoc};
 use leasehold_ledger::verify::verify;
 use leasehold_store::{FactFilter, Store, StoreError};
 
@@ -81,6 +81,13 @@ async fn a_damaged_row_is_told_as_long_as_the_process_lives(home: Home) {
         told.starts_with("failed to trust row 2 of the ledger"),
         "{told}"
     );
+
+    // the first damage is kept, so whoever reads otherwise needs a ledger of his own
+    let another = home.another();
+    let store = tampered(&another, "document", change).await;
+    let standing = store.documents_standing::<EffectiveDoc, SnapshotGoneDoc>("gov-office");
+    expect_corrupt(&standing.await, 2);
+    assert!(store.troubles().is_damaged());
 }
 
 async fn a_changed_key_is_seen_although_no_body_changed(home: Home) {

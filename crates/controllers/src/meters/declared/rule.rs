@@ -72,13 +72,17 @@ impl Rule {
         }
     }
 
-    /// Keys that count the objects themselves. Some kinds of Kubernetes' own have two, and load balancers a third.
+    /// Keys that count the objects themselves. Some kinds of Kubernetes' own have two, and load balancers a third. That named
+    /// `pods` is none: it leaves out pods that have ended, which are objects all the same.
     fn keys_of_objects(&self, kind: &ApiResource) -> Vec<String> {
         let plural = &kind.plural;
         if !kind.group.is_empty() {
             return vec![format!("count/{plural}.{}", kind.group)];
         }
-        let mut keys = vec![format!("count/{plural}"), plural.clone()];
+        let mut keys = vec![format!("count/{plural}")];
+        if plural != "pods" {
+            keys.push(plural.clone());
+        }
         let is_balancer = |(path, equals): &(Path, Option<String>)| {
             path.text() == ".spec.type" && equals.as_deref() == Some("LoadBalancer")
         };

@@ -162,6 +162,8 @@ fn quotas_bound_what_is_counted_by_the_object_or_the_device_and_nothing_that_obj
         ["count/buckets.storage.example.com"]
     );
     assert_eq!(keys(&count, "", "services"), ["count/services", "services"]);
+    // the other one lets any number of pods lie that have ended
+    assert_eq!(keys(&count, "", "pods"), ["count/pods"]);
     let balancers = json!({"unit": "Count", "selector": {
         "matchFields": [{"path": ".spec.type", "equals": "LoadBalancer"}]
     }});

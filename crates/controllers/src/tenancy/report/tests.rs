@@ -1,0 +1,98 @@
+use kube::core::Status;
+use leasehold_kit::{Failure, KitError};
+use serde_json::json;
+
+use super::*;
+use crate::tenancy::provision::fixture::{Fake, context, state};
+
+const STATUS: &str = "/tenancies/oa/status";
+
+/// A quota that could not be written, with the server's answer.
+fn refused(code: u16, reason: &str, message: &str) -> Error {
+    let status = Status::failure(message, reason).with_code(code);
+    Error::Kit(KitError {
+        op: "apply",
+        kind: "ResourceQuota".to_owned(),
+        name: "edu--prod/leasehold".to_owned(),
+        source: Failure::Refused(status.boxed()),
+    })
+}
+
+/// A webhook that does not answer, in the words of a connection from this port.
+fn silent(port: u16) -> Error {
+    let message = format!("failed calling webhook: read tcp 192.0.2.1:{port}: i/o timeout");
+    refused(500, "InternalError", &message)
+}
+
+/// Ends a round with a failure, and shows the tenancy as it is then. Gives how often its status was written until now.
+async fn fail(
+    state: &mut State,
+    report: Report,
+    error: &Error,
+    (fake, context): (&Fake, &Context),
+) -> usize {
+    report.write_failed(state, context, error).await.unwrap();
+    let written = fake.writes(STATUS);
+    if let Some((_, body)) = written.last() {
+        let status = serde_json::from_value(body["status"].clone()).unwrap();
+        state.life.tenancy.status = Some(status);
+    }
+    written.len()
+}
+
+fn failed(state: &State) -> &str {
+    let status = state.tenancy.status.as_ref().unwrap();
+    said(status, types::FAILED).unwrap()
+}
+
+#[tokio::test]
+async fn a_failure_that_only_changes_its_words_is_written_once() {
+    let mut state = state(&[("prod", "10")]);
+    state.life.tenancy.metadata.generation = Some(1);
+    let tenancy = json!(state.tenancy);
+    let fake = Fake::start(move |call| {
+        let is_status = call.path.ends_with(STATUS);
+        is_status.then(|| (200, tenancy.clone()))
+    })
+    .await;
+    let (context, _tasks) = context(&fake).await;
+    let on = (&fake, &context);
+    let waiting = |state: &State, what: &str| {
+        let mut report = Report::new(state);
+        report.wait(what);
+        report
+    };
+
+    let report = waiting(&state, "a quota");
+    assert_eq!(fail(&mut state, report, &silent(40_001), on).await, 1);
+    let report = waiting(&state, "a quota");
+    assert_eq!(fail(&mut state, report, &silent(40_002), on).await, 1);
+    assert!(failed(&state).contains(":40001:"), "{}", failed(&state));
+
+    // what is written anyway says it in the words of this round
+    let report = waiting(&state, "another quota");
+    assert_eq!(fail(&mut state, report, &silent(40_003), on).await, 2);
+    assert!(failed(&state).contains(":40003:"), "{}", failed(&state));
+
+    // another failure is news, and so is the same one of what is asked for since
+    let denied = refused(403, "Forbidden", "denied the request");
+    let report = Report::new(&state);
+    assert_eq!(fail(&mut state, report, &denied, on).await, 3);
+    assert!(failed(&state).contains("denied"), "{}", failed(&state));
+    state.life.tenancy.metadata.generation = Some(2);
+    let report = Report::new(&state);
+    assert_eq!(fail(&mut state, report, &denied, on).await, 4);
+}
+
+#[test]
+fn a_server_that_is_busy_or_away_is_no_failure_of_a_tenancy() {
+    for (code, reason) in [
+        (429, "TooManyRequests"),
+        (503, "ServiceUnavailable"),
+        (504, "Timeout"),
+    ] {
+        assert_eq!(failure(&refused(code, reason, "etcd is slow")), None);
+    }
+    let told = failure(&silent(40_001)).unwrap();
+    assert!(told.contains("ResourceQuota edu--prod/leasehold"), "{told}");
+}
