@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use kube::ResourceExt as _;
+use kube::ResourceExt;
 use leasehold_controlplane::{Binaries, ControlPlane, Options};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;

@@ -95,13 +95,12 @@ mod scenarios {
 
     #[test]
     fn through_whatever_trouble_everything_ends_as_if_there_had_been_none() {
-        let seeds: Vec<u64> = match number("LEASEHOLD_SEED") {
-            Some(seed) => vec![seed],
-            None => {
-                let first = number("LEASEHOLD_FROM").unwrap_or(0);
-                let count = number("LEASEHOLD_SEEDS").unwrap_or(SEEDS);
-                (first..first.saturating_add(count)).collect()
-            }
+        let seeds: Vec<u64> = if let Some(seed) = number("LEASEHOLD_SEED") {
+            vec![seed]
+        } else {
+            let first = number("LEASEHOLD_FROM").unwrap_or(0);
+            let count = number("LEASEHOLD_SEEDS").unwrap_or(SEEDS);
+            (first..first.saturating_add(count)).collect()
         };
         let failures = on_all_cores(&seeds, |seed| {
             twice(*seed).map_err(|why| {
