@@ -10,6 +10,8 @@ use crate::{
     error::KitError,
 };
 
+const NOT_FOUND: u16 = 404;
+
 impl Kit {
     /// The versions of a group in which a resource is served, in the server's order; none when it is not served at all. The
     /// core group, whose name is empty, has one version.
@@ -42,7 +44,8 @@ impl Kit {
             .map_err(request::Error::BuildRequest);
         match self.call(&subject, Repeat::Allowed, request).await {
             Ok(found) => Ok(Some(found)),
-            Err(error) if error.is_not_found() => Ok(None),
+            // the answer is plain text where no group is of that name, and says no reason
+            Err(error) if error.code() == Some(NOT_FOUND) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -79,7 +82,8 @@ mod tests {
                 json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "g/v", "resources": []}),
             ),
             "/apis/broken.example.com" => Reply::status(403, "Forbidden"),
-            _ => Reply::status(404, "NotFound"),
+            // what the client makes of a page of plain text
+            _ => Reply::status(404, "Failed to parse error data"),
         });
         fake.kit()
     }

@@ -9,7 +9,7 @@ use leasehold_ledger::journal::{ChainRow, genesis, link};
 
 use crate::archive::across;
 use crate::backend::Value;
-use crate::codec::{bound, chain_columns, document_columns, seq_of, to_integer};
+use crate::codec::{chain_columns, column, document_columns, seq_of, to_integer};
 use crate::read::trusted_document;
 use crate::{Integrity, RawDocument, Recorded, Store, StoreError, schema};
 
@@ -25,7 +25,7 @@ const CHECK: &str = "check the database";
 const ATTEMPTS: usize = 3;
 
 /// So many rows are looked for what has no place at a time.
-const SPAN: u64 = 100_000;
+const SPAN: i64 = 100_000;
 
 /// What has no place, of rows after one and up to another: a body of each table whose row of the chain is missing or is of
 /// another kind, a posting that has no entry, and an entry whose postings are not numbered from 1.
@@ -61,16 +61,8 @@ const STRAY: [(&str, &str); 5] = [
     ),
 ];
 
-/// The stretches in which rows up to `last` are looked at, as what is before the first and the last row of each. The first one
-/// begins before all numbers and the last one goes on to the end, where no row of the chain can be.
-fn stretches(last: u64) -> impl Iterator<Item = (Option<u64>, Option<u64>)> {
-    let whole = last / SPAN;
-    (0..=whole).map(move |n| {
-        let before = n.saturating_mul(SPAN);
-        let until = before.saturating_add(SPAN);
-        ((n > 0).then_some(before), (n < whole).then_some(until))
-    })
-}
+/// The number of the row that comes so many rows after another one.
+const LATER: &str = "SELECT seq FROM chain WHERE seq > $1 ORDER BY seq LIMIT 1 OFFSET $2";
 
 /// Documents with what lies beside their texts.
 const LISTED: &str = concat!(
@@ -136,13 +128,10 @@ impl Store {
         if !self.reader().is_server() {
             self.check_pages().await?;
         }
-        // where the head cannot be read, whoever reads the rows says so
-        let last = self.head().await.map_or(0, |(last, _)| last);
+        let stretches = self.stretches().await;
         for (table, sql) in STRAY {
-            for (after, until) in stretches(last) {
-                let after =
-                    after.map_or(Ok(i64::MIN), |after| to_integer("sequence number", after))?;
-                let values = [Value::Integer(after), Value::Integer(bound(until))];
+            for (after, until) in &stretches {
+                let values = [Value::Integer(*after), Value::Integer(*until)];
                 let found = self.reader().fetch_optional(CHECK, sql, &values);
                 if let Some(row) = self.within(CHECK, found).await? {
                     return Err(stray(table, seq_of(&row)?));
@@ -150,6 +139,28 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// The stretches of numbers in which rows are looked at, each with so many rows of the chain: a number that was changed
+    /// may be as large as numbers get, and makes no more of them. The first one begins before all numbers and the last one
+    /// goes on to the end. Where the chain cannot be read, whoever reads its rows says so.
+    async fn stretches(&self) -> Vec<(i64, i64)> {
+        let mut stretches = Vec::new();
+        let mut after = i64::MIN;
+        loop {
+            let values = [Value::Integer(after), Value::Integer(SPAN)];
+            let reading = self.reader().fetch_optional(CHECK, LATER, &values);
+            let Ok(Some(row)) = self.within(CHECK, reading).await else {
+                break;
+            };
+            let Ok(until) = column(&row, "seq") else {
+                break;
+            };
+            stretches.push((after, until));
+            after = until;
+        }
+        stretches.push((after, i64::MAX));
+        stretches
     }
 
     /// What neither the chain nor the database covers: the columns that documents are listed by, the mark of a rehearsal, up
@@ -270,23 +281,4 @@ pub(crate) fn check_link(chain: &ChainRow, before: u64, prev: &str) -> Result<()
         });
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn stretches_follow_each_other_and_the_outermost_have_no_end() {
-        let all: Vec<_> = stretches(250_000).collect();
-        let expected = [
-            (None, Some(100_000)),
-            (Some(100_000), Some(200_000)),
-            (Some(200_000), None),
-        ];
-        assert_eq!(all, expected);
-        assert_eq!(stretches(0).collect::<Vec<_>>(), [(None, None)]);
-        let edge: Vec<_> = stretches(100_000).collect();
-        assert_eq!(edge, [(None, Some(100_000)), (Some(100_000), None)]);
-    }
 }

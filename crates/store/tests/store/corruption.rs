@@ -1,12 +1,17 @@
 //! What a flipped bit or a tampering hand changed is not trusted.
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use leasehold_ledger::document::{EffectiveDoc, SnapshotGoneDoc};
 use leasehold_ledger::verify::verify;
 use leasehold_store::{FactFilter, Store, StoreError};
+use tokio::time::timeout;
 
 use crate::fixtures::{Home, at, on_both, one_of_each};
+
+/// A check that goes on for longer than this does not end.
+const ENDS: Duration = Duration::from_mins(2);
 
 on_both!(
     a_changed_quantity_is_seen_when_the_fact_is_read,
@@ -19,6 +24,7 @@ on_both!(
     a_row_whose_body_is_gone_is_named,
     a_missing_first_row_is_named_by_the_row_that_follows_it,
     a_turned_mark_of_a_rehearsal_is_seen_by_the_period_that_contradicts_it,
+    a_number_that_became_enormous_is_found_without_counting_up_to_it,
 );
 
 /// A ledger of four rows in which `sql` was run after the triggers of a table were taken away.
@@ -138,6 +144,15 @@ async fn a_row_whose_body_is_gone_is_named(home: Home) {
     let store = tampered(&home, "fact", "DELETE FROM fact").await;
     expect_corrupt(&store.rows(0, 10).await, 1);
     expect_corrupt(&store.integrity().await, 1);
+}
+
+async fn a_number_that_became_enormous_is_found_without_counting_up_to_it(home: Home) {
+    // one bit of the last row's number is another
+    let sql = "UPDATE chain SET seq = seq + 549755813888 WHERE seq = 4";
+    let store = tampered(&home, "chain", sql).await;
+    let found = timeout(ENDS, store.integrity()).await.expect("it ends");
+    let corrupt = matches!(found, Err(StoreError::Corrupt { .. }));
+    assert!(corrupt, "{found:?}");
 }
 
 async fn a_missing_first_row_is_named_by_the_row_that_follows_it(home: Home) {
