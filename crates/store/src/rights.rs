@@ -2,6 +2,7 @@
 
 use crate::backend::{Pool, Value};
 use crate::codec::column;
+use crate::schema;
 use crate::store::Roles;
 use crate::{Place, StoreError};
 
@@ -38,17 +39,20 @@ pub(crate) async fn refuse_owner(writer: &Pool, place: &Place) -> Result<(), Sto
     })
 }
 
-/// Gives the roles what they need and nothing else.
+/// Gives the roles what they need and nothing else. Two at once come one after the other, as migrations do: the server
+/// refuses the second of two changes to the rights of one schema.
 pub(crate) async fn admit(owner: &Pool, roles: &Roles) -> Result<(), StoreError> {
+    let mut turn = owner.begin("start letting roles in").await?;
+    let mut link = turn.link();
+    schema::one_at_a_time(&mut link).await?;
     for (sql, role) in [
         (ADMIT_SERVICE, &roles.service),
         (ADMIT_READER, &roles.reader),
     ] {
         if let Some(role) = role {
-            owner
-                .fetch_all("let a role in", sql, &[Value::Text(role)])
+            link.fetch_all("let a role in", sql, &[Value::Text(role)])
                 .await?;
         }
     }
-    Ok(())
+    turn.commit("let roles in").await
 }

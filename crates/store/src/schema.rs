@@ -154,8 +154,7 @@ pub(crate) async fn migrate(writer: &Pool, place: &Place) -> Result<(), StoreErr
     let mut turn = writer.begin("start migrating").await?;
     let mut link = turn.link();
     if writer.is_server() {
-        link.fetch_all("wait for other migrations", ONE_AT_A_TIME, &[])
-            .await?;
+        one_at_a_time(&mut link).await?;
         let schema = link.fetch_optional(CATALOGUE, FIND_SCHEMA, &[]).await?;
         if schema.is_none() {
             link.run("create the schema", "CREATE SCHEMA leasehold")
@@ -176,6 +175,13 @@ pub(crate) async fn migrate(writer: &Pool, place: &Place) -> Result<(), StoreErr
         }
     }
     turn.commit("commit the migrations").await
+}
+
+/// Waits until no other migration of the server's database is under way, and keeps others waiting until the transaction ends.
+pub(crate) async fn one_at_a_time(link: &mut Link<'_>) -> Result<(), StoreError> {
+    link.fetch_all("wait for other migrations", ONE_AT_A_TIME, &[])
+        .await?;
+    Ok(())
 }
 
 /// For an opening that cannot migrate: the schema must be exactly this program's.

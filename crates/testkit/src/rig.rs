@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use kube::ResourceExt as _;
+use kube::ResourceExt;
 use leasehold_controlplane::{Binaries, ControlPlane, Options};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
@@ -112,12 +112,31 @@ impl Rig {
         let admin = self.user(User::Admin).await?;
         let kinds: Vec<String> = leasehold_api::definitions()
             .iter()
-            .map(|definition| format!("crd/{}", definition.name_any()))
+            .map(ResourceExt::name_any)
             .collect();
-        let mut arguments = vec!["wait", "--for=condition=Established", "--timeout=60s"];
-        arguments.extend(kinds.iter().map(String::as_str));
+        let definitions: Vec<String> = kinds.iter().map(|kind| format!("crd/{kind}")).collect();
+        let mut arguments = vec!["wait", "--for=condition=Established", "--timeout=150s"];
+        arguments.extend(definitions.iter().map(String::as_str));
         admin.kubectl(&arguments, "").await?.ok()?;
+        self.await_kinds(&admin, &kinds).await?;
         self.await_policies(&admin).await
+    }
+
+    /// A kind that is established need not be served yet: whoever comes first is answered 503.
+    async fn await_kinds(&self, admin: &Session, kinds: &[String]) -> Result<(), Failure> {
+        let list = ["get", &kinds.join(","), "--all-namespaces", "-o", "name"];
+        eventually("kinds that are served", LONG, async || {
+            let ran = admin
+                .kubectl(&list, "")
+                .await
+                .map_err(|f| format!("{f:?}"))?;
+            if ran.is_ok() {
+                Ok(())
+            } else {
+                Err(format!("{ran:?}"))
+            }
+        })
+        .await
     }
 
     /// A policy that was just installed takes about a second to bite, and one that mutates answers 503

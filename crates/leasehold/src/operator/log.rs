@@ -13,6 +13,8 @@ pub(super) fn start(format: LogFormat, filter: &str) -> Result<()> {
         format!("failed to read the log filter {filter:?}; write one as info or leasehold=debug")
     })?;
     let log = tracing_subscriber::fmt()
+        // a line that cannot be written, as on a full disk, is lost; complaining of that to the same place would panic
+        .log_internal_errors(false)
         .with_env_filter(filter)
         .with_writer(io::stderr);
     let started = match format {
