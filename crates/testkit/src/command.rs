@@ -39,6 +39,12 @@ impl Ran {
         }
     }
 
+    /// Whether a command ran and ended with 0, as [`eventually`](crate::eventually) asks; if not, what it said.
+    pub fn succeeded(ran: Result<Self, Failure>) -> Result<(), String> {
+        let done = ran.and_then(Self::ok);
+        done.map(drop).map_err(|failure| format!("{failure:?}"))
+    }
+
     /// Itself, if it failed and said `reason`, in whatever lines.
     pub fn refused(self, reason: &str) -> Result<Self, Failure> {
         if !self.is_ok() && self.stderr.contains(reason) {

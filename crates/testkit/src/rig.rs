@@ -126,15 +126,7 @@ impl Rig {
     async fn await_kinds(&self, admin: &Session, kinds: &[String]) -> Result<(), Failure> {
         let list = ["get", &kinds.join(","), "--all-namespaces", "-o", "name"];
         eventually("kinds that are served", LONG, async || {
-            let ran = admin
-                .kubectl(&list, "")
-                .await
-                .map_err(|f| format!("{f:?}"))?;
-            if ran.is_ok() {
-                Ok(())
-            } else {
-                Err(format!("{ran:?}"))
-            }
+            Ran::succeeded(admin.kubectl(&list, "").await)
         })
         .await
     }
@@ -159,15 +151,7 @@ impl Rig {
         }
         self.await_parameters(admin).await?;
         eventually("stamps on new objects", LONG, async || {
-            let ran = admin
-                .dry_create(&price_book())
-                .await
-                .map_err(|f| format!("{f:?}"))?;
-            if ran.is_ok() {
-                Ok(())
-            } else {
-                Err(format!("{ran:?}"))
-            }
+            Ran::succeeded(admin.dry_create(&price_book()).await)
         })
         .await
     }

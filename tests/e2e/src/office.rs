@@ -4,7 +4,7 @@ use leasehold_api::charging::{Approval, SubjectOfDecision};
 use leasehold_api::conditions::types;
 use leasehold_api::tenancy::{ContributionPhase, HardwareContribution, Phase, Tenancy};
 use leasehold_testkit::manifests::{self, Contributed, Share};
-use leasehold_testkit::{Failure, LONG, Session, User};
+use leasehold_testkit::{Failure, LONG, Ran, Session, User};
 use serde_json::Value;
 
 use crate::{PERIODS, Stage};
@@ -38,15 +38,7 @@ impl Office {
         ];
         stage
             .see("rights of the department's staff", LONG, async || {
-                let ran = staff
-                    .kubectl(&question, "")
-                    .await
-                    .map_err(|f| format!("{f:?}"))?;
-                if ran.is_ok() {
-                    Ok(())
-                } else {
-                    Err(format!("{ran:?}"))
-                }
+                Ran::succeeded(staff.kubectl(&question, "").await)
             })
             .await?;
         Ok(Self {

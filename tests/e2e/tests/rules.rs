@@ -207,16 +207,7 @@ mod rules {
         people.operator.create(&office).await?;
         let appraisal = &cases.base["Appraisal"];
         eventually("the appraiser listed by the policy", LONG, async || {
-            let ran = people
-                .appraiser
-                .dry_create(appraisal)
-                .await
-                .map_err(|f| format!("{f:?}"))?;
-            if ran.is_ok() {
-                Ok(())
-            } else {
-                Err(format!("{ran:?}"))
-            }
+            Ran::succeeded(people.appraiser.dry_create(appraisal).await)
         })
         .await?;
         Ok(people)
