@@ -27,7 +27,13 @@ def main(arguments):
     collect.add_argument("--etcd", required=True, metavar="HOST:PORT")
     collect.add_argument("--out", required=True, metavar="FILE")
     judging = commands.add_parser("judge", help="compare what the operator answers with what the history says")
-    judging.add_argument("--history", required=True, metavar="FILE", help="of `collect`")
+    judging.add_argument(
+        "--history",
+        required=True,
+        action="append",
+        metavar="FILE",
+        help="of `collect`; one for each life of an etcd that was put back, in their order",
+    )
     judging.add_argument("--audit", required=True, metavar="FILE", help="the audit log; what was rotated away from it lies beside it")
     judging.add_argument("--usage", required=True, metavar="FILE", help="of `leasehold usage --db LEDGER -o json`")
     judging.add_argument("--rows", metavar="FILE", help="rows of the ledger, as of `leasehold evidence`")
@@ -79,8 +85,11 @@ def _summary(history, expected, verdict):
     """What the comparison was about, so that nobody takes an empty one for a good one."""
     counts = Counter(verdict.counts)
     mine = {uid for uid, _ in expected}
-    counts["pods"] = sum(life.kind == "pods" and life.uid in mine for life in history.lives)
-    counts["claims"] = sum(life.kind != "pods" and life.uid in mine for life in history.lives)
+    counts["pods"] = len({life.uid for life in history.lives if life.kind == "pods" and life.uid in mine})
+    counts["claims"] = len({life.uid for life in history.lives if life.kind != "pods" and life.uid in mine})
+    counts["lives of etcd"] = 1 + len(history.seams)
+    counts["objects that were put back"] = len({life.uid for life in history.lives if life.is_put_back and life.uid in mine})
+    counts["objects that were undone"] = len({life.uid for life in history.lives if life.is_undone and life.uid in mine})
     lengths = {}
     for (uid, meter), one in expected.items():
         if meter == "pod/cpu" and one.steps[-1][1] == 0:

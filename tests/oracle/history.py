@@ -8,6 +8,7 @@ import effective
 from audit import Clock
 from etcd import HEARTBEAT
 from quantities import MICRO, base_units, nanos, second
+from seam import joined
 
 ROLE = "leasehold.dev/namespace-role"
 OWNER = ("leasehold.dev/department", "leasehold.dev/tenancy", "leasehold.dev/incarnation")
@@ -40,7 +41,7 @@ class State:
 
 @dataclass(slots=True)
 class Life:
-    """One object from its creation to its removal."""
+    """One object from its creation to its removal, or from one seam of the store to the next."""
 
     kind: str
     uid: str
@@ -52,6 +53,10 @@ class Life:
     removed: int | None = None
     # the life of its namespace
     place: object = None
+    # it begins at a seam, where the store was put back to a state in which the object was there
+    is_put_back: bool = False
+    # its removal is a seam, where the store was put back to a state in which the object was not there yet
+    is_undone: bool = False
 
     def title(self):
         kind = "Pod" if self.kind == "pods" else "PersistentVolumeClaim"
@@ -90,6 +95,8 @@ class History:
         self.beats = []
         # first revisions of each process of the API server
         self.servers = []
+        # revisions at which the store was put back
+        self.seams = []
         # by (department, tenancy): (revision, what is asked for by item, none where it was removed); the catalogue by item
         self.asked, self.items = {}, {}
         self.audit = audit
@@ -107,10 +114,9 @@ class History:
             quota.place = self._place_at(quota.place, quota.revision)
 
     @classmethod
-    def load(cls, path, audit, claims="bound"):
-        """From a file of `etcd.collect`, line by line, because they are many."""
-        with open(path, encoding="utf-8") as lines:
-            return cls((json.loads(line) for line in lines), audit, claims)
+    def load(cls, paths, audit, claims="bound"):
+        """From files of `etcd.collect`, one for each life of etcd, line by line, because they are many."""
+        return cls(joined(paths), audit, claims)
 
     def newest(self):
         """The newest revision that was read."""
@@ -119,6 +125,9 @@ class History:
     def _read(self, line):
         parts = line["key"].split("/")[2:]
         about = line.get("object")
+        if line.get("restored"):
+            self._put_back(line, parts, about)
+            return
         stamp = self._stamp(line, about)
         self._date(line, parts, stamp, about)
         if parts[0] in ("pods", "persistentvolumeclaims"):
@@ -135,6 +144,24 @@ class History:
             self._of_tenancy(line, parts, about)
         elif parts[1:2] == ["pricebooks"] and about:
             self.items.update({item["name"]: item for item in about["spec"].get("items") or []})
+
+    def _put_back(self, line, parts, about):
+        """What an object was when the store was put back. Nobody wrote it: it dates nothing, and is no sign of life."""
+        self._stamp(line, about)
+        self._bounds.append((line["revision"], 0, None))
+        if line["revision"] not in self.seams:
+            self.seams.append(line["revision"])
+        if parts[0] in ("pods", "persistentvolumeclaims"):
+            before = self._open.pop(line["key"], None)
+            if before and (about is None or about["metadata"]["uid"] != before.uid):
+                before.removed, before.is_undone = line["revision"], True
+            if about is not None:
+                self._of_object(line, parts, about, None)
+                self._open[line["key"]].is_put_back = True
+        elif parts[0] == "namespaces":
+            self._of_namespace(line, parts[1], about)
+        elif parts[0] == "resourcequotas" and parts[2] == "leasehold":
+            self._of_quota(line, parts[1], about, None)
 
     def _stamp(self, line, about):
         """The second that the server wrote into the object's managed fields with this very write."""
@@ -231,6 +258,8 @@ class History:
         revision = life.removed
         low = max(self.clock.low(revision), self.clock.low(life.states[-1].revision) if life.states else 0)
         high = self.clock.high(revision)
+        if life.is_undone:
+            return low, high
         key = (life.kind, life.namespace, life.name)
         born = self.clock.low(life.created)
         removers = [

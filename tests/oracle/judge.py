@@ -169,7 +169,10 @@ class _Gaps:
         """Whether a step was made while nothing was seen, and is bounded accordingly. What was there before the operator
         ever looked was not seen either."""
         before = self._first is not None and when.truth[1] <= self._first
-        if not point.estimated or not (before or self._over(wanted, when, when)):
+        gap = self._over(wanted, when, when)
+        if not point.estimated or not (before or gap):
+            return False
+        if gap and not gap.start - self._lag <= point.at <= gap.end + CLOCK:
             return False
         return point.bounds is None or _holds(point.bounds, when)
 

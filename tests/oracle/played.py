@@ -1,6 +1,8 @@
 """Histories, audit logs and answers made by hand, for the tests of the oracle. Seconds count from 2026-09-01T00:00:00Z."""
 
+import copy
 import json
+from pathlib import Path
 
 from quantities import MICRO, second, written
 
@@ -48,6 +50,14 @@ class Store:
             line["object"] = about
         self.lines.append(line)
         return self._revision
+
+    def backup(self):
+        """What it is now, to go on from another time."""
+        return copy.deepcopy(self)
+
+    def save(self, path):
+        """As a file of `etcd.collect`."""
+        Path(path).write_text("".join(json.dumps(line) + "\n" for line in self.lines), encoding="utf-8")
 
     def namespace(self, name=PLACE, owner=OWNER, at=0, uid="ns-1"):
         """A tenancy's namespace, or anybody's."""

@@ -57,11 +57,17 @@ class Expected:
 def of_history(history, lag=LAG):
     """Everything that must be found, by uid and meter, and what nobody may bill, by uid."""
     expected, nobody = {}, {}
+    lives = {}
     for life in history.lives:
+        lives.setdefault(life.uid, []).append(life)
+    for stretches in lives.values():
+        # an object that was put back goes on, or begins again, as what it was
+        life = stretches[0]
         if life.place is None or life.place.owner is None:
             nobody[life.uid] = life.title()
             continue
-        steps = (_pod if life.kind == "pods" else _claim)(history, life, lag)
+        read = _pod if life.kind == "pods" else _claim
+        steps = [step for stretch in stretches for step in read(history, stretch, lag)]
         for meter in sorted({meter for _, amounts in steps for meter in amounts}):
             course = _course([(when, amounts.get(meter, 0)) for when, amounts in steps])
             if course:
@@ -83,13 +89,29 @@ def _course(steps):
 
 def _pod(history, life, lag):
     states = life.states
+    seam = [(_seam(history, life.created, lag), {})] if life.is_put_back else []
     first = next((place for place, state in enumerate(states) if state.start is not None), None)
-    if first is None:
-        return []
+    if first is None or (seam and _is_over(states[0])):
+        return seam
     start = states[first].start
     end, over = _end_of_pod(history, life, start, lag)
     begun = When.at(start, _stored(history, states[first].revision))
-    return _steps(history, states[first:], begun, end, over, lag)
+    if seam and first == 0:
+        begun, seam = seam[0][0], []
+    return seam + _steps(history, states[first:], begun, end, over, lag)
+
+
+def _is_over(state):
+    return state.terminal or state.finished is not None
+
+
+def _seam(history, revision, lag):
+    """When the store was put back. The operator saw the state before it for the last time as it sees an object that is there,
+    and could not see the one after it before the API server was back and wrote."""
+    low, high = _seconds(history.clock.low(revision), history.clock.high(revision))
+    beat = history.beat_before(revision)
+    least = low if beat is None else min(low, beat - lag)
+    return When((low, high), (least, high + CLOCK), high)
 
 
 def _end_of_pod(history, life, start, lag):
@@ -120,18 +142,21 @@ def _end_of_pod(history, life, start, lag):
 
 def _claim(history, life, lag):
     states = life.states
+    seam = [(_seam(history, life.created, lag), {})] if life.is_put_back else []
     first = next((place for place, state in enumerate(states) if state.start is not None), None)
     if first is None:
-        return []
+        return seam
     start = states[first].start
     begun = _bounded(history, states[first])
     if start >= 0:
         begun = When.at(start, begun.stored)
+    if seam and first == 0:
+        begun, seam = seam[0][0], []
     end = None
     if life.removed:
         truth = _seconds(*history.removal(life))
         end = _unseen(history, life.removed, truth, [begun.truth[0], states[-1].alive], lag)
-    return _steps(history, states[first:], begun, end, life.removed, lag)
+    return seam + _steps(history, states[first:], begun, end, life.removed, lag)
 
 
 def _steps(history, states, begun, end, over, lag):

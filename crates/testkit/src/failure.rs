@@ -125,6 +125,9 @@ pub enum Failure {
     /// PostgreSQL cannot be had; the text says why and what to do.
     #[error("{0}")]
     Postgres(String),
+    /// A clock that can be set cannot be had; the text says why and what to do.
+    #[error("{0}")]
+    Clock(String),
     /// The clock or the calendar cannot be used.
     #[error("failed to tell today's date: {0}")]
     Calendar(String),

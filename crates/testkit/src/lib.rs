@@ -6,7 +6,8 @@
 //! is the program as it is built, run with a token of the chart's `ServiceAccount`. [`eventually`] is how a
 //! test waits: for a condition, never for a time. [`proxy`] stands between the operator and the API server
 //! where things are to go wrong; [`ends`] compares what comes of it with what comes of it undisturbed.
-//! [`PostgresServer`] is a real server for ledgers that are kept in one.
+//! [`PostgresServer`] is a real server for ledgers that are kept in one, [`SettableClock`] a clock of the operator's that may
+//! be wrong.
 //!
 //! Invariants:
 //! - Nothing is skipped: what cannot start is a [`Failure`] that says why and what to do.
@@ -26,6 +27,7 @@ mod postgres;
 pub mod proxy;
 mod rig;
 mod session;
+mod settable_clock;
 pub mod snapshots;
 mod user;
 mod wait;
@@ -37,5 +39,6 @@ pub use operator::{LogFormat, OperatorOptions, OperatorProcess};
 pub use postgres::{PostgresDatabase, PostgresServer};
 pub use rig::{NAMESPACE, Rig, SERVICE_ACCOUNT, program, repository};
 pub use session::Session;
+pub use settable_clock::SettableClock;
 pub use user::User;
 pub use wait::{LONG, eventually};

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 
 use crate::proxy::Way;
 use crate::rig::{NAMESPACE, program};
-use crate::{Failure, LONG, Rig, eventually};
+use crate::{Failure, LONG, Rig, SettableClock, eventually};
 
 /// How long the operator has to end after SIGTERM.
 const GRACE: Duration = Duration::from_secs(70);
@@ -35,6 +35,8 @@ pub struct OperatorOptions {
     pub database: Option<String>,
     /// How it signs its Lease and its events: the name of its pod in a cluster.
     pub holder: String,
+    /// The wall clock that it goes by, instead of the machine's.
+    pub clock: Option<SettableClock>,
 }
 
 impl OperatorOptions {
@@ -47,6 +49,7 @@ impl OperatorOptions {
             through: None,
             database: None,
             holder: "leasehold-0".to_owned(),
+            clock: None,
         }
     }
 
@@ -64,6 +67,15 @@ impl OperatorOptions {
     pub fn in_database(self, address: &str) -> Self {
         Self {
             database: Some(address.to_owned()),
+            ..self
+        }
+    }
+
+    /// The same by a clock that may be set.
+    #[must_use]
+    pub fn by(self, clock: &SettableClock) -> Self {
+        Self {
+            clock: Some(clock.clone()),
             ..self
         }
     }
@@ -306,10 +318,13 @@ fn spawn(
     address: SocketAddr,
 ) -> Result<Process, Failure> {
     let file = || options.db.display().to_string();
-    let arguments = [
+    let mut arguments = vec![
         // a write beyond the limit of `may_write` shall fail, as on a full disk, and not end the process
         "-c".to_owned(),
-        "trap '' XFSZ; exec \"$0\" \"$@\"".to_owned(),
+        "trap '' XFSZ; exec env \"$0\" \"$@\"".to_owned(),
+    ];
+    arguments.extend(options.clock.iter().flat_map(SettableClock::environment));
+    arguments.extend([
         program.display().to_string(),
         "--kubeconfig".to_owned(),
         kubeconfig.display().to_string(),
@@ -326,7 +341,7 @@ fn spawn(
         options.format.as_str().to_owned(),
         "--log".to_owned(),
         options.log.clone(),
-    ];
+    ]);
     Ok(Process::spawn(
         group,
         Path::new("/bin/sh"),

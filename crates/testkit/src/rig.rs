@@ -291,6 +291,13 @@ impl Rig {
         Ok(plane.put_back(backup)?)
     }
 
+    /// The same, after `read` was called with etcd's address, once nobody writes to it any more: to save what it is about to
+    /// forget.
+    pub fn put_back_after(&self, backup: &Path, read: impl FnOnce(&str)) -> Result<(), Failure> {
+        let mut plane = self.plane.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(plane.put_back_after(backup, read)?)
+    }
+
     /// The address of etcd, in plain HTTP: behind the API server, for what it would date itself.
     pub fn etcd(&self) -> &str {
         &self.etcd

@@ -2,12 +2,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use anyhow::{Result, bail};
 
 use crate::out::Out;
-use crate::workspace::{capture, stream};
+use crate::packages;
 
 /// Where Debian and its relatives keep the programs of each version.
 const DEBIAN: &str = "/usr/lib/postgresql";
@@ -28,21 +27,11 @@ pub fn ensure(out: &mut Out) -> Result<()> {
 }
 
 fn install(out: &mut Out) -> Result<PathBuf> {
-    let root = capture(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
-    if !root || !exists("apt-get") {
-        bail!(
-            "failed to find PostgreSQL {OLDEST} or newer: install it (`apt-get install postgresql`), or name a server in \
-             DATABASE_URL, as postgres://postgres@127.0.0.1:5432/postgres"
-        );
-    }
-    out.line("installing the package postgresql")?;
-    stream(Command::new("apt-get").args(["update", "--quiet"]))?;
-    stream(
-        Command::new("apt-get")
-            .args(["install", "--yes", "--quiet", "--no-install-recommends"])
-            .arg("postgresql")
-            .env("DEBIAN_FRONTEND", "noninteractive"),
-    )?;
+    let missing = format!(
+        "failed to find PostgreSQL {OLDEST} or newer: install it (`apt-get install postgresql`), or name a server in \
+         DATABASE_URL, as postgres://postgres@127.0.0.1:5432/postgres"
+    );
+    packages::install("postgresql", &missing, out)?;
     match find() {
         Some(found) => Ok(found),
         None => bail!(
@@ -76,16 +65,6 @@ fn is_complete(bin: &Path) -> bool {
     ["initdb", "postgres", "psql"]
         .iter()
         .all(|program| bin.join(program).is_file())
-}
-
-fn exists(program: &str) -> bool {
-    Command::new(program)
-        .arg("--version")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success())
 }
 
 #[cfg(test)]

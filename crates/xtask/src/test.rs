@@ -12,6 +12,7 @@ use leasehold_controlplane::Binaries;
 use crate::check::{format, lints};
 use crate::codegen;
 use crate::deny;
+use crate::faketime;
 use crate::focus::{self, Focus};
 use crate::out::Out;
 use crate::postgres;
@@ -98,6 +99,11 @@ fn steps(environment: &RefCell<Option<Focus>>) -> Vec<Step<'_>> {
             "postgres",
             "cargo xtask test --only postgres",
             postgres::ensure,
+        ),
+        Step::new(
+            "faketime",
+            "cargo xtask test --only faketime",
+            faketime::ensure,
         ),
         Step::new(
             "tests",

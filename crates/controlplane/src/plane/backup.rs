@@ -22,9 +22,22 @@ impl ControlPlane {
     /// Puts back what was copied: objects and versions are those of then. Everything is stopped and started again at the
     /// same addresses; returns when the API server is ready.
     pub fn put_back(&mut self, from: &Path) -> Result<(), StartError> {
-        for program in Program::ALL.into_iter().rev() {
+        self.put_back_after(from, |_| {})
+    }
+
+    /// The same, after `read` was called with etcd's address, once nobody writes to it any more: to save what it is about to
+    /// forget.
+    pub fn put_back_after(
+        &mut self,
+        from: &Path,
+        read: impl FnOnce(&str),
+    ) -> Result<(), StartError> {
+        let others = |program: &Program| *program != Program::Etcd;
+        for program in Program::ALL.into_iter().filter(others).rev() {
             self.kill(program);
         }
+        read(&self.etcd_address());
+        self.kill(Program::Etcd);
         let data = self.data();
         fs::remove_dir_all(&data).map_err(files(&data))?;
         copy(from, &data)?;

@@ -14,7 +14,7 @@ use leasehold_ledger::time::Second;
 use leasehold_model::Chance;
 use leasehold_store::Store;
 use leasehold_testkit::manifests::pod;
-use leasehold_testkit::{LONG, Ran, Session, User, eventually};
+use leasehold_testkit::{Failure, LONG, Ran, Session, User, eventually};
 use serde_json::{Value, json};
 
 use crate::scale::Scale;
@@ -32,8 +32,6 @@ const MORE: [(&str, &str); 3] = [
     ("memory", "32Gi"),
     ("block-ssd", "100Gi"),
 ];
-/// People of a department, each with one pod at a time.
-const PEOPLE: u64 = 5;
 /// While the API server is away, and while a lease is used up, people try again for so long.
 const PATIENCE: Duration = Duration::from_secs(300);
 /// How kwok is told what becomes of a pod.
@@ -101,7 +99,7 @@ impl Crowd {
     /// Everybody runs one pod after the other until there were enough.
     pub async fn work(&self, scale: &Scale) {
         let people = self.offices.iter().flat_map(move |office| {
-            (0..PEOPLE).map(move |_| {
+            (0..scale.people()).map(move |_| {
                 Box::pin(async move {
                     loop {
                         let number = self.made.fetch_add(1, Ordering::Relaxed);
@@ -116,14 +114,20 @@ impl Crowd {
         join_all(people).await;
     }
 
-    /// Nothing goes wrong any more: volumes are given back, and one department leases more.
+    /// Nothing goes wrong any more: what a restore has brought back is taken away, volumes are given back, and one department
+    /// leases more.
     pub async fn end(&self) {
         for office in &self.offices {
             let place = place(office);
+            let running = "--field-selector=status.phase!=Succeeded";
+            let removal = ["delete", "pods", "--all", running, "-n", &place];
+            let gone = office.stage.see("nothing that runs", LONG, async || {
+                Ran::succeeded(office.staff.kubectl(&removal, "").await)
+            });
+            gone.await.unwrap();
             let removal = ["delete", "pvc", "data", "-n", &place, "--ignore-not-found"];
             let gone = office.stage.see("volumes given back", LONG, async || {
-                let ran = office.staff.kubectl(&removal, "").await;
-                ran.and_then(Ran::ok).map_err(|why| format!("{why:?}"))
+                Ran::succeeded(office.staff.kubectl(&removal, "").await)
             });
             gone.await.unwrap();
         }
@@ -155,7 +159,7 @@ impl Crowd {
         let number = self.made.fetch_add(1, Ordering::Relaxed);
         let desk = Desk::at(office, number);
         desk.make(&desk.pod("500m", 1)).await;
-        desk.until("Succeeded").await;
+        assert!(desk.until("Succeeded").await, "{} is gone", desk.name);
     }
 }
 
@@ -350,19 +354,22 @@ impl Desk {
         seen.await.unwrap();
     }
 
-    async fn until(&self, phase: &str) {
+    /// Waits for a phase; tells whether it came to that, or the store has forgotten the pod.
+    async fn until(&self, phase: &str) -> bool {
         let what = format!("pod {} in {} in phase {phase}", self.name, self.place);
         let seen = eventually(&what, PATIENCE, async || {
-            let found = self.pods.get(&self.name).await;
-            let found = found.map_err(|error| error.to_string())?;
+            let found = self.pods.get_opt(&self.name).await;
+            let Some(found) = found.map_err(|error| error.to_string())? else {
+                return Ok(false);
+            };
             let status = found.status.unwrap_or_default();
             if status.phase.as_deref() == Some(phase) {
-                Ok(())
+                Ok(true)
             } else {
                 Err(format!("{status:?}"))
             }
         });
-        seen.await.unwrap();
+        seen.await.unwrap()
     }
 
     async fn resize(&self, cpu: &str) {
@@ -377,7 +384,12 @@ impl Desk {
                 .pods
                 .patch_resize(&self.name, &PatchParams::default(), &patch)
                 .await;
-            resized.map(drop).map_err(|error| error.to_string())
+            match resized {
+                Ok(_) => Ok(()),
+                // forgotten by the store
+                Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+                Err(error) => Err(error.to_string()),
+            }
         });
         seen.await.unwrap();
     }
@@ -396,7 +408,11 @@ impl Desk {
             }
             match self.pods.get_opt(&self.name).await {
                 Ok(None) => Ok(()),
-                Ok(Some(found)) => Err(format!("{:?}", found.status)),
+                Ok(Some(found)) => {
+                    // a store that was put back may have forgotten that it was asked
+                    is_asked = found.metadata.deletion_timestamp.is_some();
+                    Err(format!("{:?}", found.status))
+                }
                 Err(error) => Err(error.to_string()),
             }
         });
@@ -419,21 +435,24 @@ pub async fn passed(length: Duration) {
 }
 
 /// The API server's clock, as it dates an object that is not stored.
-async fn server_time(admin: &Session) -> Second {
+pub async fn server_time(admin: &Session) -> Result<Second, String> {
     let asked = json!({
         "apiVersion": "v1", "kind": "ConfigMap",
         "metadata": {"name": "clock", "namespace": "default"},
     });
     let dry = ["create", "--dry-run=server", "-o", "json", "-f", "-"];
-    let ran = admin.kubectl(&dry, &asked.to_string()).await.unwrap();
-    let dated: ConfigMap = ran.ok().unwrap().json().unwrap();
-    Second::from_timestamp(dated.metadata.creation_timestamp.unwrap().0)
+    let told = |failure: Failure| format!("{failure:?}");
+    let ran = admin.kubectl(&dry, &asked.to_string()).await;
+    let ran = ran.and_then(Ran::ok).map_err(told)?;
+    let dated: ConfigMap = ran.json().map_err(told)?;
+    let at = dated.metadata.creation_timestamp.ok_or("it has no time")?;
+    Ok(Second::from_timestamp(at.0))
 }
 
 /// Waits until the ledger knows everything up to now.
 pub async fn all_is_recorded(stage: &Stage) {
     let admin = stage.user(User::Admin).await.unwrap();
-    let now = server_time(&admin).await;
+    let now = server_time(&admin).await.unwrap();
     let ledger = stage.operator.lock().await.ledger().to_owned();
     for source in ["pods", "claims"] {
         let what = format!("{source} known beyond {now}");

@@ -1,9 +1,9 @@
 //! Use to the second, by the word of somebody who shares nothing with the operator.
 //!
 //! Departments run pods, most of them for seconds, resize them, take them away with and without a word from
-//! their nodes, and hold volumes. Meanwhile the operator is killed, its watch of pods is cut, and the API server dies and
-//! comes back. Then the oracle (`tests/oracle`, in Python) works out from every version that the store ever had and from
-//! the API server's audit log what must be billed, and what the operator answers is compared with that: equal to the
+//! their nodes, and hold volumes. Meanwhile the operator is killed, its clock is set, its watch of pods is cut, the
+//! API server dies and comes back, and etcd is put back to what it was. Then the oracle (`tests/oracle`, in Python)
+//! works out from every version that the store ever had and from the API server's audit log what must be billed, and what the operator answers is compared with that: equal to the
 //! second where times are recorded, within bounds where they are not.
 //!
 //! `crowd` has what people do, `trouble` what goes wrong and when, `verdict` how the oracle is asked, `scale` how much of
@@ -17,6 +17,8 @@
 //! | `LEASEHOLD_KILLS=30` | kills the operator so often; twice without it |
 //! | `LEASEHOLD_RESTARTS=5` | kills and starts the API server so often; once without it |
 //! | `LEASEHOLD_CUTS=3` | cuts the operator's watch of pods so often; once without it |
+//! | `LEASEHOLD_RESTORES=1` | puts etcd back so often; once without it |
+//! | `LEASEHOLD_JUMPS=10` | sets the operator's clock so often; twice without it |
 //! | `LEASEHOLD_SEED=17` | the same chance again, as a failure prints it |
 //!
 //! The interpreter is that of `LEASEHOLD_FOCUS_PYTHON`, else `python3`; 3.11 is enough.
@@ -37,12 +39,12 @@ mod oracle {
 
     use leasehold_e2e::Stage;
     use leasehold_testkit::proxy::Proxy;
-    use leasehold_testkit::{OperatorOptions, OperatorProcess, Rig};
+    use leasehold_testkit::{OperatorOptions, OperatorProcess, Rig, SettableClock};
     use tokio::sync::Mutex;
 
     use crate::crowd::{self, Crowd};
     use crate::scale::Scale;
-    use crate::trouble;
+    use crate::trouble::{self, Means};
     use crate::verdict;
 
     fn say(what: &str) {
@@ -50,14 +52,17 @@ mod oracle {
         std::io::stderr().write_all(told.as_bytes()).unwrap();
     }
 
-    /// The operator behind a proxy, on a control plane with the platform of the examples.
-    async fn open(scale: &Scale) -> (&'static Stage, Proxy) {
+    /// The operator behind a proxy and by a clock that can be set, on a control plane with the platform of the examples.
+    async fn open(scale: &Scale) -> Means {
         let rig = Rig::shared().await.unwrap();
         let folder = rig.scratch("oracle").unwrap();
         let proxy = Proxy::start(&rig.upstream(), scale.seed, &folder)
             .await
             .unwrap();
-        let options = OperatorOptions::with_ledger(folder.join("ledger.db")).through(proxy.way());
+        let clock = SettableClock::new(&folder).unwrap();
+        let options = OperatorOptions::with_ledger(folder.join("ledger.db"))
+            .through(proxy.way())
+            .by(&clock);
         let operator = OperatorProcess::start(rig, options).await.unwrap();
         // it ends with this process, as every stage does
         let stage: &'static Stage = Box::leak(Box::new(Stage {
@@ -66,7 +71,12 @@ mod oracle {
         }));
         let policy = Stage::policy().unwrap();
         stage.furnish(&policy).await.unwrap();
-        (stage, proxy)
+        Means {
+            stage,
+            proxy,
+            clock,
+            folder,
+        }
     }
 
     // the proxy and the people must not wait for each other
@@ -74,22 +84,20 @@ mod oracle {
     async fn what_the_operator_answers_is_what_the_history_of_the_store_says() {
         let scale = Scale::wanted();
         say(&scale.repeat());
-        let (stage, proxy) = Box::pin(open(&scale)).await;
+        let means = Box::pin(open(&scale)).await;
+        let stage = means.stage;
         let crowd = Box::pin(Crowd::open(stage)).await;
         let is_over = AtomicBool::new(false);
         let working = async {
             Box::pin(crowd.work(&scale)).await;
             is_over.store(true, Ordering::Relaxed);
         };
-        let (toll, ()) = tokio::join!(
-            Box::pin(trouble::make(stage, &proxy, &scale, &is_over)),
-            working,
-        );
-        say(&toll);
+        let (toll, ()) = tokio::join!(Box::pin(trouble::make(&means, &scale, &is_over)), working,);
+        say(&toll.told);
         Box::pin(crowd.end()).await;
         Box::pin(crowd::all_is_recorded(stage)).await;
 
-        let record = Box::pin(verdict::record(stage)).await;
+        let record = Box::pin(verdict::record(stage, toll.histories)).await;
         let found = record.judge("usage.json").await;
         assert_eq!(found.code, Some(0), "{}\n{}", scale.repeat(), found.said);
         say(&found.said);

@@ -9,9 +9,11 @@ const PODS: &str = "LEASEHOLD_PODS";
 const KILLS: &str = "LEASEHOLD_KILLS";
 const RESTARTS: &str = "LEASEHOLD_RESTARTS";
 const CUTS: &str = "LEASEHOLD_CUTS";
+const RESTORES: &str = "LEASEHOLD_RESTORES";
+const JUMPS: &str = "LEASEHOLD_JUMPS";
 
-/// What goes wrong is spread over so long, of what the pods take together, for each of them.
-const PER_POD: Duration = Duration::from_millis(300);
+/// What goes wrong is spread over so long for each pod that one person of each department has: what they take or less.
+const PER_POD: Duration = Duration::from_millis(1_500);
 /// It is spread over so long at least.
 const SPREAD: Duration = Duration::from_secs(30);
 
@@ -28,6 +30,10 @@ pub struct Scale {
     pub restarts: usize,
     /// How often the watch of pods is cut.
     pub cuts: usize,
+    /// How often etcd is put back to what it was some seconds before.
+    pub restores: usize,
+    /// How often the operator's clock is set.
+    pub jumps: usize,
 }
 
 impl Scale {
@@ -39,12 +45,19 @@ impl Scale {
             kills: number(KILLS, 2),
             restarts: number(RESTARTS, 1),
             cuts: number(CUTS, 1),
+            restores: number(RESTORES, 1),
+            jumps: number(JUMPS, 2),
         }
     }
 
     /// Over which time trouble is spread.
     pub fn spread(&self) -> Duration {
-        SPREAD.max(PER_POD * self.pods)
+        SPREAD.max(PER_POD * self.pods / self.people())
+    }
+
+    /// People of a department, each with one pod at a time.
+    pub fn people(&self) -> u32 {
+        if self.pods < 1_000 { 5 } else { 10 }
     }
 
     /// The command that does the same again.
@@ -55,9 +68,12 @@ impl Scale {
             kills,
             restarts,
             cuts,
+            restores,
+            jumps,
         } = self;
         format!(
             "{SEED}={seed} {PODS}={pods} {KILLS}={kills} {RESTARTS}={restarts} {CUTS}={cuts} \
+             {RESTORES}={restores} {JUMPS}={jumps} \
              cargo test --package leasehold-e2e --test oracle what_the_operator"
         )
     }

@@ -1,20 +1,62 @@
 //! What goes wrong, and when.
 
+use std::fs;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use leasehold_e2e::Stage;
+use leasehold_ledger::time::Second;
 use leasehold_model::Chance;
-use leasehold_testkit::eventually;
 use leasehold_testkit::proxy::{Action, Proxy, Rule, Target, Turn, Verb};
+use leasehold_testkit::{LONG, SettableClock, User, eventually};
 
-use crate::crowd::passed;
+use crate::crowd::{passed, server_time};
 use crate::scale::Scale;
+use crate::verdict;
 
 /// A watch is opened anew after ten seconds at the latest, once the operator is up.
 const CUT: Duration = Duration::from_secs(240);
 /// The longest that the operator stays away after a kill, in seconds.
 const AWAY: u64 = 6;
+
+/// The shortest and the longest time between a backup and its return, in seconds.
+const UNDONE: (u64, u64) = (6, 16);
+/// By how many seconds the operator's clock is off, one after the other: corrections, wrong zones, an empty battery.
+const JUMPS: [i64; 10] = [
+    90,
+    -3_600,
+    28_800,
+    -2,
+    -34_560_000,
+    2_678_400,
+    -45,
+    3_600,
+    7,
+    -28_800,
+];
+/// A line of the log is by a clock that was set if its time is as near to what that clock shows, in seconds.
+const NEAR: i64 = 40;
+
+/// What is needed to make trouble.
+pub struct Means {
+    /// The operator and its cluster.
+    pub stage: &'static Stage,
+    /// What is between them.
+    pub proxy: Proxy,
+    /// The operator's clock.
+    pub clock: SettableClock,
+    /// Where files may lie.
+    pub folder: PathBuf,
+}
+
+/// What there was.
+pub struct Toll {
+    /// In words.
+    pub told: String,
+    /// The histories of the lives of etcd that are over, in their order.
+    pub histories: Vec<PathBuf>,
+}
 
 /// What is done at an instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,17 +67,18 @@ enum Deed {
     Restart,
     /// The operator's watch of pods is cut after so many frames.
     Cut(u32),
+    /// etcd is backed up, and put back so much later.
+    Restore(Duration),
+    /// The operator's clock is set ahead of the right one, or behind it.
+    Jump(i64),
 }
 
 /// Makes trouble at its instants, those that come after people have ended left out; tells what there was.
-pub async fn make(
-    stage: &'static Stage,
-    proxy: &Proxy,
-    scale: &Scale,
-    is_over: &AtomicBool,
-) -> String {
+pub async fn make(means: &Means, scale: &Scale, is_over: &AtomicBool) -> Toll {
+    let stage = means.stage;
     let began = Instant::now();
-    let (mut kills, mut restarts, mut cuts) = (0_usize, 0_usize, 0_usize);
+    let (mut kills, mut restarts, mut cuts, mut jumps) = (0_usize, 0_usize, 0_usize, 0_usize);
+    let mut histories = Vec::new();
     for (at, deed) in agenda(scale) {
         // what is asked for comes about, and if it has to hurry
         if !is_over.load(Ordering::Relaxed) {
@@ -51,16 +94,84 @@ pub async fn make(
                 restarts += 1;
             }
             Deed::Cut(frames) => {
-                cut(proxy, frames).await;
+                cut(&means.proxy, frames).await;
                 cuts += 1;
+            }
+            Deed::Restore(length) => {
+                let file = format!("history-{}.jsonl", histories.len());
+                let history = means.folder.join(file);
+                restore(stage, length, history.clone()).await;
+                histories.push(history);
+            }
+            Deed::Jump(ahead) => {
+                set(means, ahead).await;
+                jumps += 1;
             }
         }
     }
     stage.operator.lock().await.ready().await.unwrap();
-    format!(
-        "{kills} kills of the operator, {restarts} of the API server, {cuts} watches cut in {:?}",
+    let told = format!(
+        "{kills} kills of the operator, {restarts} of the API server, {cuts} watches cut, etcd put back {} times, the \
+         operator's clock set {jumps} times, in {:?}",
+        histories.len(),
         began.elapsed()
-    )
+    );
+    Toll { told, histories }
+}
+
+/// Backs etcd up and puts it back. The operator notices, ends, and is started again, as Kubernetes would.
+async fn restore(stage: &'static Stage, length: Duration, history: PathBuf) {
+    let mut operator = stage.operator.lock().await;
+    operator.ready().await.unwrap();
+    let name = history.file_stem().unwrap().to_string_lossy().into_owned();
+    let backing_up = tokio::task::spawn_blocking(move || stage.rig.back_up(&name));
+    let backup = backing_up.await.unwrap().unwrap();
+    passed(length).await;
+    let putting_back = tokio::task::spawn_blocking(move || {
+        stage
+            .rig
+            .put_back_after(&backup, |etcd| verdict::save(etcd, &history))
+    });
+    putting_back.await.unwrap().unwrap();
+    let ended = eventually("the end of the operator", LONG, async || {
+        if operator.is_running() {
+            Err("it runs".to_owned())
+        } else {
+            Ok(())
+        }
+    });
+    ended.await.unwrap();
+    let last = operator.tail();
+    assert!(last.contains("etcd was restored"), "{last}");
+    operator.restart().await.unwrap();
+}
+
+/// Sets the operator's clock, and sees by its log that it goes by it; a log does not tell small steps.
+async fn set(means: &Means, ahead: i64) {
+    means.clock.set(ahead).unwrap();
+    if ahead.abs() <= 2 * NEAR {
+        return;
+    }
+    let admin = means.stage.user(User::Admin).await.unwrap();
+    let log = means.stage.operator.lock().await.log().to_owned();
+    let what = format!("a line of the log that is dated {ahead} s ahead");
+    let seen = eventually(&what, LONG, async || {
+        let wanted = server_time(&admin).await?.plus(ahead);
+        let text = fs::read_to_string(&log).map_err(|error| error.to_string())?;
+        let last = text.lines().rev().find_map(dated);
+        if last.is_some_and(|last| last.since(wanted).abs() < NEAR) {
+            Ok(())
+        } else {
+            Err(format!("{last:?} instead of {wanted}"))
+        }
+    });
+    seen.await.unwrap();
+}
+
+/// The second with which a line of a log begins.
+fn dated(line: &str) -> Option<Second> {
+    let (second, _) = line.split_once('.')?;
+    Second::parse(&format!("{second}Z")).ok()
 }
 
 async fn kill(stage: &Stage, away: Duration) {
@@ -113,6 +224,15 @@ fn agenda(scale: &Scale) -> Vec<(Duration, Deed)> {
         let at = Duration::from_millis(chance.below(spread));
         agenda.push((at, Deed::Cut(frames)));
     }
+    for _ in 0..scale.restores {
+        let length = Duration::from_secs(UNDONE.0 + chance.below(UNDONE.1 - UNDONE.0));
+        let at = Duration::from_millis(chance.below(spread));
+        agenda.push((at, Deed::Restore(length)));
+    }
+    for ahead in JUMPS.into_iter().cycle().take(scale.jumps) {
+        let at = Duration::from_millis(chance.below(spread));
+        agenda.push((at, Deed::Jump(ahead)));
+    }
     agenda.sort_by_key(|(at, _)| *at);
     agenda
 }
@@ -125,6 +245,8 @@ fn the_agenda_follows_from_the_seed_and_has_everything_that_is_asked_for() {
         kills: 5,
         restarts: 3,
         cuts: 2,
+        restores: 4,
+        jumps: 12,
     };
     let found = agenda(&scale(3));
     assert_eq!(found, agenda(&scale(3)));
@@ -134,4 +256,6 @@ fn the_agenda_follows_from_the_seed_and_has_everything_that_is_asked_for() {
     assert_eq!(count(|deed| matches!(deed, Deed::Kill(_))), 5);
     assert_eq!(count(|deed| matches!(deed, Deed::Restart)), 3);
     assert_eq!(count(|deed| matches!(deed, Deed::Cut(_))), 2);
+    assert_eq!(count(|deed| matches!(deed, Deed::Restore(_))), 4);
+    assert_eq!(count(|deed| matches!(deed, Deed::Jump(_))), 12);
 }

@@ -2,8 +2,9 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{BufWriter, Write as _};
+use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 
 use leasehold_e2e::Stage;
 use leasehold_ledger::time::Second;
@@ -30,10 +31,13 @@ pub struct Found {
 pub struct Record {
     folder: PathBuf,
     audit: PathBuf,
+    /// Of each life of etcd.
+    histories: Vec<PathBuf>,
 }
 
-/// Writes the history of the store, the rows of the ledger and the use that `leasehold usage` shows.
-pub async fn record(stage: &Stage) -> Record {
+/// Writes the history of the store, the rows of the ledger and the use that `leasehold usage` shows. `histories` are those of
+/// the lives of etcd that are over.
+pub async fn record(stage: &Stage, mut histories: Vec<PathBuf>) -> Record {
     let folder = stage.rig.scratch("oracle-record").unwrap();
     let operator = stage.operator.lock().await;
     let copied = operator.copy_ledger(&folder.join("copy"));
@@ -50,19 +54,33 @@ pub async fn record(stage: &Stage) -> Record {
     fs::write(folder.join("usage.json"), usage.stdout).unwrap();
     write_rows(&copy, &folder.join("rows.jsonl")).await;
     let history = folder.join("history.jsonl");
-    let collect: [OsString; 5] = [
-        "collect".into(),
-        "--etcd".into(),
-        stage.rig.etcd().into(),
-        "--out".into(),
-        history.into(),
-    ];
-    let (code, said) = ask(&collect).await;
+    let asked = tokio::process::Command::from(asking(&collecting(stage.rig.etcd(), &history)))
+        .output()
+        .await;
+    let (code, said) = answered(asked);
     assert_eq!(code, Some(0), "{said}");
+    histories.push(history);
     Record {
         folder,
         audit: stage.rig.audit_log().to_owned(),
+        histories,
     }
+}
+
+/// Writes the history of a life of etcd that is about to be forgotten. The caller's thread waits meanwhile.
+pub fn save(etcd: &str, history: &Path) {
+    let (code, said) = answered(asking(&collecting(etcd, history)).output());
+    assert_eq!(code, Some(0), "{said}");
+}
+
+fn collecting(etcd: &str, history: &Path) -> [OsString; 5] {
+    [
+        "collect".into(),
+        "--etcd".into(),
+        etcd.into(),
+        "--out".into(),
+        history.into(),
+    ]
 }
 
 /// The rows as an evidence file has them, up to the last one.
@@ -89,19 +107,26 @@ impl Record {
     /// Has an answer compared with the history.
     pub async fn judge(&self, usage: &str) -> Found {
         let report = self.folder.join("report.json");
-        let files = [
-            ("--history", self.folder.join("history.jsonl")),
+        let mut files: Vec<(&str, PathBuf)> = self
+            .histories
+            .iter()
+            .map(|history| ("--history", history.clone()))
+            .collect();
+        files.extend([
             ("--audit", self.audit.clone()),
             ("--usage", self.folder.join(usage)),
             ("--rows", self.folder.join("rows.jsonl")),
             ("--report", report.clone()),
-        ];
+        ]);
         let mut arguments: Vec<OsString> = vec!["judge".into()];
         for (name, file) in files {
             arguments.push(name.into());
             arguments.push(file.into());
         }
-        let (code, said) = ask(&arguments).await;
+        let asked = tokio::process::Command::from(asking(&arguments))
+            .output()
+            .await;
+        let (code, said) = answered(asked);
         let text = fs::read_to_string(&report).unwrap_or_default();
         let report: Value = serde_json::from_str(&text).unwrap_or_default();
         Found {
@@ -130,18 +155,22 @@ impl Record {
     }
 }
 
-/// Runs the oracle; gives its exit code and what it said.
-async fn ask(arguments: &[OsString]) -> (Option<i32>, String) {
+/// The oracle with these arguments.
+fn asking(arguments: &[OsString]) -> Command {
     let python = std::env::var_os("LEASEHOLD_FOCUS_PYTHON").unwrap_or_else(|| "python3".into());
-    let mut command = tokio::process::Command::new(&python);
+    let mut command = Command::new(python);
     // what is compiled is not left in the repository
     command
         .arg("-B")
         .arg(repository().join("tests").join("oracle"))
         .args(arguments)
         .env("PYTHONUTF8", "1");
-    let output = command.output().await;
-    let output = output.unwrap_or_else(|error| panic!("failed to start {python:?}: {error}"));
+    command
+}
+
+/// Its exit code and what it said.
+fn answered(output: io::Result<Output>) -> (Option<i32>, String) {
+    let output = output.unwrap_or_else(|error| panic!("failed to start Python: {error}"));
     let said = [&output.stdout[..], &output.stderr[..]].concat();
     let said = String::from_utf8_lossy(&said).into_owned();
     (output.status.code(), said)
@@ -151,6 +180,7 @@ async fn ask(arguments: &[OsString]) -> (Option<i32>, String) {
 pub fn it_was_about_something(summary: &Value, scale: &Scale) {
     let pods = u64::from(scale.pods);
     let restarts = u64::try_from(scale.restarts).unwrap();
+    let restores = u64::try_from(scale.restores).unwrap();
     let least = [
         // one in sixteen finds no node; the end of one in eight is not told
         ("pods", pods * 3 / 4),
@@ -160,7 +190,11 @@ pub fn it_was_about_something(summary: &Value, scale: &Scale) {
         ("bounded times", pods / 16),
         ("claims", 3),
         ("lease times", 10),
-        ("starts of the API server", 1 + restarts),
+        ("starts of the API server", 1 + restarts + restores),
+        ("lives of etcd", 1 + restores),
+        // somebody is always at it
+        ("objects that were put back", restores),
+        ("objects that were undone", restores),
         ("requests in the audit log", pods),
     ];
     for (name, least) in least {
