@@ -48,12 +48,15 @@ class Gap:
 class Answer:
     """By uid and meter what was found, and the gaps. `passed_over` counts intervals of meters that are not judged here."""
 
-    def __init__(self, intervals, rows=()):
+    def __init__(self, intervals, rows=None):
         self.found, self.gaps, self.passed_over = {}, [], 0
+        # "uid/meter" of everything that was ever opened; none where no rows are given
+        self.opened = None if rows is None else set()
         facts = {}
-        for row in rows:
+        for row in rows or ():
             if row.get("kind") == "fact":
                 facts[row["key"]] = json.loads(row["body"])
+                self.opened.add(_of(row["key"]))
             elif row.get("kind") == "document" and row["key"].startswith("gap/"):
                 gap = json.loads(row["body"])
                 self.gaps.append(Gap(gap["source"], second(gap["from"]), second(gap["to"]), gap["upper"]))
@@ -81,11 +84,15 @@ class Answer:
 
 def uid_of(interval):
     """The uid in the key of the fact that opened it: CLUSTER/ETCD/UID/METER/VERSION/KIND."""
-    key = interval["openedBy"].split("/", 2)[2].rsplit("/", 2)[0]
+    key = _of(interval["openedBy"])
     suffix = "/" + interval["meter"]
     if not key.endswith(suffix):
         raise ValueError(f"{interval['openedBy']} is no key of a fact of {interval['meter']}")
     return key.removesuffix(suffix)
+
+
+def _of(key):
+    return key.split("/", 2)[2].rsplit("/", 2)[0]
 
 
 def _join(found):

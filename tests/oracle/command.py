@@ -74,8 +74,10 @@ def _judge(options):
 
 
 def _rows(path):
-    if path is None:
-        return
+    return None if path is None else _read(path)
+
+
+def _read(path):
     with open(path, encoding="utf-8") as lines:
         for line in lines:
             yield json.loads(line)
@@ -99,6 +101,8 @@ def _summary(history, expected, verdict):
     counts["starts of the API server"] = len(history.servers)
     counts["requests in the audit log"] = len(history.audit)
     counts["beats"] = len(history.beats)
+    counts["unseen ends"] = len(verdict.losses)
+    counts["unseen ends that lost more than 5 s"] = sum(loss > 5 for loss in verdict.losses)
     counts["seconds lost at the most at an unseen end"] = max(verdict.losses, default=0)
     return dict(sorted(counts.items()))
 

@@ -92,7 +92,7 @@ class History:
     def __init__(self, lines, audit, claims="bound"):
         self.lives, self.places, self.quotas = [], [], []
         # revisions of the operator's heartbeat
-        self.beats = []
+        self.beats, self._beat_times = [], None
         # first revisions of each process of the API server
         self.servers = []
         # revisions at which the store was put back
@@ -162,6 +162,8 @@ class History:
             self._of_namespace(line, parts[1], about)
         elif parts[0] == "resourcequotas" and parts[2] == "leasehold":
             self._of_quota(line, parts[1], about, None)
+        elif parts[1:2] == ["tenancies"]:
+            self._of_tenancy(line, parts, about)
 
     def _stamp(self, line, about):
         """The second that the server wrote into the object's managed fields with this very write."""
@@ -277,6 +279,12 @@ class History:
             most = max(request.done for request in under_way)
             high = most if high is None else min(high, most)
         return low, high
+
+    def beat_times(self):
+        """The seconds of all heartbeats, in order."""
+        if self._beat_times is None:
+            self._beat_times = [self.clock.low(beat) // MICRO for beat in sorted(self.beats)]
+        return self._beat_times
 
     def beat_before(self, revision):
         """The second of the last heartbeat before a revision; none when there was none."""

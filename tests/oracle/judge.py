@@ -1,5 +1,6 @@
 """The comparison: each deviation with its object, field, what was expected and what was found."""
 
+from bisect import bisect_left
 from collections import Counter, namedtuple
 
 from quantities import written
@@ -34,7 +35,7 @@ def judge(history, expected, nobody, leases, answer, lag):
     gaps = _Gaps(history, answer.gaps, lag)
     gaps.are_owned_up_to(verdict)
     for key in sorted(expected):
-        _one(verdict, gaps, expected[key], answer.found.get(key))
+        _one(verdict, gaps, expected[key], answer)
     for key, found in sorted(answer.found.items()):
         if key not in expected and not found.meter.startswith("lease/"):
             why = "nothing: it is no tenancy's" if found.uid in nobody else "nothing"
@@ -45,12 +46,13 @@ def judge(history, expected, nobody, leases, answer, lag):
     return verdict
 
 
-def _one(verdict, gaps, wanted, found):
+def _one(verdict, gaps, wanted, answer):
+    found = answer.found.get((wanted.uid, wanted.meter))
     verdict.counts[wanted.meter.split("/")[0] + " courses"] += 1
     if found is None:
-        if _may_be_empty(wanted.steps):
-            return
-        if gaps.hide(wanted):
+        if _may_be_empty(wanted.steps) and (answer.opened is None or f"{wanted.uid}/{wanted.meter}" in answer.opened):
+            verdict.counts["courses of no length"] += 1
+        elif gaps.hide(wanted):
             verdict.counts["unseen in a gap"] += 1
         else:
             verdict.deviate(wanted, "interval", _steps(wanted.steps), "nothing")
@@ -82,7 +84,7 @@ def _point(verdict, gaps, wanted, name, when, point):
         why = f"{written(point.at)}"
     elif exact and point.estimated:
         why = f"{written(point.at)}, marked as an estimate"
-    elif not point.estimated and point.at < when.truth[0] - CLOCK:
+    elif not point.estimated and (when.seam or point.at < when.truth[0] - CLOCK):
         why = f"{written(point.at)}, not marked as an estimate"
     elif point.bounds and not _holds(point.bounds, when):
         why = f"between {_pair(point.bounds)}"
@@ -150,9 +152,18 @@ class _Gaps:
                 continue
             causes = [at for at in starts if gap.start - self._lag <= at <= gap.end + self._lag]
             spent[gap.source] += 1
-            if not causes or spent[gap.source] > len(starts):
+            if spent[gap.source] > len(starts) or not any(self._is_as_long(gap, at) for at in causes):
                 of = _Named(f"gap of {gap.source}", gap.source)
                 verdict.deviate(of, "gap", "no cause for it: nothing was lost", _pair((gap.start, gap.end)))
+
+    def _is_as_long(self, gap, cause):
+        """A gap begins where the operator had last seen everything, and ends where it sees again: it says with each beat of
+        its heart that it is at work."""
+        beats = self._history.beat_times()
+        place = bisect_left(beats, cause)
+        before = beats[place - 1] if place else gap.start
+        after = beats[place] if place < len(beats) else gap.end
+        return before - 2 * self._lag <= gap.start and gap.end <= after + self._lag
 
     def _of(self, wanted):
         source = SOURCES[wanted.meter.split("/")[0]]
@@ -206,11 +217,12 @@ class _Gaps:
     def agree_outside(self, wanted, found):
         """Whether both are the same wherever something was seen, and what was found within is no more than was there and
         is marked."""
-        blind = [(gap.start - CLOCK, gap.end + CLOCK) for gap in self._of(wanted)]
+        gaps = [gap for gap in self._of(wanted) if _has_step(gap, wanted)]
+        blind = [(gap.start - CLOCK, gap.end + CLOCK) for gap in gaps]
         blind += [when.billed for when, _ in wanted.steps if not when.is_recorded]
         # what was stamped before a gap and stored in it was not seen before it either
         blind += [
-            (when.truth[0], gap.start) for gap in self._of(wanted) for when, _ in wanted.steps if _is_hidden(gap, when)
+            (when.truth[0], gap.start) for gap in gaps for when, _ in wanted.steps if _is_hidden(gap, when)
         ]
         edges = {when.truth[0] for when, _ in wanted.steps} | {point.at for point in found.points}
         # and the first second in which something is seen again
@@ -229,6 +241,11 @@ class _Gaps:
 def _is_hidden(gap, when):
     """Whether a step was not there to be seen when a gap began: it was made later, or stored later."""
     return gap.start - CLOCK <= max(when.truth[0], when.stored)
+
+
+def _has_step(gap, wanted):
+    """Whether anything became of an object while nothing was seen. What went through it as it was is billed as it was."""
+    return any(_is_hidden(gap, when) and when.truth[0] <= gap.end + CLOCK for when, _ in wanted.steps)
 
 
 class _Named:

@@ -31,6 +31,8 @@ class When:
     # not before which second it was stored, and so could be seen. The server stamps a write first, then counts quotas with it
     # and stores it, which takes seconds where it is busy
     stored: int = 0
+    # nobody can have seen it: the store was put back
+    seam: bool = False
 
     @classmethod
     def at(cls, second, stored=0):
@@ -111,7 +113,7 @@ def _seam(history, revision, lag):
     low, high = _seconds(history.clock.low(revision), history.clock.high(revision))
     beat = history.beat_before(revision)
     least = low if beat is None else min(low, beat - lag)
-    return When((low, high), (least, high + CLOCK), high)
+    return When((low, high), (least, high + CLOCK), high, True)
 
 
 def _end_of_pod(history, life, start, lag):
@@ -136,7 +138,9 @@ def _end_of_pod(history, life, start, lag):
     if life.removed:
         low, high = _seconds(*history.removal(life))
         alive = [start, life.states[-1].alive]
-        return _unseen(history, life.removed, (max(low, start), high), alive, lag), life.removed
+        end = _unseen(history, life.removed, (max(low, start), high), alive, lag)
+        end.seam = life.is_undone
+        return end, life.removed
     return None, None
 
 
@@ -156,6 +160,7 @@ def _claim(history, life, lag):
     if life.removed:
         truth = _seconds(*history.removal(life))
         end = _unseen(history, life.removed, truth, [begun.truth[0], states[-1].alive], lag)
+        end.seam = life.is_undone
     return seam + _steps(history, states[first:], begun, end, life.removed, lag)
 
 

@@ -13,49 +13,63 @@ from hashlib import blake2b
 
 
 def joined(paths):
-    """The lines of one history from the files of each life, in their order. A file is read twice, because they are large."""
-    known, revision = frozenset(), 0
+    """The lines of one history from the files of each life, in their order. A file is read more than once, because they are
+    large."""
+    known, revision = {}, 0
     ended = {}
     for place, path in enumerate(paths):
+        common, offset = 0, 0
         if place:
-            kept, common = _kept(path, known)
+            common = _common(path, known)
+            kept = _kept(path, common)
             revision += 1
             yield from _seam(ended, kept, revision)
-            ended, offset = dict(kept), revision - common
-        else:
-            offset = 0
-        news = []
-        for text, digest in _texts(path):
-            news.append(digest)
-            if digest in known:
+            ended, offset = kept, revision - common
+        known = {}
+        for text, digest, at in _texts(path):
+            known[digest] = at
+            if at <= common:
                 continue
             line = json.loads(text)
-            ended[line["key"]] = line
-            if "object" not in line:
-                del ended[line["key"]]
-            line = dict(line, revision=line["revision"] + offset)
+            _follow(ended, line)
+            line["revision"] += offset
             revision = max(revision, line["revision"])
             yield line
-        known = frozenset(news)
 
 
 def _texts(path):
+    """Each line with a digest of it and its revision, which stands first in it."""
     with open(path, encoding="utf-8") as lines:
         for text in lines:
-            yield text, blake2b(text.encode(), digest_size=16).digest()
+            yield text, blake2b(text.encode(), digest_size=16).digest(), int(text[text.index(":") + 1 : text.index(",")])
 
 
-def _kept(path, known):
-    """What the backup had, by key, and a revision up to which both lives are the same."""
-    kept, common = {}, 0
-    for text, digest in _texts(path):
-        if digest in known:
-            line = json.loads(text)
-            common = max(common, line["revision"])
-            kept[line["key"]] = line
-            if "object" not in line:
-                del kept[line["key"]]
-    return kept, common
+def _common(path, known):
+    """The revision up to which a life is the same as the one before it. A removal says nothing of when it was, so that one
+    at the same revision may be in both by chance, later than others that are not."""
+    here, news = set(), []
+    for _, digest, at in _texts(path):
+        here.add(digest)
+        if digest not in known:
+            news.append(at)
+    news += [at for digest, at in known.items() if digest not in here]
+    return min(news, default=max(known.values(), default=0) + 1) - 1
+
+
+def _kept(path, common):
+    """What the backup had, by key."""
+    kept = {}
+    for text, _, at in _texts(path):
+        if at <= common:
+            _follow(kept, json.loads(text))
+    return kept
+
+
+def _follow(objects, line):
+    if "object" in line:
+        objects[line["key"]] = dict(line)
+    else:
+        objects.pop(line["key"], None)
 
 
 def _seam(ended, kept, revision):

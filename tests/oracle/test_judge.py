@@ -276,6 +276,34 @@ class Gaps(unittest.TestCase):
         found = verdict(*played(), ledger)
         self.assertEqual([one.field for one in found.deviations], ["gap"])
 
+    def test_a_gap_is_no_longer_than_the_operator_was_blind(self):
+        store = Store()
+        store.server(0, "first")
+        store.namespace()
+        store.beat(36)
+        store.server(40, "second")
+        store.beat(60)
+        for gap, expected in [((30, 50), []), ((12, 50), ["gap"]), ((30, 75), ["gap"])]:
+            ledger = Ledger()
+            ledger.gap(*gap)
+            found = verdict(store, [], ledger)
+            self.assertEqual([one.field for one in found.deviations], expected, gap)
+
+    def test_what_may_have_no_length_is_on_record_all_the_same(self):
+        store = Store()
+        store.server(0, "first")
+        store.namespace()
+        store.beat(25)
+        store.pod("blinks", [30], created=30, scheduled=30)
+        store.gone("pods", "blinks")
+        store.beat(45)
+        events = [event("delete", "pods", "blinks", 37.0, 41.0)]
+        for steps, expected in [([], ["interval"]), ([(30, 1000), (30, 0, 30, 41)], [])]:
+            ledger = Ledger()
+            ledger.count("uid-blinks", "pod/cpu", "Pod edu--prod/blinks", *steps)
+            found = verdict(store, events, ledger)
+            self.assertEqual([one.field for one in found.deviations], expected)
+
     def test_changes_that_a_gap_hid_are_left_out_and_the_rest_is_compared(self):
         put = lambda stamps, cpu: self.store.pod("grows", stamps, created=12, scheduled=12, cpu=cpu)
         self.store = Store()

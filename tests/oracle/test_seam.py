@@ -102,6 +102,7 @@ class Judged(unittest.TestCase):
         self.assertEqual(told(lost=[(22, 1000)]), [("lost", "quantities")])
         self.assertEqual(told(lost=[(22, 1000), (27, 0, 27, 50)]), [("lost", "end")])
         self.assertEqual(told(lost=[(22, 1000), (30, 0)]), [("lost", "end")])
+        self.assertEqual(told(lost=[(22, 1000), (42, 0)]), [("lost", "end")])
         self.assertEqual(told(lost=None), [("lost", "interval")])
 
     def test_what_is_back_counts_again_and_is_marked(self):
@@ -116,8 +117,8 @@ class Judged(unittest.TestCase):
     def test_what_goes_on_has_no_seam(self):
         steps = [(10, 1000), (38, 0, 38, 50), (50, 1000, 38, 50), (60, 0, 58, 61)]
         self.assertEqual(told(lives=[(10, 1000), (38, 0), (50, 1000), (60, 0, 58, 61)]), [("lives", "quantities")])
-        # an operator that does not know better may say so
-        self.assertEqual(told(lives=steps), [])
+        # also where an operator says that it does not know better
+        self.assertEqual(told(lives=steps), [("lives", "quantities")])
 
 
 class Joined(unittest.TestCase):
@@ -160,6 +161,31 @@ class Joined(unittest.TestCase):
                 (7, "kept", None, False),
                 (8, "kept", 4, True),
                 (9, "last", 5, False),
+            ],
+        )
+
+    def test_a_removal_that_is_in_both_lives_by_chance_is_in_both(self):
+        first = Store()
+        first.server(0, "a")
+        first.put("/registry/pods/x/one", {"n": 1})
+        first.put("/registry/pods/x/two", {"n": 2})
+        second = first.backup()
+        for store in (first, second):
+            store.beat(store.lines[0]["revision"] + (store is second))
+            store.gone("pods", "one", place="x")
+        found = [
+            (line["revision"], line["key"].rsplit("/", 1)[-1], "object" in line, "restored" in line)
+            for line in self.read(first, second)[3:]
+        ]
+        self.assertEqual(
+            found,
+            [
+                (4, "leasehold-heartbeat", True, False),
+                (5, "one", False, False),
+                (6, "leasehold-heartbeat", False, True),
+                (6, "one", True, True),
+                (7, "leasehold-heartbeat", True, False),
+                (8, "one", False, False),
             ],
         )
 

@@ -53,7 +53,14 @@ impl SettableClock {
 
 fn library() -> Result<PathBuf, Failure> {
     if let Some(named) = std::env::var_os(VARIABLE) {
-        return Ok(PathBuf::from(named));
+        let named = PathBuf::from(named);
+        // the loader only warns of a file that is not there
+        return if named.is_file() {
+            Ok(named)
+        } else {
+            let text = format!("failed to find {}, which {VARIABLE} names", named.display());
+            Err(Failure::Clock(text))
+        };
     }
     FOLDERS
         .iter()

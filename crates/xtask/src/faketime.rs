@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::out::Out;
 use crate::packages;
@@ -19,6 +19,11 @@ const FOLDERS: [&str; 3] = ["/usr/lib", "/usr/lib64", "/usr/local/lib"];
 pub fn ensure(out: &mut Out) -> Result<()> {
     if let Some(named) = std::env::var_os(VARIABLE) {
         let named = PathBuf::from(named);
+        ensure!(
+            named.is_file(),
+            "failed to find {}, which {VARIABLE} names: name {LIBRARY}, or unset it",
+            named.display()
+        );
         return Ok(out.line(format_args!("libfaketime: {}", named.display()))?);
     }
     let found = match find() {

@@ -1,7 +1,7 @@
 //! People who run pods of every fate, and hold volumes.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
@@ -32,8 +32,8 @@ const MORE: [(&str, &str); 3] = [
     ("memory", "32Gi"),
     ("block-ssd", "100Gi"),
 ];
-/// While the API server is away, and while a lease is used up, people try again for so long.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// While the API server is away, while its store is read out, and while a lease is used up, people try again for so long.
+const PATIENCE: Duration = Duration::from_secs(600);
 /// How kwok is told what becomes of a pod.
 const LIFETIME: &str = "kwok.leasehold.dev/lifetime";
 const ABRUPT: &str = "kwok.leasehold.dev/abrupt";
@@ -96,14 +96,14 @@ impl Crowd {
         }
     }
 
-    /// Everybody runs one pod after the other until there were enough.
-    pub async fn work(&self, scale: &Scale) {
+    /// Everybody runs one pod after the other until there were enough, and nothing goes wrong any more.
+    pub async fn work(&self, scale: &Scale, is_quiet: &AtomicBool) {
         let people = self.offices.iter().flat_map(move |office| {
             (0..scale.people()).map(move |_| {
                 Box::pin(async move {
                     loop {
                         let number = self.made.fetch_add(1, Ordering::Relaxed);
-                        if number >= scale.pods {
+                        if number >= scale.pods && is_quiet.load(Ordering::Relaxed) {
                             break;
                         }
                         live(office, number, scale.seed).await;
@@ -120,7 +120,7 @@ impl Crowd {
         for office in &self.offices {
             let place = place(office);
             let running = "--field-selector=status.phase!=Succeeded";
-            let removal = ["delete", "pods", "--all", running, "-n", &place];
+            let removal = ["delete", "pods", running, "-n", &place];
             let gone = office.stage.see("nothing that runs", LONG, async || {
                 Ran::succeeded(office.staff.kubectl(&removal, "").await)
             });

@@ -87,12 +87,15 @@ mod oracle {
         let means = Box::pin(open(&scale)).await;
         let stage = means.stage;
         let crowd = Box::pin(Crowd::open(stage)).await;
-        let is_over = AtomicBool::new(false);
-        let working = async {
-            Box::pin(crowd.work(&scale)).await;
-            is_over.store(true, Ordering::Relaxed);
+        let is_quiet = AtomicBool::new(false);
+        let making = async {
+            let toll = Box::pin(trouble::make(&means, &scale)).await;
+            is_quiet.store(true, Ordering::Relaxed);
+            toll
         };
-        let (toll, ()) = tokio::join!(Box::pin(trouble::make(&means, &scale, &is_over)), working,);
+        // whatever goes wrong, there is somebody whom it meets
+        let working = Box::pin(crowd.work(&scale, &is_quiet));
+        let (toll, ()) = tokio::join!(making, working);
         say(&toll.told);
         Box::pin(crowd.end()).await;
         Box::pin(crowd::all_is_recorded(stage)).await;

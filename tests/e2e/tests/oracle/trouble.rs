@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use leasehold_e2e::Stage;
@@ -73,17 +72,14 @@ enum Deed {
     Jump(i64),
 }
 
-/// Makes trouble at its instants, those that come after people have ended left out; tells what there was.
-pub async fn make(means: &Means, scale: &Scale, is_over: &AtomicBool) -> Toll {
+/// Makes trouble at its instants, or as soon as what came before is over; tells what there was.
+pub async fn make(means: &Means, scale: &Scale) -> Toll {
     let stage = means.stage;
     let began = Instant::now();
     let (mut kills, mut restarts, mut cuts, mut jumps) = (0_usize, 0_usize, 0_usize, 0_usize);
     let mut histories = Vec::new();
     for (at, deed) in agenda(scale) {
-        // what is asked for comes about, and if it has to hurry
-        if !is_over.load(Ordering::Relaxed) {
-            passed(at.saturating_sub(began.elapsed())).await;
-        }
+        passed(at.saturating_sub(began.elapsed())).await;
         match deed {
             Deed::Kill(away) => {
                 kill(stage, away).await;
