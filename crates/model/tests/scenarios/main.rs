@@ -13,8 +13,10 @@
 //! deleted as often, the same leases billed, the same documents recorded (`state`); and that nothing is written once
 //! everything has been done.
 //!
-//! Another test plays one tenancy's life again and again, and lets the operator die around every single write and every
-//! commit to the ledger: before it, between it and its answer, and after it.
+//! Other tests play one tenancy's life again and again, and let the operator die around every single write and every
+//! commit to the ledger: before it, between it and its answer, and after it. In one life a lease is asked for, changed and
+//! released; in the other one it is given back, accepted, lived in by pods, moved with its use and suspended, and a volume
+//! of it is kept.
 //!
 //! What takes days, such as the end of a term, is told in stories (`stories`), each with an end of its own.
 //!
@@ -131,14 +133,13 @@ mod scenarios {
         cuts
     }
 
-    #[test]
-    fn a_life_ends_the_same_wherever_the_operator_dies_in_it() {
-        let script = Script::of_a_life();
-        let known = perform(&script, &Course::Undisturbed).unwrap();
+    /// Plays a life again and again, and lets the operator die at every cut.
+    fn dies_everywhere_in(script: &Script) {
+        let known = perform(script, &Course::Undisturbed).unwrap();
         let cuts = cuts(&known);
         let missed = AtomicUsize::new(0);
         let failures = on_all_cores(&cuts, |(around, crash)| {
-            let ended = perform(&script, &Course::Crashed(&known, *around, *crash))?;
+            let ended = perform(script, &Course::Crashed(&known, *around, *crash))?;
             if ended.deaths == 0 {
                 missed.fetch_add(1, Ordering::Relaxed);
             }
@@ -152,5 +153,15 @@ mod scenarios {
             "{missed} of {} crashes were missed",
             cuts.len()
         );
+    }
+
+    #[test]
+    fn a_life_ends_the_same_wherever_the_operator_dies_in_it() {
+        dies_everywhere_in(&Script::of_a_life());
+    }
+
+    #[test]
+    fn a_busy_life_ends_the_same_wherever_the_operator_dies_in_it() {
+        dies_everywhere_in(&Script::of_a_busy_life());
     }
 }
