@@ -9,6 +9,7 @@ pub mod meter;
 mod profile;
 mod provision;
 mod restart;
+mod splits;
 mod written;
 
 use std::io::Write;
