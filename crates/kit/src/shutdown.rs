@@ -62,6 +62,8 @@ impl Shutdown {
         let shutdown = self.clone();
         tokio::spawn(async move {
             tokio::select! {
+                // in the same order every time, so that a simulation can be repeated
+                biased;
                 () = shutdown.wait() => {}
                 () = sender.closed() => {}
             }

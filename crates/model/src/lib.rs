@@ -22,6 +22,7 @@
 
 pub mod admission;
 mod amount;
+mod bell;
 mod call;
 mod chance;
 mod chores;

@@ -11,6 +11,7 @@ use leasehold_kit::{Clock, SystemClock};
 use tokio::sync::watch;
 
 use crate::{
+    bell::{Bell, Listener},
     call::{Call, Verb},
     chance::Chance,
     faults::{Course, Delivery, Fate, Faults, Moment, up_to},
@@ -75,7 +76,7 @@ struct Inner {
     deaths: u64,
     written: Vec<Written>,
     /// Who is told of changes, by the kind whose objects change.
-    listeners: BTreeMap<String, watch::Sender<()>>,
+    listeners: BTreeMap<String, Bell>,
 }
 
 impl Inner {
@@ -85,13 +86,11 @@ impl Inner {
             Ok(events) if self.store.restores() == restores => {
                 for event in events {
                     if let Some(listeners) = self.listeners.get(&event.key.resource) {
-                        listeners.send_replace(());
+                        listeners.ring();
                     }
                 }
             }
-            Ok(_) | Err(_) => self.listeners.values().for_each(|listeners| {
-                listeners.send_replace(());
-            }),
+            Ok(_) | Err(_) => self.listeners.values().for_each(Bell::ring),
         }
     }
 }
@@ -235,12 +234,10 @@ impl Server {
     }
 
     /// Hears of changes of a kind from now on.
-    pub(crate) fn changes_of(&self, kind: &Kind) -> watch::Receiver<()> {
+    pub(crate) fn changes_of(&self, kind: &Kind) -> Listener {
         let mut inner = self.lock();
         let listeners = inner.listeners.entry(kind.resource().to_owned());
-        listeners
-            .or_insert_with(|| watch::Sender::new(()))
-            .subscribe()
+        listeners.or_default().listen()
     }
 
     fn announce(&self, version: u64) {

@@ -5,12 +5,10 @@ use std::{collections::VecDeque, convert::Infallible, mem, pin::Pin, sync::Arc, 
 
 use futures::{Stream, stream};
 use serde_json::{Value, json};
-use tokio::{
-    sync::watch::Receiver,
-    time::{Sleep, sleep},
-};
+use tokio::time::{Sleep, sleep};
 
 use crate::{
+    bell::Listener,
     call::Call,
     chance::Chance,
     faults::Delivery,
@@ -53,7 +51,7 @@ pub(crate) struct Watching {
     is_fresh: bool,
     ready: VecDeque<String>,
     /// Changes of the kind.
-    changes: Receiver<()>,
+    changes: Listener,
     end: Pin<Box<Sleep>>,
     mark: Pin<Box<Sleep>>,
     bookmark: Bookmark,
@@ -187,8 +185,7 @@ impl Watching {
                         () = self.mark.as_mut(), if self.bookmark == Bookmark::Ahead => {
                             self.bookmark = Bookmark::Due;
                         }
-                        // the server lives as long as this watch
-                        _ = self.changes.changed() => {}
+                        () = self.changes.hear() => {}
                     }
                 }
             }

@@ -4,10 +4,12 @@
 pub mod close;
 mod figures;
 mod floor;
+mod growth;
 pub mod meter;
 mod profile;
 mod provision;
 mod restart;
+mod splits;
 mod written;
 
 use std::io::Write;
@@ -18,6 +20,7 @@ use leasehold_testkit::Failure;
 use tokio::task::JoinSet;
 
 pub use figures::{Calls, Floor, Memory, Report, Restart, Work};
+pub use growth::{Growth, exponent, grow};
 pub use provision::provision;
 
 /// How many tenancies are being applied at a time, where no rate is asked for.

@@ -23,10 +23,12 @@ pub async fn count(context: Context, shutdown: Shutdown) {
     loop {
         tell(&context);
         tokio::select! {
+            biased;
             () = shutdown.wait() => return,
             _ = changes.next() => {}
         }
         tokio::select! {
+            biased;
             () = shutdown.wait() => return,
             () = tokio::time::sleep(DEBOUNCE) => {}
         }

@@ -313,6 +313,7 @@ fn interval(policy: Option<&Policy>) -> Duration {
 
 async fn pause(length: Duration, shutdown: &Shutdown) {
     tokio::select! {
+        biased;
         () = shutdown.wait() => {}
         () = tokio::time::sleep(length) => {}
     }

@@ -66,6 +66,7 @@ pub async fn run(context: Context, watermarks: Watermarks, shutdown: Shutdown) {
     let mut keeper = Keeper::new(context, watermarks);
     loop {
         let round = tokio::select! {
+            biased;
             () = shutdown.wait() => return,
             round = Box::pin(keeper.round()) => round,
         };
@@ -75,6 +76,8 @@ pub async fn run(context: Context, watermarks: Watermarks, shutdown: Shutdown) {
             keeper.calendar = None;
         }
         tokio::select! {
+            // whichever comes, a round follows
+            biased;
             () = shutdown.wait() => return,
             () = tokio::time::sleep(keeper.tick) => {}
             _ = changes.next() => tokio::time::sleep(DEBOUNCE).await,

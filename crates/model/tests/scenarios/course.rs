@@ -66,6 +66,8 @@ pub struct Outcome {
     pub lives: Lives,
     /// What the ledger says.
     pub books: Books,
+    /// What the operator wrote.
+    pub written: Vec<Written>,
     /// Writes that the operator sent.
     pub writes: u64,
     /// Commits that the operator began.
@@ -146,6 +148,7 @@ fn check(course: &Course<'_>, ledger: &Ledger, left: &Left) -> Result<Outcome, S
         state: state::of(&left.cluster),
         lives: state::lives(&left.cluster),
         books,
+        written: left.written.clone(),
         writes: left.writes,
         commits: ledger.commits(),
         deaths: left.deaths,

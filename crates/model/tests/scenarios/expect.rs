@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::{
     script::{Lessee, Managed, Wish},
     state::normal,
-    world::{self, BOOK, NAMESPACE, WEB},
+    world::{self, BOOK, NAMESPACE},
 };
 
 /// Tenancies, as the API server calls them.
@@ -199,7 +199,8 @@ fn nothing_runs(store: &Store, lessee: &Lessee) -> Result<(), String> {
                 return Err(format!("{part}.hard of {namespace} still has pods"));
             }
         }
-        if find(store, ["pods", &namespace, WEB]).is_some() {
+        let mut objects = store.objects();
+        if objects.any(|(key, _)| key.resource == "pods" && key.namespace == namespace) {
             return Err(format!("a pod runs in {namespace}"));
         }
     }

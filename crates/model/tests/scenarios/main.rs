@@ -13,12 +13,30 @@
 //! deleted as often, the same leases billed, the same documents recorded (`state`); and that nothing is written once
 //! everything has been done.
 //!
-//! Another test plays one tenancy's life again and again, and lets the operator die around every single write and every
-//! commit to the ledger: before it, between it and its answer, and after it.
+//! Other tests play one tenancy's life again and again, and let the operator die around every single write and every
+//! commit to the ledger: before it, between it and its answer, and after it. In one life a lease is asked for, changed and
+//! released; in the other one it is given back, accepted, lived in by pods, moved with its use and suspended, and a volume
+//! of it is kept.
 //!
 //! What takes days, such as the end of a term, is told in stories (`stories`), each with an end of its own.
 //!
 //! How it is that hours take a moment, though the ledger is a real database: see `ledger`.
+//!
+//! How far a run repeats itself: the script, what goes wrong, pauses after failures and played time follow from the seed;
+//! whoever waits is woken in the order in which it began to wait (`leasehold_model`), and where several things may come
+//! first, they are looked at in a fixed order (`biased`). So a tenancy that is alone writes to each object the same in the
+//! same order again, which a test holds. What is left to chance lies outside:
+//!
+//! - which of several objects of one kind comes first, when their controller has them to do in the same instant: the
+//!   runtime of our client keeps what waits, what runs and what it has cached in maps with a hash of their own in each
+//!   process, which cannot be given a seed. Whatever goes wrong is dealt out in the order of calls, so that trouble may
+//!   meet another object;
+//! - who hears first of what is told to several at once within the operator (`tokio::sync::watch`), its shutdown among it,
+//!   and what its watches wait for after they broke: only a build of everything with `--cfg tokio_unstable` could give the
+//!   first a seed, and nothing the second;
+//! - when a draft of a statement that is reckoned in a thread of its own is ready, among what happens in that instant.
+//!   Time does not go on meanwhile. Scripts that run every part of the operator do that;
+//! - not the ledger, although it has a thread of its own: the caller's thread stands still until it has answered.
 //!
 //! Environment:
 //!
@@ -64,9 +82,13 @@ mod world;
 
 #[cfg(test)]
 mod scenarios {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::{
+        collections::BTreeMap,
+        sync::atomic::{AtomicUsize, Ordering},
+    };
 
     use leasehold_model::{Crash, Moment};
+    use leasehold_testkit::ends::difference;
 
     use crate::{
         cores::on_all_cores,
@@ -131,26 +153,66 @@ mod scenarios {
         cuts
     }
 
-    #[test]
-    fn a_life_ends_the_same_wherever_the_operator_dies_in_it() {
-        let script = Script::of_a_life();
-        let known = perform(&script, &Course::Undisturbed).unwrap();
+    /// Plays a life again and again, and lets the operator die at every cut.
+    fn dies_everywhere_in(script: &Script) {
+        let known = perform(script, &Course::Undisturbed).unwrap();
         let cuts = cuts(&known);
         let missed = AtomicUsize::new(0);
         let failures = on_all_cores(&cuts, |(around, crash)| {
-            let ended = perform(&script, &Course::Crashed(&known, *around, *crash))?;
+            let ended = perform(script, &Course::Crashed(&known, *around, *crash))?;
             if ended.deaths == 0 {
                 missed.fetch_add(1, Ordering::Relaxed);
             }
             Ok(())
         });
         assert!(failures.is_empty(), "{}", failures.join("\n\n"));
-        // the order of writes is not the same to the last one in every run
+        // a tenancy by itself leaves next to nothing to chance
         let missed = missed.into_inner();
         assert!(
-            missed * 10 < cuts.len(),
+            missed * 100 < cuts.len(),
             "{missed} of {} crashes were missed",
             cuts.len()
         );
+    }
+
+    /// What was written to each object, in order. Events tell of the same as best they can.
+    fn by_object(ended: &Outcome) -> BTreeMap<String, Vec<String>> {
+        let mut objects: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for written in &ended.written {
+            if written.resource.starts_with("events") {
+                continue;
+            }
+            let object = format!("{} {}", written.resource, written.place);
+            let what = format!("{:?} {}", written.verb, written.subresource);
+            let told = format!("{} {}", what.trim_end(), written.code);
+            objects.entry(object).or_default().push(told);
+        }
+        objects
+    }
+
+    #[test]
+    fn a_life_that_is_played_twice_writes_to_each_object_the_same_in_the_same_order() {
+        let lives = [Script::of_a_life(), Script::of_a_busy_life()];
+        let failures = on_all_cores(&lives, |script| {
+            let [once, again] = [(); 2].map(|()| perform(script, &Course::Undisturbed));
+            let (once, again) = (by_object(&once?), by_object(&again?));
+            assert!(once.len() > 10, "hardly anything was written: {once:?}");
+            let show = |written: &Vec<String>| format!("{written:?}");
+            difference(&once, &again, show, |expected, found| {
+                format!("written {found:?} instead of {expected:?}")
+            })
+            .map_or(Ok(()), Err)
+        });
+        assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+    }
+
+    #[test]
+    fn a_life_ends_the_same_wherever_the_operator_dies_in_it() {
+        dies_everywhere_in(&Script::of_a_life());
+    }
+
+    #[test]
+    fn a_busy_life_ends_the_same_wherever_the_operator_dies_in_it() {
+        dies_everywhere_in(&Script::of_a_busy_life());
     }
 }

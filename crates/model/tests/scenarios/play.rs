@@ -25,7 +25,7 @@ use crate::{
     people::{self, ADMIN, OFFICE, staff},
     script::{Amounts, Deed, Ending, Lessee, Managed, Parts, Script, Step, Wish},
     state,
-    world::{self, FILES, WEB},
+    world::{self, BUSY, FILES, WEB, meddled, no, yes},
 };
 
 /// How often is looked whether something has come about.
@@ -237,6 +237,14 @@ impl<'play> Play<'play> {
         Ok(())
     }
 
+    /// The department starts one more in the first namespace, which takes up what is left there.
+    fn crowd(&self, lessee: &Lessee) -> Result<(), String> {
+        let place = namespace(lessee, 0);
+        people::create(self.server, &staff(lessee.code), &world::busy(&place))?;
+        people::runs(self.server, &place, BUSY);
+        Ok(())
+    }
+
     /// What has ended goes, and the department leases anew under its name.
     fn again(&mut self, number: usize, wish: &Wish) -> Result<(), String> {
         let lessee = &self.script.lessees[number];
@@ -281,6 +289,7 @@ impl<'play> Play<'play> {
             Deed::Accept(_)
             | Deed::GiveBack
             | Deed::Run(_)
+            | Deed::Crowd(_)
             | Deed::Suspend(_)
             | Deed::Lift(_)
             | Deed::Again(_) => (self.live(number, deed)?, None),
@@ -338,6 +347,10 @@ impl<'play> Play<'play> {
                 self.run(lessee)?;
                 Expected::Stands(wish.clone())
             }
+            Deed::Crowd(wish) => {
+                self.crowd(lessee)?;
+                Expected::Stands(wish.clone())
+            }
             Deed::Suspend(wish) => {
                 people::create(self.server, OFFICE, &world::order(lessee))?;
                 Expected::Suspended(wish.clone())
@@ -377,7 +390,10 @@ impl<'play> Play<'play> {
         if self.tenancy(lessee).is_some() {
             return self.change(lessee, &world::change(lessee, wish));
         }
-        let manifest = world::tenancy(lessee, wish);
+        let mut manifest = world::tenancy(lessee, wish);
+        if self.script.by_use {
+            manifest["spec"]["rebalance"] = json!({"by": "Use"});
+        }
         people::create(self.server, &staff(lessee.code), &manifest)
     }
 
@@ -572,26 +588,4 @@ impl<'play> Play<'play> {
 /// Whether a write is no heartbeat.
 fn is_done(written: &Written) -> bool {
     !written.resource.starts_with("leases.")
-}
-
-fn yes() -> Value {
-    json!({"spec": {"decision": "Approved", "orderNo": "黄政办〔2027〕12号"}})
-}
-
-fn no() -> Value {
-    json!({"spec": {"decision": "Rejected", "reason": "预算不足"}})
-}
-
-/// What a stranger makes of a managed object: less of it, never more.
-fn meddled(what: Managed) -> Value {
-    match what {
-        Managed::Quota => json!({"spec": {"hard": {"requests.cpu": "0"}}}),
-        Managed::Limits => {
-            json!({"spec": {"limits": [{"type": "Container", "default": {"cpu": "1m"}}]}})
-        }
-        Managed::Policy => json!({"spec": {"policyTypes": ["Egress"]}}),
-        Managed::Rights => json!({"subjects": [{
-            "apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "wu@elsewhere",
-        }]}),
-    }
 }

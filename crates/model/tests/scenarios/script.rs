@@ -165,6 +165,8 @@ pub enum Deed {
     GiveBack,
     /// The department starts a pod in each namespace that has none.
     Run(Wish),
+    /// The department starts one more pod in the first namespace, and what is leased moves there, to this split.
+    Crowd(Wish),
     /// The office stops whatever runs.
     Suspend(Wish),
     /// The office lets it run again.
@@ -225,6 +227,8 @@ pub struct Script {
     pub lessees: Vec<Lessee>,
     /// Whether a first lease is billed only once its department has accepted it.
     pub accepts: bool,
+    /// Whether leases move with their use.
+    pub by_use: bool,
     /// What happens, in order.
     pub steps: Vec<Step>,
     /// Whether the last check waits until every object was looked at again without a reason.
@@ -294,13 +298,14 @@ impl Script {
             codes,
             lessees,
             accepts,
+            by_use: false,
             steps,
             waits_for_resync: is_whole,
         }
     }
 
-    /// The life of one tenancy of two namespaces from its first request to its end, with every kind of deed and nothing
-    /// else: what a crash may meet.
+    /// The life of one tenancy of two namespaces from its first request to its end, with what is asked for and decided:
+    /// what a crash may meet.
     pub fn of_a_life() -> Self {
         let first = Wish {
             shares: vec![[2, 4, 4], [1, 2, 2]],
@@ -328,16 +333,55 @@ impl Script {
             Deed::Release,
             Deed::LetGo,
         ];
+        Self::alone(false, deeds)
+    }
+
+    /// Another such life, in which a lease is accepted and lived in: it is given back and accepted after all, pods run,
+    /// it moves with its use and is stopped for a while, and a volume of it is kept.
+    pub fn of_a_busy_life() -> Self {
+        let split = |shares: [Amounts; 2]| Wish {
+            shares: shares.to_vec(),
+            spare: [0; 3],
+        };
+        let first = split([[4, 8, 4], [4, 8, 4]]);
+        // four cores of four are used: twice a head-room of one more goes there, and the other can spare it
+        let moved = split([[6, 8, 4], [2, 8, 4]]);
+        let anew = split([[3, 8, 4], [5, 8, 4]]);
+        let deeds = [
+            Deed::Ask(first.clone()),
+            Deed::Approve(first.clone()),
+            Deed::GiveBack,
+            Deed::Accept(first.clone()),
+            Deed::Run(first),
+            Deed::Crowd(moved.clone()),
+            Deed::Suspend(moved.clone()),
+            Deed::Lift(moved.clone()),
+            Deed::Run(moved),
+            Deed::Settle(anew),
+            Deed::Release,
+            Deed::LetGo,
+        ];
+        Self {
+            accepts: true,
+            by_use: true,
+            ..Self::alone(true, deeds)
+        }
+    }
+
+    /// What is done to one tenancy of two namespaces, with or without a volume that is kept.
+    fn alone(keeps: bool, deeds: impl IntoIterator<Item = Deed>) -> Self {
+        let lessee = Lessee {
+            code: CODES[0],
+            name: "oa".to_owned(),
+            shorts: vec!["prod".to_owned(), "test".to_owned()],
+            keeps,
+        };
         Self {
             parts: Parts::Reconcilers,
             codes: &CODES[..1],
-            lessees: vec![Lessee {
-                code: CODES[0],
-                name: "oa".to_owned(),
-                shorts: vec!["prod".to_owned(), "test".to_owned()],
-                keeps: false,
-            }],
+            lessees: vec![lessee],
             accepts: false,
+            by_use: false,
             steps: deeds.into_iter().map(|deed| Step::Do(0, deed)).collect(),
             waits_for_resync: false,
         }

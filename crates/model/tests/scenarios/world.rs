@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     expect::APPROVALS,
     people::{ADMIN, DATA_CENTRE, FINANCE, OFFICE, create, patch, staff},
-    script::{Amounts, Lessee, Wish},
+    script::{Amounts, Lessee, Managed, Wish},
 };
 
 /// When every scenario begins: a morning in the middle of a month, so that no day and no month ends in between.
@@ -21,6 +21,8 @@ pub const BOOK: &str = "huangshi-2026";
 pub const GRACE: i64 = 45;
 /// The pod of a department.
 pub const WEB: &str = "web";
+/// Another pod of a department, which takes up what the first leaves of four cores.
+pub const BUSY: &str = "busy";
 /// The volume of a tenancy that keeps one.
 pub const FILES: &str = "files";
 /// Items of the book and the units in which they are written, in the order of [`Amounts`].
@@ -218,6 +220,11 @@ pub fn pod(namespace: &str) -> Value {
     manifests::pod(namespace, WEB, "500m", "512Mi", None)
 }
 
+/// A pod that makes four cores of use with the usual one.
+pub fn busy(namespace: &str) -> Value {
+    manifests::pod(namespace, BUSY, "3500m", "512Mi", None)
+}
+
 /// The office's order to stop a tenancy.
 pub fn order(lessee: &Lessee) -> Value {
     json!({
@@ -242,4 +249,28 @@ pub fn own(namespace: &str) -> [Value; 2] {
             },
         }),
     ]
+}
+
+/// The office says yes.
+pub fn yes() -> Value {
+    json!({"spec": {"decision": "Approved", "orderNo": "黄政办〔2027〕12号"}})
+}
+
+/// The office says no.
+pub fn no() -> Value {
+    json!({"spec": {"decision": "Rejected", "reason": "预算不足"}})
+}
+
+/// What a stranger makes of a managed object: less of it, never more.
+pub fn meddled(what: Managed) -> Value {
+    match what {
+        Managed::Quota => json!({"spec": {"hard": {"requests.cpu": "0"}}}),
+        Managed::Limits => {
+            json!({"spec": {"limits": [{"type": "Container", "default": {"cpu": "1m"}}]}})
+        }
+        Managed::Policy => json!({"spec": {"policyTypes": ["Egress"]}}),
+        Managed::Rights => json!({"subjects": [{
+            "apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "wu@elsewhere",
+        }]}),
+    }
 }

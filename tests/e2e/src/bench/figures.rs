@@ -88,6 +88,9 @@ pub struct Work {
     pub elapsed: Duration,
     /// From each tenancy's own apply until it is active.
     pub latencies: Vec<Duration>,
+    /// From each department's change of how its lease is divided until the first answer, afterwards; none where nothing
+    /// can be divided.
+    pub answers: Vec<Duration>,
     /// Writes of the operator that the API server carried out meanwhile, without events; none where its
     /// audit log was begun anew meanwhile.
     pub writes: Option<u64>,
@@ -122,6 +125,7 @@ impl Report {
     /// The fastest of `floors` is the one that counts; there are none where they were not asked for.
     pub fn new(load: Load, mut work: Work, restart: Restart, floors: Vec<Floor>) -> Self {
         work.latencies.sort_unstable();
+        work.answers.sort_unstable();
         Self {
             load,
             work,
@@ -149,6 +153,9 @@ impl Report {
             "p50Milliseconds": self.percentile(50),
             "p99Milliseconds": self.percentile(99),
             "maxMilliseconds": self.percentile(100),
+            "splits": self.work.answers.len(),
+            "splitP50Milliseconds": nearest(&self.work.answers, 50),
+            "splitP99Milliseconds": nearest(&self.work.answers, 99),
             "operatorWrites": self.work.writes,
             "operatorWritesPerTenancy": self.work.writes.map(|writes| self.each(writes)),
             "operatorCalls": self.work.calls.all(),
@@ -204,6 +211,8 @@ impl Report {
             ("p50", format!("{} ms", self.percentile(50))),
             ("p99", format!("{} ms", self.percentile(99))),
             ("max", format!("{} ms", self.percentile(100))),
+            ("split p50", self.split(50)),
+            ("split p99", self.split(99)),
         ]
     }
 
@@ -271,17 +280,21 @@ impl Report {
 
     /// The latency in milliseconds that so many of a hundred tenancies do not exceed (nearest rank).
     fn percentile(&self, percent: usize) -> u64 {
-        let rank = self
-            .work
-            .latencies
-            .len()
-            .saturating_mul(percent)
-            .div_ceil(100);
-        let found = self.work.latencies.get(rank.saturating_sub(1));
-        found.map_or(0, |latency| {
-            u64::try_from(latency.as_millis()).unwrap_or(u64::MAX)
-        })
+        nearest(&self.work.latencies, percent).unwrap_or(0)
     }
+
+    /// The same of the answers to departments that divided their leases anew, for people.
+    fn split(&self, percent: usize) -> String {
+        let found = nearest(&self.work.answers, percent);
+        measured(found.map(|milliseconds| format!("{milliseconds} ms")))
+    }
+}
+
+/// What so many of a hundred do not exceed, in milliseconds (nearest rank); none of nothing. They are in order.
+fn nearest(sorted: &[Duration], percent: usize) -> Option<u64> {
+    let rank = sorted.len().saturating_mul(percent).div_ceil(100);
+    let found = sorted.get(rank.saturating_sub(1))?;
+    Some(u64::try_from(found.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// Name and value of a line of the table.
@@ -315,6 +328,7 @@ mod tests {
         let work = Work {
             elapsed: Duration::from_secs(20),
             latencies,
+            answers: [40, 10, 30, 20].map(Duration::from_millis).to_vec(),
             writes: Some(625),
             calls: Calls {
                 reads: 300,
@@ -348,6 +362,15 @@ mod tests {
         let few = report([30, 10, 20].into_iter());
         assert_eq!([50, 99, 100].map(|p| few.percentile(p)), [20, 30, 30]);
         assert_eq!(report([].into_iter()).percentile(50), 0);
+        let shown = few.json();
+        assert_eq!(shown["splits"], 4);
+        assert_eq!(shown["splitP50Milliseconds"], 20);
+        assert_eq!(shown["splitP99Milliseconds"], 40);
+        let table = table(&few);
+        assert!(
+            table.contains("split p50                20 ms\nsplit p99                40 ms\n"),
+            "{table}"
+        );
     }
 
     #[test]
@@ -407,6 +430,7 @@ mod tests {
         let mut report = report(1..=200);
         report.load.arrivals = Some(4);
         report.floors.clear();
+        report.work.answers.clear();
         report.work.writes = None;
         report.restart.writes = None;
         let shown = report.json();
@@ -416,6 +440,8 @@ mod tests {
             "ratio",
             "operatorWritesPerTenancy",
             "restartWrites",
+            "splitP50Milliseconds",
+            "splitP99Milliseconds",
         ] {
             assert_eq!(shown.get(name), Some(&Value::Null), "{name}");
         }
@@ -428,6 +454,8 @@ mod tests {
             "ratio",
             "writes/tenancy",
             "restart writes",
+            "split p50",
+            "split p99",
         ] {
             let line = format!("{name:<18}not measured\n");
             assert!(table.contains(&line), "{name}\n{table}");

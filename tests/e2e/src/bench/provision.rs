@@ -14,6 +14,7 @@ use tokio::time::{sleep, timeout};
 use super::floor::floors;
 use super::profile::profile;
 use super::restart::restart;
+use super::splits::{MOST, Mover, splits};
 use super::written::Written;
 use super::{Calls, Load, Memory, Report, WORKERS, Work, say, spread};
 use crate::Stage;
@@ -59,6 +60,7 @@ pub async fn provision(
             load.tenancies, load.namespaces
         ),
     )?;
+    let movers = movers(&applicants);
     let working = Box::pin(work(stage, load, applicants, bound));
     let looking = async {
         match profiled {
@@ -66,7 +68,8 @@ pub async fn provision(
             None => Ok(()),
         }
     };
-    let (work, ()) = tokio::try_join!(working, looking)?;
+    let (mut work, ()) = tokio::try_join!(working, looking)?;
+    work.answers = Box::pin(splits(stage, movers, bound, progress)).await?;
     let restart = Box::pin(restart(stage, load, bound, progress)).await?;
     let mut measured = Vec::new();
     if load.floors {
@@ -100,6 +103,7 @@ async fn work(
     Ok(Work {
         elapsed,
         latencies,
+        answers: Vec::new(),
         writes: writes.since(&written),
         calls: calls.since(sent),
         memory,
@@ -164,6 +168,16 @@ async fn applicants(stage: &Stage, load: Load, bound: Duration) -> Result<Vec<Ap
         });
     }
     Ok(applicants)
+}
+
+/// The first departments, which divide their leases anew; none of tenancies of one namespace.
+fn movers(applicants: &[Applicant]) -> Vec<Mover> {
+    (1..)
+        .map(code)
+        .zip(applicants)
+        .take(MOST)
+        .filter_map(|(code, applicant)| Mover::new(&code, &applicant.staff, &applicant.manifest))
+        .collect()
 }
 
 /// The code of the department with this number, from 1; codes sort as their numbers do.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use leasehold_e2e::bench::{Load, Output, provision};
+use leasehold_e2e::bench::{Load, Output, grow, provision};
 use leasehold_testkit::Failure;
 use tokio::runtime::Runtime;
 
@@ -18,6 +18,16 @@ struct Arguments {
     /// Tenancies, each of a department of its own.
     #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=9999))]
     tenancies: u32,
+    /// Measures so many tenancies, one number after the other, each on a control plane of its own, and how the figures
+    /// grow with their number: 100,300,1200.
+    #[arg(
+        long,
+        value_name = "TENANCIES",
+        value_delimiter = ',',
+        conflicts_with_all = ["tenancies", "profile"],
+        value_parser = clap::value_parser!(u32).range(1..=9999)
+    )]
+    sizes: Vec<u32>,
     /// Namespaces of each tenancy.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=32))]
     namespaces: u32,
@@ -51,6 +61,9 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Failure> {
+    if !arguments.sizes.is_empty() {
+        return sizes(arguments);
+    }
     let load = Load {
         tenancies: arguments.tenancies,
         namespaces: arguments.namespaces,
@@ -68,6 +81,24 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     match arguments.output {
         Output::Table => report.table(&mut out),
         Output::Json => writeln!(out, "{:#}", report.json()),
+    }
+    .map_err(Failure::file("the standard output"))
+}
+
+/// Measures every size in a process of its own.
+fn sizes(arguments: &Arguments) -> Result<(), Failure> {
+    let mut others = vec!["--namespaces".to_owned(), arguments.namespaces.to_string()];
+    if let Some(rate) = arguments.arrivals {
+        others.extend(["--arrivals".to_owned(), rate.to_string()]);
+    }
+    if arguments.no_floor {
+        others.push("--no-floor".to_owned());
+    }
+    let growth = grow(&arguments.sizes, &others, &mut io::stderr())?;
+    let mut out = io::stdout().lock();
+    match arguments.output {
+        Output::Table => growth.table(&mut out),
+        Output::Json => writeln!(out, "{:#}", growth.json()),
     }
     .map_err(Failure::file("the standard output"))
 }

@@ -28,6 +28,8 @@ pub async fn keep(object: Kind, declared: Arc<Declared>, context: Context, shutd
         let written = write(&object, &view, verdict(&object.spec, &view), &context).await;
         let again = pause(written);
         tokio::select! {
+            // whichever comes, it is written again
+            biased;
             () = shutdown.wait() => {}
             () = declared.changed.notified() => {}
             () = tokio::time::sleep(again) => {}
