@@ -2,6 +2,7 @@
 
 mod back;
 mod question;
+mod sign_off;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -18,12 +19,14 @@ use leasehold_ledger::{
 use leasehold_planner::{
     lease_facts::{self, LeaseCause, OpenLease},
     objects::NamespacePlan,
+    papers,
     quota::{self, Hard},
     request::{ApprovedPart, Items},
 };
 use leasehold_store::Record;
 
 pub use back::settle as take_back;
+pub use sign_off::shown as sign_off_shown;
 
 use super::{
     drifts,
@@ -54,6 +57,7 @@ pub async fn advance(
     nothing_late(state, context);
     let requested = requested(state, context, report).await?;
     report.reclaiming_since = Some(requested.in_zone(&state.policy.time_zone));
+    sign_off::settle(state, context, report).await?;
     let mut standing = namespaces::standing(state, context).await?;
     let unread = standing.failed.take();
     let advanced = proceed(state, context, report, requested, &standing).await;
@@ -110,7 +114,9 @@ async fn proceed(
         report.look_again(seconds_until(due, state.now));
         return Ok(());
     }
-    let since = due.max(approved);
+    let Some(since) = sign_off::given(state, report, due.max(approved)) else {
+        return Ok(());
+    };
     if !Box::pin(retain::before_deletion(
         state, context, report, &known, since,
     ))
@@ -130,6 +136,8 @@ async fn requested(
     if let Some(document) = state.view.release_asked() {
         return Ok(document.at);
     }
+    let release = state.tenancy.spec.release.as_ref();
+    let backup = release.and_then(|release| release.backup.as_ref());
     let document = ReleaseDoc {
         department: state.department.clone(),
         tenancy: state.name.clone(),
@@ -139,6 +147,7 @@ async fn requested(
         requested_by: state.requested_by(),
         at: state.now,
         kept: retain::named(state),
+        backup: backup.map(papers::word),
     };
     let document = context.books.ensure(&document, state.now).await?;
     report.happened(
@@ -359,6 +368,7 @@ async fn released(
         requested_by: state.requested_by(),
         at: state.now,
         kept: Vec::new(),
+        backup: None,
     };
     context.books.ensure(&document, state.now).await?;
     // with nothing left, nothing is accepted by itself any more

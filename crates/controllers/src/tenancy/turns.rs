@@ -1,5 +1,5 @@
 //! Turns in a tenancy's life that nobody asked for in its manifest: the end of a term comes near, a suspension begins
-//! or ends.
+//! or ends, a release waits for its sign-off, the final bill can be told.
 //!
 //! What happened follows from the old status and the new one, which are written together: after a crash it is neither
 //! told twice nor forgotten.
@@ -35,6 +35,10 @@ pub fn history(old: &TenancyStatus, new: &TenancyStatus, now: Second) -> Vec<His
         (_, Some(is)) => happened.push(entry(&is.by, begun(is))),
         (Some(_), None) => happened.push(entry(OPERATOR, "no longer suspended".to_owned())),
     }
+    if old.final_bill.is_none() && new.final_bill.is_some() {
+        let what = said(new, types::BILLED).unwrap_or("the final bill can be told");
+        happened.push(entry(OPERATOR, what.to_owned()));
+    }
     happened
 }
 
@@ -61,6 +65,25 @@ pub async fn tell(tenancy: &Tenancy, old: &TenancyStatus, new: &TenancyStatus, c
         context
             .kit
             .event(tenancy, EventType::Warning, type_, &action, note)
+            .await;
+    }
+    let unsigned = said(new, types::UNSIGNED);
+    if let Some(note) = unsigned.filter(|note| said(old, types::UNSIGNED) != Some(*note)) {
+        let kit = &context.kit;
+        kit.event(
+            tenancy,
+            EventType::Warning,
+            types::UNSIGNED,
+            "SignOff",
+            note,
+        )
+        .await;
+    }
+    if let (None, Some(_), Some(note)) =
+        (&old.final_bill, &new.final_bill, said(new, types::BILLED))
+    {
+        let kit = &context.kit;
+        kit.event(tenancy, EventType::Normal, types::BILLED, "Close", note)
             .await;
     }
     if said(old, types::SUSPENDED).is_some() && said(new, types::SUSPENDED).is_none() {

@@ -105,6 +105,7 @@ mod tests {
         let released: TenancySpec = serde_json::from_value(value).unwrap();
         let release = Release {
             reason: "system retired".into(),
+            backup: None,
         };
         assert_eq!(
             released,
@@ -145,6 +146,7 @@ mod tests {
         assert!(refuse_unreleased("oa", &spec).is_err());
         spec.release = Some(Release {
             reason: "system retired".into(),
+            backup: None,
         });
         let error = refuse_released("oa", &spec).unwrap_err().to_string();
         assert!(error.contains("system retired"), "{error}");
