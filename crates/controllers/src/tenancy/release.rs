@@ -106,12 +106,7 @@ async fn proceed(
         return Ok(());
     };
     let due = requested.plus(i64::from(state.policy_object.spec.release.grace_seconds));
-    if due > state.now {
-        report.wait(format!(
-            "released, and the namespaces deleted, after the grace period at {}",
-            due.in_zone(&state.policy.time_zone)
-        ));
-        report.look_again(seconds_until(due, state.now));
+    if is_in_grace(state, report, due) {
         return Ok(());
     }
     let Some(since) = sign_off::given(state, report, due.max(approved)) else {
@@ -125,6 +120,19 @@ async fn proceed(
         return Ok(());
     }
     delete_namespaces(state, context, report, &known).await
+}
+
+/// Whether the grace is not over, which is then told.
+fn is_in_grace(state: &State, report: &mut Report, due: Second) -> bool {
+    if due <= state.now {
+        return false;
+    }
+    report.wait(format!(
+        "released, and the namespaces deleted, after the grace period at {}",
+        due.in_zone(&state.policy.time_zone)
+    ));
+    report.look_again(seconds_until(due, state.now));
+    true
 }
 
 /// Records the wish to end the tenancy, once.
