@@ -108,7 +108,10 @@ fn action_of(sentence: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use leasehold_api::conditions::{self, NewCondition};
+    use leasehold_api::{
+        conditions::{self, NewCondition},
+        tenancy::FinalBill,
+    };
 
     use super::*;
 
@@ -182,6 +185,22 @@ mod tests {
             told(&another, &free),
             by("leasehold", "no longer suspended")
         );
+    }
+
+    #[test]
+    fn a_final_bill_is_remembered_when_it_can_be_told_and_not_again() {
+        let (open, mut billed) = (status(None, None), status(None, None));
+        billed.final_bill = Some(FinalBill::default());
+        let message = "the final bill up to then: 1.00 CNY";
+        let condition = NewCondition {
+            type_: types::BILLED,
+            holds: true,
+            reason: "Closed",
+            message,
+        };
+        conditions::set(&mut billed.conditions, &condition, None, NOW.timestamp());
+        assert_eq!(told(&open, &billed), by("leasehold", message));
+        assert!(told(&billed, &billed).is_empty());
     }
 
     #[test]
