@@ -69,15 +69,9 @@ pub async fn tell(tenancy: &Tenancy, old: &TenancyStatus, new: &TenancyStatus, c
     }
     let unsigned = said(new, types::UNSIGNED);
     if let Some(note) = unsigned.filter(|note| said(old, types::UNSIGNED) != Some(*note)) {
-        let kit = &context.kit;
-        kit.event(
-            tenancy,
-            EventType::Warning,
-            types::UNSIGNED,
-            "SignOff",
-            note,
-        )
-        .await;
+        let (kit, action) = (&context.kit, reminder_of(note));
+        kit.event(tenancy, EventType::Warning, types::UNSIGNED, &action, note)
+            .await;
     }
     if let (None, Some(_), Some(note)) =
         (&old.final_bill, &new.final_bill, said(new, types::BILLED))
@@ -103,6 +97,17 @@ fn action_of(sentence: &str) -> String {
     match notice {
         Some((days, _)) => format!("Within{days}Days"),
         None => "Suspend".to_owned(),
+    }
+}
+
+/// The action under which a department is told of what it has not signed: with the reminder that the sentence names.
+fn reminder_of(sentence: &str) -> String {
+    let reminder = sentence
+        .split_once("(reminder ")
+        .and_then(|(_, rest)| rest.split_once(')'));
+    match reminder {
+        Some((number, _)) => format!("Reminder{number}"),
+        None => "SignOff".to_owned(),
     }
 }
 
@@ -220,5 +225,13 @@ mod tests {
         let sentence = "the term ends on 2027-03-15, in at most 30 days; extend it";
         assert_eq!(action_of(sentence), "Within30Days");
         assert_eq!(action_of("suspended since 2027-01-15"), "Suspend");
+    }
+
+    #[test]
+    fn each_reminder_of_a_sign_off_is_an_event_of_its_own() {
+        let told = "nothing is deleted until the department signs it off";
+        assert_eq!(reminder_of(&format!("{told}: kubectl")), "SignOff");
+        let fourth = format!("{told} (reminder 4): kubectl");
+        assert_eq!(reminder_of(&fourth), "Reminder4");
     }
 }

@@ -207,7 +207,7 @@ fn nothing_is_deleted_before_the_department_signs_however_long_that_takes() {
             .await?;
         stage
             .until("an event that reminds", |stage| {
-                events(stage, "Unsigned").len() > 1
+                events(stage, "Unsigned").contains(&"Reminder4".to_owned())
             })
             .await?;
         assert_eq!(shown(stage, "/phase"), "Reclaiming");

@@ -176,11 +176,11 @@ async fn what_was_to_be_kept_when_the_release_was_asked_for_is_kept_whatever_the
             requested_by: "zhang@edu".to_owned(),
             at: Second::new(0),
             kept: vec![KeptVolume {
-            backup: None,
                 namespace: "edu--prod".to_owned(),
                 claim: "files".to_owned(),
                 snapshot: false,
             }],
+            backup: None,
         }];
         let (may_go, recorded) = before_deletion_of(&fake, &state).await;
         assert!(may_go.unwrap());
