@@ -30,6 +30,10 @@ pub mod types {
     pub const SUSPENDED: &str = "Suspended";
     /// More is leased than a limit allows that was lowered, or came with a department that moved.
     pub const OVER_LIMIT: &str = "OverLimit";
+    /// The grace of a release is over, and the department has not confirmed that everything may be deleted.
+    pub const UNSIGNED: &str = "Unsigned";
+    /// Every period in which a released tenancy was billed is closed; the message names the one that is not.
+    pub const BILLED: &str = "Billed";
     /// A meter does not see what it counts; the message says why and what to do.
     pub const BLIND: &str = "Blind";
     /// Metering is complete up to the time in the message.

@@ -101,6 +101,10 @@ const MESSAGES: &[(&str, &str)] = &[
         "'rule T03: this tenancy is being released: asked a change of %s, allowed none, and to take the release back only after the office has rejected it; wait until it is Released and lease anew'.format([self.metadata.name])",
     ),
     (
+        "T55",
+        "'rule T55: a backup that was taken says where, one that was not says why: asked taken %s without that, allowed uri where it was taken and because where it was not; set spec.release.backup.uri or spec.release.backup.because'.format([string(self.taken)])",
+    ),
+    (
         "T04",
         "'rule T04: a namespace shares an item that the lease does not hold: asked %s, allowed %s; add it to spec.lease or take it out of the share'.format([self.namespaces.map(n, n.share.filter(k, !self.lease.exists(l, l.item == k))), [self.lease.map(l, l.item)]])",
     ),

@@ -56,6 +56,8 @@ pub const BELOW_ANNOTATION: &str = "leasehold.dev/below";
 pub const REQUESTED_BY_ANNOTATION: &str = "leasehold.dev/requested-by";
 /// Annotation on tenancies: who wrote `spec.acceptance`, stamped by the API server from the request itself.
 pub const ACCEPTED_BY_ANNOTATION: &str = "leasehold.dev/accepted-by";
+/// Annotation on tenancies: who wrote `spec.signOff`, stamped by the API server from the request itself.
+pub const SIGNED_OFF_BY_ANNOTATION: &str = "leasehold.dev/signed-off-by";
 /// Node label that ties a machine to a serial number; the `node-restriction` part keeps kubelets from writing it.
 pub const SERIAL_LABEL: &str = "leasehold.node-restriction.kubernetes.io/serial";
 

@@ -152,6 +152,11 @@ bounded_text! {
     Uid, max = 64, pattern = "^[^\\s\\x00-\\x1f\\x7f]+$"
 }
 bounded_text! {
+    /// Where something lies, as `s3://archive/oa` or `file:///mnt/nas/oa.tar`: a scheme, a colon and at least one more
+    /// character, no white space, at most 1,024 characters.
+    Uri, max = 1024, pattern = "^[a-z][a-z0-9+.-]{0,31}:[^\\s\\x00-\\x1f\\x7f]+$"
+}
+bounded_text! {
     /// Where a document lies. Only `https` and `urn` are accepted; the document itself is never stored here.
     Link, max = 1024, pattern = "^(https://|urn:)[^\\s]+$"
 }

@@ -320,6 +320,17 @@ impl Books {
         Ok(open_items(facts.iter().map(|recorded| &recorded.value)))
     }
 
+    /// The last instant for which the ledger has anything of a tenancy's lease; none where it has nothing.
+    pub async fn leased_until(
+        &self,
+        department: &str,
+        tenancy: &str,
+        incarnation: u32,
+    ) -> Result<Option<Second>, Error> {
+        let facts = self.lease(department, tenancy, incarnation).await?;
+        Ok(facts.iter().map(|recorded| recorded.value.at).max())
+    }
+
     /// The facts of a tenancy's lease, in the order of the ledger.
     async fn lease(
         &self,

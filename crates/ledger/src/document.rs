@@ -37,7 +37,7 @@ pub use gap::{GapAcceptedDoc, GapTreatment};
 pub use life::{DepartmentLifeDoc, LifeStage};
 pub use listed::listed_by;
 pub use question::QuestionDoc;
-pub use release::{KeptVolume, ReleaseDoc, ReleaseStage};
+pub use release::{BackupWord, KeptVolume, ReleaseDoc, ReleaseStage};
 pub use serial::{SerialDoc, SerialError, SerialFreedDoc, normalise_serial, serial_claim};
 pub use snapshot::{SnapshotGoneDoc, SnapshotRetainedDoc};
 pub use suspension::{SuspensionDoc, SuspensionStage};
@@ -545,6 +545,7 @@ mod tests {
             requested_by: "zhang".to_owned(),
             at: Second::new(0),
             kept: Vec::new(),
+            backup: None,
         };
         assert_eq!(row_key(&release), "release/gov-office/oa/2/Released");
         let effective = EffectiveDoc {

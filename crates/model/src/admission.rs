@@ -1,7 +1,7 @@
 //! The part of the chart's admission policies that the operator cannot do without.
 //!
-//! Policies proper are tested on the real API server. Two of them write into objects what the operator reads: who asked
-//! for something, who accepted it, and who decided (rule N06). One refusal is what the operator waits for when it starts: nobody writes
+//! Policies proper are tested on the real API server. Some of them write into objects what the operator reads: who asked
+//! for something, who accepted it, who signed it off, and who decided (rule N06). One refusal is what the operator waits for when it starts: nobody writes
 //! approvals but the operator, and undecided (rule A07).
 
 use serde_json::Value;
@@ -28,10 +28,16 @@ const ACCEPTED_BY: [&str; 3] = [
     leasehold_api::names::ACCEPTED_BY_ANNOTATION,
 ];
 const ACCEPTANCE: [&str; 2] = ["spec", "acceptance"];
+const SIGNED_OFF_BY: [&str; 3] = [
+    "metadata",
+    "annotations",
+    leasehold_api::names::SIGNED_OFF_BY_ANNOTATION,
+];
+const SIGN_OFF: [&str; 2] = ["spec", "signOff"];
 const DECISION: [&str; 2] = ["spec", "decision"];
 const DECIDED_BY: [&str; 2] = ["spec", "decidedBy"];
 
-/// Writes down who asked, who accepted and who decided.
+/// Writes down who asked, who accepted, who signed off and who decided.
 pub(crate) fn stamp(call: &Call, object: &mut Value, live: Option<&Value>) {
     if !call.kind.is_custom() || !call.subresource.is_empty() {
         return;
@@ -47,20 +53,32 @@ pub(crate) fn stamp(call: &Call, object: &mut Value, live: Option<&Value>) {
         }
     }
     if call.kind.kind == "Tenancy" {
-        let word = at(object, &ACCEPTANCE);
-        match live {
-            None if word.is_some() => set(object, &ACCEPTED_BY, author()),
-            None => {}
-            Some(live) if call.user != OPERATOR && word != at(live, &ACCEPTANCE) => {
-                set(object, &ACCEPTED_BY, author());
-            }
-            Some(live) => copy(object, live, &ACCEPTED_BY),
-        }
+        speaks(call, object, live, (&ACCEPTANCE, &ACCEPTED_BY));
+        speaks(call, object, live, (&SIGN_OFF, &SIGNED_OFF_BY));
     }
     let Some(live) = live else { return };
     let decides = at(object, &DECISION).is_some() && at(live, &DECISION).is_none();
     if call.kind.kind == "Approval" && decides {
         set(object, &DECIDED_BY, author());
+    }
+}
+
+/// Writes down who wrote this word in a manifest.
+fn speaks(
+    call: &Call,
+    object: &mut Value,
+    live: Option<&Value>,
+    (word, by): (&[&str; 2], &[&str; 3]),
+) {
+    let author = || Value::String(call.user.clone());
+    let said = at(object, word);
+    match live {
+        None if said.is_some() => set(object, by, author()),
+        None => {}
+        Some(live) if call.user != OPERATOR && said != at(live, word) => {
+            set(object, by, author());
+        }
+        Some(live) => copy(object, live, by),
     }
 }
 

@@ -25,6 +25,7 @@ use leasehold_ledger::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    papers,
     request::{Asked, Change, RequestError},
     rules::Refusal,
 };
@@ -260,10 +261,11 @@ pub fn release_approval(
         requested_by,
         at,
         round,
+        backup,
         ..
     } = release;
     let digest = release_digest(release)?;
-    let lines = vec![
+    let mut lines = vec![
         format!("Release of tenancy {tenancy} of {department} ({department_name})"),
         format!("Asked by {requested_by} at {at}"),
         format!("Reason: {reason}"),
@@ -271,6 +273,7 @@ pub fn release_approval(
          workloads, configuration and volumes"
             .to_owned(),
     ];
+    lines.extend(backup.iter().map(papers::line));
     let spec = undecided(
         DecisionRole::Office,
         ApprovalSubject {

@@ -301,7 +301,7 @@ pub const RULES: &[Rule] = &[
     ),
     crd(
         "T03",
-        "nothing changes in a tenancy that is being released, and a release is taken back only after it was rejected",
+        "nothing changes in a tenancy that is being released, and a release that has begun is taken back only after it was rejected",
     ),
     crd("T04", "a namespace shares only items that the lease holds"),
     crd(
@@ -381,6 +381,11 @@ pub const RULES: &[Rule] = &[
     crd("T46", "an acceptance cannot be taken back"),
     operator("T47", "what is accepted is the request that is in place"),
     operator(
+        "T48",
+        "a release says where the data were exported to, where the policy requires it",
+    ),
+    operator("T49", "what is signed off is the release that is asked for"),
+    operator(
         "T50",
         "a department and those below it lease for no more a month than a limit above allows",
     ),
@@ -397,6 +402,10 @@ pub const RULES: &[Rule] = &[
         "what namespaces keep at least adds up to no more than the lease",
     ),
     crd("T54", "floors name only items that the lease holds"),
+    crd(
+        "T55",
+        "a backup that was taken says where, one that was not says why",
+    ),
     operator(
         "T56",
         "a namespace is adopted only when nothing in it goes past a lease",

@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
+use leasehold_api::conditions::types;
 use leasehold_ledger::verify::Row;
 use regex::Regex;
 use serde_json::{Map, Value};
@@ -19,7 +20,14 @@ const OF_ITS_OWN: [&str; 5] = [
     "managedFields",
 ];
 /// Parts of a status that are figures of an instant, or a story of which the operator may die before it tells the end.
-const FIGURES: [&str; 5] = ["history", "usage", "used", "period", "creditLeft"];
+const FIGURES: [&str; 6] = [
+    "history",
+    "usage",
+    "used",
+    "period",
+    "creditLeft",
+    "finalBill",
+];
 /// What a condition has of its own: when it came about, and for which generation it was last written.
 const OF_A_CONDITION: [&str; 2] = ["lastTransitionTime", "observedGeneration"];
 
@@ -66,6 +74,8 @@ fn level(conditions: &mut Value) {
     let Some(list) = conditions.as_array_mut() else {
         return;
     };
+    // which period a bill waits for is a figure of an instant
+    list.retain(|condition| condition.get("type").and_then(Value::as_str) != Some(types::BILLED));
     for condition in list.iter_mut() {
         without(Some(condition), &OF_A_CONDITION);
     }

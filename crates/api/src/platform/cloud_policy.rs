@@ -380,6 +380,22 @@ pub struct ReleasePolicy {
     #[serde(default = "snapshot_wait")]
     #[schemars(range(min = 1, max = 604_800))]
     pub snapshot_wait_seconds: u32,
+    /// Whether a release must say where the data were exported to (spec.release.backup of the tenancy). Required refuses one that does not; what was asked for before goes on.
+    #[serde(default)]
+    pub backup_statement: Demand,
+    /// Whether a department must confirm, after the grace period and the approval, that everything may be deleted (spec.signOff of the tenancy). Required deletes nothing before.
+    #[serde(default)]
+    pub sign_off: Demand,
+}
+
+/// Whether a paper is needed.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
+pub enum Demand {
+    /// It may be given.
+    #[default]
+    Optional,
+    /// Nothing goes on without it.
+    Required,
 }
 
 fn grace() -> u32 {
@@ -400,6 +416,8 @@ impl Default for ReleasePolicy {
             grace_seconds: grace(),
             retain_volumes_days: retain_volumes(),
             snapshot_wait_seconds: snapshot_wait(),
+            backup_statement: Demand::Optional,
+            sign_off: Demand::Optional,
         }
     }
 }

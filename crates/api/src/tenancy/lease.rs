@@ -1,6 +1,6 @@
 //! The lease: a department's tenancy.
 
-use super::{Acceptance, AcceptanceStatus};
+use super::{Acceptance, AcceptanceStatus, Backup, FinalBill, SignOff, SignOffStatus};
 use crate::text::{Amount, Code, Day, Identity, Label, Paragraph, QuantityText};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
@@ -32,7 +32,7 @@ use std::collections::BTreeMap;
     printcolumn(name = "Message", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].message", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("size(self.metadata.name) <= 40").message("rule T01: a tenancy's name has at most 40 characters; choose a shorter name"),
-    validation = Rule::new("!has(oldSelf.spec.release) || (!has(self.spec.release) && has(oldSelf.status) && has(oldSelf.status.releaseDecision) && oldSelf.status.releaseDecision == 'Rejected') || (has(self.spec.release) && self.spec.release == oldSelf.spec.release && self.spec.lease == oldSelf.spec.lease && self.spec.namespaces == oldSelf.spec.namespaces && self.spec.term == oldSelf.spec.term && self.spec.contract == oldSelf.spec.contract && self.spec.budget == oldSelf.spec.budget)").message("rule T03: this tenancy is being released; its lease and namespaces cannot change any more, and the release is taken back only after the office has rejected it; lease anew once it is Released")
+    validation = Rule::new("!has(oldSelf.spec.release) || (has(oldSelf.status) && has(oldSelf.status.releaseDecision) && oldSelf.status.releaseDecision == 'Incomplete') || (!has(self.spec.release) && has(oldSelf.status) && has(oldSelf.status.releaseDecision) && oldSelf.status.releaseDecision == 'Rejected') || (has(self.spec.release) && self.spec.release == oldSelf.spec.release && self.spec.lease == oldSelf.spec.lease && self.spec.namespaces == oldSelf.spec.namespaces && self.spec.term == oldSelf.spec.term && self.spec.contract == oldSelf.spec.contract && self.spec.budget == oldSelf.spec.budget)").message("rule T03: this tenancy is being released; its lease and namespaces cannot change any more, and the release is taken back only after the office has rejected it; lease anew once it is Released")
 )]
 #[x_kube(validation = Rule::new("self.namespaces.all(n, n.share.all(k, self.lease.exists(l, l.item == k)))").message("rule T04: a namespace shares an item that the lease does not hold; add it to spec.lease or take it out of the share"))]
 #[x_kube(validation = Rule::new("self.namespaces.all(n, !has(n.floor) || n.floor.all(k, self.lease.exists(l, l.item == k)))").message("rule T54: a floor names an item that the lease does not hold; add it to spec.lease or take it out of the floor"))]
@@ -84,6 +84,9 @@ pub struct TenancySpec {
     /// Asks to end the tenancy. Growth stops at once; namespaces go after the grace period and an approval. Leave it out again to take it back, once the office has rejected it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<Release>,
+    /// Confirms that everything may be deleted at the end of the grace period, where the cloud policy asks for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sign_off: Option<SignOff>,
 }
 
 fn self_cloudlet() -> Label {
@@ -229,6 +232,9 @@ pub struct Attempt {
 pub struct Release {
     /// Why.
     pub reason: Paragraph,
+    /// Where the data were exported to before they go, or why they were not; the office reads it before it decides. The cloud policy may require it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<Backup>,
 }
 
 /// Where a tenancy stands in its life.
@@ -312,9 +318,15 @@ pub struct TenancyStatus {
     /// Since when the release has been asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reclaiming_since: Option<String>,
-    /// What the office has said of the release that is asked for: Undecided, Approved or Rejected. One that was rejected can be taken back.
+    /// What the office has said of the release that is asked for: Undecided, Approved or Rejected. One that was rejected can be taken back. Incomplete: it lacks what the cloud policy requires, and has not begun; complete it, or leave it out again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release_decision: Option<String>,
+    /// The department's confirmation that everything may be deleted, where it is asked for or given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sign_off: Option<SignOffStatus>,
+    /// What the released tenancy has cost altogether, once every period in which it was billed is closed. The condition Billed says which one is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub final_bill: Option<FinalBill>,
     /// Volumes, and snapshots of volumes, that are kept although the tenancy is released.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]

@@ -40,6 +40,7 @@ pub fn release(tenancy: &str, incarnation: u32, stage: ReleaseStage) -> Record {
         requested_by: "zhang".to_owned(),
         at: AT,
         kept: Vec::new(),
+        backup: None,
     };
     Record::document(&release).unwrap()
 }

@@ -99,6 +99,7 @@ mod tests {
                     requested_by: "zhang".to_owned(),
                     at,
                     kept: Vec::new(),
+                    backup: None,
                 })
                 .collect(),
             department,

@@ -4,13 +4,14 @@
 //! limits above (`limits`) and records who decided (`decisions`); provisioning (`provision`) makes namespaces, quotas,
 //! policies, rights and volumes of what is approved; release (`release`) takes them back, and keeps the volumes (`retain`)
 //! and the snapshots (`snapshots`) that are to outlive it; what runs is stopped by orders (`suspension`), and where nobody
-//! pays for it (`unpaid`); the end of the term (`term`) is told before it comes; approvals are told (`answers`) what became
+//! pays for it (`unpaid`); the end of the term (`term`) is told before it comes; the final bill (`final_bill`) after everything; approvals are told (`answers`) what became
 //! of them; report (`report`) writes the status. What is to be done is planned by pure functions of `leasehold-planner`.
 
 mod answers;
 mod concern;
 mod decisions;
 mod drifts;
+mod final_bill;
 mod kin;
 mod limits;
 mod observe;
@@ -51,6 +52,8 @@ use crate::{Context, Error, World};
 
 /// A missed event is repaired after this long at the latest.
 const RESYNC: Duration = Duration::from_secs(600);
+/// What is said of a release that lacks what the policy requires. The kind lets such a one be changed and taken back.
+const INCOMPLETE: &str = "Incomplete";
 
 type Ref = ObjectRef<DeserializeGuard<Tenancy>>;
 
@@ -216,6 +219,10 @@ async fn advance(state: &mut State, context: &Context, report: &mut Report) -> R
     if release {
         report.retained = retain::shown(state, context).await?;
     }
+    if let Some(refusal) = state.withheld() {
+        report.refuse(&[refusal]);
+        report.release_decision = Some(INCOMPLETE.to_owned());
+    }
     let gone = state.gone() || (release && state.view.incarnation.is_none());
     let asked = if gone {
         Ok(())
@@ -228,6 +235,7 @@ async fn advance(state: &mut State, context: &Context, report: &mut Report) -> R
     suspension::settle(state, context, report).await?;
     if gone {
         report.phase = Phase::Released;
+        final_bill::tell(state, context, report).await?;
         return answers::note(state, context).await;
     }
     // neither what is approved nor a release waits for what cannot be asked or decided

@@ -19,6 +19,7 @@ use leasehold_ledger::{
 };
 use leasehold_planner::{
     convert::ledger_policy,
+    papers,
     request::{ApprovedPart, Asked, Items, LedgerView, Prices, items_of},
     rules::Refusal,
 };
@@ -101,9 +102,17 @@ impl Life {
                 == self.tenancy.metadata.uid.as_deref()
     }
 
-    /// Whether the tenancy is to end: its manifest says so, or it said so and that was not taken back.
+    /// Whether the tenancy is to end: its manifest says so with everything that is needed for it, or it said so and that
+    /// was not taken back.
     pub fn releasing(&self) -> bool {
-        self.tenancy.spec.release.is_some() || (self.view.releasing() && !self.view.released())
+        (self.tenancy.spec.release.is_some() && self.withheld().is_none())
+            || (self.view.releasing() && !self.view.released())
+    }
+
+    /// Why the release that the manifest asks for has not begun.
+    pub fn withheld(&self) -> Option<Refusal> {
+        let policy = &self.policy_object.spec.release;
+        papers::lacks(&self.view, self.tenancy.spec.release.as_ref(), policy)
     }
 
     /// Number of the incarnation that is alive, or would be the next.
@@ -128,6 +137,13 @@ impl Life {
     pub fn accepted_by(&self) -> String {
         let annotations = self.tenancy.annotations();
         let stamped = annotations.get(names::ACCEPTED_BY_ANNOTATION);
+        stamped.cloned().unwrap_or_else(|| self.requested_by())
+    }
+
+    /// Who wrote the sign-off, as the API server stamped it.
+    pub fn signed_off_by(&self) -> String {
+        let annotations = self.tenancy.annotations();
+        let stamped = annotations.get(names::SIGNED_OFF_BY_ANNOTATION);
         stamped.cloned().unwrap_or_else(|| self.requested_by())
     }
 
@@ -326,6 +342,7 @@ mod tests {
             requested_by: "zhang".to_owned(),
             at,
             kept: Vec::new(),
+            backup: None,
         };
         LedgerView {
             department: "edu".to_owned(),

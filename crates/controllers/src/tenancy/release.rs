@@ -2,6 +2,7 @@
 
 mod back;
 mod question;
+mod sign_off;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -18,12 +19,14 @@ use leasehold_ledger::{
 use leasehold_planner::{
     lease_facts::{self, LeaseCause, OpenLease},
     objects::NamespacePlan,
+    papers,
     quota::{self, Hard},
     request::{ApprovedPart, Items},
 };
 use leasehold_store::Record;
 
 pub use back::settle as take_back;
+pub use sign_off::shown as sign_off_shown;
 
 use super::{
     drifts,
@@ -54,6 +57,7 @@ pub async fn advance(
     nothing_late(state, context);
     let requested = requested(state, context, report).await?;
     report.reclaiming_since = Some(requested.in_zone(&state.policy.time_zone));
+    sign_off::settle(state, context, report).await?;
     let mut standing = namespaces::standing(state, context).await?;
     let unread = standing.failed.take();
     let advanced = proceed(state, context, report, requested, &standing).await;
@@ -102,15 +106,12 @@ async fn proceed(
         return Ok(());
     };
     let due = requested.plus(i64::from(state.policy_object.spec.release.grace_seconds));
-    if due > state.now {
-        report.wait(format!(
-            "released, and the namespaces deleted, after the grace period at {}",
-            due.in_zone(&state.policy.time_zone)
-        ));
-        report.look_again(seconds_until(due, state.now));
+    if is_in_grace(state, report, due) {
         return Ok(());
     }
-    let since = due.max(approved);
+    let Some(since) = sign_off::given(state, report, due.max(approved)) else {
+        return Ok(());
+    };
     if !Box::pin(retain::before_deletion(
         state, context, report, &known, since,
     ))
@@ -119,6 +120,19 @@ async fn proceed(
         return Ok(());
     }
     delete_namespaces(state, context, report, &known).await
+}
+
+/// Whether the grace is not over, which is then told.
+fn is_in_grace(state: &State, report: &mut Report, due: Second) -> bool {
+    if due <= state.now {
+        return false;
+    }
+    report.wait(format!(
+        "released, and the namespaces deleted, after the grace period at {}",
+        due.in_zone(&state.policy.time_zone)
+    ));
+    report.look_again(seconds_until(due, state.now));
+    true
 }
 
 /// Records the wish to end the tenancy, once.
@@ -130,6 +144,8 @@ async fn requested(
     if let Some(document) = state.view.release_asked() {
         return Ok(document.at);
     }
+    let release = state.tenancy.spec.release.as_ref();
+    let backup = release.and_then(|release| release.backup.as_ref());
     let document = ReleaseDoc {
         department: state.department.clone(),
         tenancy: state.name.clone(),
@@ -139,6 +155,7 @@ async fn requested(
         requested_by: state.requested_by(),
         at: state.now,
         kept: retain::named(state),
+        backup: backup.map(papers::word),
     };
     let document = context.books.ensure(&document, state.now).await?;
     report.happened(
@@ -359,6 +376,7 @@ async fn released(
         requested_by: state.requested_by(),
         at: state.now,
         kept: Vec::new(),
+        backup: None,
     };
     context.books.ensure(&document, state.now).await?;
     // with nothing left, nothing is accepted by itself any more

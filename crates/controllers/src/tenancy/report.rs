@@ -9,8 +9,8 @@ use leasehold_api::{
     conditions::{self, NewCondition, types},
     names,
     tenancy::{
-        HistoryEntry, ItemUsage, LeaseItem, NamespaceStatus, PendingChange, PeriodSoFar, Phase,
-        QuotationStatus, RequestStatus, RetainedVolume, Tenancy, TenancyStatus,
+        FinalBill, HistoryEntry, ItemUsage, LeaseItem, NamespaceStatus, PendingChange, PeriodSoFar,
+        Phase, QuotationStatus, RequestStatus, RetainedVolume, Tenancy, TenancyStatus,
     },
 };
 use leasehold_kit::{EventType, ReconcileError};
@@ -21,8 +21,10 @@ use leasehold_ledger::{
 use leasehold_planner::rules::Refusal;
 
 use super::{
+    final_bill,
     observe::{Life, State},
     provision::acceptance_shown,
+    release::sign_off_shown,
     suspension::Suspended,
     turns,
     unpaid::Unpaid,
@@ -63,6 +65,12 @@ pub struct Report {
     pub reclaiming_since: Option<String>,
     /// What the office has said of the release.
     pub release_decision: Option<String>,
+    /// What the department must sign before anything is deleted.
+    pub unsigned: Option<String>,
+    /// What the released tenancy has cost altogether.
+    pub final_bill: Option<FinalBill>,
+    /// Whether that can be said, and in which words.
+    pub billed: Option<(bool, String)>,
     /// Volumes that are kept although the tenancy is released.
     pub retained: Vec<RetainedVolume>,
     /// The suspension that is in force.
@@ -274,6 +282,8 @@ impl Report {
             split: followed(self.split, state, old),
             reclaiming_since: self.reclaiming_since,
             release_decision: self.release_decision,
+            sign_off: sign_off_shown(state),
+            final_bill: self.final_bill,
             retained: self.retained,
             suspension: self.suspended.map(|suspended| suspended.shown),
             history: old.history.clone(),
@@ -296,12 +306,14 @@ impl Report {
             (types::EXPIRING, Vec::from_iter(self.expiring), "TermEnds"),
             (types::SUSPENDED, Vec::from_iter(suspended), "Ordered"),
             (types::CONTESTED, self.contested, "WrittenBack"),
+            (types::UNSIGNED, Vec::from_iter(self.unsigned), "GraceOver"),
             // this round came to its end
             (types::FAILED, Vec::new(), "Failed"),
         ];
         for (type_, sentences, reason) in flags {
             flag(&mut new, type_, &sentences, reason, generation, now);
         }
+        final_bill::flag(&mut new, self.billed, generation, now);
         let turned = turns::history(old, &new, state.now);
         remember(&mut new.history, turned);
         let stale = old

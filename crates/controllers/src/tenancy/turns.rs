@@ -1,5 +1,5 @@
 //! Turns in a tenancy's life that nobody asked for in its manifest: the end of a term comes near, a suspension begins
-//! or ends.
+//! or ends, a release waits for its sign-off, the final bill can be told.
 //!
 //! What happened follows from the old status and the new one, which are written together: after a crash it is neither
 //! told twice nor forgotten.
@@ -35,6 +35,10 @@ pub fn history(old: &TenancyStatus, new: &TenancyStatus, now: Second) -> Vec<His
         (_, Some(is)) => happened.push(entry(&is.by, begun(is))),
         (Some(_), None) => happened.push(entry(OPERATOR, "no longer suspended".to_owned())),
     }
+    if old.final_bill.is_none() && new.final_bill.is_some() {
+        let what = said(new, types::BILLED).unwrap_or("the final bill can be told");
+        happened.push(entry(OPERATOR, what.to_owned()));
+    }
     happened
 }
 
@@ -63,6 +67,19 @@ pub async fn tell(tenancy: &Tenancy, old: &TenancyStatus, new: &TenancyStatus, c
             .event(tenancy, EventType::Warning, type_, &action, note)
             .await;
     }
+    let unsigned = said(new, types::UNSIGNED);
+    if let Some(note) = unsigned.filter(|note| said(old, types::UNSIGNED) != Some(*note)) {
+        let (kit, action) = (&context.kit, reminder_of(note));
+        kit.event(tenancy, EventType::Warning, types::UNSIGNED, &action, note)
+            .await;
+    }
+    if let (None, Some(_), Some(note)) =
+        (&old.final_bill, &new.final_bill, said(new, types::BILLED))
+    {
+        let kit = &context.kit;
+        kit.event(tenancy, EventType::Normal, types::BILLED, "Close", note)
+            .await;
+    }
     if said(old, types::SUSPENDED).is_some() && said(new, types::SUSPENDED).is_none() {
         let note = "no longer suspended; pods may start again";
         context
@@ -83,9 +100,23 @@ fn action_of(sentence: &str) -> String {
     }
 }
 
+/// The action under which a department is told of what it has not signed: with the reminder that the sentence names.
+fn reminder_of(sentence: &str) -> String {
+    let reminder = sentence
+        .split_once("(reminder ")
+        .and_then(|(_, rest)| rest.split_once(')'));
+    match reminder {
+        Some((number, _)) => format!("Reminder{number}"),
+        None => "SignOff".to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use leasehold_api::conditions::{self, NewCondition};
+    use leasehold_api::{
+        conditions::{self, NewCondition},
+        tenancy::FinalBill,
+    };
 
     use super::*;
 
@@ -162,6 +193,22 @@ mod tests {
     }
 
     #[test]
+    fn a_final_bill_is_remembered_when_it_can_be_told_and_not_again() {
+        let (open, mut billed) = (status(None, None), status(None, None));
+        billed.final_bill = Some(FinalBill::default());
+        let message = "the final bill up to then: 1.00 CNY";
+        let condition = NewCondition {
+            type_: types::BILLED,
+            holds: true,
+            reason: "Closed",
+            message,
+        };
+        conditions::set(&mut billed.conditions, &condition, None, NOW.timestamp());
+        assert_eq!(told(&open, &billed), by("leasehold", message));
+        assert!(told(&billed, &billed).is_empty());
+    }
+
+    #[test]
     fn pods_that_are_ended_later_are_no_news() {
         let (mut before, after) = (
             status(None, Some(("oa", None))),
@@ -178,5 +225,13 @@ mod tests {
         let sentence = "the term ends on 2027-03-15, in at most 30 days; extend it";
         assert_eq!(action_of(sentence), "Within30Days");
         assert_eq!(action_of("suspended since 2027-01-15"), "Suspend");
+    }
+
+    #[test]
+    fn each_reminder_of_a_sign_off_is_an_event_of_its_own() {
+        let told = "nothing is deleted until the department signs it off";
+        assert_eq!(reminder_of(&format!("{told}: kubectl")), "SignOff");
+        let fourth = format!("{told} (reminder 4): kubectl");
+        assert_eq!(reminder_of(&fourth), "Reminder4");
     }
 }

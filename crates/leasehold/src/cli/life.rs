@@ -91,6 +91,17 @@ mod tests {
     }
 
     #[test]
+    fn a_release_says_where_the_data_went_or_why_nowhere_and_not_both() {
+        let whole = ["release", "oa", "--reason", "retired"];
+        let with = |more: &[&str]| accepts(&[&whole[..], more].concat());
+        assert!(with(&[]));
+        assert!(with(&["--backup", "s3://a/b", "--sha256", "sha256:0"]));
+        assert!(with(&["--no-backup", "test data"]));
+        assert!(!with(&["--backup", "s3://a/b", "--no-backup", "x"]));
+        assert!(!with(&["--sha256", "sha256:0"]));
+    }
+
+    #[test]
     fn a_renewal_names_its_new_last_day() {
         assert!(accepts(&["renew", "oa", "--through", "2028-08-31"]));
         assert!(!accepts(&["renew", "oa", "--through", "2028-08-32"]));
@@ -101,8 +112,10 @@ mod tests {
 /// `leasehold release`.
 #[derive(Args, Debug)]
 #[command(after_long_help = "\
-Example:
+Examples:
   leasehold release oa -n dept-gov-office --reason 'system retired'
+  leasehold release oa -n dept-gov-office --reason 'system retired' --backup s3://archive/oa-2027
+  leasehold release oa -n dept-gov-office --reason 'system retired' --no-backup 'test data only'
 
 Nothing new starts. Compute is billed until nothing runs any more: at once, if your workloads are gone. Namespaces and
 volumes go after the grace period and an approval, but for volumes with reclaim Retain, and snapshots of those with reclaim
@@ -114,6 +127,15 @@ pub struct ReleaseArgs {
     /// Why.
     #[arg(long, value_name = "TEXT")]
     pub reason: String,
+    /// Where the data were exported to, as s3://archive/oa-2027. The office reads it, and may require it.
+    #[arg(long, value_name = "URI", conflicts_with = "no_backup")]
+    pub backup: Option<String>,
+    /// SHA-256 of what lies there, as sha256: and 64 hexadecimal digits.
+    #[arg(long, value_name = "DIGEST", requires = "backup")]
+    pub sha256: Option<String>,
+    /// Why the data were not exported.
+    #[arg(long, value_name = "TEXT")]
+    pub no_backup: Option<String>,
     /// Do not ask. Needed where standard input is no terminal.
     #[arg(short, long)]
     pub yes: bool,

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use anyhow::{Result, bail};
-use leasehold_api::tenancy::{Tenancy, TenancySpec};
+use leasehold_api::tenancy::{Backup, Release, Tenancy};
 use leasehold_export::sheet::Sheet;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ pub fn run(arguments: &ReleaseArgs, session: &Session, out: &mut dyn Write) -> R
     let namespace = session.namespace(&kit);
     let name = &arguments.name;
     let tenancy = super::tenancy(session, &kit, &namespace, name)?;
-    refuse_released(name, &tenancy.spec)?;
+    refuse_released(name, &tenancy)?;
     let held: Vec<&str> = tenancy
         .status
         .iter()
@@ -32,9 +32,10 @@ pub fn run(arguments: &ReleaseArgs, session: &Session, out: &mut dyn Write) -> R
         &format!("Release {name}? It can be taken back only if the office rejects it."),
         arguments.yes,
     )?;
-    let patch = patch(&arguments.reason);
+    let asked = asked(arguments);
+    let patch = patch(&asked);
     let released: Tenancy = session.wait(kit.merge_patch(Some(&namespace), name, &patch))?;
-    refuse_unreleased(name, &released.spec)?;
+    refuse_unreleased(name, &asked, released.spec.release.as_ref())?;
     let sentence = format!(
         "{name}: release asked for; `kubectl get tenancy {name} -n {namespace}` shows how far it is"
     );
@@ -67,13 +68,34 @@ impl Asked<'_> {
     }
 }
 
-fn patch(reason: &str) -> Value {
-    json!({"spec": {"release": {"reason": reason}}})
+/// What is asked for, with what is said of the backup, where anything was typed of it.
+fn asked(arguments: &ReleaseArgs) -> Release {
+    let (uri, because) = (arguments.backup.as_deref(), arguments.no_backup.as_deref());
+    let is_said = uri.is_some() || because.is_some();
+    let backup = is_said.then(|| Backup {
+        taken: uri.is_some(),
+        uri: uri.map(Into::into),
+        sha256: arguments.sha256.as_deref().map(Into::into),
+        at: None,
+        because: because.map(Into::into),
+    });
+    Release {
+        reason: arguments.reason.as_str().into(),
+        backup,
+    }
 }
 
-fn refuse_released(name: &str, spec: &TenancySpec) -> Result<()> {
-    match &spec.release {
+fn patch(release: &Release) -> Value {
+    json!({"spec": {"release": release}})
+}
+
+/// One that lacks what the cloud policy requires has not begun, and may be asked for with it.
+fn refuse_released(name: &str, tenancy: &Tenancy) -> Result<()> {
+    let status = tenancy.status.as_ref();
+    let decision = status.and_then(|status| status.release_decision.as_deref());
+    match &tenancy.spec.release {
         None => Ok(()),
+        Some(_) if decision == Some("Incomplete") => Ok(()),
         Some(release) => bail!(
             "failed to release {name}: that was asked for already, because of {:?}; see its conditions for what is \
              missing",
@@ -82,10 +104,10 @@ fn refuse_released(name: &str, spec: &TenancySpec) -> Result<()> {
     }
 }
 
-fn refuse_unreleased(name: &str, spec: &TenancySpec) -> Result<()> {
-    match &spec.release {
-        Some(_) => Ok(()),
-        None => bail!(
+fn refuse_unreleased(name: &str, asked: &Release, kept: Option<&Release>) -> Result<()> {
+    match kept {
+        Some(kept) if kept == asked => Ok(()),
+        Some(_) | None => bail!(
             "failed to release {name}: the cluster did not keep spec.release; are its definitions up to date?"
         ),
     }
@@ -93,26 +115,53 @@ fn refuse_unreleased(name: &str, spec: &TenancySpec) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use leasehold_api::tenancy::Release;
+    use leasehold_api::tenancy::{TenancySpec, TenancyStatus};
 
     use super::*;
     use crate::{cli::Format, commands::fixture::oa};
 
+    fn arguments() -> ReleaseArgs {
+        ReleaseArgs {
+            name: "oa".to_owned(),
+            reason: "system retired".to_owned(),
+            backup: None,
+            sha256: None,
+            no_backup: None,
+            yes: true,
+        }
+    }
+
     #[test]
     fn a_release_is_a_reason_in_the_spec_and_nothing_else() {
+        let asked = asked(&arguments());
         let mut value = serde_json::to_value(oa().spec).unwrap();
-        value["release"] = patch("system retired")["spec"]["release"].clone();
+        value["release"] = patch(&asked)["spec"]["release"].clone();
+        assert_eq!(value["release"], json!({"reason": "system retired"}));
         let released: TenancySpec = serde_json::from_value(value).unwrap();
-        let release = Release {
-            reason: "system retired".into(),
-        };
         assert_eq!(
             released,
             TenancySpec {
-                release: Some(release),
+                release: Some(asked),
                 ..oa().spec
             }
         );
+    }
+
+    #[test]
+    fn what_is_typed_of_the_backup_stands_in_the_release() {
+        let taken = ReleaseArgs {
+            backup: Some("s3://archive/oa".to_owned()),
+            sha256: Some("sha256:9f".to_owned()),
+            ..arguments()
+        };
+        let expected = json!({"taken": true, "uri": "s3://archive/oa", "sha256": "sha256:9f"});
+        assert_eq!(patch(&asked(&taken))["spec"]["release"]["backup"], expected);
+        let none = ReleaseArgs {
+            no_backup: Some("test data".to_owned()),
+            ..arguments()
+        };
+        let expected = json!({"taken": false, "because": "test data"});
+        assert_eq!(patch(&asked(&none))["spec"]["release"]["backup"], expected);
     }
 
     #[test]
@@ -139,14 +188,19 @@ mod tests {
     }
 
     #[test]
-    fn a_release_is_asked_for_once() {
-        let mut spec = oa().spec;
-        assert!(refuse_released("oa", &spec).is_ok());
-        assert!(refuse_unreleased("oa", &spec).is_err());
-        spec.release = Some(Release {
-            reason: "system retired".into(),
-        });
-        let error = refuse_released("oa", &spec).unwrap_err().to_string();
+    fn a_release_is_asked_for_once_and_again_only_while_it_has_not_begun() {
+        let mut tenancy = oa();
+        assert!(refuse_released("oa", &tenancy).is_ok());
+        let asked = asked(&arguments());
+        assert!(refuse_unreleased("oa", &asked, None).is_err());
+        assert!(refuse_unreleased("oa", &asked, Some(&asked)).is_ok());
+        tenancy.spec.release = Some(asked);
+        let error = refuse_released("oa", &tenancy).unwrap_err().to_string();
         assert!(error.contains("system retired"), "{error}");
+        tenancy.status = Some(TenancyStatus {
+            release_decision: Some("Incomplete".to_owned()),
+            ..TenancyStatus::default()
+        });
+        assert!(refuse_released("oa", &tenancy).is_ok());
     }
 }

@@ -122,6 +122,7 @@ mod tests {
         }
         spec.release = Some(leasehold_api::tenancy::Release {
             reason: "system retired".into(),
+            backup: None,
         });
         let error = refuse_unrenewable("oa", &spec, day("2028-08-31")).unwrap_err();
         assert!(error.to_string().contains("lease anew"), "{error}");

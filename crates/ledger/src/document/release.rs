@@ -1,4 +1,4 @@
-//! The return of a tenancy: asked for, taken back after it was rejected, carried out.
+//! The return of a tenancy: asked for, taken back after it was rejected, signed off, carried out.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +12,8 @@ pub enum ReleaseStage {
     Requested,
     /// The department took it back after it was rejected.
     TakenBack,
+    /// The department confirmed that everything may be deleted.
+    SignedOff,
     /// Nothing is left.
     Released,
 }
@@ -32,7 +34,7 @@ pub struct ReleaseDoc {
     /// it.
     #[serde(default, skip_serializing_if = "is_first")]
     pub round: u32,
-    /// User who asked for the release, or took it back.
+    /// User who asked for the release, took it back or signed it off.
     pub requested_by: String,
     /// When the stage was reached.
     pub at: Second,
@@ -40,6 +42,30 @@ pub struct ReleaseDoc {
     /// the manifest says afterwards takes none of them away.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kept: Vec<KeptVolume>,
+    /// Where the department says that its data were exported to; of the request only. Requests from before it could be
+    /// said have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<BackupWord>,
+}
+
+/// What a department says of the backup of its data before they go. Nobody has checked it.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BackupWord {
+    /// Whether one was taken.
+    pub taken: bool,
+    /// Where it lies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uri: Option<String>,
+    /// SHA-256 of its content, as `sha256:` and 64 hexadecimal digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// When it was taken, as the department wrote it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+    /// Why none was taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
 }
 
 /// A volume that is to be kept when its tenancy is released.
@@ -96,6 +122,7 @@ mod tests {
             requested_by: "zhang@gov-office".to_owned(),
             at: Second::new(0),
             kept: Vec::new(),
+            backup: None,
         }
     }
 
@@ -105,6 +132,7 @@ mod tests {
             (ReleaseStage::Requested, 0),
             (ReleaseStage::TakenBack, 0),
             (ReleaseStage::Requested, 1),
+            (ReleaseStage::SignedOff, 1),
             (ReleaseStage::Released, 1),
         ]
         .map(|(stage, round)| row_key(&release(stage, round)));
@@ -112,6 +140,7 @@ mod tests {
             "release/gov-office/oa/2/Requested",
             "release/gov-office/oa/2/TakenBack",
             "release/gov-office/oa/2/Requested/1",
+            "release/gov-office/oa/2/SignedOff/1",
             "release/gov-office/oa/2/Released/1",
         ];
         assert_eq!(keys, expected);
@@ -132,5 +161,18 @@ mod tests {
         let text = canonical_json(&keeps).unwrap();
         assert_eq!(serde_json::from_str::<ReleaseDoc>(&text).unwrap(), keeps);
         assert_ne!(text, old, "an answer to the one is none to the other");
+        let mut exported = first.clone();
+        exported.backup = Some(BackupWord {
+            taken: true,
+            uri: Some("s3://archive/oa".to_owned()),
+            sha256: None,
+            at: None,
+            because: None,
+        });
+        let text = canonical_json(&exported).unwrap();
+        let said = r#""backup":{"taken":true,"uri":"s3://archive/oa"},"#;
+        assert!(text.contains(said), "{text}");
+        let read = serde_json::from_str::<ReleaseDoc>(&text).unwrap();
+        assert_eq!(read, exported);
     }
 }

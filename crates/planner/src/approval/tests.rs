@@ -128,8 +128,47 @@ fn release(at: i64) -> Approval {
         requested_by: "zhang@gov-office".to_owned(),
         at: Second::new(at),
         kept: Vec::new(),
+        backup: None,
     };
     release_approval(&release, "u-1", "市政府办", "the system moved", 0).unwrap()
+}
+
+#[test]
+fn whoever_decides_on_a_release_reads_what_the_department_says_of_its_backup_and_decides_on_that() {
+    let asked = |backup| {
+        let release = ReleaseDoc {
+            department: "gov-office".to_owned(),
+            tenancy: "oa".to_owned(),
+            incarnation: 1,
+            stage: ReleaseStage::Requested,
+            round: 0,
+            requested_by: "zhang@gov-office".to_owned(),
+            at: Second::new(0),
+            kept: Vec::new(),
+            backup,
+        };
+        release_approval(&release, "u-1", "市政府办", "moved", 0).unwrap()
+    };
+    let said = |uri: &str| {
+        asked(Some(BackupWord {
+            taken: true,
+            uri: Some(uri.to_owned()),
+            sha256: None,
+            at: None,
+            because: None,
+        }))
+    };
+    let (silent, here, there) = (asked(None), said("s3://archive/oa"), said("s3://b/oa"));
+    let line = "Backup, as the department says: taken, at s3://archive/oa\n";
+    assert!(here.spec.snapshot.contains(line), "{}", here.spec.snapshot);
+    assert!(!silent.spec.snapshot.contains("Backup"));
+    let digest = |asked: &Approval| asked.spec.subject.digest.clone();
+    assert_ne!(digest(&silent), digest(&here));
+    assert_ne!(
+        digest(&there),
+        digest(&here),
+        "a decision on the one is none on the other"
+    );
 }
 
 #[test]
@@ -144,6 +183,7 @@ fn a_release_that_is_asked_for_after_one_was_taken_back_is_another_question() {
             requested_by: "zhang@gov-office".to_owned(),
             at: Second::new(0),
             kept: Vec::new(),
+            backup: None,
         };
         let asked = release_approval(&release, "u-1", "市政府办", "moved", attempt).unwrap();
         (asked.metadata.name.unwrap(), asked.spec.subject.digest)

@@ -113,6 +113,7 @@ fn a_released_tenancy_takes_nothing_and_one_that_is_to_be_released_still_does() 
         requested_by: "zhang@street".to_owned(),
         at: AT,
         kept: Vec::new(),
+        backup: None,
     };
     view.release.push(stage(ReleaseStage::Requested));
     assert_eq!(taken(&view), Some((8, "80.00".to_owned(), false)));

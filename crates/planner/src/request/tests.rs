@@ -224,6 +224,7 @@ fn a_release_that_was_taken_back_counts_no_more_until_it_is_asked_for_again() {
         requested_by: "zhang@gov-office".to_owned(),
         at: Second::new(i64::from(round)),
         kept: Vec::new(),
+        backup: None,
     };
     let mut view = view(&[&asked(SMALL)], &[(1, Decision::Approved)]);
     assert_eq!((view.releasing(), view.release_round()), (false, 0));

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use leasehold_api::names::{ACCEPTED_BY_ANNOTATION, REQUESTED_BY_ANNOTATION};
+use leasehold_api::names::{
+    ACCEPTED_BY_ANNOTATION, REQUESTED_BY_ANNOTATION, SIGNED_OFF_BY_ANNOTATION,
+};
 use serde_json::{Map, Value, json};
 
 use crate::book::{Book, items};
@@ -157,7 +159,7 @@ fn tidy(metadata: &mut Map<String, Value>) {
     }
 }
 
-/// The model writes down who asked and who accepted, as a policy of the chart does; this plane has no policies.
+/// The model writes down who asked, who accepted and who signed off, as a policy of the chart does; this plane has no policies.
 fn unstamp(metadata: &mut Map<String, Value>) {
     let Some(annotations) = metadata.get_mut("annotations") else {
         return;
@@ -165,7 +167,11 @@ fn unstamp(metadata: &mut Map<String, Value>) {
     let Some(fields) = annotations.as_object_mut() else {
         return;
     };
-    let stamps = [REQUESTED_BY_ANNOTATION, ACCEPTED_BY_ANNOTATION];
+    let stamps = [
+        REQUESTED_BY_ANNOTATION,
+        ACCEPTED_BY_ANNOTATION,
+        SIGNED_OFF_BY_ANNOTATION,
+    ];
     let stamped = stamps.map(|stamp| fields.remove(stamp).is_some());
     if stamped.contains(&true) && fields.is_empty() {
         metadata.remove("annotations");

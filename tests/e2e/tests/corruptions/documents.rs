@@ -306,6 +306,7 @@ fn orders() -> Vec<Record> {
         round: 0,
         requested_by: "zhang@gov-office".to_owned(),
         kept: Vec::new(),
+        backup: None,
         at: SEPTEMBER.plus(9000),
     };
     vec![

@@ -46,6 +46,7 @@ pub async fn settle(
         requested_by: state.requested_by(),
         at: state.now,
         kept: Vec::new(),
+        backup: None,
         ..asked
     };
     let document = context.books.ensure(&document, state.now).await?;

@@ -207,6 +207,7 @@ mod tests {
             requested_by: "zhang@edu".to_owned(),
             at: Second::new(0),
             kept: Vec::new(),
+            backup: None,
         }
     }
 

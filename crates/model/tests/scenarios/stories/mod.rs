@@ -37,6 +37,7 @@ mod oa;
 mod questions;
 mod rebalance;
 mod release;
+mod release_papers;
 mod resized;
 mod restore;
 mod review;

@@ -180,6 +180,7 @@ async fn what_was_to_be_kept_when_the_release_was_asked_for_is_kept_whatever_the
                 claim: "files".to_owned(),
                 snapshot: false,
             }],
+            backup: None,
         }];
         let (may_go, recorded) = before_deletion_of(&fake, &state).await;
         assert!(may_go.unwrap());
