@@ -7,6 +7,7 @@ mod fenced {
     use leasehold_api::conditions::types;
     use leasehold_api::tenancy::{Department, Phase, Tenancy};
     use leasehold_e2e::{Office, Stage};
+    use leasehold_ledger::money::{Unit, parse_quantity};
     use leasehold_testkit::manifests;
     use leasehold_testkit::{LONG, Session, User};
     use serde_json::{Value, json};
@@ -117,8 +118,10 @@ mod fenced {
         let seen = office.stage.see("the smaller quota", LONG, async || {
             let quota = admin.get::<ResourceQuota>(place, "leasehold").await?;
             let hard = quota.spec.and_then(|spec| spec.hard).unwrap_or_default();
-            let cores = hard.get("requests.cpu").map(|cores| cores.0.as_str());
-            if cores == Some("2") {
+            let cores = hard.get("requests.cpu");
+            let cores = cores.and_then(|cores| parse_quantity(&cores.0, Unit::Core).ok());
+            // thousandths of a core
+            if cores == Some(2_000) {
                 Ok(())
             } else {
                 Err(format!("{hard:?}"))
