@@ -40,6 +40,29 @@ system:serviceaccount:{{ .Release.Namespace }}:leasehold
 {{- toJson $users -}}
 {{- end }}
 
+{{/* Names of the namespaces that are none of leasehold's business, as a list: those that the platform names, and the
+release's own. A name that a department or a tenancy has is refused, as far as the cluster can be asked: what is theirs
+stays in scope. */}}
+{{- define "leasehold.systemNamespaces" -}}
+{{- $names := list .Release.Namespace -}}
+{{- range $name := .Values.systemNamespaces -}}
+{{- $label := "leasehold.dev/namespace-role" -}}
+{{- $found := lookup "v1" "Namespace" "" $name -}}
+{{- if dig "metadata" "labels" $label "" $found -}}
+{{- fail (printf "systemNamespaces: %s is a namespace of leasehold's, which no list takes out of its rules; leave it out, or release it first" $name) -}}
+{{- end -}}
+{{- $code := first (splitList "--" $name) -}}
+{{- if contains "--" $name -}}
+{{- $office := lookup "v1" "Namespace" "" (printf "dept-%s" $code) -}}
+{{- if dig "metadata" "labels" $label "" $office -}}
+{{- fail (printf "systemNamespaces: %s could be leased by the department %s, which there is; choose a name that begins otherwise" $name $code) -}}
+{{- end -}}
+{{- end -}}
+{{- $names = append $names $name -}}
+{{- end -}}
+{{- toJson (uniq $names) -}}
+{{- end }}
+
 {{/* Variable `name` of a policy: what the namespace's annotation lists; nothing where there is none. */}}
 {{- define "leasehold.listed" -}}
 - name: {{ .name }}

@@ -58,6 +58,11 @@ pub const REQUESTED_BY_ANNOTATION: &str = "leasehold.dev/requested-by";
 pub const ACCEPTED_BY_ANNOTATION: &str = "leasehold.dev/accepted-by";
 /// Annotation on tenancies: who wrote `spec.signOff`, stamped by the API server from the request itself.
 pub const SIGNED_OFF_BY_ANNOTATION: &str = "leasehold.dev/signed-off-by";
+/// Annotation on services that claimed an address when they were made: which. The API server writes it for a rule to refuse,
+/// and no service that is there bears it.
+pub const CHOSEN_ADDRESS_ANNOTATION: &str = "leasehold.dev/chosen-address";
+/// Label of the cluster roles whose rules the operator gets for what declared meters count.
+pub const AGGREGATE_TO_METERS_LABEL: &str = "leasehold.dev/aggregate-to-meters";
 /// Node label that ties a machine to a serial number; the `node-restriction` part keeps kubelets from writing it.
 pub const SERIAL_LABEL: &str = "leasehold.node-restriction.kubernetes.io/serial";
 

@@ -6,8 +6,8 @@ use leasehold_kit::Kit;
 use leasehold_ledger::time::Second;
 
 use crate::{
-    books::Books, drift::Repairs, figures::Figures, leases::Leases, measures::Measures,
-    world::World,
+    books::Books, drift::Repairs, fences::Fences, figures::Figures, leases::Leases,
+    measures::Measures, world::World,
 };
 
 /// Where the operator runs.
@@ -36,6 +36,8 @@ pub struct Context {
     pub measures: Measures,
     /// What others changed of what the operator keeps, and who keeps changing it.
     pub repairs: Repairs,
+    /// Whether namespaces may be opened.
+    pub fences: Fences,
     /// Where the operator runs.
     pub settings: Settings,
 }

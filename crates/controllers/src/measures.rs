@@ -37,6 +37,7 @@ struct Families {
     approvals_overdue: IntGaugeVec,
     repairs: IntCounterVec,
     contested: IntGauge,
+    policies_missing: IntGauge,
 }
 
 impl Measures {
@@ -149,6 +150,13 @@ impl Measures {
         }
     }
 
+    /// The number of the chart's admission policies and bindings that are not in force.
+    pub fn policies_missing(&self, gaps: usize) {
+        if let Some(families) = &self.families {
+            families.policies_missing.set(gauge(gaps));
+        }
+    }
+
     /// The number of objects that others change again and again.
     pub fn contested(&self, objects: usize) {
         if let Some(families) = &self.families {
@@ -167,7 +175,7 @@ fn gauge(number: usize) -> i64 {
 impl Families {
     fn register(metrics: &Metrics) -> Result<Self, prometheus::Error> {
         let families = Self::new()?;
-        let collectors: [Box<dyn Collector>; 13] = [
+        let collectors: [Box<dyn Collector>; 14] = [
             Box::new(families.meter_complete.clone()),
             Box::new(families.meter_blind.clone()),
             Box::new(families.lease_complete.clone()),
@@ -181,6 +189,7 @@ impl Families {
             Box::new(families.approvals_overdue.clone()),
             Box::new(families.repairs.clone()),
             Box::new(families.contested.clone()),
+            Box::new(families.policies_missing.clone()),
         ];
         for collector in collectors {
             metrics.registry().register(collector)?;
@@ -264,6 +273,10 @@ impl Families {
                 "leasehold_contested",
                 "Managed objects that others change again and again.",
             )?,
+            policies_missing: IntGauge::new(
+                "leasehold_policies_missing",
+                "Admission policies of the chart and bindings of theirs that are not in force; no namespace is opened.",
+            )?,
         })
     }
 }
@@ -294,6 +307,7 @@ mod tests {
         measures.approvals("office", 2, 0);
         measures.repaired(What::NetworkPolicy);
         measures.contested(1);
+        measures.policies_missing(2);
         let text = metrics.encode().unwrap();
         for line in [
             r#"leasehold_meter_complete_timestamp_seconds{source="pods"} 1788192000"#,
@@ -314,6 +328,7 @@ mod tests {
             r#"leasehold_repairs_total{kind="NetworkPolicy"} 1"#,
             r#"leasehold_repairs_total{kind="ResourceQuota"} 0"#,
             "leasehold_contested 1",
+            "leasehold_policies_missing 2",
         ] {
             assert!(
                 text.lines().any(|found| found == line),

@@ -26,6 +26,7 @@ pub mod convert;
 pub mod domains;
 pub mod expiry;
 pub mod final_bill;
+pub mod fences;
 pub mod gaps;
 pub mod hardware;
 pub mod hierarchy;

@@ -265,6 +265,10 @@ pub const RULES: &[Rule] = &[
         "N14",
         "a decision names the question that it answers, where another was asked under the name before",
     ),
+    policy(
+        "N15",
+        "what stays of a tenancy's volumes is its department's until its last day",
+    ),
     crd("P01", "there is one CloudPolicy and its name is default"),
     crd("P02", "the time zone cannot change"),
     crd("P03", "the billing period cannot change"),

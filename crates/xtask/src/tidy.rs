@@ -5,6 +5,7 @@
 
 mod dependencies;
 mod layout;
+mod names;
 mod rights;
 mod source;
 
@@ -50,6 +51,7 @@ pub fn run(out: &mut Out) -> Result<()> {
     findings.extend(layout::versions(&root, &members)?);
     findings.extend(layout::decisions(&root)?);
     findings.extend(rights::reasons(&root)?);
+    findings.extend(names::known(&root)?);
     for finding in &findings {
         out.line(finding)?;
     }

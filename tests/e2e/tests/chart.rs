@@ -362,6 +362,7 @@ mod chart {
         .await;
         let larger = helm(rig, "upgrade", &["--set", "ledger.size=20Gi"]).await;
         larger.refused("updates to statefulset spec").unwrap();
+        only_the_platforms(rig).await;
         helm(rig, "upgrade", &["--set", "operator.log=debug"])
             .await
             .ok()
@@ -376,6 +377,24 @@ mod chart {
             .unwrap();
         let log = json!({"name": "RUST_LOG", "value": "debug"});
         assert!(environment.contains(&log), "{environment:?}");
+    }
+
+    /// No namespace of a department is taken out of the rules, none that it could lease, and none that cannot be.
+    async fn only_the_platforms(rig: &Rig) {
+        let office = manifests::office(CODE);
+        let told = format!("systemNamespaces: {office} is a namespace of leasehold's");
+        let leased =
+            format!("systemNamespaces: {CODE}--ci could be leased by the department {CODE}");
+        let refused = [
+            (office, told.as_str()),
+            (format!("{CODE}--ci"), leased.as_str()),
+            ("Kube_System".to_owned(), "systemNamespaces"),
+        ];
+        for (name, words) in refused {
+            let listed = format!("systemNamespaces={{{name}}}");
+            let ran = helm(rig, "upgrade", &["--set", &listed]).await;
+            ran.refused(words).unwrap();
+        }
     }
 
     /// Takes the release away, and with it the operator.

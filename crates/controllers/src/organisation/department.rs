@@ -28,6 +28,9 @@ use crate::{
 /// Detached tenancies that the status names; more are only counted.
 const DETACHED: usize = 64;
 
+/// While admission policies are missing, offices that wait for their namespace are looked at again so soon.
+const FENCED: Duration = Duration::from_secs(15);
+
 /// Runs the controller until the shutdown.
 pub async fn run(context: Context, shutdown: Shutdown) {
     wake::run("department", context, triggers, shutdown, reconcile).await;
@@ -129,6 +132,9 @@ async fn reconcile(object: Arc<Department>, context: Context) -> Result<Action, 
             .kit
             .patch_status(&*object, object.status.as_ref(), &new)
             .await?;
+    }
+    if !stands && context.fences.told().is_some() {
+        return Ok(Action::requeue(FENCED));
     }
     Ok(again(&news, now))
 }

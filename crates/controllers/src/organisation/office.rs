@@ -23,11 +23,12 @@ pub async fn establish(
 ) -> Result<bool, Error> {
     let desired = objects::office_namespace(department, kin);
     let name = desired.name_any();
-    let Some(found) = found_or_made(&desired, context).await? else {
-        verdict.wait(format!(
-            "namespace {name} is being created; it is looked at again"
-        ));
-        return Ok(false);
+    let found = match found_or_made(&desired, context).await? {
+        Ok(found) => found,
+        Err(waits) => {
+            verdict.wait(waits);
+            return Ok(false);
+        }
     };
     if !is_ours(&found, &department.name_any()) {
         verdict.refuse(taken(&name).to_string());
@@ -64,22 +65,31 @@ async fn rights(department: &Department, kin: &Kin, context: &Context) -> Result
     Ok(())
 }
 
-/// The namespace as it is, or made now; nothing when somebody else is making it at this moment.
-async fn found_or_made(desired: &Namespace, context: &Context) -> Result<Option<Namespace>, Error> {
+/// The namespace as it is, or made now; or in plain words what it waits for: somebody else is making it at this moment, or
+/// none may be opened.
+async fn found_or_made(
+    desired: &Namespace,
+    context: &Context,
+) -> Result<Result<Namespace, String>, Error> {
     let name = desired.name_any();
     let found = match context.world.namespaces.get(None, &name) {
         // the cache holds labelled namespaces only; a foreign one is found by asking
         None => context.kit.get::<Namespace>(None, &name).await?,
         cached => cached,
     };
-    if found.is_some() {
-        return Ok(found);
+    if let Some(found) = found {
+        return Ok(Ok(found));
+    }
+    if let Some(why) = context.fences.closed(&context.kit, context.now()).await {
+        return Ok(Err(format!("namespace {name}: {why}")));
     }
     match context.kit.create(desired).await {
-        Ok(created) => Ok(Some(created)),
+        Ok(created) => Ok(Ok(created)),
         // a POST whose answer was lost looks the same as a stranger's: what is there decides
         Err(error) if error.is_already_exists() => {
-            Ok(context.kit.get::<Namespace>(None, &name).await?)
+            let found = context.kit.get::<Namespace>(None, &name).await?;
+            let waits = || format!("namespace {name} is being created; it is looked at again");
+            Ok(found.ok_or_else(waits))
         }
         Err(error) => Err(error.into()),
     }

@@ -9,6 +9,8 @@ mod by_use;
 mod closing;
 pub mod contents;
 #[cfg(test)]
+mod fenced;
+#[cfg(test)]
 pub(super) mod fixture;
 mod halt;
 pub mod lingering;

@@ -13,6 +13,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use leasehold_controllers::Fences;
 use leasehold_kit::metrics::Metrics;
 use leasehold_store::Troubles;
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -37,6 +38,8 @@ pub(super) struct Health {
     stage: Arc<RwLock<Stage>>,
     /// Those of the ledger, once it is open.
     ledger: Arc<OnceLock<Troubles>>,
+    /// Whether namespaces may be opened, once that is looked at.
+    fences: Arc<OnceLock<Fences>>,
     metrics: Metrics,
 }
 
@@ -46,6 +49,7 @@ impl Health {
         Self {
             stage: Arc::new(RwLock::new(Stage::Starting("nothing has begun"))),
             ledger: Arc::default(),
+            fences: Arc::default(),
             metrics,
         }
     }
@@ -59,6 +63,12 @@ impl Health {
     pub(super) fn tell_of(&self, ledger: Troubles) {
         // an error says that they are told already
         drop(self.ledger.set(ledger));
+    }
+
+    /// Tells from now on why no namespace may be opened; once.
+    pub(super) fn tell_fences(&self, fences: Fences) {
+        // an error says that they are told already
+        drop(self.fences.set(fences));
     }
 
     /// Why the ledger's database does not do what it is asked for; none while it does.
@@ -103,7 +113,11 @@ async fn livez() -> &'static str {
 async fn readyz(State(health): State<Health>) -> (StatusCode, String) {
     match health.stage() {
         Stage::Ready => match health.trouble() {
-            None => (StatusCode::OK, "ready\n".to_owned()),
+            // what is open goes on, and so the operator is ready
+            None => match health.fences.get().and_then(Fences::told) {
+                None => (StatusCode::OK, "ready\n".to_owned()),
+                Some(closed) => (StatusCode::OK, format!("ready, but {closed}\n")),
+            },
             Some(trouble) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 format!("the ledger is in trouble: {trouble}\n"),

@@ -11,7 +11,10 @@ mod trouble;
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use futures::{FutureExt, future::BoxFuture};
+use futures::{
+    FutureExt,
+    future::{BoxFuture, join},
+};
 use k8s_openapi::api::core::v1::Namespace;
 use leasehold_controllers::{
     Books, Context, Figures, Leases, Measures, Repairs, Settings, World, approvals, hardware,
@@ -77,7 +80,12 @@ pub async fn run(arguments: &OperatorArgs, common: &Common) -> Result<()> {
     };
     let store = context.books.store().clone();
     health.tell_of(store.troubles());
-    let telling = tokio::spawn(trouble::tell(store.troubles(), context.measures.clone()));
+    let (fences, measures) = (context.fences.clone(), context.measures.clone());
+    health.tell_fences(fences.clone());
+    let telling = tokio::spawn(join(
+        trouble::tell(store.troubles(), measures.clone()),
+        policies::tell(kit.clone(), fences, measures),
+    ));
     let mut tasks = spawn(&context, &shutdown);
     health.set(Stage::Ready);
     tracing::info!("ready");
@@ -155,6 +163,7 @@ async fn start(
     let world = World::start(kit, caches).await?;
     health.set(Stage::Starting("the admission policies do not deny yet"));
     policies::wait(kit, &settings.namespace).await?;
+    let fences = policies::look(kit).await;
     Ok(Context {
         kit: kit.clone(),
         books,
@@ -163,6 +172,7 @@ async fn start(
         leases: Leases::default(),
         measures: Measures::register(kit.metrics()),
         repairs: Repairs::default(),
+        fences,
         settings,
     })
 }

@@ -1,4 +1,5 @@
-//! Whether the chart's admission policies are in force.
+//! Whether the chart's admission policies are in force: one is seen to bite when the operator starts, and all are looked at
+//! then and now and then.
 
 use std::time::Duration;
 
@@ -7,12 +8,58 @@ use kube::api::ObjectMeta;
 use leasehold_api::charging::{
     Approval, ApprovalSpec, ApprovalSubject, DecisionRole, DecisionSpec, SubjectOfDecision,
 };
+use leasehold_controllers::{Fences, Measures};
 use leasehold_kit::{Kit, probe::wait_policies_bite};
+use leasehold_ledger::time::Second;
+use tokio::time::sleep;
 
 /// The rule that denies the probe, as its message begins.
 const MARKER: &str = "rule A07";
 /// A policy bites about a second after it was installed; the chart may be installed after the operator.
 const DEADLINE: Duration = Duration::from_secs(60);
+
+/// What was just installed takes a moment until the cluster has looked it through: so many times it is looked at before
+/// anything else, with so much in between.
+const TRIES: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(500);
+/// Between two looks while all are in force, and while something is missing.
+const LOOK: Duration = Duration::from_secs(30);
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// Looks whether all are in force, for a moment: what is missing then is told, and no namespace is opened until it is there.
+pub(super) async fn look(kit: &Kit) -> Fences {
+    let fences = Fences::watched();
+    for _ in 0..TRIES {
+        let now = Second::from_timestamp(kit.server_time().now());
+        if fences.closed(kit, now).await.is_none() {
+            break;
+        }
+        sleep(PAUSE).await;
+    }
+    fences
+}
+
+/// Looks now and then, and tells by a metric, and in the log when something goes missing and is back. Never ends.
+pub(super) async fn tell(kit: Kit, fences: Fences, measures: Measures) {
+    let mut was_told: Option<String> = None;
+    loop {
+        let now = Second::from_timestamp(kit.server_time().now());
+        let missing = fences.closed(&kit, now).await;
+        measures.policies_missing(fences.gaps().len());
+        match &missing {
+            Some(missing) if was_told.as_ref() != Some(missing) => {
+                tracing::warn!(missing, "admission policies are missing");
+            }
+            None if was_told.is_some() => {
+                tracing::info!("all admission policies are in force again");
+            }
+            Some(_) | None => {}
+        }
+        let pause = if missing.is_some() { AGAIN } else { LOOK };
+        was_told = missing;
+        sleep(pause).await;
+    }
+}
 
 /// Waits until the probe is denied. Nothing is created.
 pub(super) async fn wait(kit: &Kit, namespace: &str) -> Result<()> {

@@ -8,7 +8,8 @@ use std::{
 use futures::{FutureExt, future::BoxFuture};
 use k8s_openapi::api::core::v1::Namespace;
 use leasehold_controllers::{
-    Books, Context, Figures, Leases, Measures, Repairs, Settings, World, approvals, hardware,
+    Books, Context, Fences, Figures, Leases, Measures, Repairs, Settings, World, approvals,
+    hardware,
     meters::{self, Watermarks},
     organisation, period, platform, price_book, storage, tenancy,
 };
@@ -175,6 +176,8 @@ async fn start(kit: &Kit, store: Store, caches: &mut JoinSet<()>) -> Result<Cont
         leases: Leases::default(),
         measures: Measures::register(kit.metrics()),
         repairs: Repairs::default(),
+        // the model has no admission policies to look at
+        fences: Fences::default(),
         settings: Settings {
             namespace: NAMESPACE.to_owned(),
             holder: "scenario".to_owned(),

@@ -241,6 +241,7 @@ async fn surroundings(stage: &Stage, ground: &Ground) -> Result<(), Failure> {
     }
     let kinds = kept_snapshots(&admin, &operator);
     kinds.await?;
+    kept_data(&admin, &operator, ground).await?;
     admin.create(&operations()).await?;
     let gone = ["delete", "namespace", leaving, "--wait=false"];
     operator.kubectl(&gone, "").await?.ok()?;
@@ -258,6 +259,38 @@ async fn kept_snapshots(admin: &Session, operator: &Session) -> Result<(), Failu
             (label): value, "leasehold.dev/department": code, "leasehold.dev/tenancy": "oa",
         });
         operator.create(&wish).await?;
+    }
+    Ok(())
+}
+
+/// What is kept of a tenancy of the attacked department that has ended: a volume, and the snapshot of another.
+async fn kept_data(admin: &Session, operator: &Session, ground: &Ground) -> Result<(), Failure> {
+    let contents = "volumesnapshotcontents.snapshot.storage.k8s.io";
+    let kept = [
+        ("volume", "pv", "pv-of-victim", "reclaim-policy", "Delete"),
+        (
+            "content",
+            contents,
+            "content-of-victim",
+            "retained-claim",
+            "victim--prod/gone",
+        ),
+    ];
+    let (label, value) = MANAGED;
+    for (kind, plural, name, was, before) in kept {
+        admin
+            .create(&object(ground, kind, json!({"name": name})))
+            .await?;
+        let was = format!("leasehold.dev/{was}");
+        let marked = json!({"metadata": {
+            "labels": {
+                (label): value, "leasehold.dev/department": OTHER, "leasehold.dev/tenancy": "oa",
+                "leasehold.dev/incarnation": "1",
+            },
+            "annotations": {"leasehold.dev/retained-until": "2027-01-31", (was): before},
+        }});
+        let target = format!("{plural}/{name}");
+        operator.try_patch(&target, &[], &marked).await?.ok()?;
     }
     Ok(())
 }

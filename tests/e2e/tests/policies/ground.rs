@@ -150,7 +150,8 @@ async fn unstamped(crowd: &Crowd, table: &Table) -> Result<(), String> {
     Ok(())
 }
 
-/// Installs the chart again, now with a user whom the rules of namespaces do not bind, and a provisioner that clones.
+/// Installs the chart again, now with a user whom the rules of namespaces do not bind, a provisioner that clones, and
+/// namespaces of the platform that are called like leasehold's.
 async fn furnish_again(rig: &Rig) -> Result<(), Failure> {
     let chart = repository().join("charts").join("leasehold");
     rig.helm(&[
@@ -164,6 +165,8 @@ async fn furnish_again(rig: &Rig) -> Result<(), Failure> {
         "breakGlassUsers={duty@breakglass}",
         "--set",
         "cloningProvisioners[0].namespace=storage-system,cloningProvisioners[0].serviceAccount=csi-provisioner",
+        "--set",
+        "systemNamespaces={kube-system,ci--runner,dept-of-machines}",
     ])
     .await?
     .ok()?;

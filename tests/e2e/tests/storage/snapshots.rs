@@ -146,11 +146,15 @@ async fn kept_as_a_snapshot(office: &Office, admin: &Session) {
     handed_over(office, admin, &name).await;
 }
 
-/// Whoever would have the storage forget it is put right.
+/// Whoever would have the storage forget it is refused, and what is changed all the same, here by the operator's token in
+/// other hands, is put right.
 async fn mended(office: &Office, admin: &Session, name: &str) {
     let target = format!("{CONTENTS}/{name}");
     let spoilt = json!({"spec": {"deletionPolicy": "Delete"}});
     let ran = admin.try_patch(&target, &[], &spoilt).await.unwrap();
+    ran.refused("rule N15: what becomes of kept data").unwrap();
+    let thief = office.stage.rig.service_account().await.unwrap();
+    let ran = thief.try_patch(&target, &[], &spoilt).await.unwrap();
     ran.ok().unwrap();
     let seen = office.stage.see("the snapshot held again", LONG, async || {
         let content = admin.get::<VolumeSnapshotContent>(None, name).await?;

@@ -43,6 +43,10 @@ pub async fn consider(
         reopen(context, plan, found).await?;
         return Ok(Err(refusal.to_string()));
     }
+    if let Some(why) = context.fences.closed(&context.kit, state.now).await {
+        reopen(context, plan, found).await?;
+        return Ok(Err(format!("namespace {}: {why}", plan.name)));
+    }
     // under this uid or not at all: the name may have gone over to another namespace meanwhile
     let mut closed = bare(plan, found);
     closed.metadata.labels = Some(BTreeMap::from([(

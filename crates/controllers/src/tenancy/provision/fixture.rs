@@ -35,7 +35,7 @@ use super::{
     super::observe::{Life, State},
     Due, divide, identity,
 };
-use crate::{Books, Context, Figures, Leases, Measures, Repairs, Settings, World};
+use crate::{Books, Context, Fences, Figures, Leases, Measures, Repairs, Settings, World};
 
 /// One call, as the server sees it.
 #[derive(Clone, Debug)]
@@ -208,6 +208,7 @@ pub(in crate::tenancy) async fn context(fake: &Fake) -> (Context, JoinSet<()>) {
         leases: Leases::default(),
         measures: Measures::register(kit.metrics()),
         repairs: Repairs::default(),
+        fences: Fences::default(),
         settings: Settings {
             namespace: "leasehold".to_owned(),
             holder: "test".to_owned(),

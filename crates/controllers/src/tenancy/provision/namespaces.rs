@@ -369,7 +369,18 @@ async fn ensure_one(
     };
     let (found, made) = match seen {
         Some(found) => (Some(found), false),
-        None => found_or_made(&context.kit, &desired, was_in_the_way(state, name)).await?,
+        None => match context.fences.closed(&context.kit, state.now).await {
+            None => found_or_made(&context.kit, &desired, was_in_the_way(state, name)).await?,
+            Some(why) => {
+                // what is there already is not opened anew
+                let found = context.kit.get::<Namespace>(None, name).await?;
+                if found.is_none() {
+                    tell_lost(state, context, name, None);
+                    return Ok(Err(format!("namespace {name}: {why}")));
+                }
+                (found, false)
+            }
+        },
     };
     tell_lost(state, context, name, found.as_ref());
     let Some(found) = found else {
