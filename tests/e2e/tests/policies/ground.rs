@@ -164,6 +164,8 @@ async fn furnish_again(rig: &Rig) -> Result<(), Failure> {
         "breakGlassUsers={duty@breakglass}",
         "--set",
         "cloningProvisioners[0].namespace=storage-system,cloningProvisioners[0].serviceAccount=csi-provisioner",
+        "--set",
+        "snapshotClasses={offered}",
     ])
     .await?
     .ok()?;
