@@ -155,13 +155,18 @@ mod tests {
     /// A name and a number.
     type Item = (&'static str, u32);
 
+    /// Longer than anything is held.
+    async fn silence() {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+    }
+
     /// Numbers of a name, one each time that so many milliseconds have passed; then nothing more for a while.
     fn each(name: &'static str, millis: u64, count: u32) -> BoxStream<'static, Item> {
         let numbers = stream::iter(0..count).then(move |number| async move {
             tokio::time::sleep(Duration::from_millis(millis)).await;
             (name, number)
         });
-        let rest = stream::once(async { tokio::time::sleep(Duration::from_secs(5)).await });
+        let rest = stream::once(silence());
         let rest = rest.flat_map(|()| stream::empty());
         numbers.chain(rest).boxed()
     }

@@ -76,7 +76,10 @@ async fn counted(admin: &Session) -> Result<(), Failure> {
             Err(format!("not in {uncounted:?}"))
         }
     })
-    .await
+    .await?;
+    let gone = ["delete", "namespace", probe, "--wait=false"];
+    admin.kubectl(&gone, "").await?.ok()?;
+    Ok(())
 }
 
 /// A class of a driver's snapshots.
