@@ -171,6 +171,35 @@ fn what_others_change_is_put_right_within_five_seconds_while_pods_come_and_go() 
 }
 
 #[test]
+fn a_stranger_who_writes_without_a_pause_keeps_nobody_from_putting_it_right_and_is_told() {
+    tell(async |stage| {
+        at_rest(stage).await?;
+        let before = kept(stage, FENCE);
+        let place = format!("{PLACE}/{}", FENCE[2]);
+        let repairs = |stage: &Stage<'_>| {
+            let written = stage.server.written();
+            let its = written.iter().filter(|one| one.resource == FENCE[0]);
+            its.filter(|one| one.place == place).count()
+        };
+        let others = repairs(stage);
+        // ten seconds in which it is never twice the same
+        for beat in 0..100 {
+            let types = ["Egress", "Ingress"][beat % 2];
+            stage.patch(ADMIN, FENCE, &json!({"spec": {"policyTypes": [types]}}))?;
+            stage.pass(BEAT).await;
+        }
+        // five at once, and the next after a pause of ten seconds
+        let repairs = repairs(stage) - others;
+        assert!((5..=6).contains(&repairs), "{repairs} repairs");
+        let told = oa::condition(stage, "Contested").unwrap_or_default();
+        assert!(told.contains("last by kubectl"), "{told}");
+        stage
+            .until("the fence put right", |stage| kept(stage, FENCE) == before)
+            .await
+    });
+}
+
+#[test]
 fn capacity_that_a_department_moves_leaves_its_donor_within_a_second() {
     tell(async |stage| {
         at_rest(stage).await?;
