@@ -15,6 +15,7 @@ use leasehold_kit::{
     Readable, Shutdown,
     cache::{Cache, Changed},
     run::{run_controller, watching},
+    spacing::spaced,
 };
 
 use crate::{Context, Error, World};
@@ -41,8 +42,9 @@ pub(crate) async fn run<K, F, Fut>(
     let kit = context.kit.clone();
     let api: Api<DeserializeGuard<K>> = Api::all(kit.client());
     let world = Arc::clone(&context.world);
-    let build =
-        move || Controller::new(api.clone(), watching(None)).reconcile_on(also(world.as_ref()));
+    let build = move || {
+        Controller::new(api.clone(), watching(None)).reconcile_on(spaced(also(world.as_ref())))
+    };
     let step = move |object| reconcile(object, context.clone());
     run_controller(name, build, kit, shutdown, step).await;
 }

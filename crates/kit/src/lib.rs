@@ -7,7 +7,8 @@
 //! - who made an object other than it should be, as far as its managed fields tell ([`blame`]);
 //! - the API server's clock is known to a fraction of a second ([`server_time`]);
 //! - a watch that resumes from a stored version and never lists when it can resume ([`watch`]);
-//! - controllers whose reconciles are bounded, measured and backed off per object ([`run`]);
+//! - controllers whose reconciles are bounded, measured and backed off per object ([`run`]), also of objects that never come
+//!   to rest ([`spacing`]);
 //! - caches of neighbouring kinds ([`cache`]), shutdown on signals ([`shutdown`]), metrics ([`metrics`]).
 
 pub mod backoff;
@@ -30,6 +31,7 @@ pub mod read;
 pub mod run;
 pub mod server_time;
 pub mod shutdown;
+pub mod spacing;
 mod tally;
 pub mod watch;
 pub mod write;

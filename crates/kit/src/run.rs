@@ -32,7 +32,7 @@ use crate::{
 /// Reconciles of one controller at the same time. What they send at the same time is bounded by the [`Kit`].
 const CONCURRENCY: u16 = 32;
 /// Changes that arrive within this time cause one reconcile.
-const DEBOUNCE: Duration = Duration::from_millis(200);
+pub(crate) const DEBOUNCE: Duration = Duration::from_millis(200);
 /// A reconcile that takes longer is given up. Shorter than a pod's grace period at shutdown may be.
 const RECONCILE_DEADLINE: Duration = Duration::from_secs(60);
 /// Pauses of one object that fails.

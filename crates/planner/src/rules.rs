@@ -259,7 +259,7 @@ pub const RULES: &[Rule] = &[
     policy("N12", "appraisals and receipts are kept"),
     policy(
         "N13",
-        "a snapshot is made of a claim beside it, and those that the operator makes are the operator's",
+        "a snapshot is made of a claim beside it and of a class that the platform offers, and those that the operator makes are the operator's",
     ),
     crd(
         "N14",

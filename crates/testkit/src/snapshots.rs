@@ -8,6 +8,8 @@ use crate::{Failure, LONG, Session, eventually};
 
 /// Group and version of the kinds.
 const KIND: &str = "snapshot.storage.k8s.io/v1";
+/// What a quota says of how many snapshots there may be.
+pub const COUNT: &str = "count/volumesnapshots.snapshot.storage.k8s.io";
 /// Names of the definitions.
 const DEFINED: [&str; 3] = [
     "crd/volumesnapshots.snapshot.storage.k8s.io",
@@ -23,7 +25,7 @@ pub fn definitions() -> Result<Vec<Value>, Failure> {
     })
 }
 
-/// Defines the kinds, and waits until they are served.
+/// Defines the kinds, and waits until they are served and counted.
 pub async fn install(admin: &Session) -> Result<(), Failure> {
     for definition in definitions()? {
         admin.apply(&definition).await?;
@@ -41,7 +43,43 @@ pub async fn install(admin: &Session) -> Result<(), Failure> {
         }
         Ok(())
     })
-    .await
+    .await?;
+    counted(admin).await
+}
+
+/// Waits until every quota that bounds snapshots knows how many there are; until then it refuses each. One of our own is among
+/// them, so that this is not said of none.
+async fn counted(admin: &Session) -> Result<(), Failure> {
+    let probe = "snapshots-counted";
+    let place = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": probe}});
+    admin.apply(&place).await?;
+    let quota = json!({
+        "apiVersion": "v1", "kind": "ResourceQuota",
+        "metadata": {"name": probe, "namespace": probe}, "spec": {"hard": {(COUNT): "0"}},
+    });
+    admin.apply(&quota).await?;
+    eventually("snapshots counted by every quota", LONG, async || {
+        let all = ["get", "resourcequotas", "--all-namespaces", "-o", "json"];
+        let ran = admin.kubectl(&all, "").await;
+        let ran = ran.map_err(|failure| format!("{failure:?}"))?;
+        let quotas: Value =
+            serde_json::from_str(&ran.stdout).map_err(|error| format!("{error}: {ran:?}"))?;
+        let quotas = quotas["items"].as_array().into_iter().flatten();
+        let uncounted: Vec<&Value> = quotas
+            .filter(|quota| !quota["spec"]["hard"][COUNT].is_null())
+            .filter(|quota| quota["status"]["used"][COUNT].is_null())
+            .map(|quota| &quota["metadata"]["namespace"])
+            .collect();
+        if uncounted.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("not in {uncounted:?}"))
+        }
+    })
+    .await?;
+    let gone = ["delete", "namespace", probe, "--wait=false"];
+    admin.kubectl(&gone, "").await?.ok()?;
+    Ok(())
 }
 
 /// A class of a driver's snapshots.

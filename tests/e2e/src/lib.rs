@@ -14,6 +14,8 @@ pub mod person;
 pub mod recount;
 mod stage;
 pub mod tables;
+mod timing;
 
 pub use office::Office;
 pub use stage::{PERIODS, Stage};
+pub use timing::Timing;

@@ -42,6 +42,7 @@ use leasehold_kit::{
     Shutdown,
     cache::{Changed, written},
     run,
+    spacing::spaced,
 };
 
 use self::{
@@ -70,8 +71,9 @@ pub async fn run(context: Context, shutdown: Shutdown) {
     let kit = context.kit.clone();
     let api: Api<DeserializeGuard<Tenancy>> = Api::all(kit.client());
     let wake = context.clone();
-    let build =
-        move || Controller::new(api.clone(), run::watching(None)).reconcile_on(triggers(&wake));
+    let build = move || {
+        Controller::new(api.clone(), run::watching(None)).reconcile_on(spaced(triggers(&wake)))
+    };
     let reconcile = move |tenancy| reconcile(tenancy, context.clone());
     run::run_controller("tenancy", build, kit, shutdown, reconcile).await;
 }

@@ -248,6 +248,14 @@ impl Case<'_> {
         Held::Waits(format!("{waits}{said}"))
     }
 
+    fn waits_for_quota(&self) -> Held {
+        Held::Waits(format!(
+            "{} waits for its snapshot until the quota of {} counts snapshots",
+            self.title(),
+            self.place
+        ))
+    }
+
     /// What the status says after these words, up to the next sentence.
     fn told(&self, words: &str) -> Option<String> {
         let status = self.state.tenancy.status.as_ref()?;
@@ -354,6 +362,8 @@ async fn ask(case: &Case<'_>, report: &mut Report) -> Result<Held, Error> {
         Ok(made) => made,
         // whose it is the next round sees
         Err(error) if error.is_already_exists() => wish,
+        // the kinds came a moment ago, and the cluster's quotas do not count them yet
+        Err(error) if is_uncounted(&error) => return Ok(case.waits_for_quota()),
         Err(error) if is_final(&error) => {
             let why = error.message().unwrap_or("no reason was given").to_owned();
             return instead(case, report, &why).await;
@@ -364,6 +374,12 @@ async fn ask(case: &Case<'_>, report: &mut Report) -> Result<Held, Error> {
         Progress::Waits(end, said) => Ok(case.waits(end, said)),
         Progress::Unasked | Progress::Good | Progress::Failed(_) => Ok(case.waits(state.now, None)),
     }
+}
+
+/// Whether no quota knows yet how many snapshots there are: it refuses any until it does.
+fn is_uncounted(error: &KitError) -> bool {
+    let said = error.message().unwrap_or_default();
+    error.is_forbidden() && said.contains("status unknown for quota")
 }
 
 /// Whether asking again would bring the same answer.

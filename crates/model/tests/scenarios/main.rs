@@ -45,6 +45,7 @@
 //! | `LEASEHOLD_SEEDS=20000` | so many scripts instead of a few; in a release build |
 //! | `LEASEHOLD_FROM=5000` | the first of them, so that a long run can be made in parts |
 //! | `LEASEHOLD_SEED=17` | this script alone, as a failure prints it |
+//! | `LEASEHOLD_DEPARTMENTS=2000` | so many departments in the story of a county that moves, instead of 202 |
 //! | `LEASEHOLD_CRASHES=all` | every moment of every write, instead of one moment each in turn |
 
 /// Scenarios make, copy and drop small things all the time, in one thread each: a third of their time went into the

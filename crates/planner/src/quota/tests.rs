@@ -83,6 +83,8 @@ fn a_split_gives_each_namespace_its_share_and_its_counts() {
         (test["services.loadbalancers"], test["services.nodeports"]),
         (0, 0)
     );
+    let snapshots = "count/volumesnapshots.snapshot.storage.k8s.io";
+    assert_eq!((prod[snapshots], test[snapshots]), (20, 20));
     let keys = |hard: &Hard| hard.keys().cloned().collect::<Vec<_>>();
     assert_eq!(keys(prod), keys(test));
 }

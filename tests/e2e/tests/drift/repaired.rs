@@ -5,7 +5,7 @@ use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use leasehold_api::tenancy::Phase;
-use leasehold_e2e::Office;
+use leasehold_e2e::{Office, Timing};
 use leasehold_testkit::{LONG, Session};
 use serde_json::json;
 
@@ -17,15 +17,19 @@ async fn what_is_changed_is_put_right_and_told_with_the_program_and_the_time() {
     let place = prod(&office);
     let fence = format!("networkpolicy/{FENCE}");
     let hole = json!({"spec": {"ingress": [{}]}});
+    let repair = Timing::begin();
     meddle(&admin, &place, &fence, "night-shift", &hole).await;
     fence_is_whole(&office).await;
+    repair.tell("drift: a network policy that was changed put right");
     let sentence = format!("network policy {FENCE} in {place} was changed by night-shift at 20");
     told(&office, &sentence).await;
 
     let more = json!({"spec": {"hard": {"requests.cpu": "1000"}}});
     let quota = "resourcequota/leasehold";
+    let repair = Timing::begin();
     meddle(&admin, &place, quota, "day-shift", &more).await;
     cores(&office, "4").await;
+    repair.tell("drift: a quota that was changed put right");
     let sentence = format!("quota leasehold in {place} was changed by day-shift at 20");
     told(&office, &sentence).await;
     warned(&office, &admin).await;
@@ -81,6 +85,7 @@ async fn counted(office: &Office, kind: &str) {
 async fn what_is_deleted_is_made_anew_and_told() {
     let (office, admin) = leased("drift-gone", "财政局").await;
     let place = prod(&office);
+    let repair = Timing::begin();
     for target in [
         "rolebinding/leasehold-admins",
         "networkpolicy/allow-dns",
@@ -97,6 +102,7 @@ async fn what_is_deleted_is_made_anew_and_told() {
         Ok(())
     });
     back.await.unwrap();
+    repair.tell("drift: three objects that were deleted, one after the other, made anew");
     for what in [
         "role binding leasehold-admins",
         "network policy allow-dns",
@@ -121,6 +127,7 @@ async fn labels_that_somebody_takes_away_come_back_and_the_namespace_stays_the_t
         "leasehold.dev/managed-by-",
     ];
     for label in taken {
+        let repair = Timing::begin();
         let unlabel = ["label", "namespace", &place, label];
         admin.kubectl(&unlabel, "").await.unwrap().ok().unwrap();
         let back = office.stage.see("the label", LONG, async || {
@@ -132,6 +139,7 @@ async fn labels_that_somebody_takes_away_come_back_and_the_namespace_stays_the_t
             }
         });
         back.await.unwrap();
+        repair.tell(&format!("drift: the label {label} of a namespace back"));
     }
     told(&office, &format!("namespace {place} was changed")).await;
     let unlabel = [

@@ -167,6 +167,8 @@ async fn furnish_again(rig: &Rig) -> Result<(), Failure> {
         "cloningProvisioners[0].namespace=storage-system,cloningProvisioners[0].serviceAccount=csi-provisioner",
         "--set",
         "systemNamespaces={kube-system,ci--runner,dept-of-machines}",
+        "--set",
+        "snapshotClasses={offered}",
     ])
     .await?
     .ok()?;

@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use leasehold_api::charging::{Approval, SubjectOfDecision};
 use leasehold_api::tenancy::{InformationSystem, Phase, Tenancy};
-use leasehold_e2e::{Office, Stage};
+use leasehold_e2e::{Office, Stage, Timing};
 use leasehold_ledger::money::{Unit, parse_quantity};
 use leasehold_testkit::{LONG, SERVICE_ACCOUNT, User};
 use serde_json::{Value, json};
@@ -149,8 +149,17 @@ async fn a_department_moves_its_share_by_itself_and_never_holds_more_than_it_lea
             .unwrap()
     };
     office.lease(&with("8", "2")).await.unwrap();
+    let answer = Timing::begin();
     let told = office.staff.apply(&with("1", "9")).await.unwrap();
     assert!(!told.stderr.contains("rule T13"), "{told:#?}");
+    let given = office.stage.see("the donor's quota", LONG, async || {
+        match processors(&office, "prod").await? {
+            (1_000, _) => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    });
+    given.await.unwrap();
+    answer.tell("provisioning: the first write of a new split");
     office
         .stage
         .see("the split that was asked for", LONG, async || {
@@ -165,6 +174,7 @@ async fn a_department_moves_its_share_by_itself_and_never_holds_more_than_it_lea
         })
         .await
         .unwrap();
+    answer.tell("provisioning: all of a new split");
     let tenancy = office.phase("oa", Phase::Active).await.unwrap();
     assert_eq!(number(&tenancy), Some(1), "a split is no request");
     order_of_quota_writes(&office);
@@ -220,8 +230,10 @@ async fn a_share_does_not_shrink_below_what_runs() {
         })
         .await
         .unwrap();
+    let answer = Timing::begin();
     office.staff.apply(&with("2", "6")).await.unwrap();
     let sentence = office.refused("oa", "T31").await.unwrap();
+    answer.tell("provisioning: the refusal of a new split");
     assert!(
         sentence.contains('5') && sentence.contains('2'),
         "{sentence}"

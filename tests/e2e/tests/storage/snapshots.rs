@@ -1,9 +1,9 @@
 //! A volume of which a snapshot is kept: promised where there are snapshots, made before the namespace goes, held when it has
-//! gone; and the volume itself where no snapshot gets ready.
+//! gone; and the volume itself where no snapshot gets ready. A snapshot that the department took itself keeps nothing back.
 //!
 //! One test, because there is one moment at which the kinds of the snapshot controller come.
 
-use k8s_openapi::api::core::v1::{Namespace, PersistentVolume};
+use k8s_openapi::api::core::v1::{Namespace, PersistentVolume, ResourceQuota};
 use leasehold_api::{
     names,
     tenancy::{Phase, RetainedVolume, Tenancy},
@@ -45,26 +45,82 @@ async fn wish(office: &Office, admin: &Session) -> Value {
     serde_json::to_value(seen.await.unwrap()).unwrap()
 }
 
-/// Plays the snapshot controller and the driver; gives the name of the content.
+/// Plays the snapshot controller and the driver for the operator's wish; gives the name of the content.
 async fn made(office: &Office, admin: &Session, handle: &str) -> String {
     let wish = wish(office, admin).await;
-    let place = prod(office);
     // what it waits for may take its time: nothing goes meanwhile
-    let standing = admin.get::<Namespace>(None, &place).await.unwrap();
+    let standing = admin.get::<Namespace>(None, &prod(office)).await.unwrap();
     assert_eq!(standing.metadata.deletion_timestamp, None);
+    played(office, admin, &wish, handle).await
+}
+
+/// Plays them for a wish.
+async fn played(office: &Office, admin: &Session, wish: &Value, handle: &str) -> String {
+    let place = prod(office);
     let name = snapshots::content_name(wish["metadata"]["uid"].as_str().unwrap());
-    let content = snapshots::content(&wish, DRIVER, handle);
+    let content = snapshots::content(wish, DRIVER, handle);
     admin.create(&content).await.unwrap();
     let target = format!("{CONTENTS}/{name}");
     let (status, words) = (["--subresource=status"], snapshots::made());
     let said = admin.try_patch(&target, &status, &words).await.unwrap();
     said.ok().unwrap();
-    let target = format!("{WISHES}/leasehold-files");
+    let target = format!("{WISHES}/{}", wish["metadata"]["name"].as_str().unwrap());
     let status = ["-n", place.as_str(), "--subresource=status"];
-    let words = snapshots::ready(&wish);
+    let words = snapshots::ready(wish);
     let said = admin.try_patch(&target, &status, &words).await.unwrap();
     said.ok().unwrap();
     name
+}
+
+/// Snapshots that a department may have in a namespace.
+const MOST: usize = 20;
+/// A snapshot that the department takes itself.
+const OWN: &str = "before-upgrade";
+
+/// The department takes a snapshot itself, up to as many as its quota lets it, and throws the others away again; gives the
+/// name of the content.
+async fn taken(office: &Office, admin: &Session) -> String {
+    let place = prod(office);
+    let staff = &office.staff;
+    let create = async |name: &str| {
+        let wish = snapshots::wish(&place, name, "files");
+        staff.try_create(&wish).await.unwrap()
+    };
+    create(OWN).await.ok().unwrap();
+    for number in 1..MOST {
+        create(&format!("more-{number}")).await.ok().unwrap();
+    }
+    create("too-many").await.refused("exceeded quota").unwrap();
+    create("leasehold-own").await.refused("rule N13").unwrap();
+    for number in 1..MOST {
+        let gone = ["delete", WISHES, &format!("more-{number}"), "-n", &place];
+        staff.kubectl(&gone, "").await.unwrap().ok().unwrap();
+    }
+    let seen = office.stage.see("one snapshot counted", LONG, async || {
+        let quota = staff
+            .get::<ResourceQuota>(Some(&place), "leasehold")
+            .await?;
+        let used = quota.status.and_then(|status| status.used);
+        let used = used.unwrap_or_default().remove(snapshots::COUNT);
+        match used.as_ref().map(|used| used.0.as_str()) {
+            Some("1") => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    });
+    seen.await.unwrap();
+    let own = staff.get::<VolumeSnapshot>(Some(&place), OWN).await;
+    let own = serde_json::to_value(own.unwrap()).unwrap();
+    played(office, admin, &own, "snapped-disk").await
+}
+
+/// The department's own snapshot went with its namespace. What its class does with the data is none of the operator's
+/// business: it was neither held nor recorded.
+async fn left_alone(admin: &Session, own: &str) {
+    let content = admin.get::<VolumeSnapshotContent>(None, own).await;
+    let content = content.unwrap();
+    assert_eq!(content.spec.deletion_policy, "Delete");
+    assert_eq!(content.metadata.labels.unwrap_or_default().len(), 0);
+    assert_eq!(content.metadata.deletion_timestamp, None);
 }
 
 /// What the department reads of what is kept.
@@ -108,6 +164,7 @@ async fn promised(office: &Office, admin: &Session) {
 /// The tenancy ends, its disk goes the way of its class, and the snapshot stays until the platform takes it over.
 async fn kept_as_a_snapshot(office: &Office, admin: &Session) {
     bound(office, "files", "snapped-disk").await;
+    let own = taken(office, admin).await;
     let (ended, name) = futures::join!(
         Box::pin(office.give_back("oa")),
         Box::pin(made(office, admin, "snapped-disk"))
@@ -138,6 +195,7 @@ async fn kept_as_a_snapshot(office: &Office, admin: &Session) {
         until: String::new(),
     };
     shown(office, &expected).await;
+    left_alone(admin, &own).await;
     let left = admin.get::<PersistentVolume>(None, "snapped-disk").await;
     let left = left.unwrap();
     assert_eq!(policy(&left), Some("Delete"), "its provisioner destroys it");

@@ -412,6 +412,30 @@ async fn what_nobody_answers_or_everybody_refuses_leaves_the_volume_to_be_kept_i
 }
 
 #[tokio::test]
+async fn a_wish_waits_until_the_quota_counts_snapshots_and_not_for_ever() {
+    for (seconds, expected) in [
+        (0, false),
+        (PODS_HAVE_ENDED + 2 * HOUR - 1, false),
+        (PODS_HAVE_ENDED + 2 * HOUR, true),
+    ] {
+        let fake = Fake::start(
+            move |call| match (call.method.as_str(), call.path.as_str()) {
+                ("POST", WISHES) => {
+                    let (code, mut status) = refusal(403, "Forbidden");
+                    status["message"] = json!(
+                        "volumesnapshots \"leasehold-files\" is forbidden: status unknown for quota: leasehold, resources: count/volumesnapshots.snapshot.storage.k8s.io"
+                    );
+                    Some((code, status))
+                }
+                _ => usual(call),
+            },
+        )
+        .await;
+        assert_eq!(stays(&fake, seconds).await, expected, "{seconds} s after");
+    }
+}
+
+#[tokio::test]
 async fn a_wish_that_is_taken_away_again_and_again_is_not_made_for_ever() {
     let fake = Fake::start(usual).await;
     assert!(stays(&fake, PODS_HAVE_ENDED + 2 * HOUR).await);

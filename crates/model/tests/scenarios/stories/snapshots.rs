@@ -65,8 +65,8 @@ fn report(stage: &Stage<'_>, [resource, place, name]: [&str; 3], patch: &Value) 
     });
 }
 
-/// A tenancy whose volume is to become a snapshot is leased and has its disk, and its end is approved.
-async fn ending(stage: &Stage<'_>) -> Result<(), String> {
+/// A tenancy whose volume is to become a snapshot is leased and has its disk.
+async fn standing(stage: &Stage<'_>) -> Result<(), String> {
     furnish(stage).await?;
     install(stage)?;
     let office = manifests::office(CODE);
@@ -77,10 +77,21 @@ async fn ending(stage: &Stage<'_>) -> Result<(), String> {
         .until("the lease in force", |stage| {
             status(stage)["phase"] == "Active"
         })
-        .await?;
+        .await
+}
+
+/// Its end is asked for and approved.
+async fn ends(stage: &Stage<'_>) -> Result<(), String> {
+    let office = manifests::office(CODE);
     let ends = json!({"spec": {"release": {"reason": "系统下线"}}});
     stage.patch(&staff(CODE), [TENANCIES, &office, "oa"], &ends)?;
-    stage.approve(&office, "oa-release-office").await?;
+    stage.approve(&office, "oa-release-office").await
+}
+
+/// Both, until the operator wishes for the snapshot.
+async fn ending(stage: &Stage<'_>) -> Result<(), String> {
+    standing(stage).await?;
+    ends(stage).await?;
     stage
         .until("the wish for a snapshot", |stage| {
             stage.find(WISH).is_some()
@@ -227,6 +238,72 @@ fn a_snapshot_of_another_volume_lets_nothing_go() {
         assert_eq!(policy(stage), "Retain");
         let other = stage.find([CONTENTS, "", &name]).unwrap_or_default();
         assert_eq!(other["spec"]["deletionPolicy"], "Delete");
+        Ok(())
+    });
+}
+
+/// Snapshots that a department may have in a namespace, and how one more is refused.
+const MOST: usize = 20;
+const FULL: &str = "exceeded quota";
+
+/// The department takes so many snapshots itself, and gets no other.
+fn takes(stage: &Stage<'_>, number: usize) -> Result<(), String> {
+    for number in 0..number {
+        let own = snapshots::wish(PLACE, &format!("own-{number}"), "files");
+        stage.create(&staff(CODE), &own)?;
+    }
+    let one_more = snapshots::wish(PLACE, "one-more", "files");
+    match stage.create(&staff(CODE), &one_more) {
+        Err(why) if why.contains(FULL) => Ok(()),
+        other => Err(format!("after {number} snapshots: {other:?}")),
+    }
+}
+
+#[test]
+fn snapshots_of_the_departments_own_go_with_their_namespace_and_are_neither_held_nor_told() {
+    tell(async |stage| {
+        ending(stage).await?;
+        // beside that of the operator
+        takes(stage, MOST - 1)?;
+        let own = stage.find([WISHES, PLACE, "own-0"]).unwrap_or_default();
+        let uid = own["metadata"]["uid"].as_str().unwrap_or_default();
+        let of_own = snapshots::content_name(uid);
+        stage.create(ADMIN, &snapshots::content(&own, DRIVER, HANDLE))?;
+        report(stage, [CONTENTS, "", &of_own], &snapshots::made());
+        report(stage, [WISHES, PLACE, "own-0"], &snapshots::ready(&own));
+        let kept = make(stage)?;
+        released(stage).await?;
+
+        assert!(stage.all(WISHES).is_empty(), "they went");
+        let told = json!([{
+            "volume": "disk", "snapshot": kept, "claim": "edu--prod/files", "size": "10Gi",
+            "until": "2027-01-17",
+        }]);
+        let shown = |stage: &Stage<'_>| status(stage)["retained"] == told;
+        stage.until("the kept snapshot alone", shown).await?;
+        assert_eq!(documents(stage, "snapshot-retained").len(), 1);
+        // what becomes of the data is their class's word
+        stage.pass(Duration::from_secs(96 * HOUR)).await;
+        let content = stage.find([CONTENTS, "", &of_own]).unwrap_or_default();
+        assert_eq!(content["spec"]["deletionPolicy"], "Delete");
+        assert!(content["metadata"]["labels"].is_null(), "{content}");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_department_that_has_filled_the_room_of_snapshots_has_its_volume_kept_itself() {
+    tell(async |stage| {
+        standing(stage).await?;
+        takes(stage, MOST)?;
+        ends(stage).await?;
+        released(stage).await?;
+        assert_eq!(policy(stage), "Retain");
+        assert_eq!(documents(stage, "volume-retained").len(), 1);
+        let history = status(stage)["history"].to_string();
+        let why = "volume edu--prod/files is kept itself, without a snapshot: ";
+        assert!(history.contains(why) && history.contains(FULL), "{history}");
+        assert!(stage.all(WISHES).is_empty());
         Ok(())
     });
 }
