@@ -32,6 +32,7 @@ pub mod lease_facts;
 pub mod limits;
 pub mod objects;
 pub mod quota;
+pub mod reminders;
 pub mod repair;
 pub mod request;
 pub mod retention;

@@ -20,6 +20,14 @@ pub struct ReviewPolicy {
     #[serde(default)]
     #[schemars(length(max = 64))]
     pub workdays: Vec<Day>,
+    /// So many working days before the last day on which a question is decided in time whoever decides is reminded, in whatever order they stand; a number that stands twice counts once. One that reaches back to the day of the question or further reminds nobody. Empty: nobody is reminded before it is due.
+    #[serde(default)]
+    #[schemars(length(max = 8), inner(range(min = 1, max = 60)))]
+    pub reminder_days: Vec<u8>,
+    /// A question that is overdue is told again every so many working days, ninety-nine times at most. Without it, it is told once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 60))]
+    pub overdue_every_days: Option<u8>,
 }
 
 fn five() -> u8 {
@@ -32,6 +40,8 @@ impl Default for ReviewPolicy {
             working_days: five(),
             holidays: Vec::new(),
             workdays: Vec::new(),
+            reminder_days: Vec::new(),
+            overdue_every_days: None,
         }
     }
 }
