@@ -25,6 +25,7 @@ pub mod approval;
 pub mod convert;
 pub mod domains;
 pub mod expiry;
+pub mod funds;
 pub mod gaps;
 pub mod hardware;
 pub mod hierarchy;

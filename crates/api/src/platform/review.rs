@@ -4,6 +4,16 @@ use crate::text::Day;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// Who confirms that there is money for what is asked.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
+pub enum FundsReview {
+    /// Nobody: the office's word is enough.
+    #[default]
+    None,
+    /// Finance, after the office has said yes.
+    Finance,
+}
+
 /// How long a decision may take, in working days.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -28,6 +38,9 @@ pub struct ReviewPolicy {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 60))]
     pub overdue_every_days: Option<u8>,
+    /// Who confirms that there is money for a first lease and for one that costs more: None, or Finance. What the policy itself approves and what costs no more needs nobody's word. Counts for requests that are opened from then on.
+    #[serde(default)]
+    pub funds: FundsReview,
 }
 
 fn five() -> u8 {
@@ -42,6 +55,7 @@ impl Default for ReviewPolicy {
             workdays: Vec::new(),
             reminder_days: Vec::new(),
             overdue_every_days: None,
+            funds: FundsReview::None,
         }
     }
 }
