@@ -4,10 +4,7 @@
 //! can name whose word it must not be. The ledger gets both words in one transaction, when the second is there: until then
 //! the request waits, and may still be withdrawn.
 
-use leasehold_api::{
-    charging::{Approval, DecisionRole},
-    platform::FundsReview,
-};
+use leasehold_api::{charging::Approval, platform::FundsReview};
 use leasehold_ledger::{
     document::{Decision, FundsAsked, RequestDoc},
     quote::Quotation,
@@ -161,8 +158,7 @@ pub async fn ask(
 
 /// Whether finance's Approval answers the question that follows from the office's word, which this person gave.
 pub fn counts(found: &Approval, office: &str) -> bool {
-    found.spec.role == DecisionRole::Finance
-        && approval::funds_answer_counts(&found.spec, office).is_ok()
+    approval::funds_answer_counts(&found.spec, office).is_ok()
 }
 
 /// What whoever reviews a request wants to know beside what is asked, as far as it is known already.

@@ -231,10 +231,10 @@ fn beginning(state: &State) -> Result<Vec<Record>, Error> {
     Ok(vec![Record::document(&life)?])
 }
 
-/// Commits a request after these records, with the policy's decision where it needs no person, of finance neither; or the refusals of limits that have no room
-/// for it. Both hold for what stood when it was read. Only a decision on a tenancy of the department can raise what
-/// counts against its ceiling, and only a request what counts against limits: so these make us read again when they come
-/// in between, and nothing else does.
+/// Commits a request after these records, with the policy's decision where it needs no person, and then nobody of
+/// finance either; or the refusals of limits that have no room for it. Both hold for what stood when it was read. Only
+/// a decision on a tenancy of the department can raise what counts against its ceiling, and only a request what counts
+/// against limits: so these make us read again when they come in between, and nothing else does.
 async fn commit_request(
     state: &State,
     context: &Context,

@@ -1,6 +1,7 @@
 mod acceptance;
 mod archives;
 mod claims;
+mod funds;
 mod marks;
 
 use std::convert::Infallible;
@@ -11,7 +12,7 @@ use serde_json::json;
 use super::*;
 use crate::canonical::digest_of;
 use crate::close::{Closing, fixture};
-use crate::document::{Decision, FundsAsked, LotDevice};
+use crate::document::{Decision, LotDevice};
 use crate::fact::FactKind;
 use crate::journal::{credit_account, transfer};
 use crate::time::{Period, PeriodKind, Second, Span};
@@ -416,35 +417,6 @@ fn a_lease_whose_request_was_rejected_or_approved_later_is_found() {
     w.fact(&fixture::facts()[0]);
     w.document(&decision("Tenancy", "gov-office/oa/1/1", "a"));
     assert_eq!(check(w.0, None).finding.unwrap().seq, 2);
-}
-
-#[test]
-fn a_lease_for_which_nobody_confirmed_that_there_is_money_is_found() {
-    let subject = "gov-office/oa/1/1";
-    let mut asked = request(1);
-    asked.funds = Some(FundsAsked {
-        budget: "30227".to_owned(),
-        monthly: Money::from_minor(147_200),
-        term: Money::from_minor(1_766_400),
-    });
-    let confirmed = |by: &str| DecisionDoc {
-        role: "finance".to_owned(),
-        decided_by: by.to_owned(),
-        ..decision("Tenancy", subject, "b")
-    };
-    let with = |confirmed: &[DecisionDoc]| {
-        let mut w = Writer::default();
-        w.document(&asked);
-        w.document(&decision("Tenancy", subject, "a"));
-        confirmed.iter().for_each(|word| w.document(word));
-        w.fact(&fixture::facts()[0]);
-        check(w.0, None).finding.map(|finding| finding.expected)
-    };
-    let missing = Some(format!("an approval of request {subject} before it"));
-    assert_eq!(with(&[]), missing);
-    // the office's own
-    assert_eq!(with(&[confirmed("wang")]), missing);
-    assert_eq!(with(&[confirmed("qian")]), None);
 }
 
 #[test]

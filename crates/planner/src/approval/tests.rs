@@ -66,7 +66,14 @@ fn tenancy(incarnation: u32) -> Approval {
         monthly: money("736.00"),
         once: Money::ZERO,
     };
-    tenancy_approval(&request(incarnation), "u-1", "市政府办", &[change], &checks()).unwrap()
+    tenancy_approval(
+        &request(incarnation),
+        "u-1",
+        "市政府办",
+        &[change],
+        &checks(),
+    )
+    .unwrap()
 }
 
 #[test]

@@ -1,5 +1,6 @@
 use leasehold_ledger::{
     book::{Basis, Book, Catalogue, Category, Item, Per},
+    document::FundsAsked,
     money::{Money, Price},
     policy::Policy,
     time::{LocalDate, Second, Zone},

@@ -75,10 +75,12 @@ fn document(stage: &Stage<'_>, key: &str) -> Value {
 fn the_offices_yes_alone_provisions_nothing_and_finances_beside_it_does() {
     tell(async |stage| {
         asked(stage).await?;
-        assert_eq!(
-            shown(stage, "/request/waitingFor"),
-            json!(["office", "finance"])
-        );
+        let both = json!(["office", "finance"]);
+        stage
+            .until("both to be waited for", |stage| {
+                shown(stage, "/request/waitingFor") == both
+            })
+            .await?;
         assert!(stage.find(BY_FINANCE).is_none(), "asked before the office");
         stage.approve(OFFICE_OF_EDU, "oa-1-office").await?;
         there(stage, BY_FINANCE).await?;
