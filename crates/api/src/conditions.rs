@@ -17,6 +17,8 @@ pub mod types {
     pub const DETACHED: &str = "Detached";
     /// The term is over; what is leased goes on at the same price until it is extended or released.
     pub const EXPIRED: &str = "Expired";
+    /// A decision is due soon; the message names its last day and the reminder that was reached.
+    pub const DUE_SOON: &str = "DueSoon";
     /// A decision was due and nobody has made it.
     pub const OVERDUE: &str = "Overdue";
     /// The last round over the object failed, and is tried again; the message says what failed. What else the status says is

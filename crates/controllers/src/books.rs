@@ -184,6 +184,7 @@ impl Books {
             incarnation: incarnation.clone(),
             requests: Vec::new(),
             decisions: BTreeMap::new(),
+            words: BTreeMap::new(),
             effective: Vec::new(),
             delivered: Vec::new(),
             acceptance: Vec::new(),
@@ -212,12 +213,22 @@ impl Books {
             .of::<ReleaseDoc>(&subject, |d| d.incarnation == number)
             .await?;
         for request in &view.requests {
-            let key = decision_key(TENANCY, &request_subject(request), OFFICE);
-            if let Some(decision) = self.store.document::<DecisionDoc>(&key).await? {
-                view.decisions.insert(request.request, decision.value);
-            }
+            let words = self.words(request).await?;
+            view.words.insert(request.request, words);
         }
+        view.settle();
         Ok(view)
+    }
+
+    /// What whoever has to decide on a request has said.
+    async fn words(&self, request: &RequestDoc) -> Result<Vec<DecisionDoc>, Error> {
+        let subject = request_subject(request);
+        let mut words = Vec::new();
+        words.extend(self.decision(TENANCY, &subject, OFFICE).await?);
+        if request.funds.is_some() {
+            words.extend(self.decision(TENANCY, &subject, FINANCE).await?);
+        }
+        Ok(words)
     }
 
     /// What the ledger has of suspensions of a tenancy, in all lives of its name.

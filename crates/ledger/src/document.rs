@@ -7,6 +7,7 @@
 
 mod acceptance;
 mod archive;
+mod funds;
 mod gap;
 mod life;
 mod listed;
@@ -33,6 +34,7 @@ use crate::time::{Period, Second};
 
 pub use acceptance::{AcceptanceDoc, DeliveredDoc};
 pub use archive::ArchiveDoc;
+pub use funds::FundsAsked;
 pub use gap::{GapAcceptedDoc, GapTreatment};
 pub use life::{DepartmentLifeDoc, LifeStage};
 pub use listed::listed_by;
@@ -230,6 +232,9 @@ pub struct RequestDoc {
     /// What it would cost, as quoted then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quotation: Option<Value>,
+    /// What finance has to confirm; none where the office's word is enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub funds: Option<FundsAsked>,
 }
 
 document!(

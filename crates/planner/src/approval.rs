@@ -4,6 +4,8 @@
 //! the answer to exactly that, and the same question is always written with the same bytes.
 
 mod book;
+mod checks;
+mod funds;
 mod gap;
 mod hardware;
 
@@ -31,6 +33,8 @@ use crate::{
 };
 
 pub use book::book_approval;
+pub use checks::{duplicates, used};
+pub use funds::{funds_answer_counts, funds_approval, funds_approval_name};
 pub use gap::{GapQuestion, gap_approval, listed_first};
 pub use hardware::hardware_approval;
 
@@ -81,13 +85,14 @@ pub fn request_approval_name(request: &RequestDoc) -> String {
 
 /// The question whether a request of a tenancy is approved.
 ///
-/// Everything but the uid of the object and the department's name comes from the recorded request,
-/// so the question is the same whenever it is written.
+/// Everything but the uid of the object, the department's name and the checks, which say what a
+/// reviewer wants to know as it is when the question is put, comes from the recorded request.
 pub fn tenancy_approval(
     request: &RequestDoc,
     uid: &str,
     department_name: &str,
     changes: &[Change],
+    checks: &[String],
 ) -> Result<Approval, ApprovalError> {
     let asked = Asked::read(request)?;
     let quotation = quotation_of(request)?;
@@ -98,6 +103,10 @@ pub fn tenancy_approval(
         .as_ref()
         .map_or("CNY", |quotation| quotation.currency.as_str());
     lines.extend(change_lines(changes, currency));
+    if !checks.is_empty() {
+        lines.push("Checks:".to_owned());
+        lines.extend_from_slice(checks);
+    }
     lines.push("Lease:".to_owned());
     let lease = &asked.part.lease;
     lines.extend(
@@ -113,14 +122,7 @@ pub fn tenancy_approval(
         }),
         ..undecided(
             DecisionRole::Office,
-            ApprovalSubject {
-                kind: SubjectOfDecision::Tenancy,
-                name: tenancy.as_str().into(),
-                uid: uid.into(),
-                request: request.request,
-                digest: request.digest.as_str().into(),
-                requested_by: request.requested_by.as_str().into(),
-            },
+            in_question(request, uid),
             &title,
             lines,
         )
@@ -132,6 +134,18 @@ pub fn tenancy_approval(
         Some(tenancy),
         spec,
     ))
+}
+
+/// The request as the subject of a question, asked by the object with this uid.
+fn in_question(request: &RequestDoc, uid: &str) -> ApprovalSubject {
+    ApprovalSubject {
+        kind: SubjectOfDecision::Tenancy,
+        name: request.tenancy.as_str().into(),
+        uid: uid.into(),
+        request: request.request,
+        digest: request.digest.as_str().into(),
+        requested_by: request.requested_by.as_str().into(),
+    }
 }
 
 fn quotation_of(request: &RequestDoc) -> Result<Option<Quotation>, ApprovalError> {
@@ -345,6 +359,7 @@ fn undecided(
         evidence: Vec::new(),
         grants: None,
         number: None,
+        not_by: None,
         answers: None,
         decision: None,
         treatment: None,
@@ -470,6 +485,7 @@ fn same_question(recorded: &ApprovalSpec, now: &ApprovalSpec) -> bool {
         && recorded.evidence == now.evidence
         && recorded.grants == now.grants
         && recorded.number == now.number
+        && recorded.not_by == now.not_by
 }
 
 fn has_reason(spec: &ApprovalSpec) -> bool {

@@ -180,8 +180,10 @@ pub struct LedgerView {
     pub incarnation: Option<IncarnationDoc>,
     /// Requests of that life, by number.
     pub requests: Vec<RequestDoc>,
-    /// Decisions of that life, by number of the request.
+    /// Decisions of that life, by number of the request: the word that decided each.
     pub decisions: BTreeMap<u32, DecisionDoc>,
+    /// All words of people and policy on requests of that life, by number; what follows from them are the decisions.
+    pub words: BTreeMap<u32, Vec<DecisionDoc>>,
     /// Requests of that life that became the provisioned ones.
     pub effective: Vec<EffectiveDoc>,
     /// First requests of that life that were in place and had to be accepted.
@@ -254,6 +256,22 @@ impl LedgerView {
     /// What was decided on a request.
     pub fn decision(&self, request: u32) -> Option<Decision> {
         self.decisions.get(&request).map(|d| d.decision)
+    }
+
+    /// What a role has said of a request.
+    pub fn word(&self, request: u32, role: &str) -> Option<&DecisionDoc> {
+        let mut words = self.words.get(&request).into_iter().flatten();
+        words.find(|word| word.role == role)
+    }
+
+    /// Draws from all words what was decided.
+    pub fn settle(&mut self) {
+        for request in &self.requests {
+            let words = self.words.get(&request.request).map(Vec::as_slice);
+            if let Some(settled) = request.settled(words.unwrap_or_default()) {
+                self.decisions.insert(request.request, settled.clone());
+            }
+        }
     }
 
     fn last(&self) -> Option<&RequestDoc> {

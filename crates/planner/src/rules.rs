@@ -414,6 +414,7 @@ pub const RULES: &[Rule] = &[
         "T56",
         "a namespace is adopted only when nothing in it goes past a lease",
     ),
+    policy("T57", "nobody gives both decisions on one request"),
     operator("T60", "a volume does not shrink"),
     operator(
         "T61",

@@ -33,7 +33,7 @@ use serde::{Deserialize, Serialize};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("!has(oldSelf.spec.decision) || self.spec == oldSelf.spec").message("rule A01: this is decided and cannot change any more; ask for a new request")
 )]
-#[x_kube(validation = Rule::new("self.role == oldSelf.role && self.subject == oldSelf.subject && self.title == oldSelf.title && self.snapshot == oldSelf.snapshot && has(self.amounts) == has(oldSelf.amounts) && (!has(self.amounts) || self.amounts == oldSelf.amounts) && self.evidence == oldSelf.evidence && has(self.grants) == has(oldSelf.grants) && (!has(self.grants) || self.grants == oldSelf.grants) && has(self.number) == has(oldSelf.number) && (!has(self.number) || self.number == oldSelf.number)").message("rule A02: only decision, orderNo and reason of an approval can be written; leave the rest as it is"))]
+#[x_kube(validation = Rule::new("self.role == oldSelf.role && self.subject == oldSelf.subject && self.title == oldSelf.title && self.snapshot == oldSelf.snapshot && has(self.amounts) == has(oldSelf.amounts) && (!has(self.amounts) || self.amounts == oldSelf.amounts) && self.evidence == oldSelf.evidence && has(self.grants) == has(oldSelf.grants) && (!has(self.grants) || self.grants == oldSelf.grants) && has(self.number) == has(oldSelf.number) && (!has(self.number) || self.number == oldSelf.number) && has(self.notBy) == has(oldSelf.notBy) && (!has(self.notBy) || self.notBy == oldSelf.notBy)").message("rule A02: only decision, orderNo and reason of an approval can be written; leave the rest as it is"))]
 #[x_kube(validation = Rule::new("!has(self.decision) || self.decision != 'Rejected' || (has(self.reason) && self.reason.trim() != '')").message("rule A03: a rejection gives its reason; set spec.reason"))]
 #[x_kube(validation = Rule::new("!has(self.treatment) || self.subject.kind == 'Gap'").message("rule B14: only gaps are accepted or estimated; leave spec.treatment out"))]
 #[x_kube(validation = Rule::new("!has(self.treatment) || has(self.decision)").message("rule B15: what is billed of gaps is said together with the decision on them; set spec.treatment together with spec.decision"))]
@@ -64,6 +64,9 @@ pub struct ApprovalSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 2, max = 1_000_000))]
     pub number: Option<u32>,
+    /// Who may not decide, because the other decision on the same request is theirs (rule T57).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_by: Option<Identity>,
     /// Number of the question that is decided; required where it has one (rule N14), so that nobody decides on what they
     /// have not read.
     #[serde(default, skip_serializing_if = "Option::is_none")]

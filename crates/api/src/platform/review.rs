@@ -4,6 +4,16 @@ use crate::text::Day;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// Who confirms that there is money for what is asked.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
+pub enum FundsReview {
+    /// Nobody: the office's word is enough.
+    #[default]
+    None,
+    /// Finance, after the office has said yes.
+    Finance,
+}
+
 /// How long a decision may take, in working days.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -20,6 +30,17 @@ pub struct ReviewPolicy {
     #[serde(default)]
     #[schemars(length(max = 64))]
     pub workdays: Vec<Day>,
+    /// So many working days before the last day on which a question is decided in time whoever decides is reminded, in whatever order they stand; a number that stands twice counts once. One that reaches back to the day of the question or further reminds nobody. Empty: nobody is reminded before it is due.
+    #[serde(default)]
+    #[schemars(length(max = 8), inner(range(min = 1, max = 60)))]
+    pub reminder_days: Vec<u8>,
+    /// A question that is overdue is told again every so many working days, ninety-nine times at most. Without it, it is told once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 60))]
+    pub overdue_every_days: Option<u8>,
+    /// Who confirms that there is money for a first lease and for one that costs more: None, or Finance. What the policy itself approves and what costs no more needs nobody's word. Counts for requests that are opened from then on.
+    #[serde(default)]
+    pub funds: FundsReview,
 }
 
 fn five() -> u8 {
@@ -32,6 +53,9 @@ impl Default for ReviewPolicy {
             working_days: five(),
             holidays: Vec::new(),
             workdays: Vec::new(),
+            reminder_days: Vec::new(),
+            overdue_every_days: None,
+            funds: FundsReview::None,
         }
     }
 }

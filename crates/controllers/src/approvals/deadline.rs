@@ -3,10 +3,10 @@
 use kube::ResourceExt;
 use leasehold_api::{
     charging::{Approval, ApprovalStatus, DecisionRole},
-    conditions::{self, NewCondition, types},
+    conditions::{self, types},
 };
 use leasehold_ledger::time::{Second, Zone};
-use leasehold_planner::review::Due;
+use leasehold_planner::{reminders::Stage, review::Due};
 
 /// The reason with which an approval is refused that nobody waits for any more.
 const MOOT: &str = "Moot";
@@ -19,6 +19,8 @@ pub struct Deadline<'a> {
     pub working_days: u8,
     /// The office's time zone.
     pub zone: &'a Zone,
+    /// How far the question has come on the way there, or beyond it.
+    pub stage: Stage,
 }
 
 /// Whether somebody still has to decide: nobody has, and somebody waits for it.
@@ -38,58 +40,114 @@ pub fn is_overdue(approval: &Approval) -> bool {
 
 impl Deadline<'_> {
     /// The status with the deadline in it; what others have written stays. A question that needs nobody's decision any
-    /// more keeps the day that it had, and is not overdue.
+    /// more keeps the day that it had, and is neither due soon nor overdue.
     pub fn status(&self, approval: &Approval, now: Second) -> ApprovalStatus {
         let mut status = approval.status.clone().unwrap_or_default();
         let is_open = is_open(approval);
         if is_open || status.due_by.is_none() {
             status.due_by = Some(self.due.instant.in_zone(self.zone));
         }
-        if !is_open || now < self.due.instant {
-            conditions::clear(&mut status.conditions, types::OVERDUE);
-            return status;
+        let (mut soon, mut late) = (String::new(), String::new());
+        if is_open {
+            match self.stage {
+                Stage::Early => {}
+                Stage::Soon(days) => soon = self.reminder(approval, days),
+                Stage::Late(since) => late = self.overdue(approval, since),
+            }
         }
-        let sentence = self.sentence(approval);
-        let overdue = NewCondition {
-            type_: types::OVERDUE,
-            holds: true,
-            reason: "NotDecided",
-            message: &sentence,
-        };
         let generation = approval.metadata.generation;
-        conditions::set(
-            &mut status.conditions,
-            &overdue,
-            generation,
-            now.timestamp(),
-        );
+        let (all, at) = (&mut status.conditions, now.timestamp());
+        conditions::flag(all, types::DUE_SOON, "NotDecidedYet", &soon, generation, at);
+        conditions::flag(all, types::OVERDUE, "NotDecided", &late, generation, at);
         status
     }
 
-    /// That nobody has decided in time, who must, and how.
-    pub fn sentence(&self, approval: &Approval) -> String {
-        let who = match approval.spec.role {
-            DecisionRole::Office => "the office",
-            DecisionRole::Finance => "finance",
-        };
-        let days = match self.working_days {
-            1 => "1 working day".to_owned(),
-            days => format!("{days} working days"),
-        };
-        let (name, place) = (
-            approval.name_any(),
-            approval.namespace().unwrap_or_default(),
-        );
+    /// That it is due soon, who must decide, and how. It changes with the reminder that was reached and not with every day.
+    fn reminder(&self, approval: &Approval, days: u8) -> String {
         format!(
-            "not decided within {days}, by the end of {}; {who} decides: leasehold approve {name} -n {place}, or leasehold reject",
-            self.due.day
+            "to be decided by the end of {}, in at most {}; {}",
+            self.due.day,
+            working_days(days.into()),
+            what_to_do(approval)
         )
+    }
+
+    /// That nobody has decided in time, who must, and how; and since how many working days, where that is told again.
+    fn overdue(&self, approval: &Approval, since: u32) -> String {
+        let since = match since {
+            0 => String::new(),
+            days => format!(", nor in {} since", working_days(days)),
+        };
+        format!(
+            "not decided within {}, by the end of {}{since}; {}",
+            working_days(self.working_days.into()),
+            self.due.day,
+            what_to_do(approval)
+        )
+    }
+}
+
+fn working_days(days: u32) -> String {
+    match days {
+        1 => "1 working day".to_owned(),
+        days => format!("{days} working days"),
+    }
+}
+
+fn what_to_do(approval: &Approval) -> String {
+    let who = match approval.spec.role {
+        DecisionRole::Office => "the office",
+        DecisionRole::Finance => "finance",
+    };
+    let (name, place) = (
+        approval.name_any(),
+        approval.namespace().unwrap_or_default(),
+    );
+    format!("{who} decides: leasehold approve {name} -n {place}, or leasehold reject")
+}
+
+/// What a condition of this type says that it did not say before, and the action under which that is told. What is told
+/// about one object for one reason in few minutes counts as one, so that each reminder has an action of its own. It
+/// follows from the old status and the new one, so that the next operator tells nothing twice.
+pub fn news<'a>(
+    old: &ApprovalStatus,
+    new: &'a ApprovalStatus,
+    type_: &str,
+) -> Option<(String, &'a str)> {
+    let sentence = said(new, type_)?;
+    let action = action_of(sentence);
+    let is_told = said(old, type_).is_some_and(|before| action_of(before) == action);
+    (!is_told).then_some((action, sentence))
+}
+
+fn said<'a>(status: &'a ApprovalStatus, type_: &str) -> Option<&'a str> {
+    let mut conditions = status.conditions.iter();
+    let found = conditions.find(|found| found.type_ == type_ && found.status == "True")?;
+    Some(&found.message)
+}
+
+/// The action under which a sentence is told: with the reminder that it names.
+fn action_of(sentence: &str) -> String {
+    let named = |before: &str| {
+        let (_, rest) = sentence.split_once(before)?;
+        rest.split_once(' ').map(|(days, _)| days)
+    };
+    if let Some(days) = named(", in at most ") {
+        return format!("Within{days}Days");
+    }
+    match named(", nor in ") {
+        Some(days) => format!("Since{days}Days"),
+        None => "Review".to_owned(),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use leasehold_planner::review::{Calendar, due};
+    use leasehold_api::platform::ReviewPolicy;
+    use leasehold_planner::{
+        reminders::Waiting,
+        review::{Calendar, due},
+    };
     use serde_json::{Value, json};
 
     use super::*;
@@ -121,14 +179,28 @@ mod tests {
 
     /// The status of a question that was put on Friday, 15 January 2027 at ten in the morning.
     fn judged(approval: &Approval, now: &str) -> ApprovalStatus {
-        let zone = zone();
+        reminded(approval, now, &ReviewPolicy::default())
+    }
+
+    fn reminded(approval: &Approval, now: &str, policy: &ReviewPolicy) -> ApprovalStatus {
+        let (zone, calendar) = (zone(), Calendar::default());
         let put = Second::parse("2027-01-15T02:00:00Z").unwrap();
-        let deadline = Deadline {
-            due: due(put, 5, &Calendar::default(), &zone),
-            working_days: 5,
+        let now = Second::parse(now).unwrap();
+        let due = due(put, 5, &calendar, &zone);
+        let waiting = Waiting {
+            put: zone.date_of(put),
+            due,
+            policy,
+            calendar: &calendar,
             zone: &zone,
         };
-        deadline.status(approval, Second::parse(now).unwrap())
+        let deadline = Deadline {
+            due,
+            working_days: 5,
+            zone: &zone,
+            stage: waiting.stage(now),
+        };
+        deadline.status(approval, now)
     }
 
     const IN_TIME: &str = "2027-01-22T15:59:59Z";
@@ -200,5 +272,78 @@ mod tests {
         assert_eq!(judged(&open, IN_TIME).due_by, expected);
         let decided = approval("office", Some("Rejected"), &json!({}));
         assert_eq!(judged(&decided, LATE).due_by, expected);
+    }
+
+    #[test]
+    fn each_reminder_is_told_when_it_is_reached_and_not_again() {
+        let policy = ReviewPolicy {
+            reminder_days: vec![1, 2],
+            overdue_every_days: Some(2),
+            ..ReviewPolicy::default()
+        };
+        let mut question = approval("office", None, &json!(null));
+        let mut told = Vec::new();
+        // Tuesday, Wednesday, Thursday and Friday in Shanghai; Saturday, Monday, Tuesday and Wednesday
+        for now in [
+            "2027-01-18T16:00:00Z",
+            "2027-01-19T16:00:00Z",
+            "2027-01-20T16:00:00Z",
+            "2027-01-22T15:59:59Z",
+            "2027-01-22T16:00:00Z",
+            "2027-01-24T16:00:00Z",
+            "2027-01-25T16:00:00Z",
+            "2027-01-26T16:00:00Z",
+        ] {
+            let old = question.status.clone().unwrap_or_default();
+            let new = reminded(&question, now, &policy);
+            for type_ in [types::DUE_SOON, types::OVERDUE] {
+                let found = news(&old, &new, type_);
+                told.extend(found.map(|(action, note)| (now, action, note.to_owned())));
+            }
+            question.status = Some(new);
+        }
+        let decides =
+            "the office decides: leasehold approve oa-1-office -n dept-edu, or leasehold reject";
+        let expected = [
+            (
+                "2027-01-19T16:00:00Z",
+                "Within2Days",
+                "to be decided by the end of 2027-01-22, in at most 2 working days",
+            ),
+            (
+                "2027-01-20T16:00:00Z",
+                "Within1Days",
+                "to be decided by the end of 2027-01-22, in at most 1 working day",
+            ),
+            (
+                "2027-01-22T16:00:00Z",
+                "Review",
+                "not decided within 5 working days, by the end of 2027-01-22",
+            ),
+            (
+                "2027-01-25T16:00:00Z",
+                "Since2Days",
+                "not decided within 5 working days, by the end of 2027-01-22, nor in 2 working days since",
+            ),
+        ];
+        let expected = expected
+            .map(|(now, action, begins)| (now, action.to_owned(), format!("{begins}; {decides}")));
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn what_is_decided_is_not_due_soon_any_more() {
+        let policy = ReviewPolicy {
+            reminder_days: vec![2],
+            ..ReviewPolicy::default()
+        };
+        let wednesday = "2027-01-19T16:00:00Z";
+        let open = approval("office", None, &json!(null));
+        let soon = reminded(&open, wednesday, &policy);
+        assert!(conditions::holds(&soon.conditions, types::DUE_SOON));
+        let mut decided = approval("office", Some("Approved"), &json!(null));
+        decided.status = Some(soon);
+        let left = reminded(&decided, wednesday, &policy).conditions;
+        assert!(left.is_empty(), "{left:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! Deadlines of decisions: until when each question is to be decided, and that it is overdue.
+//! Deadlines of decisions: until when each question is to be decided, reminders before that, and that it is overdue.
 //!
 //! Whoever asks a question writes it and notes on it what became of it: tenancies, hardware, price books. This adds
 //! until when it is due. All of them are one field manager, and an apply of a status takes away what the last one set
@@ -12,13 +12,13 @@ use std::{sync::Arc, time::Duration};
 
 use futures::{future, stream::BoxStream};
 use kube::runtime::controller::Action;
-use leasehold_api::{
-    charging::Approval,
-    conditions::{self, types},
-};
+use leasehold_api::{charging::Approval, conditions::types};
 use leasehold_kit::{EventType, Shutdown, cache::written};
 use leasehold_ledger::time::{Second, Zone};
-use leasehold_planner::review::{self, Calendar};
+use leasehold_planner::{
+    reminders::Waiting,
+    review::{self, Calendar},
+};
 
 use self::deadline::{Deadline, is_open};
 use crate::{
@@ -63,12 +63,20 @@ async fn reconcile(object: Arc<Approval>, context: Context) -> Result<Action, Er
     };
     let days = policy.review.working_days;
     let put = Second::from_timestamp(put.0);
-    let deadline = Deadline {
-        due: review::due(put, days, &calendar, &zone),
-        working_days: days,
+    let (due, now) = (review::due(put, days, &calendar, &zone), context.now());
+    let waiting = Waiting {
+        put: zone.date_of(put),
+        due,
+        policy: &policy.review,
+        calendar: &calendar,
         zone: &zone,
     };
-    let now = context.now();
+    let deadline = Deadline {
+        due,
+        working_days: days,
+        zone: &zone,
+        stage: waiting.stage(now),
+    };
     let old = object.status.clone().unwrap_or_default();
     let new = deadline.status(&object, now);
     if new != old {
@@ -81,27 +89,20 @@ async fn reconcile(object: Arc<Approval>, context: Context) -> Result<Action, Er
             }
             Err(error) => return Err(error.into()),
         }
-        if !conditions::holds(&old.conditions, types::OVERDUE)
-            && conditions::holds(&new.conditions, types::OVERDUE)
-        {
-            let note = deadline.sentence(&object);
-            kit.event(
-                &*object,
-                EventType::Warning,
-                types::OVERDUE,
-                "Review",
-                &note,
-            )
-            .await;
+        for type_ in [types::DUE_SOON, types::OVERDUE] {
+            if let Some((action, note)) = deadline::news(&old, &new, type_) {
+                kit.event(&*object, EventType::Warning, type_, &action, note)
+                    .await;
+            }
         }
     }
-    Ok(again(&object, deadline.due.instant, now))
+    Ok(again(&object, waiting.next_look(now), now))
 }
 
-/// When to look again: when the question becomes overdue, or once in a while.
-fn again(object: &Approval, due: Second, now: Second) -> Action {
-    let left = due.since(now);
-    if !is_open(object) || left <= 0 || left >= OFTEN {
+/// When to look again: when somebody is to be reminded or the question becomes overdue, or once in a while.
+fn again(object: &Approval, next: Option<Second>, now: Second) -> Action {
+    let left = next.map_or(OFTEN, |next| next.since(now));
+    if !is_open(object) || left >= OFTEN {
         return wake::later();
     }
     Action::requeue(Duration::from_secs(u64::try_from(left).unwrap_or(1)))

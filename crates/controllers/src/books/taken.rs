@@ -12,7 +12,7 @@ use leasehold_planner::{
 use leasehold_store::Batch;
 
 use super::{
-    Books, OFFICE,
+    Books,
     ceiling::{decisions_on, life_of},
 };
 use crate::{error::Error, verdict::told};
@@ -101,11 +101,11 @@ impl Books {
             if let (Some((tenancy, life)), Some(request)) = (life_of(&decision), request)
                 && let Ok(request) = request.parse()
                 && let Some(view) = living(&mut views, department, tenancy, life)
-                && decision.role == OFFICE
             {
-                view.decisions.insert(request, decision);
+                view.words.entry(request).or_default().push(decision);
             }
         }
+        views.values_mut().for_each(LedgerView::settle);
         for document in self.documents_of::<EffectiveDoc>(departments, "").await? {
             let life = document.incarnation;
             if let Some(view) = living(&mut views, &document.department, &document.tenancy, life) {
@@ -208,6 +208,7 @@ mod tests {
             requested_by: "zhang".to_owned(),
             at: AT,
             quotation: Some(quotation),
+            funds: None,
         };
         Record::document(&request).unwrap()
     }

@@ -76,6 +76,7 @@ mod tests {
                 requested_by: "zhang".to_owned(),
                 at,
                 quotation: None,
+                funds: None,
             }],
             effective: effective
                 .then(|| EffectiveDoc {

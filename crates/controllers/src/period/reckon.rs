@@ -275,6 +275,7 @@ mod tests {
             requested_by: "zhang".to_owned(),
             at: Second::new(0),
             quotation: None,
+            funds: None,
         };
         let decision = DecisionDoc {
             subject_kind: "Tenancy".to_owned(),

@@ -15,25 +15,29 @@ use leasehold_ledger::{
 };
 use leasehold_planner::approval;
 
-use super::observe::State;
+use super::{funds, observe::State};
 use crate::{Context, Error};
 
 /// The reason of an approval that nobody waits for.
 const MOOT: &str = "Moot";
+/// How it is told that one of two decisions came, and the other did not.
+const ALONE: &str = "the decision has no effect, because the request ended before both were there";
 /// How it is told that a decision came when nobody waited for it any more.
 const LATE: &str = "the decision came when nobody waited for it any more, and has no effect";
 
 /// Notes on the approvals of the tenancy's requests what the ledger has of them.
 pub async fn note(state: &State, context: &Context) -> Result<(), Error> {
     for request in &state.view.requests {
-        let name = approval::request_approval_name(request);
-        let Some(found) = context.world.approvals.get(Some(&state.office()), &name) else {
-            continue;
-        };
-        match became(state, request) {
-            Some(Became::Recorded(decision)) => recorded(context, &found, decision).await?,
-            Some(Became::Moot(why)) => moot(state, context, &found, why).await?,
-            None => asked_again(context, &found).await?,
+        let late = if request.funds.is_some() { ALONE } else { LATE };
+        for (role, name) in funds::names(request) {
+            let Some(found) = context.world.approvals.get(Some(&state.office()), &name) else {
+                continue;
+            };
+            match became(state, request, role) {
+                Some(Became::Recorded(decision)) => recorded(context, &found, decision).await?,
+                Some(Became::Moot(why)) => moot(state, context, &found, (late, why)).await?,
+                None => asked_again(context, &found).await?,
+            }
         }
     }
     note_releases(state, context).await
@@ -65,23 +69,27 @@ async fn note_releases(state: &State, context: &Context) -> Result<(), Error> {
             && status.is_none_or(|status| status.recorded_at.is_none())
     };
     for found in &context.world.approvals.select(is_over) {
-        moot(state, context, found, "the release was taken back").await?;
+        moot(state, context, found, (LATE, "the release was taken back")).await?;
     }
     Ok(())
 }
 
-/// What became of a request.
+/// What became of the question about a request to a role.
 enum Became<'a> {
     Recorded(&'a DecisionDoc),
     Moot(&'a str),
 }
 
-fn became<'a>(state: &'a State, request: &RequestDoc) -> Option<Became<'a>> {
+fn became<'a>(state: &'a State, request: &RequestDoc, role: &str) -> Option<Became<'a>> {
     match state.view.decisions.get(&request.request) {
         Some(decision) if decision.decision == Decision::Withdrawn => {
             Some(Became::Moot(&decision.reason))
         }
-        Some(decision) => Some(Became::Recorded(decision)),
+        Some(decision) if request.funds.is_none() => Some(Became::Recorded(decision)),
+        Some(_) => Some(match state.view.word(request.request, role) {
+            Some(word) => Became::Recorded(word),
+            None => Became::Moot("the request is decided"),
+        }),
         None if state.releasing() => Some(Became::Moot("the tenancy is to be released")),
         None => None,
     }
@@ -110,14 +118,19 @@ pub async fn recorded(
 }
 
 /// Says on an approval that nobody waits for it any more, and on one that was decided all the same that it came late.
-async fn moot(state: &State, context: &Context, found: &Approval, why: &str) -> Result<(), Error> {
+async fn moot(
+    state: &State,
+    context: &Context,
+    found: &Approval,
+    (late, why): (&str, &str),
+) -> Result<(), Error> {
     let mut status = found.status.clone().unwrap_or_default();
     let is_late = found.spec.decision.is_some();
     if is_late && status.recorded_at.is_some() {
         return Ok(());
     }
     let message = if is_late {
-        format!("{LATE}: {why}")
+        format!("{late}: {why}")
     } else {
         why.to_owned()
     };

@@ -7,43 +7,115 @@
 
 use leasehold_api::charging::{Approval, ApprovalSubject, SubjectOfDecision};
 use leasehold_ledger::document::{Decision, DecisionDoc, RequestDoc};
-use leasehold_planner::approval;
+use leasehold_store::Record;
 
-use super::{observe::State, report::Report, requests::decision_of};
+use super::{
+    funds::{self, Papers},
+    observe::State,
+    report::Report,
+    requests::decision_of,
+};
 use crate::{
     Context, Error,
-    books::{OFFICE, request_subject},
+    books::{FINANCE, OFFICE, request_subject},
 };
 
-/// Records what a person has decided on a request. Tells whether anybody has.
+/// Records what people have decided on a request, once whoever has to has decided. Tells whether that is so.
 pub async fn record(
     state: &State,
     context: &Context,
     report: &mut Report,
     request: &RequestDoc,
-    found: &Approval,
+    papers: &Papers,
 ) -> Result<bool, Error> {
-    let Some(decision) = decision_of(found, &subject(request)) else {
+    let words = words(state, request, papers);
+    if request.settled(&words).is_none() {
         return Ok(false);
-    };
-    let recorded = DecisionDoc {
-        subject_kind: "Tenancy".to_owned(),
-        subject: request_subject(request),
-        role: OFFICE.to_owned(),
-        approval_uid: found.metadata.uid.clone(),
-        department: Some(state.department.clone()),
-        at: state.now,
-        ..decision
-    };
-    let recorded = context.books.ensure(&recorded, state.now).await?;
-    let verb = match recorded.decision {
+    }
+    let words = ensure(state, context, words).await?;
+    if request.settled(&words).is_none() {
+        return Ok(false);
+    }
+    for said in &words {
+        report.happened(state, &said.decided_by, &happened(request, said));
+    }
+    Ok(true)
+}
+
+/// What the history remembers of a word.
+fn happened(request: &RequestDoc, said: &DecisionDoc) -> String {
+    let is_one_of_two = request.funds.is_some() && said.decision == Decision::Approved;
+    if is_one_of_two && said.role == FINANCE {
+        return format!("request {}: there is money for it", request.request);
+    }
+    if is_one_of_two {
+        return format!("request {}: approved by the office", request.request);
+    }
+    let verb = match said.decision {
         Decision::Approved => "approved",
         Decision::Rejected => "rejected",
         Decision::Withdrawn => "withdrawn",
     };
-    let what = format!("request {} {verb}", request.request);
-    report.happened(state, &recorded.decided_by, &what);
-    Ok(true)
+    format!("request {} {verb}", request.request)
+}
+
+/// What a person has said of a request for a role, if that counts.
+pub fn word(
+    state: &State,
+    request: &RequestDoc,
+    found: &Approval,
+    role: &str,
+) -> Option<DecisionDoc> {
+    let said = decision_of(found, &subject(request))?;
+    Some(DecisionDoc {
+        subject_kind: "Tenancy".to_owned(),
+        subject: request_subject(request),
+        role: role.to_owned(),
+        approval_uid: found.metadata.uid.clone(),
+        department: Some(state.department.clone()),
+        at: state.now,
+        ..said
+    })
+}
+
+/// All that was said of a request. Finance's word is one on what the office has approved, with the amount that it
+/// confirms.
+fn words(state: &State, request: &RequestDoc, papers: &Papers) -> Vec<DecisionDoc> {
+    let Some(office) = word(state, request, &papers.office, OFFICE) else {
+        return Vec::new();
+    };
+    let paper = papers.finance.as_ref();
+    let paper = paper.filter(|found| funds::counts(found, &office.decided_by));
+    let finance = paper.and_then(|found| word(state, request, found, FINANCE));
+    let finance = finance.map(|said| DecisionDoc {
+        amount_monthly: request.funds.as_ref().map(|funds| funds.monthly),
+        ..said
+    });
+    let second = finance.filter(|_| office.decision == Decision::Approved);
+    [office].into_iter().chain(second).collect()
+}
+
+/// Writes what of these is not in the ledger yet, in one transaction; gives what it has then.
+async fn ensure(
+    state: &State,
+    context: &Context,
+    words: Vec<DecisionDoc>,
+) -> Result<Vec<DecisionDoc>, Error> {
+    let (mut all, mut records) = (Vec::new(), Vec::new());
+    for word in words {
+        let books = &context.books;
+        let known = books.decision(&word.subject_kind, &word.subject, &word.role);
+        if let Some(known) = known.await? {
+            all.push(known);
+        } else {
+            records.push(Record::document(&word)?);
+            all.push(word);
+        }
+    }
+    if !records.is_empty() {
+        context.books.commit(records, state.now).await?;
+    }
+    Ok(all)
 }
 
 /// What an approval of the request is about. Of which object does not matter to an answer.
@@ -66,11 +138,9 @@ pub async fn came_first(
     report: &mut Report,
     request: &RequestDoc,
 ) -> Result<bool, Error> {
-    let name = approval::request_approval_name(request);
     // never from a cache: what was decided a moment ago counts
-    let office = state.office();
-    match context.kit.get::<Approval>(Some(&office), &name).await? {
-        Some(found) => record(state, context, report, request, &found).await,
+    match Papers::fresh(state, context, request).await? {
+        Some(papers) => record(state, context, report, request, &papers).await,
         None => Ok(false),
     }
 }
@@ -84,11 +154,10 @@ pub async fn settle(
     let Some(open) = state.view.open() else {
         return Ok(());
     };
-    let name = approval::request_approval_name(open);
-    let Some(found) = context.world.approvals.get(Some(&state.office()), &name) else {
+    let Some(papers) = Papers::known(state, context, open) else {
         return Ok(());
     };
-    if record(state, context, report, open, &found).await? {
+    if record(state, context, report, open, &papers).await? {
         state.refresh(context).await?;
     }
     Ok(())

@@ -1,17 +1,19 @@
 //! Tenancies: from a department's manifest to namespaces that hold, and back.
 //!
 //! Observe (`observe`) reads caches and the ledger; requests (`requests`) numbers what is asked for, keeps it within the
-//! limits above (`limits`) and records who decided (`decisions`); provisioning (`provision`) makes namespaces, quotas,
-//! policies, rights and volumes of what is approved; release (`release`) takes them back, and keeps the volumes (`retain`)
-//! and the snapshots (`snapshots`) that are to outlive it; what runs is stopped by orders (`suspension`), and where nobody
-//! pays for it (`unpaid`); the end of the term (`term`) is told before it comes; the final bill (`final_bill`) after everything; approvals are told (`answers`) what became
-//! of them; report (`report`) writes the status. What is to be done is planned by pure functions of `leasehold-planner`.
+//! limits above (`limits`), asks finance for the money (`funds`) and records who decided (`decisions`); provisioning
+//! (`provision`) makes namespaces, quotas, policies, rights and volumes of what is approved; release (`release`) takes
+//! them back, and keeps the volumes (`retain`) and the snapshots (`snapshots`) that are to outlive it; what runs is
+//! stopped by orders (`suspension`), and where nobody pays for it (`unpaid`); the end of the term (`term`) is told
+//! before it comes; the final bill (`final_bill`) after everything; approvals are told (`answers`) what became of them;
+//! report (`report`) writes the status. What is to be done is planned by pure functions of `leasehold-planner`.
 
 mod answers;
 mod concern;
 mod decisions;
 mod drifts;
 mod final_bill;
+mod funds;
 mod kin;
 mod limits;
 mod observe;

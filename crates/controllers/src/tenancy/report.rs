@@ -29,7 +29,7 @@ use super::{
     turns,
     unpaid::Unpaid,
 };
-use crate::{Context, Error, verdict::told};
+use crate::{Context, Error, books::FINANCE, verdict::told};
 
 /// Things that happened which the status remembers.
 const HISTORY: usize = 20;
@@ -45,6 +45,8 @@ pub struct Report {
     pub request: Option<RequestStatus>,
     /// Name of the approval that is waited for.
     pub approval: Option<String>,
+    /// The role that decides it.
+    pub turn: Option<&'static str>,
     /// What the standing request changes.
     pub pending: Vec<PendingChange>,
     /// The lease that is provisioned.
@@ -180,13 +182,14 @@ impl Report {
     }
 
     /// A person must decide.
-    pub fn waits_for(&mut self, request: &RequestDoc, approval: &str) {
-        self.approval = Some(approval.to_owned());
+    pub fn waits_for(&mut self, request: &RequestDoc, (role, approval): (&'static str, String)) {
+        let who = if role == FINANCE { role } else { "the office" };
         self.waits.push(format!(
-            "request {} waits for the office: leasehold approve {approval} -n {}",
+            "request {} waits for {who}: leasehold approve {approval} -n {}",
             request.request,
             names::office_namespace(&request.department)
         ));
+        (self.turn, self.approval) = (Some(role), Some(approval));
     }
 
     /// Looks again after this long at the latest.

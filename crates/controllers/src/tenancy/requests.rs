@@ -19,7 +19,14 @@ use leasehold_planner::{
 };
 use leasehold_store::{Batch, Record};
 
-use super::{decisions, limits, observe::State, report::Report, snapshots};
+use super::{
+    decisions,
+    funds::{self, Papers},
+    limits,
+    observe::State,
+    report::Report,
+    snapshots,
+};
 use crate::{
     Context, Error,
     books::{OFFICE, request_subject},
@@ -72,6 +79,7 @@ pub async fn advance(
                     requested_by: state.requested_by(),
                     at: state.now,
                     quotation: None,
+                    funds: None,
                 };
                 open(
                     state,
@@ -169,6 +177,7 @@ async fn open(
         }
     };
     let request = RequestDoc {
+        funds: funds::asked(state, &opening.asked.part, &quotation)?,
         quotation: Some(
             serde_json::to_value(&quotation)
                 .map_err(|error| Error::understand("the quotation", error))?,
@@ -180,7 +189,6 @@ async fn open(
         let reason = format!("superseded by request {}", request.request);
         records.push(Record::document(&withdrawn(state, old, &reason))?);
     }
-    records.push(Record::document(&request)?);
     let part = &opening.asked.part;
     let monthly = quotation.monthly;
     let auto = match commit_request(state, context, &request, (part, monthly), records).await? {
@@ -223,10 +231,10 @@ fn beginning(state: &State) -> Result<Vec<Record>, Error> {
     Ok(vec![Record::document(&life)?])
 }
 
-/// Commits a request, with the policy's decision where it needs no person; or the refusals of limits that have no room
-/// for it. Both hold for what stood when it was read. Only a decision on a tenancy of the department can raise what
-/// counts against its ceiling, and only a request what counts against limits: so these make us read again when they come
-/// in between, and nothing else does.
+/// Commits a request after these records, with the policy's decision where it needs no person, and then nobody of
+/// finance either; or the refusals of limits that have no room for it. Both hold for what stood when it was read. Only
+/// a decision on a tenancy of the department can raise what counts against its ceiling, and only a request what counts
+/// against limits: so these make us read again when they come in between, and nothing else does.
 async fn commit_request(
     state: &State,
     context: &Context,
@@ -243,6 +251,11 @@ async fn commit_request(
         let standing = books.standing(&state.department).await?;
         let decision = automatic(state, request, part, standing.monthly)?;
         let mut batch = Batch::of(records.clone());
+        let mut request = request.clone();
+        if decision.is_some() {
+            request.funds = None;
+        }
+        batch.records.push(Record::document(&request)?);
         if let Some(decision) = &decision {
             batch.records.push(Record::document(decision)?);
             batch = standing.hold(batch);
@@ -331,7 +344,8 @@ fn automatic(
     }))
 }
 
-fn changes(
+/// What a lease changes against another.
+pub fn changes(
     state: &State,
     old: Option<&ApprovedPart>,
     new: &ApprovedPart,
@@ -340,7 +354,8 @@ fn changes(
         .map_err(|refusal| Error::understand("the requested change", refusal))
 }
 
-fn approved_part(state: &State) -> Result<Option<ApprovedPart>, Error> {
+/// The lease that was approved last.
+pub fn approved_part(state: &State) -> Result<Option<ApprovedPart>, Error> {
     state.view.approved().map(part_of).transpose()
 }
 
@@ -370,7 +385,7 @@ fn summary(state: &State, part: &ApprovedPart) -> String {
     }
 }
 
-/// Writes the undecided Approval if it is not there, and records the decision once a person has made it.
+/// Writes the undecided Approval if it is not there, and records the decision once people have made it.
 async fn decide(
     state: &State,
     context: &Context,
@@ -383,20 +398,25 @@ async fn decide(
     let part = part_of(request)?;
     let old = approved_part(state)?;
     let changes = changes(state, old.as_ref(), &part)?;
-    let wanted = approval::tenancy_approval(
-        request,
-        &state.tenancy.metadata.uid.clone().unwrap_or_default(),
-        &state.organisation.spec.display_name,
-        &changes,
-    )
-    .map_err(|error| Error::understand("the approval to be written", error))?;
-    let name = wanted.metadata.name.clone().unwrap_or_default();
-    report.waits_for(request, &name);
-    let Some(found) = context.world.approvals.get(Some(&state.office()), &name) else {
+    let papers = Papers::known(state, context, request);
+    report.waits_for(request, funds::turn(state, request, papers.as_ref()));
+    let Some(papers) = papers else {
+        let wanted = approval::tenancy_approval(
+            request,
+            &state.tenancy.metadata.uid.clone().unwrap_or_default(),
+            &state.organisation.spec.display_name,
+            &changes,
+            &funds::checks(state, context, &part),
+        )
+        .map_err(|error| Error::understand("the approval to be written", error))?;
         create_once(context, &wanted).await?;
         return Ok(false);
     };
-    decisions::record(state, context, report, request, &found).await
+    if decisions::record(state, context, report, request, &papers).await? {
+        return Ok(true);
+    }
+    funds::ask(state, context, report, (request, &changes), &papers).await?;
+    Ok(false)
 }
 
 /// Creates an approval; one of the same name that is there already is the one that was meant.
@@ -455,7 +475,7 @@ fn describe(state: &State, report: &mut Report) {
         digest: request.digest.to_string(),
         requested_by: request.requested_by.clone(),
         waiting_for: if decision.is_none() {
-            vec![OFFICE.to_owned()]
+            funds::missing(request, report.turn)
         } else {
             Vec::new()
         },
@@ -528,52 +548,4 @@ fn signed(amount: Money) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    /// An approval of request 2 by the office, with something else in its subject.
-    fn decided(but: &Value) -> Approval {
-        let mut subject = json!({
-            "kind": "Tenancy", "name": "oa", "uid": "u-1", "request": 2,
-            "digest": format!("sha256:{}", "0".repeat(64)), "requestedBy": "zhang@edu",
-        });
-        for (key, value) in but.as_object().unwrap() {
-            subject[key] = value.clone();
-        }
-        serde_json::from_value(json!({
-            "apiVersion": "charging.leasehold.dev/v1alpha1", "kind": "Approval",
-            "metadata": {"name": "oa-2-office", "namespace": "dept-edu"},
-            "spec": {
-                "role": "office", "subject": subject, "title": "oa request 2", "snapshot": "",
-                "decision": "Approved", "decidedBy": "chen@office",
-            },
-        }))
-        .unwrap()
-    }
-
-    #[test]
-    fn an_answer_counts_whichever_object_asked_and_for_nothing_but_what_was_asked() {
-        let asked = decided(&json!({})).spec.subject;
-        let counts = |but: &Value| decision_of(&decided(but), &asked).is_some();
-        assert!(counts(&json!({})));
-        assert!(
-            counts(&json!({"uid": "u-2"})),
-            "deleted and applied again, it is asked still"
-        );
-        for but in [
-            json!({"request": 1}),
-            json!({"digest": format!("sha256:{}", "1".repeat(64))}),
-            json!({"requestedBy": "li@edu"}),
-            json!({"name": "mail"}),
-            json!({"kind": "Release"}),
-        ] {
-            assert!(!counts(&but), "{but}");
-        }
-        let own = json!({"requestedBy": "chen@office"});
-        let by_the_applicant = decided(&own);
-        let subject = by_the_applicant.spec.subject.clone();
-        assert!(decision_of(&by_the_applicant, &subject).is_none());
-    }
-}
+mod tests;

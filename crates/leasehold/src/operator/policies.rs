@@ -91,6 +91,7 @@ fn probe(namespace: &str) -> Approval {
             evidence: Vec::new(),
             grants: None,
             number: None,
+            not_by: None,
             answers: None,
             decision: Some(DecisionSpec::Approved),
             treatment: None,

@@ -29,6 +29,8 @@ pub(super) struct Backing {
     requests: BTreeMap<String, BTreeMap<String, String>>,
     /// Keys of the requests that were approved.
     approved: BTreeSet<String>,
+    /// Requests of which finance has to confirm that there is money for them, by key, and what was said of each so far.
+    funds: BTreeMap<String, (RequestDoc, Vec<DecisionDoc>)>,
     /// From when on requests that had to be accepted may be billed, by their keys; none before they were.
     delivered: BTreeMap<String, Option<Second>>,
     /// Uids of the approvals by which finance accepted hardware.
@@ -58,21 +60,33 @@ impl Backing {
     pub(super) fn request(&mut self, request: &RequestDoc) {
         let leased = quantities(&request.snapshot);
         self.requests.insert(request.key(), leased);
+        if request.funds.is_some() {
+            let asked = (request.clone(), Vec::new());
+            self.funds.insert(request.key(), asked);
+        }
     }
 
     pub(super) fn decision(&mut self, decision: DecisionDoc) {
         if decision.decision != Decision::Approved {
             return;
         }
-        match (decision.subject_kind.as_str(), decision.approval_uid) {
-            ("Tenancy", _) => {
-                self.approved.insert(decision.subject);
-            }
-            ("HardwareContribution", Some(uid)) => {
-                self.accepted.insert(uid);
-            }
+        match decision.subject_kind.as_str() {
+            "Tenancy" => self.approved_by(decision),
+            "HardwareContribution" => self.accepted.extend(decision.approval_uid),
             _ => {}
         }
+    }
+
+    /// A request is approved once whoever has to has said yes.
+    fn approved_by(&mut self, decision: DecisionDoc) {
+        let subject = decision.subject.clone();
+        if let Some((request, words)) = self.funds.get_mut(&subject) {
+            words.push(decision);
+            if request.settled(words).is_none() {
+                return;
+            }
+        }
+        self.approved.insert(subject);
     }
 
     pub(super) fn delivered(&mut self, delivered: &DeliveredDoc) {

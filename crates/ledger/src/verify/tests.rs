@@ -1,6 +1,7 @@
 mod acceptance;
 mod archives;
 mod claims;
+mod funds;
 mod marks;
 
 use std::convert::Infallible;
@@ -113,6 +114,7 @@ fn request(number: u32) -> RequestDoc {
         requested_by: "zhang".to_owned(),
         at: Second::new(fixture::SEPTEMBER),
         quotation: None,
+        funds: None,
     }
 }
 

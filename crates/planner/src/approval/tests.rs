@@ -33,6 +33,7 @@ fn request(incarnation: u32) -> RequestDoc {
         requested_by: "zhang@gov-office".to_owned(),
         at: Second::parse("2026-09-10T02:11:09Z").unwrap(),
         quotation: Some(serde_json::to_value(quotation()).unwrap()),
+        funds: None,
     }
 }
 
@@ -52,6 +53,10 @@ fn quotation() -> Quotation {
     }
 }
 
+fn checks() -> [String; 1] {
+    ["  vcpu-x86: 8 of 32 in use (25 %)".to_owned()]
+}
+
 fn tenancy(incarnation: u32) -> Approval {
     let change = Change {
         item: "vcpu-x86".to_owned(),
@@ -61,7 +66,14 @@ fn tenancy(incarnation: u32) -> Approval {
         monthly: money("736.00"),
         once: Money::ZERO,
     };
-    tenancy_approval(&request(incarnation), "u-1", "市政府办", &[change]).unwrap()
+    tenancy_approval(
+        &request(incarnation),
+        "u-1",
+        "市政府办",
+        &[change],
+        &checks(),
+    )
+    .unwrap()
 }
 
 #[test]
@@ -94,6 +106,8 @@ fn the_snapshot_says_what_changes_what_it_costs_and_until_when_prices_are_known(
         "Budget ceiling for the term 60000.00",
         "Effective from 2026-09-11",
         "  vcpu-x86 32 to 48, +736.00 CNY a month",
+        "Checks:",
+        "  vcpu-x86: 8 of 32 in use (25 %)",
         "  vcpu-x86 48",
         "Monthly 4729.60 CNY",
         "Term 56755.20 CNY",
@@ -239,14 +253,14 @@ fn a_request_without_a_quotation_has_no_amounts_and_a_broken_one_is_told() {
         quotation: None,
         ..request(1)
     };
-    let approval = tenancy_approval(&old, "u-1", "市政府办", &[]).unwrap();
+    let approval = tenancy_approval(&old, "u-1", "市政府办", &[], &[]).unwrap();
     assert!(approval.spec.amounts.is_none());
     assert_eq!(&*approval.spec.title, "oa request 2: other terms");
     old.quotation = Some(json!({"monthly": 3}));
-    let error = tenancy_approval(&old, "u-1", "市政府办", &[]).unwrap_err();
+    let error = tenancy_approval(&old, "u-1", "市政府办", &[], &[]).unwrap_err();
     assert!(matches!(error, ApprovalError::Quotation { .. }));
     old.snapshot = json!({});
-    let error = tenancy_approval(&old, "u-1", "市政府办", &[]).unwrap_err();
+    let error = tenancy_approval(&old, "u-1", "市政府办", &[], &[]).unwrap_err();
     assert!(matches!(error, ApprovalError::Request(_)));
 }
 

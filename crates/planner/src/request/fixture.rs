@@ -37,6 +37,7 @@ pub fn request(department: &str, number: u32, asked: &Asked) -> RequestDoc {
         requested_by: format!("zhang@{department}"),
         at: AT,
         quotation: None,
+        funds: None,
     }
 }
 

@@ -1,5 +1,6 @@
 use leasehold_ledger::{
     book::{Basis, Book, Catalogue, Category, Item, Per},
+    document::FundsAsked,
     money::{Money, Price},
     policy::Policy,
     time::{LocalDate, Second, Zone},
@@ -486,4 +487,37 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_request_that_needs_money_waits_until_finance_has_spoken_as_well() {
+    let leased = asked(&[("vcpu-x86", "4")]);
+    let mut first = request(1, &leased);
+    first.funds = Some(FundsAsked {
+        budget: "30227".to_owned(),
+        monthly: Money::from_minor(18_400),
+        term: Money::from_minor(220_800),
+    });
+    let mut known = LedgerView {
+        requests: vec![first],
+        ..LedgerView::default()
+    };
+    let (_, office) = decided(1, Decision::Approved);
+    known.words.insert(1, vec![office.clone()]);
+    known.settle();
+    assert_eq!(known.open().map(|open| open.request), Some(1));
+    assert_eq!(known.word(1, "office"), Some(&office));
+    let no = DecisionDoc {
+        role: "finance".to_owned(),
+        decided_by: "qian@finance".to_owned(),
+        ..decided(1, Decision::Rejected).1
+    };
+    known.words.entry(1).or_default().push(no);
+    known.settle();
+    let rejected = RequestStep::Rejected {
+        number: 1,
+        reason: "too much".to_owned(),
+        by: "qian@finance".to_owned(),
+    };
+    assert_eq!(step(&known, &leased).unwrap(), rejected);
 }

@@ -164,6 +164,7 @@ fn foundation(begun: Second) -> Vec<Record> {
             requested_by: "zhang@water".to_owned(),
             at: begun,
             quotation: None,
+            funds: None,
         }),
         document(&approval(begun)),
     ];

@@ -69,6 +69,7 @@ async fn people(stage: &'static Stage, ground: &Ground) -> Result<(), Failure> {
     overseen(stage).await?;
     orders(stage, ground).await?;
     next_prices(stage, ground).await?;
+    second_words(stage, ground).await?;
     surroundings(stage, ground).await?;
     documents(stage).await
 }
@@ -206,6 +207,19 @@ async fn next_prices(stage: &Stage, ground: &Ground) -> Result<(), Failure> {
     stage.user(User::SUN).await?.create(&book).await?;
     let kind = SubjectOfDecision::PriceBook;
     stage.inbox(kind, "next", 1, Some(NAMESPACE)).await?;
+    Ok(())
+}
+
+/// Questions to finance about requests for which somebody of finance has given the office's word as well.
+async fn second_words(stage: &Stage, ground: &Ground) -> Result<(), Failure> {
+    let operator = stage.rig.service_account().await?;
+    for code in [CODE, OTHER] {
+        let metadata = json!({"name": "paid-1-funds", "namespace": manifests::office(code)});
+        let mut question = object(ground, "approval", metadata);
+        question["spec"]["role"] = json!("finance");
+        question["spec"]["notBy"] = json!("sun@finance");
+        operator.create(&question).await?;
+    }
     Ok(())
 }
 

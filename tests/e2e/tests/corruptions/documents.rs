@@ -183,6 +183,7 @@ fn tenancy() -> Vec<Record> {
         requested_by: "zhang@gov-office".to_owned(),
         at: SEPTEMBER,
         quotation: None,
+        funds: None,
     };
     let question = QuestionDoc {
         namespace: "dept-gov-office".to_owned(),

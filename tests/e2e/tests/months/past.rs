@@ -220,6 +220,7 @@ fn request(number: u32, lease: &[(&str, &str)], at: i64) -> [Record; 2] {
             requested_by: "zhang@water".to_owned(),
             at,
             quotation: None,
+            funds: None,
         }),
         document(&DecisionDoc {
             subject_kind: "Tenancy".to_owned(),

@@ -286,6 +286,7 @@ pub(super) fn due(state: &State) -> Due {
         requested_by: "zhang@edu".to_owned(),
         at: state.now,
         quotation: None,
+        funds: None,
     };
     let cores = Item {
         name: "vcpu-x86".to_owned(),

@@ -30,6 +30,7 @@ mod deleted;
 mod domains;
 mod drift;
 mod expiry;
+mod funds;
 mod gaps;
 mod hierarchy;
 mod later;

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     Stage,
-    oa::{DAY, OA, cores, lessee},
+    oa::{DAY, HOUR, OA, cores, lessee},
     tell,
 };
 use crate::{
@@ -45,13 +45,21 @@ fn said(stage: &Stage<'_>, type_: &str) -> Option<String> {
 
 /// Events that say that the question is overdue.
 fn warnings(stage: &Stage<'_>) -> usize {
+    actions(stage, "Overdue").len()
+}
+
+/// Actions of the warnings about the question with this reason.
+fn actions(stage: &Stage<'_>, reason: &str) -> Vec<String> {
     let events = stage.all("events.events.k8s.io");
     let is_one = |event: &&Value| {
-        event["reason"] == "Overdue"
+        event["reason"] == reason
             && event["type"] == "Warning"
             && event["regarding"]["name"] == "oa-1-office"
     };
-    events.iter().filter(is_one).count()
+    let actions = events.iter().filter(is_one);
+    actions
+        .map(|event| event["action"].as_str().unwrap_or_default().to_owned())
+        .collect()
 }
 
 fn is_due(stage: &Stage<'_>, expected: &str) -> Result<(), String> {
@@ -95,6 +103,71 @@ fn a_question_is_overdue_after_five_working_days_until_it_is_decided_and_that_is
             })
             .await?;
         is_due(stage, DUE)
+    });
+}
+
+/// Of both types, the one sentence that is said contains this; without it, none is said.
+fn is_said(stage: &Stage<'_>, type_: &str, words: &str) -> Result<(), String> {
+    let found: Vec<(&str, String)> = ["DueSoon", "Overdue"]
+        .into_iter()
+        .filter_map(|type_| said(stage, type_).map(|sentence| (type_, sentence)))
+        .collect();
+    match found.as_slice() {
+        [] if words.is_empty() => Ok(()),
+        [(one, sentence)] if *one == type_ && !words.is_empty() && sentence.contains(words) => {
+            Ok(())
+        }
+        others => Err(format!("expected {type_} with {words:?}, found {others:?}")),
+    }
+}
+
+#[test]
+fn each_reminder_is_told_on_its_working_day_and_once_whatever_befalls_the_operator() {
+    tell(async |stage| {
+        let policy = json!({"spec": {"review": {"reminderDays": [1, 2], "overdueEveryDays": 2}}});
+        asked(stage, &policy).await?;
+        // ten in the morning of Tuesday the 19th
+        stage.pass(DAY * 4).await;
+        is_said(stage, "DueSoon", "")?;
+        // Wednesday, and the same again under another operator in the evening
+        stage.pass(DAY).await;
+        is_said(
+            stage,
+            "DueSoon",
+            "end of 2027-01-22, in at most 2 working days; the office",
+        )?;
+        stage.operator().stop();
+        stage.pass(HOUR * 12).await;
+        is_said(stage, "DueSoon", "in at most 2 working days;")?;
+        // Thursday
+        stage.pass(HOUR * 12).await;
+        is_said(stage, "DueSoon", "in at most 1 working day;")?;
+        stage.operator().stop();
+        stage.pass(DAY).await;
+        is_said(stage, "DueSoon", "in at most 1 working day;")?;
+        assert_eq!(actions(stage, "DueSoon"), ["Within2Days", "Within1Days"]);
+
+        // Saturday the 23rd: nobody works until Monday, and Tuesday is the second day
+        stage.pass(DAY).await;
+        is_said(stage, "Overdue", "by the end of 2027-01-22; the office")?;
+        stage.pass(DAY * 2).await;
+        is_said(stage, "Overdue", "by the end of 2027-01-22; the office")?;
+        stage.pass(DAY).await;
+        is_said(stage, "Overdue", ", nor in 2 working days since;")?;
+        stage.operator().stop();
+        stage.pass(DAY * 2).await;
+        is_said(stage, "Overdue", ", nor in 4 working days since;")?;
+        let told = actions(stage, "Overdue");
+        assert_eq!(told, ["Review", "Since2Days", "Since4Days"]);
+
+        stage.approve("dept-edu", "oa-1-office").await?;
+        stage
+            .until("the end of reminders", |stage| {
+                is_said(stage, "Overdue", "").is_ok()
+            })
+            .await?;
+        assert_eq!(actions(stage, "DueSoon").len(), 2);
+        Ok(())
     });
 }
 

@@ -162,6 +162,7 @@ fn tenancy_records(size: Size, tenancy: u32) -> Result<Vec<Record>, CloseFailure
             requested_by: "zhang".to_owned(),
             at: SEPTEMBER,
             quotation: None,
+            funds: None,
         })?,
         Record::document(&DecisionDoc {
             subject_kind: "Tenancy".to_owned(),
