@@ -9,6 +9,7 @@
 //! - the operator writes nothing for a minute (`after`), and what was there before the trouble stands as it stood;
 //! - both have the same objects, but for times and identifiers (`ends`);
 //! - each object was made and removed as often, in the same order (`lives`);
+//! - in no state that ever was in the store did a tenancy hold more than it leases (`leasehold_e2e::leases`);
 //! - the ledger verifies, each lease was begun, changed and ended once and by the same quantities, and the same was
 //!   decided and recorded (`books`);
 //! - nothing panicked, the log does not hold the token, and memory stayed within bounds (`after`).

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use futures::stream;
 use futures::{StreamExt as _, TryStreamExt as _};
-use leasehold_e2e::Stage;
+use leasehold_e2e::{Stage, leases};
 use leasehold_ledger::verify::Row;
 use leasehold_testkit::ends::{State, state_difference};
 use leasehold_testkit::proxy::Proxy;
@@ -87,6 +87,7 @@ impl Scene {
             }
         }
         self.lived_alike(scale)?;
+        self.kept_their_leases(scale).await?;
         booked_alike(scale, &books::rows(stage).await?)?;
         self.operator_is_well(&toll).await
     }
@@ -134,6 +135,21 @@ impl Scene {
                 return Err(format!(
                     "{rough} did not come to its end as {calm} did: {why}"
                 ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether in no state that ever was in the store a department held more than it had leased.
+    async fn kept_their_leases(&self, scale: &Scale) -> Result<(), String> {
+        let history = leases::of(self.stage.rig.etcd()).await?;
+        for code in pairs(scale)
+            .into_iter()
+            .flat_map(|(calm, rough)| [calm, rough])
+        {
+            let found = leases::judge(&history, &code)?;
+            if found.raised < 2 || found.lowered == 0 {
+                return Err(format!("{code} leased the same throughout: {found:?}"));
             }
         }
         Ok(())
