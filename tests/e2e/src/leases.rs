@@ -54,7 +54,7 @@ fn amount(key: &str, quantity: &Value) -> Result<i64, String> {
 pub fn granted(hard: Option<&Value>) -> Result<Amounts, String> {
     let hard = hard.and_then(Value::as_object).into_iter().flatten();
     let leased = hard.filter(|(key, _)| is_leased(key));
-    let read = leased.map(|(key, quantity)| Ok((key.clone(), amount(key, quantity)?)));
+    let read = leased.map(|(key, quantity)| Ok::<_, String>((key.clone(), amount(key, quantity)?)));
     read.collect()
 }
 
