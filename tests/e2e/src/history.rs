@@ -126,7 +126,7 @@ async fn present(etcd: &str, kind: &str) -> Result<Present, String> {
 }
 
 fn number(text: &str) -> Result<u64, String> {
-    text.parse()
+    text.parse::<u64>()
         .map_err(|error| told(&format!("read the number {text:?}"), &error))
 }
 

@@ -84,7 +84,7 @@ async fn through(stage: &'static Stage, code: &str, course: Course) -> Result<()
     office.system().await.map_err(told)?;
     lease(&office, keeps).await?;
     if keeps {
-        kept::bind(&office, &place(&office, SHORTS[0])).await?;
+        Box::pin(kept::bind(&office, &place(&office, SHORTS[0]))).await?;
     }
     ask(&office, DIVIDED, keeps).await?;
     stands(&office, DIVIDED).await?;
@@ -92,7 +92,7 @@ async fn through(stage: &'static Stage, code: &str, course: Course) -> Result<()
     approve(&office, 2).await?;
     stands(&office, MORE).await?;
     if keeps {
-        kept::suspend(&office).await?;
+        Box::pin(kept::suspend(&office)).await?;
         stands(&office, MORE).await?;
     }
     // needs nobody's approval
@@ -139,7 +139,11 @@ fn manifest(office: &Office, cores: [u32; 2], keeps: bool) -> Result<Value, Fail
         lease.push(("block-ssd", "20Gi"));
         prod.push(("block-ssd", "20Gi"));
     }
-    let mut manifest = office.manifest(NAME, &lease, &[(SHORTS[0], &prod), (SHORTS[1], &test)])?;
+    let mut manifest = office.manifest(
+        NAME,
+        &lease,
+        &[(SHORTS[0], prod.as_slice()), (SHORTS[1], &test)],
+    )?;
     if keeps {
         manifest["spec"]["namespaces"][0]["volumes"] = kept::volumes();
     }

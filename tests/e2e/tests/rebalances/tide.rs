@@ -126,9 +126,9 @@ impl Tide {
         while self.turns < TURNS || !is_enough.get() {
             self.turn().await;
             if self.number == BEGINS_ANEW && self.turns == ANEW {
-                self.begin_anew().await;
+                Box::pin(self.begin_anew()).await;
             } else if (self.turns + self.number).is_multiple_of(CHANGES) {
-                self.change().await;
+                Box::pin(self.change()).await;
             }
         }
     }
@@ -274,7 +274,7 @@ impl Tide {
     /// Leases no more than little, and goes on within it for a turn.
     pub async fn subside(&mut self) {
         if self.lease == LARGER {
-            self.change().await;
+            Box::pin(self.change()).await;
         }
         self.stands().await;
         self.turn().await;
