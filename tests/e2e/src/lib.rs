@@ -8,6 +8,8 @@
 pub mod arithmetic;
 pub mod bench;
 pub mod deliveries;
+pub mod history;
+pub mod leases;
 mod office;
 pub mod overlay;
 pub mod person;

@@ -23,11 +23,43 @@ pub fn merge(target: &mut Value, patch: &Value) {
     }
 }
 
-/// Puts a value at a JSON pointer whose parent is an object; `None` if it has no such place.
+/// Puts a value at a JSON pointer, in a list before what stands there or at its end; `None` if there is no such place.
 pub fn put(target: &mut Value, pointer: &str, value: &Value) -> Option<()> {
     let (parent, key) = pointer.rsplit_once('/')?;
     let key = key.replace("~1", "/").replace("~0", "~");
-    let fields = target.pointer_mut(parent)?.as_object_mut()?;
-    fields.insert(key, value.clone());
+    match target.pointer_mut(parent)? {
+        Value::Object(fields) => {
+            fields.insert(key, value.clone());
+        }
+        Value::Array(items) => {
+            let place: usize = key.parse().ok()?;
+            if place > items.len() {
+                return None;
+            }
+            items.insert(place, value.clone());
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => return None,
+    }
     Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_put_into_an_object_and_into_a_list_where_there_is_a_place() {
+        let mut whole = json!({"a": {"b": 1}, "c": [1, 2]});
+        for (pointer, is_put) in [
+            ("/a/d~1e", true),
+            ("/c/2", true),
+            ("/c/0", true),
+            ("/c/9", false),
+            ("/a/b/c", false),
+            ("/f/g", false),
+        ] {
+            assert_eq!(put(&mut whole, pointer, &json!(0)).is_some(), is_put);
+        }
+        assert_eq!(whole, json!({"a": {"b": 1, "d/e": 0}, "c": [0, 1, 2, 0]}));
+    }
 }

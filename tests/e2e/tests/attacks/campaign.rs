@@ -13,6 +13,8 @@ use crate::weakening::{Weakened, weaken};
 pub struct Campaign {
     /// How many attacks the matrix has.
     pub attacks: usize,
+    /// How many of them are about ownership and are stopped by no missing right.
+    pub ownership: usize,
     /// What went wrong while the operator ran.
     pub alive: Vec<String>,
     /// What went wrong after it was killed.
@@ -57,6 +59,10 @@ async fn carry_out() -> Result<Campaign, String> {
     let weakened = Box::pin(weaken(&crowd, &tried)).await?;
     Ok(Campaign {
         attacks: attacks.len(),
+        ownership: attacks
+            .iter()
+            .filter(|cell| cell.is_about_ownership())
+            .count(),
         alive,
         dead: flaws(&tried),
         hindered,

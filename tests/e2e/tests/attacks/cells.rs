@@ -30,7 +30,16 @@ pub const OTHER: &str = "victim";
 /// Code of the department above the attackers'.
 pub const ABOVE: &str = "superior";
 /// Places whose department is the attackers' own.
-const THEIR_OWN: [&str; 3] = ["own", "own-office", "leaving"];
+const THEIR_OWN: [&str; 4] = ["own", "own-office", "leaving", "owned"];
+/// Kinds of which leasehold keeps objects in its namespaces.
+const KEPT: [&str; 4] = [
+    "resourcequotas",
+    "limitranges",
+    "networkpolicies.networking.k8s.io",
+    "rolebindings.rbac.authorization.k8s.io",
+];
+/// How the labels and annotations begin that say whose something is and how it is protected.
+const MARKS: [&str; 2] = ["leasehold.dev/", "pod-security.kubernetes.io/"];
 
 /// What must come of a request.
 #[derive(Clone, Debug)]
@@ -107,6 +116,14 @@ impl Cell {
         name.map_or_else(|| path.clone(), |name| format!("{path}/{name}"))
     }
 
+    /// Whether it is about whose a namespace is, or an object that leasehold keeps, and no missing right stops it: it
+    /// writes owners, or the labels and annotations of ownership, zone, protection or department, through whatever door.
+    pub fn is_about_ownership(&self) -> bool {
+        let is_theirs = self.kind == "namespaces" || KEPT.contains(&self.kind.as_str());
+        let has_right = !matches!(self.expected, Expected::NoRight { .. });
+        is_theirs && has_right && is_of_owners(&self.change)
+    }
+
     /// The cell as somebody could try it, with the field in words.
     pub fn title(&self) -> String {
         let deed = match self.way {
@@ -139,6 +156,22 @@ impl Cell {
         let (sheet, row) = self.row;
         format!("{line}  # {sheet}.yaml, row {row}: {}", self.field)
     }
+}
+
+fn is_of_owners(change: &Value) -> bool {
+    let mut fields = change.as_object().into_iter().flatten();
+    let is_by_pointer = fields.any(|(pointer, _)| pointer.starts_with("/metadata/ownerReferences"));
+    let marks = ["labels", "annotations"].map(|part| change.pointer(&format!("/metadata/{part}")));
+    let is_marked = marks.into_iter().flatten().any(|marks| match marks {
+        // all of them go
+        Value::Null => true,
+        marks => marks
+            .as_object()
+            .into_iter()
+            .flatten()
+            .any(|(key, _)| MARKS.iter().any(|mark| key.starts_with(mark))),
+    });
+    is_by_pointer || is_marked || change.pointer("/metadata/ownerReferences").is_some()
 }
 
 /// Everything that is written by hand.
@@ -448,4 +481,43 @@ fn taken(change: &Value, place: &str) -> Result<Value, String> {
         CODE
     };
     serde_json::from_str(&text.replace("TAKER", taker)).map_err(|error| error.to_string())
+}
+
+#[test]
+fn an_attack_on_ownership_is_told_from_others() {
+    let uid = "00000000-0000-0000-0000-000000000000";
+    for (change, is_one) in [
+        (
+            serde_json::json!({"metadata": {"labels": {"leasehold.dev/zone": "x"}}}),
+            true,
+        ),
+        (
+            serde_json::json!({"metadata": {"labels": {"leasehold.dev/zone": null}}}),
+            true,
+        ),
+        (serde_json::json!({"metadata": {"labels": null}}), true),
+        (
+            serde_json::json!({"metadata": {"ownerReferences": null}}),
+            true,
+        ),
+        (
+            serde_json::json!({"/metadata/ownerReferences/1": {"uid": uid}}),
+            true,
+        ),
+        (
+            serde_json::json!({"metadata": {"annotations": {"note": "x"}}}),
+            false,
+        ),
+        (
+            serde_json::json!({"metadata": {"finalizers": ["example.com/never"]}}),
+            false,
+        ),
+        (
+            serde_json::json!({"spec": {"hard": {"pods": "1000"}}}),
+            false,
+        ),
+        (Value::Null, false),
+    ] {
+        assert_eq!(is_of_owners(&change), is_one, "{change}");
+    }
 }

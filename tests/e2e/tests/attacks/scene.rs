@@ -3,6 +3,7 @@
 
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, ServiceAccount};
 use leasehold_api::charging::{BillingPeriod, Statement, SubjectOfDecision};
+use leasehold_api::tenancy::Department;
 use leasehold_e2e::person::said;
 use leasehold_e2e::{Office, Stage};
 use leasehold_testkit::manifests::{self, Contributed, Share};
@@ -239,14 +240,22 @@ async fn surroundings(stage: &Stage, ground: &Ground) -> Result<(), Failure> {
         let metadata = json!({"name": "labelled", "namespace": plain, "labels": labels});
         operator.create(&object(ground, kind, metadata)).await?;
     }
-    let leased = json!({
-        "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": leaving, "labels": {
-            (label): value, "leasehold.dev/department": CODE,
-            "leasehold.dev/namespace-role": "tenancy",
-            "pod-security.kubernetes.io/enforce": "restricted",
-        }},
+    let labels = json!({
+        (label): value, "leasehold.dev/department": CODE,
+        "leasehold.dev/namespace-role": "tenancy",
+        "pod-security.kubernetes.io/enforce": "restricted",
     });
-    operator.create(&leased).await?;
+    let leased =
+        |metadata: Value| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata});
+    let gone = json!({"name": leaving, "labels": labels});
+    operator.create(&leased(gone)).await?;
+    // an owner that is there, so that the garbage collector leaves it alone
+    let department = admin.find::<Department>(None, CODE).await?;
+    let uid = department.and_then(|department| department.metadata.uid);
+    let owned = json!({"name": "attacker--owned", "labels": labels, "ownerReferences": [{
+        "apiVersion": "tenancy.leasehold.dev/v1alpha1", "kind": "Department", "name": CODE, "uid": uid,
+    }]});
+    operator.create(&leased(owned)).await?;
     // nobody else may put a finalizer on anything there
     let held = json!({"name": "held", "namespace": leaving, "finalizers": ["example.com/held"]});
     operator.create(&object(ground, "quota", held)).await?;

@@ -5,8 +5,9 @@ use leasehold_planner::rules::{Held, RULES};
 use crate::campaign::campaign;
 use crate::cells::{Expected, Tables};
 
-/// The fewest attacks of the matrix and the fewest access reviews.
-const ATTACKS: usize = 2_600;
+/// The fewest attacks of the matrix, the fewest of them on ownership that rights do not stop, and the fewest access reviews.
+const ATTACKS: usize = 20_000;
+const OWNERSHIP: usize = 2_600;
 const REVIEWS: usize = 10_000;
 /// The fewest answers with yes: a cluster that allows nothing would pass the rest.
 const ALLOWED: usize = 500;
@@ -26,7 +27,9 @@ fn none(what: &str, flaws: &[String]) {
 #[tokio::test]
 async fn no_attack_succeeds_while_the_operator_runs() {
     let campaign = campaign().await;
-    assert!(campaign.attacks >= ATTACKS, "{} attacks", campaign.attacks);
+    let (attacks, ownership) = (campaign.attacks, campaign.ownership);
+    assert!(attacks >= ATTACKS, "{attacks} attacks");
+    assert!(ownership >= OWNERSHIP, "{ownership} attacks on ownership");
     none("attacks did not end as they should", &campaign.alive);
 }
 

@@ -10,8 +10,10 @@ use crate::course::told;
 
 /// So long nothing must be written.
 const QUIET: Duration = Duration::from_secs(60);
-/// What is still to be done after the trouble takes no longer, the quiet included.
-const SETTLED: Duration = Duration::from_secs(300);
+/// The longest pause that the operator makes before it tries again what has failed (`PAUSES` in `crates/kit/src/run.rs`).
+const PAUSE: Duration = Duration::from_secs(300);
+/// So long a connection may bring nothing before the operator takes it for dead (`SILENCE` in `crates/kit/src/client.rs`).
+const SILENCE: Duration = Duration::from_secs(30);
 /// Reading the whole log of the API server takes a while, and is not done more often.
 const LOOK: Duration = Duration::from_secs(5);
 /// From then on figures that are written anew every hour may be due.
@@ -33,31 +35,56 @@ fn written(stage: &Stage) -> Result<Vec<Write>, Failure> {
     Ok(writes)
 }
 
-/// Waits until nothing was written for a minute. Tells after how long that minute began. `age` is the time since the
-/// operator began.
-pub async fn quiet(stage: &Stage, age: Duration) -> Result<Duration, String> {
+/// Since when there is no reason to write any more.
+#[derive(Clone, Copy, Debug)]
+pub struct Calm {
+    /// Nothing goes wrong from here on: what has failed before is tried again after a pause.
+    pub undisturbed: Instant,
+    /// Nobody does anything from here on: what was done last is noticed at the latest when what hangs is given up.
+    pub left_alone: Instant,
+}
+
+impl Calm {
+    /// When the last write must have been made.
+    fn last_write(&self) -> Instant {
+        (self.undisturbed + PAUSE).max(self.left_alone + SILENCE)
+    }
+}
+
+/// Waits until nothing was written for a minute, and fails at the first write that comes too late. Tells how long after
+/// the last trouble that minute began. `age` is the time since the operator began.
+pub async fn quiet(stage: &Stage, calm: Calm, age: Duration) -> Result<Duration, String> {
     let began = Instant::now();
+    let last_write = calm.last_write();
     let mut seen = written(stage).map_err(told)?.len();
     let (mut since, mut looked, mut state) = (began, began, String::new());
-    let quiet = eventually("a minute without a write", SETTLED, async || {
+    let bound = last_write.saturating_duration_since(began) + 2 * QUIET;
+    let quiet = eventually("a minute without a write", bound, async || {
         if looked.elapsed() < LOOK {
             return Err(state.clone());
         }
         let all = written(stage).map_err(told)?;
-        looked = Instant::now();
+        let before = std::mem::replace(&mut looked, Instant::now());
         let new = due(&all[seen..], age + began.elapsed());
+        seen = all.len();
         if !new.is_empty() {
             since = looked;
             state = format!("{new:#?}");
         }
-        seen = all.len();
+        // it was not there yet at the look before
+        if !new.is_empty() && before > last_write {
+            let after = before.duration_since(calm.undisturbed);
+            return Ok(Err(format!(
+                "more than {after:?} after the last trouble this was written: {state}"
+            )));
+        }
         if since.elapsed() >= QUIET {
-            Ok(since.duration_since(began))
+            Ok(Ok(since.saturating_duration_since(calm.undisturbed)))
         } else {
             Err(state.clone())
         }
     });
-    quiet.await.map_err(told)
+    quiet.await.map_err(told)?
 }
 
 /// The writes that somebody must account for. After an hour that is not the first one of a figure.
@@ -110,6 +137,19 @@ mod tests {
             namespace: "dept-a".to_owned(),
             name: name.to_owned(),
             code: 200,
+        }
+    }
+
+    #[test]
+    fn the_last_write_comes_in_the_time_of_the_longest_pause_or_soon_after_people() {
+        let undisturbed = Instant::now();
+        for (people, last) in [(0, 300), (100, 300), (290, 320), (600, 630)] {
+            let calm = Calm {
+                undisturbed,
+                left_alone: undisturbed + Duration::from_secs(people),
+            };
+            let expected = undisturbed + Duration::from_secs(last);
+            assert_eq!(calm.last_write(), expected, "{people}");
         }
     }
 

@@ -7,6 +7,7 @@ use leasehold_testkit::User;
 use leasehold_testkit::ends::Books;
 
 use crate::course::told;
+use crate::kept::without_last_day;
 
 /// More rows than any run writes.
 const ROWS: u32 = 1_000_000;
@@ -28,10 +29,15 @@ pub async fn rows(stage: &Stage) -> Result<Vec<Row>, String> {
     rows.map_err(|error| error.to_string())
 }
 
-/// What they say of one department.
+/// What they say of one department, use that was metered aside: how much of a claim's life is seen when the operator is
+/// killed is a matter of chance.
 pub fn of(rows: &[Row], code: &str) -> Result<Books, String> {
-    Books::of(
-        rows.iter().filter(|row| row.body.contains(code)),
-        Some(code),
-    )
+    let its = rows.iter().filter(|row| row.body.contains(code));
+    let its = its.map(|row| {
+        let body = without_last_day(&row.body)?;
+        let chain = row.chain.clone();
+        Ok::<_, String>(Row { chain, body })
+    });
+    let its = its.collect::<Result<Vec<Row>, String>>()?;
+    Ok(Books::of(&its, Some(code))?.of_leases_alone())
 }

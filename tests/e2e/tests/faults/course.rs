@@ -1,4 +1,5 @@
-//! What people do: lease, divide anew, lease more, lease less, give back, begin anew. Whoever does the next thing waits
+//! What people do: lease, divide anew, lease more, lease less, give back, begin anew; some have a volume that is kept, and
+//! are stopped for a while (`kept`). Whoever does the next thing waits
 //! until what was done before has come about, so that the end does not depend on how long anything takes.
 
 use k8s_openapi::api::core::v1::ResourceQuota;
@@ -10,8 +11,10 @@ use leasehold_ledger::money::{Unit, parse_quantity};
 use leasehold_testkit::{Failure, Ran, User};
 use serde_json::Value;
 
+use crate::kept;
+
 /// The tenancy of every department.
-const NAME: &str = "oa";
+pub const NAME: &str = "oa";
 /// Its namespaces.
 const SHORTS: [&str; 2] = ["prod", "test"];
 /// Processors of each namespace, one after the other: leased, divided anew, more, less.
@@ -45,6 +48,24 @@ impl End {
     }
 }
 
+/// What a department does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Course {
+    end: End,
+    /// Whether it has a volume that is to be kept after the release, and is suspended for a while.
+    keeps: bool,
+}
+
+impl Course {
+    /// Every third keeps something, and among nine one with each end.
+    pub fn of(number: usize) -> Self {
+        Self {
+            end: End::of(number),
+            keeps: (number + number / 3) % 3 == 1,
+        }
+    }
+}
+
 /// What a failure says, in all its lines.
 #[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
 pub fn told(failure: Failure) -> String {
@@ -52,22 +73,30 @@ pub fn told(failure: Failure) -> String {
 }
 
 /// Does all of it in one department.
-pub async fn walk(stage: &'static Stage, code: String, end: End) -> Result<(), String> {
-    let walked = through(stage, &code, end).await;
+pub async fn walk(stage: &'static Stage, code: String, course: Course) -> Result<(), String> {
+    let walked = through(stage, &code, course).await;
     walked.map_err(|why| format!("department {code}: {why}"))
 }
 
-async fn through(stage: &'static Stage, code: &str, end: End) -> Result<(), String> {
+async fn through(stage: &'static Stage, code: &str, course: Course) -> Result<(), String> {
+    let Course { end, keeps } = course;
     let office = patiently(async || stage.office(code, "市水利局").await).await?;
     office.system().await.map_err(told)?;
-    lease(&office).await?;
-    ask(&office, DIVIDED).await?;
+    lease(&office, keeps).await?;
+    if keeps {
+        Box::pin(kept::bind(&office, &place(&office, SHORTS[0]))).await?;
+    }
+    ask(&office, DIVIDED, keeps).await?;
     stands(&office, DIVIDED).await?;
-    ask(&office, MORE).await?;
+    ask(&office, MORE, keeps).await?;
     approve(&office, 2).await?;
     stands(&office, MORE).await?;
+    if keeps {
+        Box::pin(kept::suspend(&office)).await?;
+        stands(&office, MORE).await?;
+    }
     // needs nobody's approval
-    ask(&office, LESS).await?;
+    ask(&office, LESS, keeps).await?;
     stands(&office, LESS).await?;
     match end {
         End::Stands => Ok(()),
@@ -77,31 +106,48 @@ async fn through(stage: &'static Stage, code: &str, end: End) -> Result<(), Stri
             let gone = ["delete", "tcy/oa", "-n", &office.place];
             let ran = office.staff.kubectl(&gone, "").await;
             ran.and_then(Ran::ok).map_err(told)?;
-            lease(&office).await
+            lease(&office, keeps).await
         }
     }
 }
 
-async fn lease(office: &Office) -> Result<(), String> {
-    ask(office, FIRST).await?;
+/// The namespace of a short name.
+fn place(office: &Office, short: &str) -> String {
+    format!("{}--{short}", office.code)
+}
+
+async fn lease(office: &Office, keeps: bool) -> Result<(), String> {
+    ask(office, FIRST, keeps).await?;
     approve(office, 1).await?;
     stands(office, FIRST).await
 }
 
 /// Applies a lease of so many processors in each namespace.
-async fn ask(office: &Office, cores: [u32; 2]) -> Result<(), String> {
-    let manifest = manifest(office, cores).map_err(told)?;
+async fn ask(office: &Office, cores: [u32; 2], keeps: bool) -> Result<(), String> {
+    let manifest = manifest(office, cores, keeps).map_err(told)?;
     office.staff.apply(&manifest).await.map_err(told)?;
     Ok(())
 }
 
-fn manifest(office: &Office, cores: [u32; 2]) -> Result<Value, Failure> {
+fn manifest(office: &Office, cores: [u32; 2], keeps: bool) -> Result<Value, Failure> {
     let [prod, test] = cores.map(|count| count.to_string());
     let all = cores.iter().sum::<u32>().to_string();
-    let lease = [("vcpu-x86", all.as_str()), ("memory", "16Gi")];
-    let prod = [("vcpu-x86", prod.as_str()), ("memory", "8Gi")];
+    let mut lease = vec![("vcpu-x86", all.as_str()), ("memory", "16Gi")];
+    let mut prod = vec![("vcpu-x86", prod.as_str()), ("memory", "8Gi")];
     let test = [("vcpu-x86", test.as_str()), ("memory", "8Gi")];
-    office.manifest(NAME, &lease, &[(SHORTS[0], &prod), (SHORTS[1], &test)])
+    if keeps {
+        lease.push(("block-ssd", "20Gi"));
+        prod.push(("block-ssd", "20Gi"));
+    }
+    let mut manifest = office.manifest(
+        NAME,
+        &lease,
+        &[(SHORTS[0], prod.as_slice()), (SHORTS[1], &test)],
+    )?;
+    if keeps {
+        manifest["spec"]["namespaces"][0]["volumes"] = kept::volumes();
+    }
+    Ok(manifest)
 }
 
 /// Has the office approve a request, once its question is there.
@@ -160,7 +206,7 @@ async fn looked(office: &Office, cores: [u32; 2]) -> Result<(), String> {
         return Err(format!("{status:#?}"));
     }
     for (short, count) in SHORTS.into_iter().zip(cores) {
-        let place = format!("{}--{short}", office.code);
+        let place = place(office, short);
         let staff = &office.staff;
         let quota = staff
             .get::<ResourceQuota>(Some(&place), "leasehold")
@@ -183,7 +229,7 @@ fn thousandths(quantity: &Quantity) -> i64 {
 }
 
 /// Waits again for what has not come about within its bound.
-async fn patiently<T>(mut wait: impl AsyncFnMut() -> Result<T, Failure>) -> Result<T, String> {
+pub async fn patiently<T>(mut wait: impl AsyncFnMut() -> Result<T, Failure>) -> Result<T, String> {
     for _ in 0..VAIN {
         match wait().await {
             Err(Failure::Late { .. }) => {}
@@ -191,4 +237,14 @@ async fn patiently<T>(mut wait: impl AsyncFnMut() -> Result<T, Failure>) -> Resu
         }
     }
     wait().await.map_err(told)
+}
+
+#[test]
+fn among_nine_departments_one_with_each_end_keeps_something_and_some_of_the_first_seven_do() {
+    let keeping = |numbers: std::ops::Range<usize>| {
+        let courses = numbers.map(Course::of).filter(|course| course.keeps);
+        courses.map(|course| course.end).collect::<Vec<End>>()
+    };
+    assert_eq!(keeping(0..9), [End::GivenBack, End::Stands, End::BegunAnew]);
+    assert_eq!(keeping(0..7), [End::GivenBack, End::Stands]);
 }

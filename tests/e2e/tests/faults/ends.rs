@@ -6,9 +6,10 @@ use leasehold_testkit::ends::{self, State};
 use serde_json::Value;
 
 use crate::course::told;
+use crate::kept::without_last_day;
 
 /// What is compared: all that people or the operator make for a department, other than figures that grow with time.
-const KINDS: &str = "namespaces,resourcequotas,limitranges,persistentvolumeclaims,\
+const KINDS: &str = "namespaces,resourcequotas,limitranges,persistentvolumeclaims,persistentvolumes,\
     networkpolicies.networking.k8s.io,rolebindings.rbac.authorization.k8s.io,\
     departments.tenancy.leasehold.dev,informationsystems.tenancy.leasehold.dev,\
     tenancies.tenancy.leasehold.dev,approvals.charging.leasehold.dev";
@@ -19,7 +20,9 @@ pub async fn everything(stage: &Stage) -> Result<Vec<Value>, String> {
     let admin = stage.user(User::Admin).await.map_err(told)?;
     let get = ["get", KINDS, "--all-namespaces", "-o", "json"];
     let ran = admin.kubectl(&get, "").await.map_err(told)?;
-    let list: Value = ran.ok().and_then(|ran| ran.json()).map_err(told)?;
+    let list = ran.ok().map_err(told)?.stdout;
+    let list = without_last_day(&list)?;
+    let list: Value = serde_json::from_str(&list).map_err(|error| error.to_string())?;
     let items = list.get("items").and_then(Value::as_array);
     Ok(items.cloned().unwrap_or_default())
 }

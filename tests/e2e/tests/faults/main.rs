@@ -1,14 +1,15 @@
 //! What goes wrong between the operator and the API server does not show in the end.
 //!
 //! The same course of operations is performed twice, by departments that differ in their codes alone. First nothing goes
-//! wrong. Then the operator has to do it through a proxy (`leasehold_testkit::proxy`) in which calls fail, answers to
+//! wrong. Every third department has a volume that is kept, and is suspended for a while. Then the operator has to do it through a proxy (`leasehold_testkit::proxy`) in which calls fail, answers to
 //! what was carried out are lost, watches break, fall silent and lose their version; it is killed, also exactly around
 //! its writes; the network is parted. One department comes after all that, when only what hangs is left of it, and must
 //! be served by the same process. In the end
 //!
-//! - the operator writes nothing for a minute (`after`), and what was there before the trouble stands as it stood;
+//! - the operator writes nothing for a minute, which begins in the time of its longest pause (`after`), and what was there before the trouble stands as it stood;
 //! - both have the same objects, but for times and identifiers (`ends`);
 //! - each object was made and removed as often, in the same order (`lives`);
+//! - in no state that ever was in the store did a tenancy hold more than it leases (`leasehold_e2e::leases`);
 //! - the ledger verifies, each lease was begun, changed and ended once and by the same quantities, and the same was
 //!   decided and recorded (`books`);
 //! - nothing panicked, the log does not hold the token, and memory stayed within bounds (`after`).
@@ -33,6 +34,8 @@ mod books;
 mod course;
 #[cfg(test)]
 mod ends;
+#[cfg(test)]
+mod kept;
 #[cfg(test)]
 mod lives;
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use futures::stream;
 use futures::{StreamExt as _, TryStreamExt as _};
-use leasehold_e2e::Stage;
+use leasehold_e2e::{Stage, leases};
 use leasehold_ledger::verify::Row;
 use leasehold_testkit::ends::{State, state_difference};
 use leasehold_testkit::proxy::Proxy;
@@ -16,9 +16,9 @@ use leasehold_testkit::{Failure, LONG, OperatorOptions, OperatorProcess, Rig, ev
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-use crate::after;
+use crate::after::{self, Calm};
 use crate::books;
-use crate::course::{End, told, walk};
+use crate::course::{Course, told, walk};
 use crate::ends;
 use crate::lives;
 use crate::scale::Scale;
@@ -72,8 +72,13 @@ impl Scene {
         Box::pin(everybody(stage, CALM, 0..late + 1)).await?;
         let before = at_rest(stage).await?;
         let toll = Box::pin(self.trouble(scale)).await?;
+        let undisturbed = Instant::now();
         Box::pin(everybody(stage, ROUGH, late..late + 1)).await?;
-        let settled = after::quiet(stage, self.began.elapsed()).await?;
+        let calm = Calm {
+            undisturbed,
+            left_alone: Instant::now(),
+        };
+        let settled = after::quiet(stage, calm, self.began.elapsed()).await?;
         self.tell(&toll, &format!("quiet after {settled:?}"));
 
         let everything = self.ended_alike(scale).await?;
@@ -87,6 +92,7 @@ impl Scene {
             }
         }
         self.lived_alike(scale)?;
+        self.kept_their_leases(scale).await?;
         booked_alike(scale, &books::rows(stage).await?)?;
         self.operator_is_well(&toll).await
     }
@@ -134,6 +140,21 @@ impl Scene {
                 return Err(format!(
                     "{rough} did not come to its end as {calm} did: {why}"
                 ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether in no state that ever was in the store a department held more than it had leased.
+    async fn kept_their_leases(&self, scale: &Scale) -> Result<(), String> {
+        let history = leases::of(self.stage.rig.etcd()).await?;
+        for code in pairs(scale)
+            .into_iter()
+            .flat_map(|(calm, rough)| [calm, rough])
+        {
+            let found = leases::judge(&history, &code)?;
+            if found.raised < 2 || found.lowered == 0 {
+                return Err(format!("{code} leased the same throughout: {found:?}"));
             }
         }
         Ok(())
@@ -217,7 +238,7 @@ fn is_something(state: &State, code: &str) -> Result<(), String> {
 
 /// All of these departments do what they do, some at a time.
 async fn everybody(stage: &'static Stage, kind: &str, numbers: Range<usize>) -> Result<(), String> {
-    let walks = numbers.map(|number| Box::pin(walk(stage, code(kind, number), End::of(number))));
+    let walks = numbers.map(|number| Box::pin(walk(stage, code(kind, number), Course::of(number))));
     let walking = stream::iter(walks).buffer_unordered(AT_ONCE);
     walking.try_collect::<Vec<()>>().await?;
     Ok(())

@@ -1,21 +1,25 @@
 //! Fifty clients at once, before quotas that stand and before quotas that follow use.
 
+use std::collections::BTreeMap;
+
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::{Pod, ResourceQuota};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use leasehold_api::tenancy::Tenancy;
-use leasehold_e2e::{Office, Stage};
+use leasehold_e2e::Office;
+use leasehold_e2e::leases::{self, judge};
+use leasehold_ledger::money::{Unit, parse_quantity};
 use leasehold_testkit::manifests::{Share, pod};
 use leasehold_testkit::{Failure, LONG, Session, User, eventually};
 use serde_json::{Value, json};
 
-use crate::check::{Bound, amounts, judge};
-use crate::history::{self, granted};
+use crate::ground::ground;
 
 /// Clients, each with a connection of its own.
 const CLIENTS: usize = 50;
 
 async fn open(code: &str, name: &str) -> (Office, Vec<Session>) {
-    let stage = Stage::shared().await.unwrap();
+    let stage = ground().await;
     let office = stage.office(code, name).await.unwrap();
     let clients = (0..CLIENTS).map(|_| stage.user(User::Department(code)));
     let clients = join_all(clients).await.into_iter();
@@ -93,6 +97,12 @@ async fn count(office: &Office, place: &str) -> usize {
     pods.unwrap().len()
 }
 
+/// Thousandths of a core.
+fn thousandths(hard: Option<&BTreeMap<String, Quantity>>) -> i64 {
+    let cores = hard.and_then(|hard| hard.get("requests.cpu"));
+    cores.map_or(0, |cores| parse_quantity(&cores.0, Unit::Core).unwrap())
+}
+
 /// Waits until these places have so many cores, in spec and in status, and so many of them are used.
 async fn at_rest(office: &Office, places: [&str; 2], cores: [i64; 2], used: [i64; 2]) {
     let what = format!("{cores:?} cores in {places:?}, of which {used:?} are used");
@@ -104,7 +114,7 @@ async fn at_rest(office: &Office, places: [&str; 2], cores: [i64; 2], used: [i64
                 .await?;
             let status = quota.status.unwrap_or_default();
             let spec = quota.spec.and_then(|spec| spec.hard);
-            let found = [spec, status.hard, status.used].map(|hard| granted(hard.as_ref())[0]);
+            let found = [spec, status.hard, status.used].map(|hard| thousandths(hard.as_ref()));
             if found != [cores, cores, used].map(|cores| cores * 1000) {
                 return Err(format!("{place} has, counts and uses {found:?}"));
             }
@@ -135,8 +145,6 @@ async fn two_namespaces_that_share_by_use_fill_their_lease_to_the_last_core_and_
     let etcd = office.stage.rig.etcd();
     let places = ["rush--left", "rush--right"];
     let [left, right] = places;
-    let mut bound = Bound::default();
-    bound.set(history::revision(etcd).await, amounts(64, 64));
     let manifest = even(&office, 64, ["left", "right"]);
     office.lease(&manifest).await.unwrap();
     for place in places {
@@ -161,8 +169,8 @@ async fn two_namespaces_that_share_by_use_fill_their_lease_to_the_last_core_and_
     at_rest(&office, places, [40, 24], [40, 24]).await;
     let pods = [count(&office, left).await, count(&office, right).await];
     assert_eq!(pods, [40, 24], "64 cores are leased");
-    let history = history::of_quotas(etcd).await;
-    let found = judge(&history, "rush--", &bound).unwrap();
+    let history = leases::of(etcd).await.unwrap();
+    let found = judge(&history, "rush").unwrap();
     assert!(found.moves >= 6, "{found:?}");
 }
 
@@ -173,7 +181,7 @@ async fn has_grown(office: &Office, place: &str, cores: i64) {
         let staff = &office.staff;
         let quota = staff.get::<ResourceQuota>(Some(place), "leasehold").await?;
         let status = quota.status.and_then(|status| status.hard);
-        let [counted, ..] = granted(status.as_ref());
+        let counted = thousandths(status.as_ref());
         if counted >= cores * 1000 {
             Ok(())
         } else {

@@ -1,8 +1,9 @@
 //! Quotas that follow use, on the real control plane: in no version that there ever was do they exceed the lease.
 //!
-//! Departments let the operator rebalance their leases, run pods now here and now there (`tide`), divide anew, lease more
-//! and less, and meanwhile the operator is killed. Then all versions of all quotas are read from etcd (`history`) and
-//! judged, one after the other (`check`). And fifty clients at once press against a quota (`crowd`).
+//! Departments let the operator rebalance their leases, run pods and claim disks now here and now there (`tide`), divide
+//! anew, lease more and less every few turns, one gives its lease back and begins anew under the same name, and meanwhile
+//! the operator is killed. Then all versions of all quotas are read from etcd with what was leased at each of them, and
+//! judged, one after the other (`leasehold_e2e::leases`). And fifty clients at once press against a quota (`crowd`).
 //!
 //! Environment:
 //!
@@ -13,11 +14,9 @@
 //! | `LEASEHOLD_SEED=17` | draws the same floods and kills again, as a failure prints it |
 
 #[cfg(test)]
-mod check;
-#[cfg(test)]
 mod crowd;
 #[cfg(test)]
-mod history;
+mod ground;
 #[cfg(test)]
 mod tide;
 
@@ -32,11 +31,11 @@ mod rebalances {
     use futures::future::join_all;
     use k8s_openapi::api::core::v1::ResourceQuota;
     use leasehold_e2e::Stage;
+    use leasehold_e2e::leases::{self, Amounts, Found, granted, judge};
     use leasehold_model::Chance;
     use leasehold_testkit::{User, eventually};
 
-    use crate::check::{Amounts, Found, judge};
-    use crate::history::{self, granted};
+    use crate::ground::ground;
     use crate::tide::Tide;
 
     /// Departments, each with three namespaces.
@@ -62,13 +61,15 @@ mod rebalances {
     /// Counts the changes of quotas as they happen, until there are enough. Some may escape it; the history has all.
     async fn watch(stage: &Stage, goal: u64, moves: &Cell<u64>, is_enough: &Cell<bool>) {
         let auditor = stage.user(User::Auditor).await.unwrap();
-        let mut known: BTreeMap<String, Amounts> = BTreeMap::new();
+        let mut known: BTreeMap<(String, Option<String>), Amounts> = BTreeMap::new();
         let watching = auditor.follow::<ResourceQuota>(|quota| {
             let place = quota.metadata.namespace.unwrap_or_default();
             if place.starts_with("tide-") {
                 let hard = quota.spec.and_then(|spec| spec.hard);
-                let now = granted(hard.as_ref());
-                let before = known.insert(place, now);
+                let hard = serde_json::to_value(hard).unwrap();
+                let now = granted(Some(&hard)).unwrap();
+                // one that is made anew has not moved
+                let before = known.insert((place, quota.metadata.uid), now.clone());
                 let moved = before.is_some_and(|before| before != now);
                 moves.set(moves.get() + u64::from(moved));
             }
@@ -100,14 +101,19 @@ mod rebalances {
         }
     }
 
-    /// What the store has of each department, judged.
+    /// What the store has of each department, judged; and each has leased more and less meanwhile.
     async fn judged(stage: &Stage, tides: &[Tide]) -> Result<Found, String> {
-        let history = history::of_quotas(stage.rig.etcd()).await;
+        let history = leases::of(stage.rig.etcd()).await?;
         let mut all = Found::default();
         for tide in tides {
-            let found = judge(&history, &tide.prefix(), &tide.bound)?;
-            all.versions += found.versions;
-            all.moves += found.moves;
+            let found = judge(&history, tide.code())?;
+            if found.raised < 2 || found.lowered < 1 {
+                return Err(format!(
+                    "{} leased the same throughout: {found:?}",
+                    tide.code()
+                ));
+            }
+            all = all.and(found);
         }
         Ok(all)
     }
@@ -123,7 +129,7 @@ mod rebalances {
         let mut instants: Vec<u64> = (0..kills).map(|_| chance.below(goal)).collect();
         instants.sort_unstable();
 
-        let stage = Stage::shared().await.unwrap();
+        let stage = ground().await;
         let opening = (0..TIDES).map(|number| Tide::open(stage, number, chance.branch()));
         let mut tides = join_all(opening).await;
         let (moves, is_enough) = (Cell::new(0), Cell::new(false));
@@ -138,6 +144,7 @@ mod rebalances {
         let found = judged(stage, &tides).await;
         let found = found.unwrap_or_else(|why| panic!("LEASEHOLD_SEED={seed}: {why}"));
         assert!(found.moves >= goal, "{found:?}");
+        assert_eq!(found.released, 1, "{found:?}");
         say(&format!("{found:?}, and {kills} kills"));
     }
 }
