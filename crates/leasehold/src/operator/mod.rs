@@ -77,7 +77,7 @@ pub async fn run(arguments: &OperatorArgs, common: &Common) -> Result<()> {
     };
     let store = context.books.store().clone();
     health.tell_of(store.troubles());
-    let telling = tokio::spawn(trouble::tell(store.troubles(), context.measures.clone()));
+    let telling = trouble::tell(&store.troubles(), &context);
     let mut tasks = spawn(&context, &shutdown);
     health.set(Stage::Ready);
     tracing::info!("ready");
@@ -101,7 +101,7 @@ pub async fn run(arguments: &OperatorArgs, common: &Common) -> Result<()> {
     if outcome.is_ok() {
         drain(&mut tasks).await;
     }
-    telling.abort();
+    drop(telling);
     tasks.abort_all();
     caches.abort_all();
     let closed = tokio::time::timeout(CLOSE, store.close()).await;
