@@ -224,7 +224,11 @@ impl Row {
         match self.table {
             "meta" => Touched::Mark,
             "cursor" => Touched::Watch,
-            _ => Touched::Rows([&[self.seq], self.around.as_slice()].concat()),
+            _ => {
+                let mut rows = vec![self.seq];
+                rows.extend(&self.around);
+                Touched::Rows(rows)
+            }
         }
     }
 }
