@@ -38,6 +38,8 @@ pub mod types {
     pub const BILLED: &str = "Billed";
     /// A meter does not see what it counts; the message says why and what to do.
     pub const BLIND: &str = "Blind";
+    /// `False` while nothing can be recorded, or while the ledger holds what was not written so; it is not there otherwise.
+    pub const LEDGER_AVAILABLE: &str = "LedgerAvailable";
     /// Metering is complete up to the time in the message.
     pub const COMPLETE: &str = "Complete";
 }

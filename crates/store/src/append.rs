@@ -21,6 +21,7 @@ use self::told::ToldAgain;
 use crate::archive::is_archived;
 use crate::backend::{Link, Row, Value};
 use crate::codec::{ChainBody, column, seq_of, to_integer};
+use crate::cursors::move_cursor;
 use crate::record::{ExpectedHead, under};
 use crate::store::Writer;
 use crate::{Batch, Committed, Cursor, Record, StoreError, leader};
@@ -38,11 +39,6 @@ const LATEST_UNDER: &str = "SELECT MAX(seq) AS seq FROM document \
 const LATEST_OF_KIND: &str = "SELECT MAX(seq) AS seq FROM document WHERE kind = $1";
 
 const INSERT_MARK: &str = "INSERT INTO meta (name, value) VALUES ($1, $2)";
-
-const MOVE_CURSOR: &str = "INSERT INTO cursor (source, resource_version, complete_to, observed_at) \
-     VALUES ($1, $2, $3, $4) \
-     ON CONFLICT (source) DO UPDATE SET resource_version = excluded.resource_version, \
-     complete_to = excluded.complete_to, observed_at = excluded.observed_at";
 
 /// What looking for later documents is called where an error is told.
 const LOOK: &str = "look for later documents";
@@ -370,17 +366,6 @@ async fn open_period(link: &mut Link<'_>, key: &str, body: &str) -> Result<(), S
                 .await
         }
     }
-}
-
-/// Notes where a watch continues.
-pub(crate) async fn move_cursor(link: &mut Link<'_>, cursor: &Cursor) -> Result<(), StoreError> {
-    let values = [
-        Value::Text(&cursor.source),
-        Value::Text(&cursor.resource_version),
-        Value::MaybeInteger(cursor.complete_to.map(Second::get)),
-        Value::Integer(cursor.observed_at.get()),
-    ];
-    link.execute("move a cursor", MOVE_CURSOR, &values).await
 }
 
 /// A digest as it stands in a row.

@@ -9,20 +9,20 @@ use leasehold_ledger::time::Second;
 
 use crate::append::Copied;
 use crate::archive::across;
-use crate::backend::{Pool, Value};
-use crate::codec::{ChainBody, column};
+use crate::backend::Pool;
+use crate::codec::ChainBody;
 use crate::error::failed;
 use crate::integrity::check_link;
 use crate::lock::lock_path;
 use crate::store::{APPEND, Store};
-use crate::{Batch, Cursor, Integrity, Place, StoreError, append, leader};
+use crate::{Batch, Cursor, Integrity, Place, StoreError, append, cursors, leader};
 
 /// How many rows are in memory at a time.
 const PAGE: u32 = 1000;
 
 /// The row among the places of watches that says whether all rows of the copied ledger are there. It is the one table whose
 /// rows change.
-const MARK: &str = "(copy)";
+pub(crate) const MARK: &str = "(copy)";
 
 /// What the mark says while they are not.
 const UNFINISHED: &str = "unfinished";
@@ -45,16 +45,13 @@ fn mark(says: &str) -> Cursor {
 
 /// Refuses to go on with a ledger into which not all rows were copied.
 pub(crate) async fn refuse_unfinished(pool: &Pool, place: &Place) -> Result<(), StoreError> {
-    const SAYS: &str = "SELECT resource_version FROM cursor WHERE source = $1";
-    let row = pool.fetch_optional("look for a broken-off copy", SAYS, &[Value::Text(MARK)]);
-    match row.await? {
-        Some(row) if column::<String>(&row, "resource_version")? == UNFINISHED => {
-            Err(StoreError::Unfinished {
-                place: place.clone(),
-            })
-        }
-        Some(_) | None => Ok(()),
+    let found = cursors::mark(pool).await?;
+    if found.is_some_and(|mark| mark.resource_version == UNFINISHED) {
+        return Err(StoreError::Unfinished {
+            place: place.clone(),
+        });
     }
+    Ok(())
 }
 
 impl Store {

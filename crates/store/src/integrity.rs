@@ -163,12 +163,14 @@ impl Store {
         stretches
     }
 
-    /// What neither the chain nor the database covers: the columns that documents are listed by, the mark of a rehearsal, up
-    /// to when objects are archived, and how a file defines its tables and what keeps them from being changed. Whoever
-    /// recomputes the rows from [`Store::rows`] needs this after.
+    /// What neither the chain nor the database covers: the columns that documents are listed by, the mark of a rehearsal,
+    /// where watches continue, which archive dug a hole, up to when objects are archived, and how a file defines its tables
+    /// and what keeps them from being changed. Whoever recomputes the rows from [`Store::rows`] needs this after.
     pub async fn check_beside(&self) -> Result<(), StoreError> {
         self.check_listed().await?;
         self.check_periods().await?;
+        self.check_cursors().await?;
+        self.check_diggers().await?;
         self.check_remembered().await?;
         if self.reader().is_server() {
             return Ok(());

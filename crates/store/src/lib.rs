@@ -16,6 +16,7 @@ mod archive;
 mod backend;
 mod codec;
 mod copy;
+mod cursors;
 mod drill;
 mod error;
 mod integrity;

@@ -13,11 +13,11 @@ use sqlx::AssertSqlSafe;
 use crate::append;
 use crate::backend::{Link, Row, Value};
 use crate::codec::{
-    ChainBody, bound, chain_columns, chain_of, column, cursor_of, document_columns, document_of,
+    ChainBody, bound, chain_columns, chain_of, column, document_columns, document_of,
     entry_columns, fact_columns, fact_of, gather_entries, recorded, seq_of, to_integer,
 };
 use crate::record::under;
-use crate::{Cursor, FactFilter, RawDocument, Record, Recorded, Store, StoreError};
+use crate::{FactFilter, RawDocument, Record, Recorded, Store, StoreError};
 
 /// A row with what has to be known to write it again.
 pub(crate) struct Written {
@@ -123,10 +123,6 @@ const ENTRIES_BETWEEN: &str = concat!(
     " FROM entry e JOIN chain c ON c.seq = e.seq LEFT JOIN posting p ON p.entry = e.seq ",
     "WHERE e.seq > $1 AND e.seq <= $2 ORDER BY e.seq, p.n"
 );
-
-/// All but the mark of a copy (see `copy`).
-const CURSORS: &str = "SELECT source, resource_version, complete_to, observed_at FROM cursor \
-     WHERE source <> '(copy)' ORDER BY source";
 
 impl Store {
     /// The facts that pass the filter, in the order in which the ledger learned them.
@@ -359,19 +355,6 @@ impl Store {
                 body: body.body,
             })
             .collect())
-    }
-
-    /// The cursor of one watch.
-    pub async fn cursor(&self, source: &str) -> Result<Option<Cursor>, StoreError> {
-        let cursors = self.cursors().await?;
-        Ok(cursors.into_iter().find(|cursor| cursor.source == source))
-    }
-
-    /// The cursors of all watches, by source.
-    pub async fn cursors(&self) -> Result<Vec<Cursor>, StoreError> {
-        let reading = self.reader().fetch_all("read cursors", CURSORS, &[]);
-        let rows = self.within("read cursors", reading).await?;
-        self.trusting(rows.iter().map(cursor_of).collect())
     }
 
     /// At most `limit` rows after row `after_seq`: what the chain says and what the tables hold.

@@ -6,7 +6,7 @@ use leasehold_ledger::canonical::digest_bytes;
 
 use crate::backend::{Link, Pool, Value};
 use crate::codec::column;
-use crate::{Place, StoreError};
+use crate::{Place, StoreError, cursors};
 
 /// One step of the schema. It means the same in both databases, and is written for each.
 struct Migration {
@@ -17,7 +17,7 @@ struct Migration {
 }
 
 /// All steps, in order; the last one's version is the version of the schema.
-const MIGRATIONS: [Migration; 4] = [
+const MIGRATIONS: [Migration; 5] = [
     Migration {
         version: 1,
         name: "ledger",
@@ -42,7 +42,17 @@ const MIGRATIONS: [Migration; 4] = [
         sqlite: include_str!("../migrations/sqlite/0004_archive.sql"),
         postgres: include_str!("../migrations/postgres/0004_archive.sql"),
     },
+    Migration {
+        version: CURSOR_DIGESTS,
+        name: "cursor_digest",
+        sqlite: include_str!("../migrations/sqlite/0005_cursor_digest.sql"),
+        postgres: include_str!("../migrations/postgres/0005_cursor_digest.sql"),
+    },
 ];
+
+/// The step from which on rows of `cursor` have digests. No SQL of SQLite computes one, so that the rows which are there get
+/// theirs from the program, in the same transaction and in both databases alike.
+const CURSOR_DIGESTS: u32 = 5;
 
 /// Which text of a step is meant.
 #[derive(Clone, Copy, Debug)]
@@ -220,6 +230,9 @@ pub(crate) async fn expect_current(pool: &Pool, place: &Place) -> Result<(), Sto
 async fn apply(link: &mut Link<'_>, migration: &Migration) -> Result<(), StoreError> {
     let text = Dialect::of(link).text(migration);
     link.run("apply a migration", text).await?;
+    if migration.version == CURSOR_DIGESTS {
+        cursors::seal(link).await?;
+    }
     let digest = digest_bytes(text.as_bytes());
     let values = [
         Value::Integer(i64::from(migration.version)),

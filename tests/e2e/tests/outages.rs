@@ -11,12 +11,15 @@ mod outages {
     use std::time::Duration;
 
     use k8s_openapi::api::core::v1::Pod;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    use leasehold_api::conditions::types;
+    use leasehold_api::platform::CloudPolicy;
     use leasehold_e2e::{Office, Stage};
     use leasehold_ledger::fact::FactKind;
     use leasehold_store::{FactFilter, Place, Roles, Store, StoreError};
     use leasehold_testkit::manifests::pod;
     use leasehold_testkit::{
-        LONG, OperatorOptions, OperatorProcess, PostgresDatabase, PostgresServer, eventually,
+        LONG, OperatorOptions, OperatorProcess, PostgresDatabase, PostgresServer, User, eventually,
     };
     use tokio::time::{Instant, sleep};
 
@@ -79,7 +82,24 @@ mod outages {
         assert!(closed.at >= opened.at, "{opened:?} {closed:?}");
     }
 
-    /// Waits until the operator is in trouble over its ledger, or out of it, by its page and its metric.
+    /// Version of the policy, and what it says of the ledger: status and since when, while it says anything.
+    async fn on_the_policy(stage: &Stage) -> Result<(String, Option<(String, Time)>), String> {
+        let auditor = stage.user(User::Auditor).await;
+        let auditor = auditor.map_err(|failure| format!("{failure:?}"))?;
+        let policy = auditor.get::<CloudPolicy>(None, "default").await?;
+        let conditions = policy.status.unwrap_or_default().conditions.into_iter();
+        let told = conditions
+            .filter(|condition| condition.type_ == types::LEDGER_AVAILABLE)
+            .map(|condition| {
+                assert_eq!(condition.reason, "NotRecorded");
+                (condition.status, condition.last_transition_time)
+            })
+            .next();
+        let version = policy.metadata.resource_version.unwrap_or_default();
+        Ok((version, told))
+    }
+
+    /// Waits until the operator is in trouble over its ledger, or out of it, by its page, its metric and the policy.
     async fn is_told(stage: &Stage, in_trouble: bool) -> String {
         let what = format!("trouble with the ledger told: {in_trouble}");
         let seen = stage.see(&what, LONG, async || {
@@ -87,17 +107,25 @@ mod outages {
             let ready = operator.fetch("/readyz").await;
             let told = operator.counted("leasehold_ledger_trouble", "").await?;
             let said = ready.unwrap_or_else(|said| said);
-            if said.contains(TROUBLE) == in_trouble && (told == 1) == in_trouble {
+            let (_, shown) = on_the_policy(stage).await?;
+            let is_shown = shown.as_ref().is_some_and(|(status, _)| status == "False");
+            let is_as_it_should_be = said.contains(TROUBLE) == in_trouble
+                && (told == 1) == in_trouble
+                && is_shown == in_trouble
+                && shown.is_some() == in_trouble;
+            if is_as_it_should_be {
                 Ok(said)
             } else {
-                Err(format!("{said}, metric {told}"))
+                Err(format!("{said}, metric {told}, on the policy {shown:?}"))
             }
         });
         seen.await.unwrap()
     }
 
-    /// Lets the trouble last, while the operator must stay and must not call itself well.
+    /// Lets the trouble last, while the operator must stay and must not call itself well. What it says on the policy it says
+    /// once.
     async fn lasts(stage: &Stage, since: Instant) {
+        let told = on_the_policy(stage).await.unwrap();
         while since.elapsed() < away() {
             {
                 let mut operator = stage.operator.lock().await;
@@ -110,6 +138,7 @@ mod outages {
             // what lasts is the trouble, nothing is waited for
             sleep(Duration::from_secs(1)).await;
         }
+        assert_eq!(on_the_policy(stage).await.unwrap(), told);
     }
 
     /// The ledger of the file, in a database.

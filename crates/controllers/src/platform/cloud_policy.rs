@@ -1,6 +1,6 @@
 //! The policy: checked, remembered by the ledger, and never changed where bills would no longer join.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use kube::runtime::controller::Action;
 use leasehold_api::platform::{CloudPolicy, CloudPolicySpec};
@@ -13,6 +13,9 @@ use crate::{
     verdict::{Verdict, told},
     wake,
 };
+
+/// When an object is looked at again that was changed meanwhile.
+const SOON: Duration = Duration::from_secs(1);
 
 /// Runs the controller until the shutdown.
 pub async fn run(context: Context, shutdown: Shutdown) {
@@ -62,10 +65,17 @@ async fn reconcile(object: Arc<CloudPolicy>, context: Context) -> Result<Action,
         if !verdict.refused.is_empty() {
             verdict.warn(&*object, &context).await;
         }
-        context
+        // that the ledger is in trouble is told in it by somebody else, who may have done so meanwhile
+        let written = context
             .kit
-            .patch_status(&*object, object.status.as_ref(), &new)
-            .await?;
+            .patch_status_as_read(&*object, object.status.as_ref(), &new);
+        match written.await {
+            Ok(_) => {}
+            Err(error) if error.is_conflict() || error.is_not_found() => {
+                return Ok(Action::requeue(SOON));
+            }
+            Err(error) => return Err(error.into()),
+        }
     }
     Ok(wake::later())
 }

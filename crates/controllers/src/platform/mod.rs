@@ -7,6 +7,7 @@
 mod capacity;
 mod cloud_policy;
 mod cloudlet;
+mod ledger;
 mod network_zone;
 mod suspension;
 
@@ -15,6 +16,8 @@ use futures::future;
 use leasehold_kit::Shutdown;
 
 use crate::Context;
+
+pub use ledger::tell_of_ledger;
 
 /// Runs the controllers of the platform's kinds until the shutdown.
 pub async fn run(context: Context, shutdown: Shutdown) {

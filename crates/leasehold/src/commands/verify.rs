@@ -108,15 +108,19 @@ fn of_store(
         }
         Err(error) => verify(iter::once(Err::<Row, _>(error)), head),
     };
-    let beside = if pages.is_none() && report.finding.is_none() {
-        finding(
+    let beside = match (&report.finding, &pages) {
+        (Some(_), _) => None,
+        (None, None) => finding(
             session.wait(Box::pin(store.check_beside())),
             "what lies beside the rows",
-        )?
-    } else {
-        None
+        )?,
+        // no chain names a row of these, and SQLite itself may not either
+        (None, Some(_)) => finding(
+            session.wait(Box::pin(store.check_cursors())),
+            "where watches continue",
+        )?,
     };
-    report.finding = both(report.finding.take(), pages.or(beside));
+    report.finding = both(report.finding.take().or(beside), pages);
     Ok(report)
 }
 

@@ -80,11 +80,13 @@ pub async fn run(arguments: &OperatorArgs, common: &Common) -> Result<()> {
     };
     let store = context.books.store().clone();
     health.tell_of(store.troubles());
-    let (fences, measures) = (context.fences.clone(), context.measures.clone());
+    let fences = context.fences.clone();
     health.tell_fences(fences.clone());
-    let telling = tokio::spawn(join(
-        trouble::tell(store.troubles(), measures.clone()),
-        policies::tell(kit.clone(), fences, measures),
+    let mut telling = trouble::tell(&store.troubles(), &context);
+    telling.spawn(policies::tell(
+        kit.clone(),
+        fences,
+        context.measures.clone(),
     ));
     let mut tasks = spawn(&context, &shutdown);
     health.set(Stage::Ready);
@@ -109,7 +111,7 @@ pub async fn run(arguments: &OperatorArgs, common: &Common) -> Result<()> {
     if outcome.is_ok() {
         drain(&mut tasks).await;
     }
-    telling.abort();
+    drop(telling);
     tasks.abort_all();
     caches.abort_all();
     let closed = tokio::time::timeout(CLOSE, store.close()).await;

@@ -64,6 +64,26 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Each hole was dug, or widened last, by an archive whose document the ledger has. The digest of the holes does not say
+    /// which.
+    pub(crate) async fn check_diggers(&self) -> Result<(), StoreError> {
+        // before the documents, so that those of all of them are there
+        let dug = self.dug_holes().await?;
+        let archives = self.documents::<ArchiveDoc>(None, None).await?;
+        let of_none = |archive: u64| archives.iter().all(|document| document.seq != archive);
+        match dug.iter().find(|(_, archive)| of_none(*archive)) {
+            None => Ok(()),
+            Some((hole, archive)) => Err(StoreError::Corrupt {
+                seq: hole.first,
+                what: format!(
+                    "the hole that begins with it is of the archive of row {archive}, which is none"
+                ),
+            }),
+        }
+    }
+}
+
 /// The holes, as this connection sees them.
 pub(crate) async fn read_in(link: &mut Link<'_>) -> Result<Vec<Hole>, StoreError> {
     let dug = dug_in(link).await?;
@@ -81,17 +101,27 @@ pub(crate) async fn is_archived(link: &mut Link<'_>, seq: u64) -> Result<bool, S
 
 async fn dug_in(link: &mut Link<'_>) -> Result<Vec<(Hole, u64)>, StoreError> {
     let rows = link.fetch_all(READ, HOLES, &[]).await?;
-    rows.iter().map(hole_of).collect()
+    let numbered = rows.iter().zip(1_u64..);
+    numbered.map(|(row, place)| hole_of(row, place)).collect()
 }
 
-fn hole_of(row: &Row) -> Result<(Hole, u64), StoreError> {
-    let first = number(row, "first_seq")?;
+/// The hole of a row that has this place among all. Whatever cannot be read of it is told with the first row that is missing,
+/// or with the place where that is what cannot be read.
+fn hole_of(row: &Row, place: u64) -> Result<(Hole, u64), StoreError> {
+    let first = number(row, "first_seq").map_err(|error| StoreError::Corrupt {
+        seq: 0,
+        what: format!("row {place} of hole: {}", said(&error)),
+    })?;
+    read_hole(row, first).map_err(|error| StoreError::Corrupt {
+        seq: first,
+        what: format!("the hole that begins with it: {}", said(&error)),
+    })
+}
+
+fn read_hole(row: &Row, first: u64) -> Result<(Hole, u64), StoreError> {
     let digest = |name| -> Result<Digest, StoreError> {
         let text: String = column(row, name)?;
-        text.parse().map_err(|_| StoreError::Corrupt {
-            seq: first,
-            what: format!("the hole that begins with it has {name} {text}"),
-        })
+        text.parse().map_err(|_| unfit(name, &text))
     };
     let hole = Hole {
         first,
@@ -105,10 +135,23 @@ fn hole_of(row: &Row) -> Result<(Hole, u64), StoreError> {
 
 fn number(row: &Row, name: &'static str) -> Result<u64, StoreError> {
     let value: i64 = column(row, name)?;
-    u64::try_from(value).map_err(|_| StoreError::Corrupt {
+    u64::try_from(value).map_err(|_| unfit(name, &value.to_string()))
+}
+
+fn unfit(name: &str, value: &str) -> StoreError {
+    StoreError::Corrupt {
         seq: 0,
-        what: format!("a hole has {name} {value}"),
-    })
+        what: format!("{name} is {value}"),
+    }
+}
+
+/// What is wrong with a column, without the words around it.
+fn said(error: &StoreError) -> String {
+    match error {
+        StoreError::Corrupt { what, .. } => what.clone(),
+        StoreError::Database { source, .. } => source.to_string(),
+        other => other.to_string(),
+    }
 }
 
 /// The hole between row `before` with this hash and row `next`, if exactly that is archived.

@@ -1,5 +1,7 @@
 //! The database itself refuses to change what was written.
 
+use leasehold_store::{Batch, Cursor};
+
 use crate::fixtures::{Home, at, on_both, one_of_each};
 
 on_both!(
@@ -100,20 +102,22 @@ async fn the_chain_takes_only_the_next_row_that_links_to_its_head(home: Home) {
 
 async fn a_cursor_is_the_one_thing_that_moves(home: Home) {
     let store = home.open().await;
-    let mut prompt = home.prompt().await;
-    prompt
-        .run("INSERT INTO cursor VALUES ('pods', '7', NULL, 0)")
-        .await
-        .unwrap();
-    prompt
-        .run("UPDATE cursor SET resource_version = '8'")
-        .await
-        .unwrap();
+    for version in ["7", "8"] {
+        let cursor = Cursor {
+            source: "pods".to_owned(),
+            resource_version: version.to_owned(),
+            complete_to: None,
+            observed_at: at(0),
+        };
+        let batch = Batch::default().with_cursor(cursor);
+        store.commit(&batch, at(0)).await.unwrap();
+    }
     let cursor = store.cursor("pods").await.unwrap().unwrap();
     assert_eq!(
         (cursor.resource_version.as_str(), cursor.complete_to),
         ("8", None)
     );
+    let mut prompt = home.prompt().await;
     prompt.run("DELETE FROM cursor").await.unwrap();
     assert!(store.cursors().await.unwrap().is_empty());
 }

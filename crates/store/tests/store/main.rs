@@ -11,6 +11,8 @@ mod copies;
 #[cfg(test)]
 mod corruption;
 #[cfg(test)]
+mod cursors;
+#[cfg(test)]
 mod drilled;
 #[cfg(test)]
 mod exactly_once;

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use leasehold_api::charging::{BillingPeriod, PeriodPhase, Statement, StatementState};
 use leasehold_e2e::{Office, PERIODS, Stage};
+use leasehold_ledger::explain::Explanation;
 use leasehold_ledger::fact::{Interval, Meter};
+use leasehold_ledger::money::{Unit, parse_quantity};
 use leasehold_ledger::time::Period;
 use leasehold_ledger::verify::Report;
 use leasehold_store::{Place, Store};
@@ -48,6 +50,7 @@ async fn months_leave_for_files_beside_a_running_operator_which_goes_on() {
     sealed_months_are_proven(&story, &oldest).await;
     with_the_files_every_month_is_computed_again(&story, &oldest).await;
     use_of_an_archived_month_is_found_in_its_file(&story).await;
+    every_line_of_an_archived_month_is_explained_without_a_file(&story).await;
     Box::pin(the_next_month_closes(&story)).await;
     story.is_well().await;
 }
@@ -302,6 +305,43 @@ async fn use_of_an_archived_month_is_found_in_its_file(story: &Story) {
     assert!(!ran.stderr.contains("may lie in archives"), "{ran:?}");
     // four, the one that goes on, and the one from the middle on
     assert_eq!(of_cpu(&ran), (6, 2_500 * length));
+}
+
+/// A final statement in the ledger has the stretches of each of its lines: two and a half cores all month, and the memory.
+async fn every_line_of_an_archived_month_is_explained_without_a_file(story: &Story) {
+    let reader = story.database.reader.as_str();
+    for (number, month) in story.months.iter().take(2).enumerate() {
+        let length = month.span.seconds();
+        let lines = story.statement(number).await.spec.lines;
+        let items: Vec<&str> = lines.iter().map(|line| line.item.as_str()).collect();
+        assert_eq!(items, ["memory", "vcpu-burst"], "{}", month.name);
+        for line in &lines {
+            let mut explain = vec!["explain", &line.id, "--period", &month.name];
+            explain.extend([
+                "--department",
+                past::DEPARTMENT,
+                "--db",
+                reader,
+                "-o",
+                "json",
+            ]);
+            let ran = story.auditor.leasehold(&explain).await.unwrap();
+            let told: Explanation = ran.ok().unwrap().json().unwrap();
+            assert!(told.holds, "{told:?}");
+            assert_eq!(told.more_segments, 0, "{told:?}");
+            assert_eq!(told.gross.to_string(), line.gross);
+            let seconds: i64 = told.segments.iter().map(|part| part.seconds).sum();
+            if line.item == "memory" {
+                assert_eq!(seconds, length, "{told:?}");
+                continue;
+            }
+            let cores = told.segments.iter().map(|part| {
+                let millicores = parse_quantity(&part.quantity, Unit::Core).unwrap();
+                millicores * part.seconds
+            });
+            assert_eq!(cores.sum::<i64>(), 2_500 * length, "{told:?}");
+        }
+    }
 }
 
 /// How many stretches pods used cores for, and the sum of thousandths of a core, each times its seconds.

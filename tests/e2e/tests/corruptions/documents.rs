@@ -20,8 +20,8 @@ use serde_json::json;
 
 use crate::ledger::{SEPTEMBER, book, money, open, policy};
 
-/// Kinds of documents in the ledger, the close and its statements among them.
-pub const KINDS: i64 = 28;
+/// Kinds of documents in the ledger, the close, its statements and the archive among them.
+pub const KINDS: i64 = 29;
 /// The uid of the cluster.
 pub const CLUSTER: &str = "5b0c6a2e-0000-4000-8000-000000000001";
 /// 2029-09-01 00:00 in Shanghai.

@@ -1,4 +1,5 @@
-//! A good ledger that holds a document of every kind, facts of every kind, and a closed month: 市政府办's September 2026.
+//! A good ledger that holds a document of every kind, facts of every kind, a closed month whose facts have left for an
+//! archive, 市政府办's September 2026, and what came after it.
 
 use leasehold_controllers::period::reckon::{batch, reckon, records};
 use leasehold_ledger::book::{Basis, Book, Category, Item, Per};
@@ -7,7 +8,7 @@ use leasehold_ledger::fact::{Bounds, Fact, FactKind, Meter, Source, Subject};
 use leasehold_ledger::money::{Money, Price, Unit};
 use leasehold_ledger::policy::{DecreaseEffective, EstimateBound, Policy};
 use leasehold_ledger::time::{LocalDate, Period, PeriodKind, Second, Zone};
-use leasehold_store::{Batch, Record, Store};
+use leasehold_store::{Batch, Cursor, Keeper, Place, Record, Store};
 
 use crate::documents;
 
@@ -17,9 +18,12 @@ pub const SEPTEMBER: Second = Second::new(1_788_192_000);
 const OCTOBER: Second = Second::new(1_790_784_000);
 /// Pods that come and go within the month.
 const PODS: i64 = 60;
+/// The first pod of October, by its number.
+const NEXT: i64 = 65;
 
-/// Writes the ledger, closes its month, and gives the number of its rows and their head.
-pub async fn fill(store: &Store) -> (u64, String) {
+/// Writes the ledger, closes its month, moves the month's facts into an archive with the rights of the ledger's owner, and
+/// gives the number of its rows and their head. What is archived leaves holes around the ends that nobody saw, which stay.
+pub async fn fill(store: &Store, owner: &Place) -> (u64, String) {
     let open = open();
     let mut before: Vec<Record> = documents::foundation();
     before.extend(leases().map(Record::from));
@@ -33,8 +37,41 @@ pub async fn fill(store: &Store) -> (u64, String) {
     let known = records(store, through).await.unwrap();
     let closing = reckon(&open, &known, through, None).unwrap();
     let close = batch(&open, &closing, (through, head), "sun", OCTOBER.plus(60)).unwrap();
-    let closed = store.commit(&close, OCTOBER.plus(60)).await.unwrap();
-    (closed.head_seq, closed.head.to_string())
+    store.commit(&close, OCTOBER.plus(60)).await.unwrap();
+    archive(owner).await;
+
+    let later = (NEXT..NEXT + PODS).flat_map(pod).map(Record::from);
+    let later = Batch::of(later.collect());
+    let places = later
+        .with_cursor(place("claims", None))
+        .with_cursor(place("heartbeat", Some(OCTOBER.plus(9000))))
+        .with_cursor(place("pods", Some(OCTOBER.plus(9000))));
+    let last = store.commit(&places, OCTOBER.plus(9060)).await.unwrap();
+    (last.head_seq, last.head.to_string())
+}
+
+/// The facts of September leave. The file is of no account: the ledger is proven without it.
+async fn archive(owner: &Place) {
+    let now = OCTOBER.plus(120);
+    let folder = tempfile::tempdir().unwrap();
+    let keeper = Keeper::open(owner.clone()).await.unwrap();
+    let due = keeper.store().due_archives(0, now).await.unwrap();
+    let [september] = due.as_slice() else {
+        panic!("September alone is due: {due:?}");
+    };
+    let archived = keeper.archive(september, folder.path(), now);
+    assert!(archived.await.unwrap().is_some());
+    keeper.close().await.unwrap();
+}
+
+/// Where a watch continues.
+fn place(source: &str, complete_to: Option<Second>) -> Cursor {
+    Cursor {
+        source: source.to_owned(),
+        resource_version: "48211".to_owned(),
+        complete_to,
+        observed_at: OCTOBER.plus(9060),
+    }
 }
 
 pub fn money(text: &str) -> Money {

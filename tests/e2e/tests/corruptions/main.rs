@@ -1,7 +1,7 @@
 //! Whatever is changed in a ledger, in its file or in its tables, is found by `leasehold verify`, and the place is named.
 //!
-//! A good ledger with a document of every kind and a closed month (`ledger`, `documents`) is copied, something in the copy
-//! is changed by chance, and the program itself is asked, with the head that was kept of the good one (`verdict`). It must
+//! A good ledger with a document of every kind, a closed and archived month and the places of watches (`ledger`, `documents`)
+//! is copied, something in the copy is changed by chance, and the program itself is asked, with the head that was kept of the good one (`verdict`). It must
 //! not end with 0, and must name the row or the page. Where only an index is damaged, which holds nothing by itself, or the
 //! one row of `meta`, naming
 //! the index or its table is enough.
@@ -60,7 +60,7 @@ mod corruptions {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("good.db");
         let store = Store::open(&path).await.unwrap();
-        let (rows, head) = ledger::fill(&store).await;
+        let (rows, head) = ledger::fill(&store, &Place::from(path.as_path())).await;
         store.close_as_one_file().await.unwrap();
         Good {
             folder,
@@ -82,6 +82,8 @@ mod corruptions {
         let many = "SELECT COUNT(*) FROM fact WHERE estimated = 1 AND lower_at IS NOT NULL";
         assert!(prompt.number(many).await > 5);
         assert!(prompt.number("SELECT COUNT(*) FROM posting").await > 5);
+        assert!(prompt.number("SELECT COUNT(*) FROM hole").await > 5);
+        assert_eq!(prompt.number("SELECT COUNT(*) FROM cursor").await, 3);
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -138,7 +140,7 @@ mod corruptions {
         Store::migrate(&owner, &roles).await.unwrap();
         let service: Place = database.service.parse().unwrap();
         let store = Store::open(&service).await.unwrap();
-        let (rows, head) = ledger::fill(&store).await;
+        let (rows, head) = ledger::fill(&store, &owner).await;
         store.close().await.unwrap();
 
         // one database, so one after the other

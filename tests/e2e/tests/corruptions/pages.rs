@@ -9,21 +9,15 @@
 //! - the separators in the inner pages of a table: whatever lies between its neighbours says the same;
 //! - the place of a row's number in a row whose number is its key, which SQLite leaves empty, and the numbers of the rows of
 //!   the schema;
-//! - in `chain` when a row was inserted and by which leader (`inserted_at`, `epoch`), and the tables `cursor`, `leader`,
-//!   `migration` and `archived_object`: the operator's own notes, of which nothing is billed. Of what is remembered of archived
-//!   objects the marks are checked, and each object is held against the files of the archives where these are at hand.
+//! - in `chain` when a row was inserted and by which leader (`inserted_at`, `epoch`), and the tables `leader`, `migration` and
+//!   `archived_object`: the operator's own notes, of which nothing is billed. Of what is remembered of archived objects the
+//!   marks are checked, and each object is held against the files of the archives where these are at hand.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// Tables and indexes of which nothing counts.
-const NOTES: [&str; 5] = [
-    "cursor",
-    "sqlite_autoindex_cursor_1",
-    "leader",
-    "migration",
-    "archived_object",
-];
+const NOTES: [&str; 3] = ["leader", "migration", "archived_object"];
 /// Tables whose first column is the number of the row.
 const NUMBERED: [&str; 5] = ["chain", "fact", "document", "entry", "hole"];
 /// How many columns of `chain` are evidence.

@@ -9,8 +9,10 @@ use sqlx::{
     SqliteConnection,
 };
 
-/// The tables that hold evidence.
-const TABLES: [&str; 6] = ["chain", "fact", "document", "entry", "posting", "meta"];
+/// The tables that hold evidence, and those from which money follows.
+const TABLES: [&str; 8] = [
+    "chain", "fact", "document", "entry", "posting", "meta", "hole", "cursor",
+];
 
 /// A connection to either database.
 pub enum Prompt {

@@ -14,7 +14,7 @@ enum Holds {
 use Holds::{Number, Text};
 
 /// Every column that is evidence, or by which evidence is found.
-const COLUMNS: [(&str, &str, Holds); 44] = [
+const COLUMNS: [(&str, &str, Holds); 55] = [
     ("chain", "seq", Number),
     ("chain", "kind", Text),
     ("chain", "key", Text),
@@ -59,6 +59,17 @@ const COLUMNS: [(&str, &str, Holds); 44] = [
     ("posting", "account", Text),
     ("posting", "amount", Number),
     ("meta", "value", Text),
+    ("hole", "first_seq", Number),
+    ("hole", "last_seq", Number),
+    ("hole", "prev", Text),
+    ("hole", "hash", Text),
+    ("hole", "ended_before", Number),
+    ("hole", "archive", Number),
+    ("cursor", "source", Text),
+    ("cursor", "resource_version", Text),
+    ("cursor", "complete_to", Number),
+    ("cursor", "observed_at", Number),
+    ("cursor", "digest", Text),
 ];
 /// The tables whose rows are numbered as those of the chain.
 const BODIES: [&str; 3] = ["fact", "document", "entry"];
@@ -80,6 +91,8 @@ enum Touched {
     Any,
     /// The mark of a rehearsal.
     Mark,
+    /// The row of a watch.
+    Watch,
 }
 
 /// What was changed.
@@ -117,6 +130,7 @@ impl Tampered {
             Touched::Rows(rows) => rows.iter().any(|row| named.contains(row)),
             Touched::Any => !named.is_empty(),
             Touched::Mark => verdict.says("rehearsal"),
+            Touched::Watch => !named.is_empty() && verdict.says(" of cursor, where "),
         };
         if is_named {
             Ok(())
@@ -131,17 +145,26 @@ struct Row {
     table: &'static str,
     is: String,
     seq: u64,
+    /// The other rows at which a change of a hole may show: its last, the one behind it, and that of the archive.
+    around: Vec<u64>,
 }
 
 async fn row(prompt: &mut Prompt, table: &'static str, chance: &mut Chance) -> Row {
     if table == "meta" {
-        let is = "name = 'rehearsal'".to_owned();
-        return Row { table, is, seq: 0 };
+        return Row::without_number(table, "name = 'rehearsal'".to_owned());
     }
     let counted = format!("SELECT COUNT(*) FROM {table}");
     let many = prompt.number(&counted);
     let many = u64::try_from(many.await).unwrap();
     let skip = chance.below(many);
+    if table == "cursor" {
+        let at = format!("SELECT source FROM cursor ORDER BY source LIMIT 1 OFFSET {skip}");
+        let source = prompt.text(&at).await.unwrap();
+        return Row::without_number(table, format!("source = {}", literal(&source)));
+    }
+    if table == "hole" {
+        return hole(prompt, skip).await;
+    }
     if table == "posting" {
         let at = format!("FROM posting ORDER BY entry, n LIMIT 1 OFFSET {skip}");
         let entry = prompt.number(&format!("SELECT entry {at}")).await;
@@ -150,6 +173,7 @@ async fn row(prompt: &mut Prompt, table: &'static str, chance: &mut Chance) -> R
             table,
             is: format!("entry = {entry} AND n = {n}"),
             seq: u64::try_from(entry).unwrap(),
+            around: Vec::new(),
         };
     }
     let sql = format!("SELECT seq FROM {table} ORDER BY seq LIMIT 1 OFFSET {skip}");
@@ -158,10 +182,38 @@ async fn row(prompt: &mut Prompt, table: &'static str, chance: &mut Chance) -> R
         table,
         is: format!("seq = {seq}"),
         seq,
+        around: Vec::new(),
+    }
+}
+
+/// The hole behind so many others.
+async fn hole(prompt: &mut Prompt, skip: u64) -> Row {
+    let sql = format!("SELECT first_seq FROM hole ORDER BY first_seq LIMIT 1 OFFSET {skip}");
+    let first = prompt.number(&sql).await;
+    let is = format!("first_seq = {first}");
+    let mut around = Vec::new();
+    for value in ["last_seq", "last_seq + 1", "archive"] {
+        let sql = format!("SELECT {value} FROM hole WHERE {is}");
+        around.push(u64::try_from(prompt.number(&sql).await).unwrap());
+    }
+    Row {
+        table: "hole",
+        is,
+        seq: u64::try_from(first).unwrap(),
+        around,
     }
 }
 
 impl Row {
+    fn without_number(table: &'static str, is: String) -> Self {
+        Self {
+            table,
+            is,
+            seq: 0,
+            around: Vec::new(),
+        }
+    }
+
     async fn value(&self, prompt: &mut Prompt, column: &str) -> Option<String> {
         let Self { table, is, .. } = self;
         let sql = format!("SELECT CAST({column} AS TEXT) FROM {table} WHERE {is}");
@@ -169,10 +221,14 @@ impl Row {
     }
 
     fn touched(&self) -> Touched {
-        if self.table == "meta" {
-            Touched::Mark
-        } else {
-            Touched::Rows(vec![self.seq])
+        match self.table {
+            "meta" => Touched::Mark,
+            "cursor" => Touched::Watch,
+            _ => {
+                let mut rows = vec![self.seq];
+                rows.extend(&self.around);
+                Touched::Rows(rows)
+            }
         }
     }
 }
@@ -196,7 +252,7 @@ async fn alter(prompt: &mut Prompt, chance: &mut Chance) -> Option<Change> {
     };
     let mut touched = row.touched();
     if let Touched::Rows(rows) = &mut touched
-        && ["seq", "entry"].contains(&column)
+        && ["seq", "entry", "first_seq", "last_seq"].contains(&column)
     {
         rows.extend(new.parse::<u64>().ok());
     }
@@ -219,7 +275,7 @@ fn other_number(column: &str, old: Option<i64>, chance: &mut Chance) -> String {
         0 => old + 1,
         1 => old - 1,
         2 if old != 0 => -old,
-        3 if column.ends_with("_at") => return "NULL".to_owned(),
+        3 if column.ends_with("_at") || column == "complete_to" => return "NULL".to_owned(),
         _ => old ^ one,
     };
     new.to_string()
@@ -258,7 +314,9 @@ fn literal(text: &str) -> String {
 
 /// A row taken away.
 async fn delete(prompt: &mut Prompt, chance: &mut Chance) -> Change {
-    let tables = ["chain", "fact", "document", "entry", "posting", "meta"];
+    let tables = [
+        "chain", "fact", "document", "entry", "posting", "meta", "hole",
+    ];
     let row = row(prompt, chance.pick(&tables).unwrap(), chance).await;
     let mut touched = row.touched();
     if let Touched::Rows(rows) = &mut touched {

@@ -2,13 +2,16 @@
 
 use std::fs;
 
-use leasehold_api::charging::{BillingPeriod, PeriodPhase, Statement, StatementState};
+use leasehold_api::charging::{
+    Approval, BillingPeriod, PeriodPhase, Statement, StatementGapTreatment, StatementState,
+    SubjectOfDecision,
+};
 use leasehold_api::conditions::types;
 use leasehold_e2e::PERIODS;
 use leasehold_e2e::arithmetic::fen;
 use leasehold_ledger::explain::Explanation;
 use leasehold_ledger::verify::Report;
-use leasehold_testkit::User;
+use leasehold_testkit::{NAMESPACE, User};
 
 use crate::bill::{Bill, asks_for, bill, sum, yuan};
 use crate::calendar::{Moment, Month, Months};
@@ -17,6 +20,8 @@ use crate::scene::{Story, close, phase, said, second, text};
 
 /// Type of the condition that use was not observed for a while.
 const GAPS: &str = "Gaps";
+/// The paper behind finance's decision on a gap.
+const ORDER: &str = "黄财资〔2026〕51号";
 /// When a month begins.
 const FIRST: Moment = (1, "00:00:00");
 
@@ -27,6 +32,7 @@ async fn a_month_closes_on_finances_word_after_the_one_before_and_anybody_can_re
     drafts_ask_for_what_counts_so_far(&story).await;
     nobody_but_finance_gives_the_word(&story).await;
     the_word_waits_for_the_month_before(&story).await;
+    nobody_but_finance_decides_the_gap(&story).await;
     both_months_close_in_order(&story).await;
     statements_are_final(&story).await;
     the_running_month_goes_on(&story).await;
@@ -118,21 +124,73 @@ async fn the_word_waits_for_the_month_before(story: &Story) {
     assert!(closes.is_empty(), "{closes:?}");
 }
 
-/// Finance's word accepts the gap of the month before last, and with it the way is free.
+/// The operator asks finance about the gap. Neither the department nor the office may answer.
+async fn nobody_but_finance_decides_the_gap(story: &Story) {
+    let name = question(&story.months.older);
+    let what = format!("the question {name}");
+    let seen = story.stage.see(&what, PERIODS, async || {
+        story.auditor.get::<Approval>(Some(NAMESPACE), &name).await
+    });
+    let asked = seen.await.unwrap().spec;
+    assert_eq!(asked.subject.kind, SubjectOfDecision::Gap);
+    assert_eq!(asked.decision, None);
+    let estimate = decision(&name);
+    let office = story.stage.user(User::Office).await.unwrap();
+    let right = r#"resource "approvals""#;
+    for (session, why) in [
+        (&story.water.staff, right),
+        (&story.auditor, right),
+        (&office, "rule A05:"),
+    ] {
+        let ran = session.leasehold(&estimate).await.unwrap();
+        ran.refused(why).unwrap();
+    }
+    let unheard = story.auditor.get::<Approval>(Some(NAMESPACE), &name).await;
+    assert_eq!(unheard.unwrap().spec, asked);
+    let closes = story.closes().await;
+    assert!(closes.is_empty(), "{closes:?}");
+}
+
+/// The question about the gaps of a month.
+fn question(month: &Month) -> String {
+    format!("gap-{}-1-finance", month.name)
+}
+
+/// How it is answered: what ended unseen is billed as the policy says.
+fn decision(name: &str) -> [&str; 8] {
+    [
+        "approve",
+        name,
+        "-n",
+        NAMESPACE,
+        "--order-no",
+        ORDER,
+        "--estimate",
+        "--yes",
+    ]
+}
+
+/// Finance decides the gap of the month before last, which then closes by itself, and with it the way is free.
 async fn both_months_close_in_order(story: &Story) {
     let Months {
         older,
         last,
         running,
     } = &story.months;
-    story.word(older).await;
+    let finance = story.stage.user(User::QIAN).await.unwrap();
+    let ran = finance.leasehold(&decision(&question(older))).await;
+    ran.unwrap().ok().unwrap();
     for (month, next) in [(older, last), (last, running)] {
         let closed = story
             .period(month, "a closed month", |period| {
                 phase(period) == Some(PeriodPhase::Closed)
             })
             .await;
-        let accepted = said(&closed, GAPS).map(|(_, gap)| gap.ends_with("the close accepted this"));
+        let accepted = said(&closed, GAPS).map(|(_, gap)| {
+            gap.contains(&format!(
+                "accepted by qian@finance ({ORDER}), billed up to the policy's bound"
+            ))
+        });
         let status = closed.status.unwrap();
         let bounds = (status.from, status.end);
         assert_eq!(bounds, (month.text(FIRST), next.text(FIRST)));
@@ -145,9 +203,10 @@ async fn both_months_close_in_order(story: &Story) {
         // only the month before last has a gap
         assert_eq!(accepted, (month.name == older.name).then_some(true));
     }
-    let by_finance = |month: &Month| (month.name.clone(), "sun@finance".to_owned());
+    let by = |month: &Month, whose: &str| (month.name.clone(), whose.to_owned());
     let closes = story.closes().await;
-    assert_eq!(closes, [by_finance(older), by_finance(last)]);
+    let policy = by(older, "policy, 0 days after the end");
+    assert_eq!(closes, [policy, by(last, "sun@finance")]);
 }
 
 async fn statements_are_final(story: &Story) {
@@ -163,12 +222,15 @@ async fn statements_are_final(story: &Story) {
                     gap.source.as_str(),
                     &gap.from,
                     &gap.to,
-                    gap.accepted.is_none(),
+                    gap.accepted
+                        .as_ref()
+                        .map(|word| (word.treatment, word.by.as_str(), word.order_no.as_str())),
                 )
             })
             .collect();
-        // only the month before last has one, which finance's word on the period accepted
-        let gap = (month.name == older.name).then_some(("pods", &from, &to, true));
+        // only the month before last has one, which finance has accepted by its approval
+        let word = (StatementGapTreatment::Estimated, "qian@finance", ORDER);
+        let gap = (month.name == older.name).then_some(("pods", &from, &to, Some(word)));
         assert_eq!(told, Vec::from_iter(gap));
         asks_for(&statement, &story.due(month));
         assert_eq!(statement.number, format!("HS-{}-water", month.name));

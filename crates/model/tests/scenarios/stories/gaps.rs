@@ -1,6 +1,12 @@
 //! Use was not observed for a while: no period closes over that by itself, until finance accepts it.
 
-use leasehold_ledger::document::{GapAcceptedDoc, GapTreatment};
+use std::time::Duration;
+
+use leasehold_ledger::{
+    document::{GapAcceptedDoc, GapTreatment},
+    fact::{Fact, FactKind},
+};
+use leasehold_testkit::manifests;
 use serde_json::{Value, json};
 
 use super::{Stage, oa, tell_metered};
@@ -12,6 +18,10 @@ use crate::{
 
 const JANUARY: [&str; 3] = ["billingperiods.charging.leasehold.dev", "", "2027-01"];
 const QUESTION: [&str; 3] = [APPROVALS, NAMESPACE, "gap-2027-01-1-finance"];
+/// A pod whose end nobody sees.
+const UNSEEN: [&str; 3] = ["pods", "edu--prod", "unseen"];
+/// For so long nobody looks before its end, and for so long after it.
+const BLINK: Duration = Duration::from_secs(20);
 
 fn period(stage: &Stage<'_>) -> Value {
     stage.find(JANUARY).unwrap_or_default()["status"].clone()
@@ -191,5 +201,101 @@ fn a_question_ends_with_its_period_when_finance_closes_that_by_its_own_word() {
                 stage.find(QUESTION).is_none()
             })
             .await
+    });
+}
+
+/// What the ledger has of the cores of the pod.
+fn cores(stage: &Stage<'_>) -> Vec<Fact> {
+    let [_, place, name] = UNSEEN;
+    let object = format!("Pod {place}/{name}");
+    let rows = stage.rows().into_iter();
+    rows.filter(|row| row.chain.kind == "fact")
+        .map(|row| serde_json::from_str::<Fact>(&row.body).unwrap())
+        .filter(|fact| fact.subject.object == object && fact.meter.to_string() == "pod/cpu")
+        .collect()
+}
+
+/// The policy bills the upper bound of an estimate. A pod runs, and is gone before the operator looks again; of its end
+/// nothing is known but two bounds, which this gives.
+async fn ends_unseen(stage: &Stage<'_>) -> Result<Fact, String> {
+    let policy = json!({"spec": {"metering": {"estimateBound": "Upper"}}});
+    oa::leased(stage, &policy, "2027-12-31").await?;
+    let [_, place, name] = UNSEEN;
+    let mut pod = manifests::pod(place, name, "1", "1Gi", None);
+    pod["spec"]["nodeName"] = json!("dc1-r01-n01");
+    pod["spec"]["terminationGracePeriodSeconds"] = json!(0);
+    stage.create(ADMIN, &pod)?;
+    stage
+        .until("the pod", |stage| cores(stage).len() == 1)
+        .await?;
+    stage.pass(Duration::from_secs(30)).await;
+    stage.operator().stop();
+    stage.clock.leap(BLINK);
+    stage.delete(ADMIN, UNSEEN)?;
+    stage.clock.leap(BLINK);
+    forget(stage).await?;
+    stage
+        .until("its end", |stage| cores(stage).len() == 2)
+        .await?;
+    let end = cores(stage).remove(1);
+    let bounds = end.bounds.ok_or("both bounds of its end are not told")?;
+    assert_eq!((end.kind, end.estimated), (FactKind::Closed, true));
+    assert_eq!(end.at, bounds.upper, "the policy bills the upper bound");
+    assert!(
+        bounds.upper.since(bounds.lower) >= 40,
+        "nobody looked for 40 seconds: {bounds:?}"
+    );
+    asked(stage).await?;
+    Ok(end)
+}
+
+/// Finance decides the question in this way, and both gaps are accepted.
+async fn decided(stage: &Stage<'_>, decision: Value, told: &str) -> Result<(), String> {
+    let [_, decides] = FINANCE;
+    stage.patch(decides, QUESTION, &answer(stage, decision))?;
+    stage
+        .until("what was accepted", |stage| {
+            let gaps = &period(stage)["gaps"];
+            accepted(stage).len() == 2 && (0..2).all(|place| gaps[place]["treatment"] == told)
+        })
+        .await
+}
+
+#[test]
+fn under_the_upper_bound_a_gap_that_is_accepted_is_billed_up_to_what_was_seen() {
+    tell_metered(async |stage| {
+        let end = ends_unseen(stage).await?;
+        let yes =
+            json!({"decision": "Approved", "orderNo": "黄财资〔2027〕8号", "treatment": "Accept"});
+        decided(stage, yes, "Accept").await?;
+        let recorded = accepted(stage);
+        let treatments = recorded.iter().map(|found| found.treatment);
+        assert!(treatments.eq([GapTreatment::Accepted; 2]), "{recorded:?}");
+        let told = cores(stage);
+        let [_, _, known] = told.as_slice() else {
+            return Err(format!("the end is not told anew: {told:?}"));
+        };
+        assert_eq!(known.kind, FactKind::Superseded);
+        assert_eq!(Some(known.at), end.bounds.map(|bounds| bounds.lower));
+        assert!(known.estimated, "it stays an estimate");
+        Ok(())
+    });
+}
+
+#[test]
+fn under_the_upper_bound_a_gap_that_is_estimated_is_billed_as_the_policy_says() {
+    tell_metered(async |stage| {
+        let end = ends_unseen(stage).await?;
+        let yes = json!({"decision": "Approved", "orderNo": "黄财资〔2027〕8号", "treatment": "Estimate"});
+        decided(stage, yes, "Estimate").await?;
+        let recorded = accepted(stage);
+        let treatments = recorded.iter().map(|found| found.treatment);
+        assert!(treatments.eq([GapTreatment::Estimated; 2]), "{recorded:?}");
+        // and it stays so
+        stage.pass(oa::HOUR).await;
+        let told = cores(stage);
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert_eq!(told[1], end);
+        Ok(())
     });
 }
