@@ -127,9 +127,10 @@ fn read(row: &Row) -> Result<(Cursor, String), StoreError> {
 
 /// What the database said, which the error itself does not repeat.
 fn cause(error: &StoreError) -> String {
-    match error {
-        StoreError::Database { source, .. } => source.to_string(),
-        other => other.to_string(),
+    if let StoreError::Database { source, .. } = error {
+        source.to_string()
+    } else {
+        error.to_string()
     }
 }
 

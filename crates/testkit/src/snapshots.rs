@@ -64,11 +64,16 @@ async fn counted(admin: &Session) -> Result<(), Failure> {
         let ran = ran.map_err(|failure| format!("{failure:?}"))?;
         let quotas: Value =
             serde_json::from_str(&ran.stdout).map_err(|error| format!("{error}: {ran:?}"))?;
-        let quotas = quotas["items"].as_array().into_iter().flatten();
-        let uncounted: Vec<&Value> = quotas
-            .filter(|quota| !quota["spec"]["hard"][COUNT].is_null())
-            .filter(|quota| quota["status"]["used"][COUNT].is_null())
-            .map(|quota| &quota["metadata"]["namespace"])
+        let quotas = quotas.get("items").and_then(Value::as_array);
+        let counts = |quota: &Value, part: &str| {
+            let amounts = quota.pointer(part).and_then(Value::as_object);
+            amounts.is_some_and(|amounts| amounts.contains_key(COUNT))
+        };
+        let uncounted: Vec<Option<&Value>> = quotas
+            .into_iter()
+            .flatten()
+            .filter(|quota| counts(quota, "/spec/hard") && !counts(quota, "/status/used"))
+            .map(|quota| quota.pointer("/metadata/namespace"))
             .collect();
         if uncounted.is_empty() {
             Ok(())

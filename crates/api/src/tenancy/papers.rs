@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub struct Backup {
     /// Whether one was taken.
     pub taken: bool,
-    /// Where it lies, as s3://archive/oa-2027 or file:///mnt/nas/oa.tar; required if one was taken. Nobody looks there.
+    /// Where it lies, as `s3://archive/oa-2027` or `file:///mnt/nas/oa.tar`; required if one was taken. Nobody looks there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uri: Option<Uri>,
     /// SHA-256 of its content.

@@ -127,7 +127,7 @@ pub struct ReleaseArgs {
     /// Why.
     #[arg(long, value_name = "TEXT")]
     pub reason: String,
-    /// Where the data were exported to, as s3://archive/oa-2027. The office reads it, and may require it.
+    /// Where the data were exported to, as `s3://archive/oa-2027`. The office reads it, and may require it.
     #[arg(long, value_name = "URI", conflicts_with = "no_backup")]
     pub backup: Option<String>,
     /// SHA-256 of what lies there, as sha256: and 64 hexadecimal digits.

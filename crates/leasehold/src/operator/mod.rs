@@ -11,10 +11,7 @@ mod trouble;
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use futures::{
-    FutureExt,
-    future::{BoxFuture, join},
-};
+use futures::{FutureExt, future::BoxFuture};
 use k8s_openapi::api::core::v1::Namespace;
 use leasehold_controllers::{
     Books, Context, Figures, Leases, Measures, Repairs, Settings, World, approvals, hardware,

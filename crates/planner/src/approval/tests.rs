@@ -164,7 +164,7 @@ fn whoever_decides_on_a_release_reads_what_the_department_says_of_its_backup_and
         release_approval(&release, "u-1", "市政府办", "moved", 0).unwrap()
     };
     let said = |uri: &str| {
-        asked(Some(BackupWord {
+        asked(Some(leasehold_ledger::document::BackupWord {
             taken: true,
             uri: Some(uri.to_owned()),
             sha256: None,

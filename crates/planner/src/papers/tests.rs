@@ -34,6 +34,7 @@ fn view(approved: bool, release: Vec<ReleaseDoc>) -> LedgerView {
         requested_by: "zhang@edu".to_owned(),
         at: Second::new(0),
         quotation: None,
+        funds: None,
     };
     let decision = DecisionDoc {
         subject_kind: "Tenancy".to_owned(),
@@ -58,7 +59,7 @@ fn view(approved: bool, release: Vec<ReleaseDoc>) -> LedgerView {
     }
 }
 
-fn release(backup: Value) -> Release {
+fn release(backup: &Value) -> Release {
     serde_json::from_value(json!({"reason": "系统下线", "backup": backup})).unwrap()
 }
 
@@ -77,7 +78,7 @@ fn sign_off(release: u32, incarnation: Option<u32>) -> SignOff {
 fn a_release_lacks_its_statement_only_where_the_policy_requires_it_and_something_was_leased() {
     let (silent, said) = (
         release(Value::Null),
-        release(json!({"taken": false, "because": "无业务数据"})),
+        release(&json!({"taken": false, "because": "无业务数据"})),
     );
     let lacking = |view: &LedgerView, release, demand| {
         lacks(view, release, &policy(demand)).map(|refusal| refusal.rule)

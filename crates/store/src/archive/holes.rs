@@ -147,10 +147,12 @@ fn unfit(name: &str, value: &str) -> StoreError {
 
 /// What is wrong with a column, without the words around it.
 fn said(error: &StoreError) -> String {
-    match error {
-        StoreError::Corrupt { what, .. } => what.clone(),
-        StoreError::Database { source, .. } => source.to_string(),
-        other => other.to_string(),
+    if let StoreError::Corrupt { what, .. } = error {
+        what.clone()
+    } else if let StoreError::Database { source, .. } = error {
+        source.to_string()
+    } else {
+        error.to_string()
     }
 }
 
