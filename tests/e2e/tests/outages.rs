@@ -3,7 +3,7 @@
 //!
 //! First the ledger is a file, into which the operator may write no byte any more. Then the same ledger goes on in a
 //! PostgreSQL server that is killed and comes back. At last it is a file again, on a file system that is full. That one is
-//! mounted for it: the test runs as root, or within `unshare -rm`, and fails elsewhere.
+//! mounted for it, which takes root: without it the test fails there, and says so.
 //!
 //! Environment: `LEASEHOLD_AWAY=600` lets each last so many seconds; 15 without it.
 
@@ -170,8 +170,7 @@ mod outages {
             let ran = mount.output().unwrap();
             assert!(
                 ran.status.success(),
-                "failed to mount a small file system at {}: {}; a full disk is shown as root, or with \
-                 `unshare -rm cargo test -p leasehold-e2e --test outages`",
+                "failed to mount a small file system at {}: {}; a full disk is shown as root alone",
                 at.display(),
                 String::from_utf8_lossy(&ran.stderr)
             );
