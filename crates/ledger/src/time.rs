@@ -4,6 +4,8 @@
 //! them into half-open spans of instants with the rules of the policy's time zone, so that a day
 //! on which the clocks change simply is longer or shorter.
 
+mod union;
+
 use std::{fmt, str::FromStr};
 
 use jiff::{
@@ -12,6 +14,8 @@ use jiff::{
     tz::TimeZone,
 };
 use serde::{Deserialize, Deserializer, Serialize};
+
+pub use union::union;
 
 /// Shortest rehearsal period in seconds.
 const REHEARSAL_LEAST: u32 = 60;

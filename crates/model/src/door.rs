@@ -104,7 +104,7 @@ impl Server {
     }
 
     fn date(&self) -> Result<String, BoxError> {
-        Ok(DateTimePrinter::new().timestamp_to_rfc9110_string(&self.clock().now())?)
+        Ok(DateTimePrinter::new().timestamp_to_rfc9110_string(&self.now())?)
     }
 
     fn refuse(&self, refusal: &Refusal) -> Result<Response<Sent>, BoxError> {

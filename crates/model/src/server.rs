@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use leasehold_kit::{Clock, SystemClock};
 use tokio::sync::watch;
 
@@ -75,6 +75,8 @@ struct Inner {
     /// Lives of the client that are over: clients of these lives are dead.
     deaths: u64,
     written: Vec<Written>,
+    /// How far the server's clock was set ahead of the machines' clock; below zero when behind.
+    ahead: SignedDuration,
     /// Who is told of changes, by the kind whose objects change.
     listeners: BTreeMap<String, Bell>,
 }
@@ -137,6 +139,7 @@ impl Server {
                 course: Course::new(faults),
                 deaths: 0,
                 written: Vec::new(),
+                ahead: SignedDuration::ZERO,
                 listeners: BTreeMap::new(),
             })),
             clock,
@@ -151,7 +154,7 @@ impl Server {
 
     /// Reads or changes what is stored, past everything that may go wrong.
     pub fn with_store<T>(&self, act: impl FnOnce(&mut Store, Timestamp) -> T) -> T {
-        let now = self.clock.now();
+        let now = self.now();
         let mut inner = self.lock();
         let (version, restores) = (inner.store.version(), inner.store.restores());
         let result = act(&mut inner.store, now);
@@ -188,9 +191,22 @@ impl Server {
         inner.written.iter().filter(|written| test(written)).count()
     }
 
-    /// The server's clock.
+    /// The clock of the machines on which clients run, and the server's own unless that was set.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
+    }
+
+    /// Now, by the server's clock, as it dates objects and answers.
+    pub(crate) fn now(&self) -> Timestamp {
+        let ahead = self.lock().ahead;
+        let now = self.clock.now();
+        now.checked_add(ahead).unwrap_or(now)
+    }
+
+    /// Sets the server's clock forward by so much, or back when it is below zero. The clocks of its clients go on as they did.
+    pub fn set_clock(&self, by: SignedDuration) {
+        let mut inner = self.lock();
+        inner.ahead = inner.ahead.saturating_add(by);
     }
 
     /// How often the client under faults has died.

@@ -7,7 +7,7 @@ mod served {
     use futures::{StreamExt, TryStreamExt, pin_mut};
     use k8s_openapi::{
         api::core::v1::{ConfigMap, Namespace},
-        jiff::Timestamp,
+        jiff::{SignedDuration, Timestamp},
     };
     use kube::{
         Api, ResourceExt,
@@ -83,6 +83,28 @@ mod served {
                 .await
                 .unwrap()
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_servers_clock_can_be_set_and_its_clients_learn_of_it() {
+        let server = server(Faults::default());
+        let kit = server.kit();
+        // by the objects that it dates and by the answers that it gives, against the machine's own clock
+        let ahead = async |name: &str| {
+            let made = kit.create(&map(name, "1")).await.unwrap();
+            let own = kit.clock().now().as_second();
+            let dated = made.metadata.creation_timestamp.unwrap().0.as_second();
+            [dated - own, kit.server_time().now().as_second() - own]
+        };
+        let close = |[dated, told]: [i64; 2], expected: i64| {
+            assert_eq!(dated, expected);
+            assert!((-1..=1).contains(&(told - expected)), "{told} {expected}");
+        };
+        close(ahead("a").await, 0);
+        server.set_clock(SignedDuration::from_secs(3600));
+        close(ahead("b").await, 3600);
+        server.set_clock(SignedDuration::from_secs(-4000));
+        close(ahead("c").await, -400);
     }
 
     #[tokio::test(start_paused = true)]

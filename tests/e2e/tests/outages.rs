@@ -2,12 +2,17 @@
 //! loses nothing of what happens meanwhile, and goes on by itself.
 //!
 //! First the ledger is a file, into which the operator may write no byte any more. Then the same ledger goes on in a
-//! PostgreSQL server that is killed and comes back.
+//! PostgreSQL server that is killed and comes back. At last it is a file again, on a file system that is full. That one is
+//! mounted for it, which takes root: without it the test fails there, and says so.
 //!
 //! Environment: `LEASEHOLD_AWAY=600` lets each last so many seconds; 15 without it.
 
 #[cfg(test)]
 mod outages {
+    use std::fs::{self, File};
+    use std::io::{ErrorKind, Write as _};
+    use std::path::PathBuf;
+    use std::process::Command;
     use std::time::Duration;
 
     use k8s_openapi::api::core::v1::Pod;
@@ -28,6 +33,8 @@ mod outages {
     const PLACE: &str = "outages--prod";
     /// How long each lasts, unless somebody wants more, in seconds.
     const AWAY: u64 = 15;
+    /// What the small file system holds.
+    const SIZE: &str = "size=32m";
     /// How the operator says that nothing can be recorded.
     const TROUBLE: &str = "the ledger is in trouble: ";
 
@@ -175,6 +182,101 @@ mod outages {
         let server = PostgresServer::start().unwrap();
         let database = Box::pin(moved(stage, &server)).await;
         Box::pin(no_server(stage, &office, &server, &database)).await;
+
+        let small = SmallDisk::mount(stage.rig.scratch("small-disk").unwrap());
+        Box::pin(no_room_on_the_disk(stage, &office, &database, &small)).await;
+    }
+
+    /// A file system of its own, in memory, which is gone with this.
+    struct SmallDisk(PathBuf);
+
+    impl SmallDisk {
+        fn mount(at: PathBuf) -> Self {
+            let mut mount = Command::new("mount");
+            mount
+                .args(["-t", "tmpfs", "-o", SIZE, "leasehold"])
+                .arg(&at);
+            let ran = mount.output().unwrap();
+            assert!(
+                ran.status.success(),
+                "failed to mount a small file system at {}: {}; a full disk is shown as root alone",
+                at.display(),
+                String::from_utf8_lossy(&ran.stderr)
+            );
+            Self(at)
+        }
+
+        fn ledger(&self) -> PathBuf {
+            self.0.join("ledger.db")
+        }
+
+        fn filler(&self) -> PathBuf {
+            self.0.join("filler")
+        }
+
+        /// Leaves no room for a page.
+        fn fill(&self) {
+            let mut filler = File::create(self.filler()).unwrap();
+            let full = loop {
+                if let Err(error) = filler.write_all(&[0; 4096]) {
+                    break error;
+                }
+            };
+            assert_eq!(full.kind(), ErrorKind::StorageFull, "{full}");
+        }
+
+        fn make_room(&self) {
+            fs::remove_file(self.filler()).unwrap();
+        }
+    }
+
+    impl Drop for SmallDisk {
+        fn drop(&mut self) {
+            // whoever still has a file of it open keeps that until its own end
+            drop(Command::new("umount").arg("-l").arg(&self.0).output());
+        }
+    }
+
+    /// The ledger of the database goes on in a file on a disk that others fill.
+    async fn no_room_on_the_disk(
+        stage: &'static Stage,
+        office: &Office,
+        database: &PostgresDatabase,
+        small: &SmallDisk,
+    ) {
+        {
+            let mut operator = stage.operator.lock().await;
+            operator.terminate();
+            let reader: Place = database.reader.parse().unwrap();
+            let source = Store::open_read_only(&reader).await.unwrap();
+            let target = Store::open(small.ledger()).await.unwrap();
+            source.copy_into(&target, |_| ()).await.unwrap();
+            source.close().await.unwrap();
+            target.close().await.unwrap();
+            let options = OperatorOptions::with_ledger(small.ledger());
+            *operator = OperatorProcess::start(stage.rig, options).await.unwrap();
+        }
+        let place = Place::from(small.ledger());
+        let before = runs_and_ends(office, "before-full").await;
+        is_recorded(stage, &place, &before).await;
+
+        small.fill();
+        let since = Instant::now();
+        let during = runs_and_ends(office, "full").await;
+        let said = is_told(stage, true).await;
+        assert!(said.contains("database or disk is full"), "{said}");
+        lasts(stage, since).await;
+        let late = runs_and_ends(office, "full-late").await;
+
+        small.make_room();
+        is_told(stage, false).await;
+        for uid in [before, during, late] {
+            is_recorded(stage, &place, &uid).await;
+        }
+        let store = Store::open_read_only(&place).await.unwrap();
+        store.integrity().await.unwrap();
+        store.close().await.unwrap();
+        stage.operator.lock().await.terminate();
     }
 
     async fn no_room_in_the_file(stage: &'static Stage, office: &Office) {

@@ -482,4 +482,6 @@ pub(super) mod fixture {
 }
 
 #[cfg(test)]
+mod restarts;
+#[cfg(test)]
 mod tests;

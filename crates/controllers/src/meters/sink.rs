@@ -479,7 +479,8 @@ impl<K: Metered> Sink<K> {
             quotas: _,
         } = news;
         let kept = self.waiting.keys().any(|uid| !settled.contains(uid));
-        let due = !kept && now.since(self.saved) >= SAVE;
+        // also after a clock that was set back: what stands there is beyond what is known now
+        let due = !kept && !(0..SAVE).contains(&now.since(self.saved));
         if !facts.is_empty() || !gaps.is_empty() || due {
             let mut records: Vec<Record> = facts.iter().cloned().map(Record::from).collect();
             records.extend(gaps);

@@ -10,10 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use leasehold_api::charging::{GapTreatmentSpec, PeriodGap};
 use leasehold_ledger::{
     document::{Document, GapAcceptedDoc, GapDoc, GapTreatment},
-    time::{Period, Span, Zone},
+    time::{Period, Span, Zone, union},
 };
 
-/// Gaps that are listed one by one in a sentence; of more, the number is told.
+/// Stretches that are listed one by one in a sentence; of more, the number is told.
 const LISTED: usize = 10;
 /// Gaps that a status lists.
 const SHOWN: usize = 32;
@@ -168,16 +168,28 @@ fn number(gaps: usize) -> String {
     }
 }
 
+/// When which source did not observe, by time. A stretch that several gaps of a source cover, or that goes on from one gap to
+/// the next, is told once.
 fn listed(gaps: &[&GapDoc], zone: &Zone) -> String {
-    let mut listed: Vec<String> = gaps
+    let mut of_source: BTreeMap<&str, Vec<Span>> = BTreeMap::new();
+    for gap in gaps {
+        let spans = of_source.entry(&gap.source).or_default();
+        spans.push(Span::new(gap.from, gap.to));
+    }
+    let mut stretches: Vec<(Span, &str)> = of_source
+        .into_iter()
+        .flat_map(|(source, spans)| union(spans).into_iter().map(move |span| (span, source)))
+        .collect();
+    stretches.sort_by_key(|(span, source)| (span.from, *source));
+    let mut listed: Vec<String> = stretches
         .iter()
         .take(LISTED)
-        .map(|gap| {
-            let (from, to) = (gap.from.in_zone(zone), gap.to.in_zone(zone));
-            format!("{} from {from} to {to}", gap.source)
+        .map(|(span, source)| {
+            let (from, to) = (span.from.in_zone(zone), span.to.in_zone(zone));
+            format!("{source} from {from} to {to}")
         })
         .collect();
-    let more = gaps.len().saturating_sub(LISTED);
+    let more = stretches.len().saturating_sub(LISTED);
     if more > 0 {
         listed.push(format!("and {more} more in the ledger"));
     }
@@ -265,6 +277,31 @@ mod tests {
         assert!(words.starts_with("12 gaps "), "{words}");
         assert_eq!(words.matches("pods from ").count(), 10);
         assert!(words.contains("and 2 more in the ledger"), "{words}");
+    }
+
+    #[test]
+    fn a_stretch_that_several_gaps_of_a_source_cover_is_told_once() {
+        let zone = Zone::parse("Asia/Shanghai").unwrap();
+        let all = [
+            // a watch that was lost twice, and an object that went on uncounted from one month to the next
+            gap("pods", SEPTEMBER, SEPTEMBER + 60),
+            gap("claims", SEPTEMBER + 30, SEPTEMBER + 90),
+            gap("pods", SEPTEMBER + 50, SEPTEMBER + 120),
+            gap("pods", SEPTEMBER + 120, SEPTEMBER + 180),
+            gap("pods", SEPTEMBER + 240, SEPTEMBER + 300),
+        ];
+        let words = sentence(&all, &Accepted::default(), &zone, false).unwrap();
+        assert!(
+            words.starts_with(
+                "5 gaps in which use was not observed: \
+                 pods from 2026-09-01T00:00:00+08:00 to 2026-09-01T00:03:00+08:00; \
+                 claims from 2026-09-01T00:00:30+08:00 to 2026-09-01T00:01:30+08:00; \
+                 pods from 2026-09-01T00:04:00+08:00 to 2026-09-01T00:05:00+08:00. "
+            ),
+            "{words}"
+        );
+        // each can be accepted alone, so each is listed
+        assert_eq!(Accepted::default().listed(&all, &zone).len(), 5);
     }
 
     fn accepted(gap: &GapDoc, treatment: GapTreatment) -> Accepted {

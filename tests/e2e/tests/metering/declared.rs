@@ -12,6 +12,7 @@ use leasehold_ledger::time::{Second, Span};
 use leasehold_testkit::manifests::{Days, example};
 use leasehold_testkit::{LONG, Session, User, eventually};
 use serde_json::{Value, json};
+use tokio::sync::OnceCell;
 
 use crate::ground::{ends, known_beyond, leased, past, second, server_time, settled, written};
 
@@ -24,11 +25,13 @@ const BUCKET: &str = "buckets.storage.example.com/files";
 /// One cent for a GiB and a second.
 const PRICE: &str = "36.00";
 
+static DECLARED: OnceCell<String> = OnceCell::const_new();
+
 #[tokio::test]
 async fn a_bucket_is_billed_to_the_second_through_two_changes_of_its_quota_e08_e09() {
     let stage = Stage::shared().await.unwrap();
     let admin = stage.user(User::Admin).await.unwrap();
-    let source = declare(stage, &admin).await;
+    let source = declared(stage, &admin).await;
     price(stage).await;
     let office = leased(CODE, "档案局", &LEASE).await;
     let lived = live(&office, &admin, &source).await;
@@ -96,6 +99,18 @@ fn said(meter: &Meter, type_: &str) -> Option<(bool, String)> {
 
 fn is_ready(meter: &Meter) -> bool {
     said(meter, types::READY).is_some_and(|(holds, _)| holds)
+}
+
+/// The source of the meter of buckets, once the meters of `examples/` count; whoever asks first declares them.
+pub async fn declared(stage: &'static Stage, admin: &Session) -> String {
+    let source = DECLARED.get_or_init(|| declare(stage, admin));
+    source.await.clone()
+}
+
+/// The source of a meter of `examples/`.
+pub async fn source_of(stage: &Stage, name: &str) -> String {
+    let meter = says(stage, name, "a meter that counts", is_ready).await;
+    format!("meter/{name}/{}", meter.metadata.uid.unwrap())
 }
 
 /// The kind, the meters of `examples/` and, once these have said what they lack, the right to read; gives the source of

@@ -13,6 +13,8 @@ mod gap;
 #[cfg(test)]
 mod ground;
 #[cfg(test)]
+mod named;
+#[cfg(test)]
 mod resize;
 #[cfg(test)]
 mod seen;

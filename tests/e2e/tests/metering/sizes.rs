@@ -1,13 +1,15 @@
 //! What a pod reserves, where it is not just what its containers ask for: containers that run before the
-//! others, containers that run beside them, the overhead of a runtime class, a pod that asks as a whole.
+//! others, containers that run beside them, the overhead of a runtime class, a pod that asks as a whole, and
+//! devices that are a resource of their node.
 //!
 //! The numbers are worked out here by hand, and Kubernetes' own quota counts the same.
 
 use k8s_openapi::api::core::v1::ResourceQuota;
+use leasehold_api::charging::SubjectOfDecision;
 use leasehold_api::names::QUOTA_NAME;
-use leasehold_e2e::Office;
+use leasehold_e2e::{Office, Stage};
 use leasehold_ledger::money::{Unit, parse_quantity};
-use leasehold_testkit::manifests::pod;
+use leasehold_testkit::manifests::{Days, pod};
 use leasehold_testkit::{LONG, Ran, User};
 use serde_json::{Value, json};
 
@@ -173,4 +175,78 @@ async fn kubernetes_counts(office: &Office, millis: i64, bytes: i64) {
         }
     });
     seen.await.unwrap();
+}
+
+/// A resource that only some nodes have.
+const CARD: &str = "example.com/gpu";
+
+/// A node has four cards, and finance has published what one costs.
+async fn cards_are_offered(stage: &'static Stage) {
+    let admin = stage.user(User::Admin).await.unwrap();
+    let size = json!({"cpu": "16", "memory": "64Gi", "pods": "100", (CARD): "4"});
+    let node = json!({
+        "apiVersion": "v1", "kind": "Node",
+        "metadata": {
+            "name": "dc1-r02-n01",
+            "labels": {"leasehold.node-restriction.kubernetes.io/zone": "gov-extranet"},
+        },
+        "status": {"capacity": size, "allocatable": size},
+    });
+    admin.create(&node).await.unwrap();
+    let days = Days::now().unwrap();
+    let book = json!({
+        "apiVersion": "charging.leasehold.dev/v1alpha1", "kind": "PriceBook",
+        "metadata": {"name": "cards"},
+        "spec": {
+            "provider": "hs-bigdata", "contract": "HS-ZFCG-2026-001",
+            "validity": {"from": days.term_from(), "through": days.term_through()},
+            "items": [{
+                "name": "gpu-card", "displayName": "加速卡", "category": "compute",
+                "resource": CARD, "unit": "Count", "per": "Month", "basis": "Reserved", "price": "1200.00",
+            }],
+        },
+    });
+    let sun = stage.user(User::SUN).await.unwrap();
+    sun.apply(&book).await.unwrap();
+    let kind = SubjectOfDecision::PriceBook;
+    let decided = stage.decide(User::QIAN, kind, "cards", "leasehold-system");
+    decided.await.unwrap();
+    stage.published("cards").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_pod_with_devices_of_its_node_is_metered_by_the_device_within_what_is_leased() {
+    let stage = Stage::shared().await.unwrap();
+    cards_are_offered(stage).await;
+    let (code, place) = ("meter-cards", "meter-cards--prod");
+    let lease = [("vcpu-x86", "4"), ("memory", "8Gi"), ("gpu-card", "3")];
+    let office = leased(code, "科学技术局", &lease).await;
+    let staff = &office.staff;
+    let with_cards = |name: &str, cards: &str| {
+        let mut manifest = pod(place, name, "1", "1Gi", None);
+        for part in ["requests", "limits"] {
+            manifest["spec"]["containers"][0]["resources"][part][CARD] = json!(cards);
+        }
+        manifest
+    };
+    staff.create(&with_cards("train", "2")).await.unwrap();
+    in_phase(staff, place, "train", "Running").await;
+    // three are leased, and two of them are in use
+    let more = staff.try_create(&with_cards("more", "2")).await.unwrap();
+    more.refused("exceeded quota").unwrap();
+    let over = finish(staff, place, "train").await;
+    let object = format!("Pod {place}/train");
+    for (meter, quantity) in [
+        ("pod/example.com/gpu", 2),
+        ("pod/cpu", 1_000),
+        ("pod/memory", 1_024 * MIB),
+    ] {
+        let found = settled(stage, code, meter, 1).await;
+        let found: Vec<_> = found
+            .into_iter()
+            .map(|one| (one.subject.object, one.span, one.quantity, one.estimated))
+            .collect();
+        let expected = (object.clone(), lived(&over), quantity, false);
+        assert_eq!(found, [expected], "{meter}");
+    }
 }

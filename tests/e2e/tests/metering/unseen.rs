@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::jiff::Timestamp;
 use leasehold_api::charging::{Statement, StatementLine};
 use leasehold_e2e::recount::bounds;
 use leasehold_e2e::{Office, PERIODS, Stage};
@@ -66,6 +67,8 @@ async fn an_end_that_nobody_saw_is_bounded_marked_and_billed_at_the_last_sight()
         );
     }
     people_read_it(office.stage).await;
+    auditors_read_why(office.stage, &lost).await;
+    people_see_it(office.stage, &pods, &lost.known).await;
     is_billed(&office, &pods, &lost.known).await;
 }
 
@@ -147,6 +150,103 @@ async fn people_read_it(stage: &Stage) {
         let row = row.unwrap_or_else(|| panic!("there is no row{of} in {told:?}"));
         assert!(row.ends_with(",no,yes"), "{row}");
     }
+}
+
+/// What `leasehold usage` answers about the department to an auditor who asks so.
+async fn asked(stage: &Stage, how: &[&str]) -> String {
+    let folder = stage.rig.scratch(CODE).unwrap();
+    let copy = stage.operator.lock().await.copy_ledger(&folder).unwrap();
+    let db = copy.display().to_string();
+    let mut arguments = vec!["usage", "--db", &db, "--department", CODE];
+    arguments.extend_from_slice(how);
+    let auditor = stage.user(User::Auditor).await.unwrap();
+    let ran = auditor.leasehold(&arguments).await.unwrap();
+    ran.ok().unwrap().stdout
+}
+
+/// With its evidence each row goes on to what told both ends, in which fact, and between which instants the unseen one lies.
+async fn auditors_read_why(stage: &Stage, lost: &Lost) {
+    let zone = Zone::parse("Asia/Shanghai").unwrap();
+    let told = asked(stage, &["-o", "csv", "--evidence"]).await;
+    for name in PODS {
+        let of = format!(",pod/cpu,{},3,", object(name));
+        let row = told.lines().find(|row| row.contains(&of));
+        let row = row.unwrap_or_else(|| panic!("there is no row{of} in {told}"));
+        assert!(
+            row.contains(",no,yes,PodScheduled lastTransitionTime,"),
+            "{row}"
+        );
+        let end = &lost.ends[&object(name)];
+        let within = end.bounds.unwrap();
+        let [lower, upper] = [within.lower, within.upper].map(|at| at.in_zone(&zone));
+        let ends = format!(
+            ",DELETED without finishedAt,{},{lower} to {upper}",
+            end.key()
+        );
+        assert!(row.ends_with(&ends), "{row} does not end with {ends}");
+    }
+}
+
+/// The picture in the terminal: sixty bars over the time of all use, each as high as what both pods had on average in its part.
+async fn people_see_it(stage: &Stage, pods: &[Pod], known: &BTreeMap<&str, Second>) {
+    let spans: Vec<Span> = PODS
+        .into_iter()
+        .zip(pods)
+        .map(|(name, pod)| Span::new(recorded(pod).0.unwrap(), known[name]))
+        .collect();
+    let drawn = asked(stage, &["-o", "chart"]).await;
+    let (from, rest) = drawn.split_once(" to ").unwrap();
+    let (to, _) = rest.split_once(", an average over every ").unwrap();
+    let [from, to] = [from, to].map(|at| at.parse::<Timestamp>().unwrap().as_second());
+    assert!(
+        from <= spans[0].from.get() && spans[0].to.get() <= to,
+        "{drawn}"
+    );
+    // second by second: three cores of each pod that lived in it
+    let edge = |part: i64| from + (to - from) * part / 60;
+    let averages: Vec<i64> = (0..60)
+        .map(|part| {
+            let seconds = edge(part)..edge(part + 1);
+            let length = seconds.end - seconds.start;
+            let used = seconds.map(|second| {
+                let lived = spans
+                    .iter()
+                    .filter(|span| span.contains(Second::new(second)));
+                3_000 * i64::try_from(lived.count()).unwrap()
+            });
+            used.sum::<i64>().checked_div(length).unwrap_or(0)
+        })
+        .collect();
+    let highest = averages.iter().copied().max().unwrap();
+    let bars: String = averages
+        .iter()
+        .map(|average| match average * 8 / highest {
+            0 if *average == 0 => ' ',
+            0 | 1 => '▁',
+            2 => '▂',
+            3 => '▃',
+            4 => '▄',
+            5 => '▅',
+            6 => '▆',
+            7 => '▇',
+            _ => '█',
+        })
+        .collect();
+    let most = if highest % 1_000 == 0 {
+        (highest / 1_000).to_string()
+    } else {
+        format!("{highest}m")
+    };
+    let expected = format!("{CODE}/oa pod/cpu, at most {most}\n|{bars}|\n");
+    assert!(drawn.contains(&expected), "{expected} is not in\n{drawn}");
+    // of what is leased all along the picture is full once it stands
+    let memory = format!("{CODE}/oa lease/memory, at most 16Gi\n|");
+    let (_, row) = drawn
+        .split_once(&memory)
+        .unwrap_or_else(|| panic!("no {memory} in {drawn}"));
+    let full = row.lines().next().unwrap().strip_suffix('|').unwrap();
+    assert_eq!(full.chars().count(), 60, "{drawn}");
+    assert!(full.ends_with(&"█".repeat(50)), "{drawn}");
 }
 
 /// The line of what was used in the period in which the pods were seen last has them up to then, and

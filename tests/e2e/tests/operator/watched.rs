@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use k8s_openapi::api::rbac::v1::ClusterRoleBinding;
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule};
+use leasehold_api::charging::BillingPeriod;
+use leasehold_api::conditions::types;
 use leasehold_e2e::Stage;
-use leasehold_testkit::{LONG, User, eventually, repository};
+use leasehold_testkit::{LONG, OperatorProcess, Session, User, eventually, repository};
 use serde_json::json;
 
 use crate::ground::{leased, metered, stage};
@@ -116,6 +118,7 @@ async fn a_monitor_finds_the_pages_and_every_metric_of_the_manual_and_no_other()
     pages_answer(stage, &manual).await;
     let office = leased(stage, "watched", "大数据局").await;
     without_rights(stage).await;
+    without_the_right_to_pods(stage).await;
     // use that comes afterwards is metered as before
     metered(&office, "batch").await;
 
@@ -176,7 +179,7 @@ async fn without_rights(stage: &Stage) {
         let metric = "leasehold_watch_restarts_total";
         match operator.counted(metric, "Refused").await? {
             0 => operator.fetch("/metrics").await.and_then(Err),
-            _ => Ok(()),
+            _ => gauges(&operator, [1, 1]).await,
         }
     });
     let refused = refused.await;
@@ -184,7 +187,85 @@ async fn without_rights(stage: &Stage) {
     let given = admin.try_patch(target, &[], &back).await.unwrap();
     given.ok().unwrap();
     refused.unwrap();
+    let sees = eventually("meters that see again", LONG, async || {
+        gauges(&operator, [0, 0]).await
+    });
+    sees.await.unwrap();
     // it is alive and ready all the time: a restart would help against nothing
     assert_eq!(operator.fetch("/healthz").await.unwrap(), "alive\n");
     assert_eq!(operator.fetch("/readyz").await.unwrap(), "ready\n");
+}
+
+/// Whether the meters of pods and of claims are blind, as a monitor reads it, is this.
+async fn gauges(operator: &OperatorProcess, expected: [u8; 2]) -> Result<(), String> {
+    let page = operator.fetch("/metrics").await?;
+    for (source, blind) in ["pods", "claims"].into_iter().zip(expected) {
+        let line = format!("leasehold_meter_blind{{source=\"{source}\"}} {blind}");
+        if !page.lines().any(|found| found == line) {
+            return Err(format!("there is no line {line} in\n{page}"));
+        }
+    }
+    Ok(())
+}
+
+/// Takes away the right to read pods alone, and gives it back. The meter of pods is blind meanwhile and no other, and every
+/// period that is not closed says so, and why.
+async fn without_the_right_to_pods(stage: &Stage) {
+    let operator = stage.operator.lock().await;
+    let admin = stage.user(User::Admin).await.unwrap();
+    let auditor = stage.user(User::Auditor).await.unwrap();
+    gauges(&operator, [0, 0]).await.unwrap();
+    let (name, target) = ("leasehold-operator", "clusterrole/leasehold-operator");
+    let role = admin.get::<ClusterRole>(None, name).await.unwrap();
+    let rules = role.rules.unwrap();
+    let fewer: Vec<&PolicyRule> = rules.iter().filter(|rule| !watches_pods(rule)).collect();
+    assert_eq!(fewer.len() + 1, rules.len(), "one rule gives the right");
+    let without = json!({ "rules": fewer });
+    let taken = admin.try_patch(target, &[], &without).await.unwrap();
+    taken.ok().unwrap();
+    let blind = eventually("a period that is told of it", LONG, async || {
+        gauges(&operator, [1, 0]).await?;
+        let told = unseen(&auditor).await?;
+        let begins = "pods: leasehold may not read Pod: ";
+        if !told.is_empty() && told.iter().all(|words| words.starts_with(begins)) {
+            Ok(())
+        } else {
+            Err(format!("{told:?}"))
+        }
+    });
+    let blind = blind.await;
+    let back = json!({ "rules": rules });
+    let given = admin.try_patch(target, &[], &back).await.unwrap();
+    given.ok().unwrap();
+    blind.unwrap();
+    let sees = eventually("periods of which all is seen", LONG, async || {
+        gauges(&operator, [0, 0]).await?;
+        let told = unseen(&auditor).await?;
+        if told.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("{told:?}"))
+        }
+    });
+    sees.await.unwrap();
+}
+
+fn watches_pods(rule: &PolicyRule) -> bool {
+    let resources = rule.resources.iter().flatten();
+    resources.clone().any(|resource| resource == "pods")
+        && rule.verbs.iter().any(|verb| verb == "watch")
+}
+
+/// What the periods say of use that is not seen at the moment, in the words of each that says something.
+async fn unseen(auditor: &Session) -> Result<Vec<String>, String> {
+    let periods = auditor.list::<BillingPeriod>(None).await;
+    let periods = periods.map_err(|failure| format!("{failure:?}"))?;
+    let conditions = periods
+        .into_iter()
+        .filter_map(|period| period.status)
+        .flat_map(|status| status.conditions);
+    Ok(conditions
+        .filter(|condition| condition.type_ == types::BLIND && condition.status == "True")
+        .map(|condition| condition.message)
+        .collect())
 }

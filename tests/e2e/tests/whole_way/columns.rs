@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use k8s_openapi::jiff::Timestamp;
 use leasehold_api::charging::{Statement, StatementState};
 use leasehold_api::conditions::types;
-use leasehold_api::tenancy::{Phase, Tenancy};
+use leasehold_api::tenancy::{PeriodSoFar, Phase, Tenancy};
 use leasehold_e2e::arithmetic::fen;
 use leasehold_e2e::{Office, PERIODS, Stage};
 use leasehold_testkit::manifests::example;
@@ -19,6 +20,14 @@ const LEASE: &str = "05-tenancy.yaml";
 const MONTHLY: u128 = 399_360;
 /// The half of it that credit pays.
 const HALF: u128 = 199_680;
+/// Seconds of a period of the examples.
+const PERIOD: u64 = 60;
+/// What the lease holds of each item, with its unit, in the order in which they are shown.
+const LEASED: [(&str, u64, &str); 3] = [
+    ("block-ssd", 2_048, "GiB·Month"),
+    ("memory", 64, "GiB·Month"),
+    ("vcpu-x86", 32, "Core·Month"),
+];
 /// The credit that finance granted.
 const GRANTED: u128 = 2_747_222;
 
@@ -132,6 +141,58 @@ pub async fn the_department_reads_its_figures(office: &Office) {
     let left = fen(&table.cell(oa, "CREDIT LEFT")).unwrap();
     let gone = GRANTED.checked_sub(left).unwrap();
     assert!(gone > 0 && gone.is_multiple_of(HALF), "{}", table.text);
+}
+
+/// With `-o wide` the department sees what is charged of the running period, item by item: of what it leases the part that
+/// the seconds so far are of the period.
+pub async fn the_department_reads_the_use_of_the_period(office: &Office) {
+    let place = Some(office.place.as_str());
+    let wide = ["tcy", "-n", office.place.as_str(), "-o", "wide"];
+    let seen = office
+        .stage
+        .see("the use of the running period", PERIODS, async || {
+            // as above: a status that changes anyway brings its figures up to date
+            ask_for_too_much(office).await;
+            let before = so_far(&office.staff.get::<Tenancy>(place, "oa").await?);
+            let table = Table::get(&office.staff, &wide).await;
+            let after = so_far(&office.staff.get::<Tenancy>(place, "oa").await?);
+            match (before, after) {
+                // what the table shows was reckoned at this instant, and not before the period began
+                (Some(before), Some(after)) if before == after && has_begun(&after) => {
+                    Ok((after, table.cell(("NAME", "oa"), "PERIOD USE")))
+                }
+                other => Err(format!("{other:?} around\n{}", table.text)),
+            }
+        });
+    let (so_far, shown) = seen.await.unwrap();
+    let at: Timestamp = so_far.as_of.parse().unwrap();
+    let passed = u64::try_from(at.as_second()).unwrap() % PERIOD;
+    let expected = LEASED.map(|(item, quantity, unit)| {
+        let part = thousandths(quantity * 1_000 * passed / PERIOD);
+        format!("{item} {part} {unit}")
+    });
+    assert_eq!(shown, expected.join(", "), "{so_far:?}");
+}
+
+fn so_far(tenancy: &Tenancy) -> Option<PeriodSoFar> {
+    tenancy.status.as_ref()?.period.clone()
+}
+
+/// Whether it was reckoned after the first second of its period. A period begins with a minute, and is called by it.
+fn has_begun(so_far: &PeriodSoFar) -> bool {
+    let time = so_far.as_of.split('+').next().unwrap_or_default();
+    let digits: String = time.chars().filter(char::is_ascii_digit).collect();
+    let Some((minute, second)) = digits.split_at_checked(12) else {
+        return false;
+    };
+    let name = format!("r{}-{}00", &minute[..8], &minute[8..]);
+    so_far.usage.is_some() && so_far.name == name && second != "00"
+}
+
+/// A number of thousandths as it is shown: three places, and no idle zeros.
+fn thousandths(number: u64) -> String {
+    let text = format!("{}.{:03}", number / 1_000, number % 1_000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// Waits until the running period has charges.

@@ -57,6 +57,7 @@ async fn a_department_leases_pays_half_with_its_hardware_and_everybody_can_check
     proof::anybody_recounts(&office).await;
     columns::the_office_finds_the_question(stage, "Approved").await;
     columns::the_department_reads_its_figures(&office).await;
+    columns::the_department_reads_the_use_of_the_period(&office).await;
     columns::the_department_is_told_what_happened(&office).await;
     columns::everybody_reads_totals(stage, &statement).await;
     columns::a_clerk_reads_what_a_field_means(&office).await;

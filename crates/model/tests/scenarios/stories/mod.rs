@@ -25,6 +25,7 @@ use crate::{
 
 mod acceptance;
 mod apart;
+mod clocks;
 mod decisions;
 mod deleted;
 mod domains;
