@@ -77,7 +77,7 @@ fn sign_off(release: u32, incarnation: Option<u32>) -> SignOff {
 #[test]
 fn a_release_lacks_its_statement_only_where_the_policy_requires_it_and_something_was_leased() {
     let (silent, said) = (
-        release(Value::Null),
+        release(&Value::Null),
         release(&json!({"taken": false, "because": "无业务数据"})),
     );
     let lacking = |view: &LedgerView, release, demand| {
