@@ -138,7 +138,9 @@ pub async fn of(etcd: &str) -> Result<Vec<Stored>, String> {
     let mut all = history::of(etcd, "resourcequotas", quota).await?;
     let tenancies = history::of(etcd, "tenancy.leasehold.dev/tenancies", tenancy);
     all.extend(tenancies.await?);
-    let approvals = history::of(etcd, "charging.leasehold.dev/approvals", approval);
+    let approvals = history::of(etcd, "charging.leasehold.dev/approvals", |one| {
+        Ok(approval(one))
+    });
     all.extend(approvals.await?);
     // what was stored while they were read is in some of them only
     all.retain(|stored| stored.revision <= now);
@@ -191,10 +193,10 @@ fn tenancy(version: &Version) -> Result<Option<Stored>, String> {
     Ok(Some(stored(version, department, what)))
 }
 
-fn approval(version: &Version) -> Result<Option<Stored>, String> {
+fn approval(version: &Version) -> Option<Stored> {
     let (Some(object), Some(department)) = (&version.object, version.place.strip_prefix("dept-"))
     else {
-        return Ok(None);
+        return None;
     };
     let approved = text(object, "/spec/decision") == "Approved";
     let what = match text(object, "/spec/subject/kind") {
@@ -203,9 +205,9 @@ fn approval(version: &Version) -> Result<Option<Stored>, String> {
             approved,
         },
         "Release" if approved => What::LetGo,
-        _ => return Ok(None),
+        _ => return None,
     };
-    Ok(Some(stored(version, department, what)))
+    Some(stored(version, department, what))
 }
 
 /// What a history that keeps its lease consists of.

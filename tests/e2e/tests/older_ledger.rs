@@ -157,8 +157,9 @@ mod older_ledger {
         let file = folder.join("backup.db");
         let [from, to] = [ledger, &file].map(|path| path.display().to_string());
         let auditor = stage.user(User::Auditor).await.unwrap();
-        let ran = auditor.leasehold(&["backup", "--db", &from, "-f", &to]);
-        ran.await.unwrap().ok().unwrap();
+        let backup = ["backup", "--db", &from, "-f", &to];
+        let ran = auditor.leasehold(&backup).await;
+        ran.unwrap().ok().unwrap();
         let store = Store::open_read_only(file.as_path()).await.unwrap();
         let (_, head) = store.head().await.unwrap();
         store.close().await.unwrap();

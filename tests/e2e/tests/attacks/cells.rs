@@ -162,14 +162,10 @@ fn is_of_owners(change: &Value) -> bool {
     let mut fields = change.as_object().into_iter().flatten();
     let is_by_pointer = fields.any(|(pointer, _)| pointer.starts_with("/metadata/ownerReferences"));
     let marks = ["labels", "annotations"].map(|part| change.pointer(&format!("/metadata/{part}")));
-    let is_marked = marks.into_iter().flatten().any(|marks| match marks {
-        // all of them go
-        Value::Null => true,
-        marks => marks
-            .as_object()
-            .into_iter()
-            .flatten()
-            .any(|(key, _)| MARKS.iter().any(|mark| key.starts_with(mark))),
+    let is_mark = |key: &String| MARKS.iter().any(|mark| key.starts_with(mark));
+    let is_marked = marks.into_iter().flatten().any(|marks| {
+        // with null all of them go
+        marks.is_null() || marks.as_object().is_some_and(|all| all.keys().any(is_mark))
     });
     is_by_pointer || is_marked || change.pointer("/metadata/ownerReferences").is_some()
 }

@@ -194,8 +194,8 @@ async fn stands(office: &Office, cores: [u32; 2]) -> Result<(), String> {
 }
 
 async fn looked(office: &Office, cores: [u32; 2]) -> Result<(), String> {
-    let place = Some(office.place.as_str());
-    let tenancy = office.staff.get::<Tenancy>(place, NAME).await?;
+    let home = Some(office.place.as_str());
+    let tenancy = office.staff.get::<Tenancy>(home, NAME).await?;
     let status = tenancy.status.unwrap_or_default();
     let is_of_now = status.observed_generation == tenancy.metadata.generation;
     let mut approved = status.approved.iter();

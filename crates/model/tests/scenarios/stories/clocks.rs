@@ -6,7 +6,7 @@ use k8s_openapi::jiff::SignedDuration;
 use leasehold_ledger::{
     document::GapDoc,
     fact::{Fact, FactKind, Interval, intervals},
-    time::{Second, Zone, union},
+    time::{Second, Span, Zone, union},
 };
 use leasehold_model::{Call, Key, PatchKind, Verb};
 use leasehold_testkit::manifests;
@@ -120,8 +120,8 @@ fn nothing_counts_twice(stage: &Stage<'_>) {
             .iter()
             .filter(|other| other.subject.object == one.subject.object && other.meter == one.meter);
         let spans: Vec<_> = same.map(|interval| interval.span).collect();
-        let counted: i64 = spans.iter().map(|span| span.seconds()).sum();
-        let passed: i64 = union(spans).iter().map(|span| span.seconds()).sum();
+        let counted: i64 = spans.iter().map(Span::seconds).sum();
+        let passed: i64 = union(spans).iter().map(Span::seconds).sum();
         assert_eq!(counted, passed, "{one:?}");
     }
 }
