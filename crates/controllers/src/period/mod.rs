@@ -5,6 +5,7 @@
 //! are reckoned by the ledger's own close ([`reckon`]); what cannot be closed is said in words ([`trouble`]).
 
 mod acceptance;
+mod asked;
 pub mod calendar;
 pub mod figures;
 pub mod gaps;
@@ -40,6 +41,7 @@ use leasehold_ledger::{
 use leasehold_store::Record;
 
 use crate::{Context, Error, meters::Watermarks};
+use asked::asked;
 use calendar::{Calendar, Known, Verdict};
 use gaps::Accepted;
 use late::Late;
@@ -560,14 +562,6 @@ impl Keeper {
     }
 }
 
-/// Who said that a period shall close: whom the API server saw doing so (rule N06). An object that was written before such
-/// stamps says only that finance did.
-fn asked(object: &BillingPeriod) -> Option<String> {
-    let stamped = object.annotations().get(names::REQUESTED_BY_ANNOTATION);
-    let person = stamped.cloned().unwrap_or_else(|| "finance".to_owned());
-    object.spec.close.then_some(person)
-}
-
 /// What is left of each department's credit. A ledger that contradicts itself has no such figure; its periods say what is
 /// wrong with it, and are not kept from saying so.
 fn credit_left(records: &Records, now: Second) -> Option<BTreeMap<String, Money>> {
@@ -578,25 +572,5 @@ fn credit_left(records: &Records, now: Second) -> Option<BTreeMap<String, Money>
             tracing::warn!(error, "failed to add up the credit that is left");
             None
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_close_names_the_person_whom_the_api_server_saw_and_nobody_before_it_is_asked_for() {
-        let mut object = BillingPeriod::new("2026-09", BillingPeriodSpec { close: false });
-        assert_eq!(asked(&object), None);
-        object.spec.close = true;
-        assert_eq!(asked(&object).as_deref(), Some("finance"));
-        object.annotations_mut().insert(
-            names::REQUESTED_BY_ANNOTATION.to_owned(),
-            "sun@finance".to_owned(),
-        );
-        assert_eq!(asked(&object).as_deref(), Some("sun@finance"));
-        object.spec.close = false;
-        assert_eq!(asked(&object), None);
     }
 }
