@@ -15,7 +15,7 @@ const WARN: &str = "Warn";
 const IGNORE: &str = "Ignore";
 
 /// The bindings of the chart, in order: the binding, its policy, and what it does.
-pub const BINDINGS: [(&str, &str, &str); 23] = [
+pub const BINDINGS: [(&str, &str, &str); 24] = [
     same("leasehold-a05-approvals"),
     same("leasehold-c03-charging-objects"),
     same("leasehold-d09-department-deletion"),
@@ -36,6 +36,7 @@ pub const BINDINGS: [(&str, &str, &str); 23] = [
     same("leasehold-n05-pods"),
     same("leasehold-n06-accepted-by"),
     same("leasehold-n06-requested-by"),
+    same("leasehold-n06-signed-off-by"),
     same("leasehold-n07-services"),
     same("leasehold-n08-nodes"),
     same("leasehold-n09-ingresses"),

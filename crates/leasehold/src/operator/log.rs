@@ -1,6 +1,6 @@
 //! The log: to standard error, for a collector or for people.
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 
 use anyhow::{Context, Result, anyhow};
 use tracing_subscriber::EnvFilter;
@@ -16,6 +16,8 @@ pub(super) fn start(format: LogFormat, filter: &str) -> Result<()> {
         // a line that cannot be written, as on a full disk, is lost; complaining of that to the same place would panic
         .log_internal_errors(false)
         .with_env_filter(filter)
+        // colours are for eyes: a file or a collector would keep their codes
+        .with_ansi(io::stderr().is_terminal())
         .with_writer(io::stderr);
     let started = match format {
         LogFormat::Json => log.json().try_init(),
