@@ -395,7 +395,10 @@ impl Keeper {
         let old = self
             .drafted
             .as_ref()
-            .is_none_or(|(period, at)| *period != running.period.name || now.since(*at) >= age);
+            // also where the clock was set back behind the last ones
+            .is_none_or(|(period, at)| {
+                *period != running.period.name || !(0..age).contains(&now.since(*at))
+            });
         let wanted = self.redraft.is_some_and(|at| at <= now);
         if !closed && !old && !wanted {
             return Ok(false);

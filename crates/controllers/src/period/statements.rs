@@ -50,7 +50,8 @@ pub fn may_replace(current: Option<&Object>, now: Second, age: i64) -> bool {
         .as_of
         .as_ref()
         .and_then(|text| text.parse::<jiff::Timestamp>().ok());
-    as_of.is_none_or(|as_of| now.since(Second::from_timestamp(as_of)) >= age)
+    // a draft as of later than now is of a clock that was set back since
+    as_of.is_none_or(|as_of| !(0..age).contains(&now.since(Second::from_timestamp(as_of))))
 }
 
 /// Where the chain stood after a close: at the last of the rows that were written with it.

@@ -324,7 +324,8 @@ impl Report {
             .first()
             .and_then(|usage| Second::parse(&usage.as_of).ok())
             .map_or(!self.usage.is_empty(), |then| {
-                state.now.since(then) >= self.refresh
+                // also where the clock was set back behind it
+                !(0..self.refresh).contains(&state.now.since(then))
             });
         if stale || new != *old {
             for namespace in &mut new.namespaces {

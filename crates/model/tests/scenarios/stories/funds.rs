@@ -1,5 +1,6 @@
 //! Where the policy asks finance, nothing is provisioned before the office and finance have both said yes.
 
+use leasehold_model::admission::OPERATOR;
 use serde_json::{Value, json};
 
 use super::{
@@ -9,7 +10,7 @@ use super::{
 };
 use crate::{
     expect::APPROVALS,
-    people::{ADMIN, FINANCE, OFFICE, staff},
+    people::{FINANCE, OFFICE, staff},
     world,
 };
 
@@ -147,7 +148,7 @@ fn the_offices_yes_alone_provisions_nothing_and_finances_beside_it_does() {
 fn a_yes_of_finance_that_came_before_the_offices_counts_for_nothing() {
     tell(async |stage| {
         asked(stage).await?;
-        // nobody but the operator writes questions; the model lets it happen
+        // nobody but the operator writes questions, and none so early
         let office = stage.find(BY_OFFICE).unwrap_or_default();
         let mut spec = office["spec"].clone();
         spec["role"] = json!("finance");
@@ -155,7 +156,7 @@ fn a_yes_of_finance_that_came_before_the_offices_counts_for_nothing() {
             "apiVersion": office["apiVersion"], "kind": office["kind"],
             "metadata": {"name": "oa-1-funds", "namespace": OFFICE_OF_EDU}, "spec": spec,
         });
-        stage.create(ADMIN, &early)?;
+        stage.create(OPERATOR, &early)?;
         stage.patch(FINANCE[1], BY_FINANCE, &yes())?;
         stage.pass(DAY).await;
         nothing_stands(stage);
