@@ -139,7 +139,7 @@ pub async fn revision(etcd: &str) -> Result<u64, String> {
     number(&present(etcd, "resourcequotas").await?.header.revision)
 }
 
-/// Every version of every object of a kind up to now, in order, as far as `keep` keeps it: a long history is read once, and
+/// Every version of every object of a kind up to the last one of what is there now, in order, as far as `keep` keeps it: a long history is read once, and
 /// not held as a whole.
 pub async fn of<T>(
     etcd: &str,
@@ -194,6 +194,11 @@ impl Awaited {
             let key = key_of(&stored)?;
             let name = key.strip_prefix(&keys(kind)).unwrap_or_default();
             there.insert(name.to_owned(), number(&stored.mod_revision)?);
+        }
+        if there.is_empty() {
+            return Err(format!(
+                "there is no {kind} by whose versions the history could be told"
+            ));
         }
         Ok(Self {
             now: number(&present.header.revision)?,

@@ -27,7 +27,7 @@ mod gone {
     /// So long a watch is silent; the operator gives it up before.
     const SILENT: Duration = Duration::from_secs(60);
     /// A watch that is silent for so long before its version is gone hides some seconds.
-    const BEFORE: Action = Action::BlackHole(Duration::from_secs(4));
+    const BEFORE: Action = Action::BlackHole(Duration::from_secs(12));
     /// What happens to one watch after the other, and how many gaps that leaves.
     const CASES: [(&str, &[Action], usize); 3] = [
         ("by-status", &[BEFORE, Action::GoneHttp], 1),

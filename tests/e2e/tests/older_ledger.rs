@@ -1,7 +1,7 @@
 //! The ledger is put back to what it was some time ago, as from a backup, while the cluster went on.
 //!
-//! What the API server still tells is recorded again as it was, and what it has forgotten lies in a gap that is named. A
-//! decision that was made meanwhile is read from the object that still shows it. Nothing is there twice.
+//! What the API server still tells is recorded again as it was; what it should have forgotten would lie in a gap that is
+//! named. A decision that was made meanwhile is read from the object that still shows it. Nothing is there twice.
 
 #[cfg(test)]
 mod older_ledger {

@@ -12,6 +12,8 @@ use crate::course::told;
 const QUIET: Duration = Duration::from_secs(60);
 /// The longest pause that the operator makes before it tries again what has failed (`PAUSES` in `crates/kit/src/run.rs`).
 const PAUSE: Duration = Duration::from_secs(300);
+/// What hangs then fails so much later, and pauses only afterwards (`RECONCILE_DEADLINE` in `crates/kit/src/run.rs`).
+const HANGS: Duration = Duration::from_secs(60);
 /// So long a connection may bring nothing before the operator takes it for dead (`SILENCE` in `crates/kit/src/client.rs`).
 const SILENCE: Duration = Duration::from_secs(30);
 /// Reading the whole log of the API server takes a while, and is not done more often.
@@ -47,7 +49,7 @@ pub struct Calm {
 impl Calm {
     /// When the last write must have been made.
     fn last_write(&self) -> Instant {
-        (self.undisturbed + PAUSE).max(self.left_alone + SILENCE)
+        (self.undisturbed + HANGS + PAUSE + LOOK).max(self.left_alone + SILENCE)
     }
 }
 
@@ -143,7 +145,7 @@ mod tests {
     #[test]
     fn the_last_write_comes_in_the_time_of_the_longest_pause_or_soon_after_people() {
         let undisturbed = Instant::now();
-        for (people, last) in [(0, 300), (100, 300), (290, 320), (600, 630)] {
+        for (people, last) in [(0, 365), (100, 365), (340, 370), (600, 630)] {
             let calm = Calm {
                 undisturbed,
                 left_alone: undisturbed + Duration::from_secs(people),

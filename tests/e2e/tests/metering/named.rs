@@ -8,7 +8,7 @@ use k8s_openapi::api::resource::v1::ResourceClaim;
 use leasehold_e2e::{Office, Stage};
 use leasehold_ledger::fact::Fact;
 use leasehold_ledger::time::{Second, Span};
-use leasehold_testkit::{LONG, Ran, Session, User, eventually};
+use leasehold_testkit::{Failure, LONG, Ran, Session, User, eventually};
 use serde_json::{Value, json};
 
 use crate::declared::{declared, source_of};
@@ -71,12 +71,23 @@ async fn balance(office: &Office, admin: &Session) -> Second {
     let mut operator = office.stage.operator.lock().await;
     operator.kill();
     enforce(admin, "Audit").await;
+    let made = unguarded(admin).await;
+    // other tests share the policies and the operator, whatever became of this
+    enforce(admin, "Deny").await;
+    operator.restart().await.unwrap();
+    made.unwrap();
+    let service = admin.get::<Service>(Some(PLACE), "front").await.unwrap();
+    second(service.metadata.creation_timestamp.as_ref().unwrap())
+}
+
+/// The quota and the load balancer, where nothing refuses them.
+async fn unguarded(admin: &Session) -> Result<(), Failure> {
     let hard = json!({"spec": {"hard": {"services.loadbalancers": "1"}}});
     let quota = eventually("a quota of one load balancer", LONG, async || {
         let target = "resourcequota/leasehold";
         Ran::succeeded(admin.try_patch(target, &["-n", PLACE], &hard).await)
     });
-    quota.await.unwrap();
+    quota.await?;
     let service = json!({
         "apiVersion": "v1", "kind": "Service",
         "metadata": {"name": "front", "namespace": PLACE},
@@ -90,11 +101,7 @@ async fn balance(office: &Office, admin: &Session) -> Second {
     let made = eventually("a load balancer", LONG, async || {
         Ran::succeeded(admin.try_create(&service).await)
     });
-    made.await.unwrap();
-    enforce(admin, "Deny").await;
-    operator.restart().await.unwrap();
-    let service = admin.get::<Service>(Some(PLACE), "front").await.unwrap();
-    second(service.metadata.creation_timestamp.as_ref().unwrap())
+    made.await
 }
 
 /// What the policies do with what they refuse.

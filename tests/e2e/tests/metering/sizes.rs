@@ -180,7 +180,7 @@ async fn kubernetes_counts(office: &Office, millis: i64, bytes: i64) {
 /// A resource that only some nodes have.
 const CARD: &str = "example.com/gpu";
 
-/// A node has four cards, and finance has published what one costs.
+/// A node has four cards, and finance has published what one costs. Both stay: no other test here counts nodes or prices.
 async fn cards_are_offered(stage: &'static Stage) {
     let admin = stage.user(User::Admin).await.unwrap();
     let size = json!({"cpu": "16", "memory": "64Gi", "pods": "100", (CARD): "4"});
