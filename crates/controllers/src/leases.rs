@@ -17,6 +17,8 @@ type Key = (String, String);
 /// What a tenancy may hold back at the most, in seconds, from when it is late: one that fails for longer must not stop the
 /// others' bills. What it records later is counted as uncorrected.
 const LONGEST: i64 = 900;
+/// The same of one that nobody has begun to look at since the start: it may only be far back in a long row.
+const NEVER_BEGUN: i64 = 3600;
 
 #[derive(Clone, Copy)]
 struct Pending {
@@ -26,8 +28,8 @@ struct Pending {
 
 #[derive(Default)]
 struct Inner {
-    /// Tenancies that were not looked at yet, and since when that is tried.
-    expected: Option<BTreeMap<Key, Option<Second>>>,
+    /// Tenancies that were not looked at yet, and until when they are waited for.
+    expected: Option<BTreeMap<Key, Second>>,
     pending: BTreeMap<Key, Pending>,
 }
 
@@ -36,9 +38,11 @@ struct Inner {
 pub struct Leases(Arc<RwLock<Inner>>);
 
 impl Leases {
-    /// Tenancies that must be looked at before anything counts as complete.
-    pub fn expect(&self, tenancies: impl IntoIterator<Item = Key>) {
-        let expected = tenancies.into_iter().map(|key| (key, None));
+    /// Tenancies that must be looked at before anything counts as complete, from now on; none of them holds the others back
+    /// for longer than [`NEVER_BEGUN`], if nobody begins to look at it.
+    pub fn expect(&self, now: Second, tenancies: impl IntoIterator<Item = Key>) {
+        let until = now.plus(NEVER_BEGUN);
+        let expected = tenancies.into_iter().map(|key| (key, until));
         self.write(|inner| inner.expected = Some(expected.collect()));
     }
 
@@ -69,8 +73,8 @@ impl Leases {
         let key = (department.to_owned(), tenancy.to_owned());
         self.write(|inner| {
             let expected = inner.expected.as_mut();
-            if let Some(since) = expected.and_then(|expected| expected.get_mut(&key)) {
-                since.get_or_insert(now);
+            if let Some(until) = expected.and_then(|expected| expected.get_mut(&key)) {
+                *until = (*until).min(now.plus(LONGEST));
             }
         });
     }
@@ -89,10 +93,8 @@ impl Leases {
     /// whose object is gone changes nothing any more and holds nothing back.
     pub fn complete_to(&self, now: Second, alive: impl Fn(&str, &str) -> bool) -> Option<Second> {
         let inner = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let waits = inner.expected.as_ref()?.iter().any(|((d, t), since)| {
-            let is_late = since.is_some_and(|since| now.since(since) > LONGEST);
-            alive(d, t) && !is_late
-        });
+        let mut expected = inner.expected.as_ref()?.iter();
+        let waits = expected.any(|((d, t), until)| alive(d, t) && now <= *until);
         if waits {
             return None;
         }
@@ -126,7 +128,7 @@ mod tests {
     fn nothing_is_complete_before_every_tenancy_was_looked_at() {
         let leases = Leases::default();
         assert_eq!(leases.complete_to(NOW, |_, _| true), None);
-        leases.expect([key("oa"), key("web")]);
+        leases.expect(NOW, [key("oa"), key("web")]);
         leases.looked_at("edu", "oa");
         assert_eq!(leases.complete_to(NOW, |_, _| true), None);
         assert_eq!(
@@ -140,7 +142,7 @@ mod tests {
     #[test]
     fn a_tenancy_that_was_never_looked_at_to_the_end_holds_the_clock_back_for_a_time_only() {
         let leases = Leases::default();
-        leases.expect([key("oa"), key("web")]);
+        leases.expect(NOW, [key("oa"), key("web")]);
         leases.looking_at("edu", "oa", NOW);
         // it failed, and is tried again
         leases.looking_at("edu", "oa", NOW.plus(600));
@@ -162,17 +164,20 @@ mod tests {
     #[test]
     fn a_tenancy_that_nobody_has_begun_to_look_at_is_waited_for() {
         let leases = Leases::default();
-        leases.expect([key("oa")]);
-        let long_after = NOW.plus(LONGEST * 10);
+        leases.expect(NOW, [key("oa")]);
+        let long_after = NOW.plus(NEVER_BEGUN);
         assert_eq!(leases.complete_to(long_after, |_, _| true), None);
         leases.looking_at("edu", "mail", NOW);
         assert_eq!(leases.complete_to(long_after, |_, _| true), None);
+        // but one that never gets its turn does not keep everybody from their bills for ever
+        let given_up = long_after.plus(1);
+        assert_eq!(leases.complete_to(given_up, |_, _| true), Some(given_up));
     }
 
     #[test]
     fn what_is_due_and_not_recorded_holds_the_clock_back() {
         let leases = Leases::default();
-        leases.expect([]);
+        leases.expect(NOW, []);
         leases.pending("edu", "oa", Second::new(700), NOW);
         leases.pending("edu", "oa", Second::new(800), NOW);
         leases.pending("edu", "web", Second::new(900), NOW);
@@ -189,7 +194,7 @@ mod tests {
     #[test]
     fn an_instant_that_lies_ahead_is_not_passed_however_long_ago_it_was_announced() {
         let leases = Leases::default();
-        leases.expect([]);
+        leases.expect(NOW, []);
         let ahead = NOW.plus(7 * 86_400);
         leases.pending("edu", "oa", ahead, NOW);
         let before = ahead.plus(-1);
@@ -203,7 +208,7 @@ mod tests {
     #[test]
     fn a_tenancy_that_fails_for_long_does_not_stop_the_bills_of_the_others() {
         let leases = Leases::default();
-        leases.expect([]);
+        leases.expect(NOW, []);
         leases.pending("edu", "oa", Second::new(700), NOW);
         let still = NOW.plus(LONGEST);
         assert_eq!(

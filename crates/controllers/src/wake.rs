@@ -9,13 +9,13 @@ use futures::{
 use kube::{
     Api,
     core::DeserializeGuard,
-    runtime::{Controller, controller::Action, reflector::ObjectRef},
+    runtime::{controller::Action, reflector::ObjectRef},
 };
 use leasehold_kit::{
     Readable, Shutdown,
     cache::{Cache, Changed},
     run::{run_controller, watching},
-    spacing::spaced,
+    spacing::controller,
 };
 
 use crate::{Context, Error, World};
@@ -42,9 +42,7 @@ pub(crate) async fn run<K, F, Fut>(
     let kit = context.kit.clone();
     let api: Api<DeserializeGuard<K>> = Api::all(kit.client());
     let world = Arc::clone(&context.world);
-    let build = move || {
-        Controller::new(api.clone(), watching(None)).reconcile_on(spaced(also(world.as_ref())))
-    };
+    let build = move || controller(api.clone(), watching(None), also(world.as_ref()));
     let step = move |object| reconcile(object, context.clone());
     run_controller(name, build, kit, shutdown, step).await;
 }

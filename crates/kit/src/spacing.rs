@@ -11,9 +11,19 @@ use std::{
 
 use futures::{
     Stream, StreamExt,
+    channel::mpsc,
+    future,
     stream::{self, BoxStream},
 };
-use kube::{core::DeserializeGuard, runtime::reflector::ObjectRef};
+use kube::{
+    Api,
+    core::DeserializeGuard,
+    runtime::{
+        Controller, WatchStreamExt,
+        reflector::{ObjectRef, reflector, store::Writer},
+        watcher::{self, watcher},
+    },
+};
 use tokio::time::{Instant, timeout_at};
 
 use crate::{read::Readable, run::DEBOUNCE};
@@ -23,9 +33,35 @@ const BURST: Duration = Duration::from_millis(300);
 /// Then none passes until so long after the last one: the controller has begun its reconcile by then.
 const SILENCE: Duration = DEBOUNCE.saturating_add(Duration::from_millis(50));
 
+/// A controller of all objects of a kind that are watched so, woken by their changes and by `also`, with room between the
+/// two: whoever keeps writing to an object, or to what belongs to it, does not keep it from being looked at.
+pub fn controller<K: Readable>(
+    api: Api<DeserializeGuard<K>>,
+    watching: watcher::Config,
+    also: impl Stream<Item = ObjectRef<DeserializeGuard<K>>> + Send + 'static,
+) -> Controller<DeserializeGuard<K>> {
+    let writer = Writer::default();
+    let reader = writer.as_reader();
+    let (seen, own) = mpsc::unbounded();
+    let objects = reflector(writer, watcher(api, watching)).applied_objects();
+    // a change of the object itself wakes by the same way as all others, so that they are spaced together
+    let failures = objects.filter_map(move |object| {
+        let failure = match object {
+            Ok(object) => {
+                // nobody listens any more where the controller has ended
+                let _ = seen.unbounded_send(ObjectRef::from_obj(&object));
+                None
+            }
+            Err(error) => Some(Err(error)),
+        };
+        future::ready(failure)
+    });
+    Controller::for_stream(failures, reader).reconcile_on(spaced(stream::select(own, also)))
+}
+
 /// References to objects, each with room for a reconcile after 300 ms of reasons that come closer together than a
 /// controller waits. The last reason always arrives, 250 ms late at the most.
-pub fn spaced<K: Readable>(
+fn spaced<K: Readable>(
     references: impl Stream<Item = ObjectRef<DeserializeGuard<K>>> + Send + 'static,
 ) -> impl Stream<Item = ObjectRef<DeserializeGuard<K>>> + Send + 'static {
     by_name(references, |one: &ObjectRef<DeserializeGuard<K>>| {

@@ -103,10 +103,6 @@ pub fn tenancy_approval(
         .as_ref()
         .map_or("CNY", |quotation| quotation.currency.as_str());
     lines.extend(change_lines(changes, currency));
-    if !checks.is_empty() {
-        lines.push("Checks:".to_owned());
-        lines.extend_from_slice(checks);
-    }
     lines.push("Lease:".to_owned());
     let lease = &asked.part.lease;
     lines.extend(
@@ -115,6 +111,11 @@ pub fn tenancy_approval(
             .map(|entry| format!("  {} {}", entry.item, entry.quantity)),
     );
     lines.extend(quotation.iter().flat_map(quotation_lines));
+    // last, because other leases may make them long, and what does not fit is cut from the end
+    if !checks.is_empty() {
+        lines.push("Checks:".to_owned());
+        lines.extend_from_slice(checks);
+    }
     let spec = ApprovalSpec {
         amounts: quotation.as_ref().map(|quotation| Amounts {
             monthly: quotation.monthly.to_string().into(),

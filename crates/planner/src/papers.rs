@@ -126,11 +126,16 @@ fn life(said: &SignOff) -> u32 {
     said.incarnation.unwrap_or(FIRST)
 }
 
-/// Why what the manifest signs is no release that is asked for. What it signed of an earlier one may stay in it.
+/// Why what the manifest signs is no release that is asked for. What it signed of an earlier one may stay in it, if it says
+/// of which life.
 pub fn misaddressed(view: &LedgerView, said: Option<&SignOff>) -> Option<Refusal> {
     let (asked, said) = (view.release_asked()?, said?);
     let release = number(asked.round);
-    let is_past = (life(said), said.release) < (asked.incarnation, release);
+    // one that names its life may be left over from it; one that names none was typed by somebody who knows of no other
+    let is_past = said
+        .incarnation
+        .map_or(asked.incarnation == FIRST, |_| true)
+        && (life(said), said.release) < (asked.incarnation, release);
     if signed_off(view).is_some() || is_meant(asked, said) || is_past {
         return None;
     }

@@ -415,6 +415,7 @@ pub const RULES: &[Rule] = &[
         "a namespace is adopted only when nothing in it goes past a lease",
     ),
     policy("T57", "nobody gives both decisions on one request"),
+    crd("T58", "a sign-off is written with a release or after it"),
     operator("T60", "a volume does not shrink"),
     operator(
         "T61",

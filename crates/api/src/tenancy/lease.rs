@@ -36,6 +36,7 @@ use std::collections::BTreeMap;
 )]
 #[x_kube(validation = Rule::new("self.namespaces.all(n, n.share.all(k, self.lease.exists(l, l.item == k)))").message("rule T04: a namespace shares an item that the lease does not hold; add it to spec.lease or take it out of the share"))]
 #[x_kube(validation = Rule::new("self.namespaces.all(n, !has(n.floor) || n.floor.all(k, self.lease.exists(l, l.item == k)))").message("rule T54: a floor names an item that the lease does not hold; add it to spec.lease or take it out of the floor"))]
+#[x_kube(validation = Rule::new("!has(self.signOff) || has(self.release)").message("rule T58: a sign-off is of a release, and none is asked for; take spec.signOff away until spec.release is there"))]
 #[x_kube(validation = Rule::new("self.term.from <= self.term.through").message("rule T05: the term ends before it begins; correct spec.term"))]
 #[x_kube(validation = Rule::new("!has(self.effectiveFrom) || (self.effectiveFrom >= self.term.from && self.effectiveFrom <= self.term.through)").message("rule T06: effectiveFrom lies outside the term; choose a day of the term"))]
 #[x_kube(validation = Rule::new("!has(oldSelf.acceptance) || !oldSelf.acceptance.accepted || (has(self.acceptance) && (self.acceptance.request != oldSelf.acceptance.request || (has(self.acceptance.incarnation) ? self.acceptance.incarnation : 1) != (has(oldSelf.acceptance.incarnation) ? oldSelf.acceptance.incarnation : 1) || self.acceptance.accepted))").message("rule T46: an acceptance cannot be taken back; leave spec.acceptance as it is, or release the tenancy"))]

@@ -419,7 +419,7 @@ impl<K: Metered> Sink<K> {
         let Some(waiting) = self.waiting.get_mut(uid) else {
             return Ok(true);
         };
-        if now.since(waiting.told) <= PATIENCE {
+        if (0..=PATIENCE).contains(&now.since(waiting.told)) {
             return Ok(false);
         }
         waiting.told = now;

@@ -34,7 +34,7 @@ use futures::{Stream, StreamExt, stream};
 use kube::{
     Api, ResourceExt,
     core::DeserializeGuard,
-    runtime::{Controller, controller::Action, reflector::ObjectRef},
+    runtime::{controller::Action, reflector::ObjectRef},
 };
 use leasehold_api::{
     names,
@@ -44,7 +44,7 @@ use leasehold_kit::{
     Shutdown,
     cache::{Changed, written},
     run,
-    spacing::spaced,
+    spacing::controller,
 };
 
 use self::{
@@ -63,6 +63,7 @@ type Ref = ObjectRef<DeserializeGuard<Tenancy>>;
 /// Runs the controller until the shutdown.
 pub async fn run(context: Context, shutdown: Shutdown) {
     context.leases.expect(
+        context.now(),
         context
             .world
             .tenancies
@@ -73,9 +74,7 @@ pub async fn run(context: Context, shutdown: Shutdown) {
     let kit = context.kit.clone();
     let api: Api<DeserializeGuard<Tenancy>> = Api::all(kit.client());
     let wake = context.clone();
-    let build = move || {
-        Controller::new(api.clone(), run::watching(None)).reconcile_on(spaced(triggers(&wake)))
-    };
+    let build = move || controller(api.clone(), run::watching(None), triggers(&wake));
     let reconcile = move |tenancy| reconcile(tenancy, context.clone());
     run::run_controller("tenancy", build, kit, shutdown, reconcile).await;
 }

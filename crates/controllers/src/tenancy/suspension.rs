@@ -172,7 +172,7 @@ pub async fn stop(state: &Life, context: &Context, report: &mut Report) -> Resul
     let Some(since) = since.min() else {
         return Ok(());
     };
-    let is_patient = state.now.since(since) < PATIENCE;
+    let is_patient = (0..PATIENCE).contains(&state.now.since(since));
     let (mut ended, mut held, mut left) = (0_u32, 0_u32, AT_ONCE);
     let standing = namespaces::standing(state, context).await?;
     for short in &standing.short {

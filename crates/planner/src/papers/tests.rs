@@ -181,7 +181,9 @@ fn a_sign_off_of_what_is_not_asked_for_is_pointed_out_and_an_old_one_may_stay() 
     assert_eq!(rule(2, Some(3)), Some("T49"), "a later life");
     assert_eq!(rule(2, Some(2)), None, "the one that is asked for");
     assert_eq!(rule(1, Some(2)), None, "one that was taken back");
-    assert_eq!(rule(7, None), None, "of an earlier life");
+    assert_eq!(rule(7, Some(1)), None, "of an earlier life");
+    assert_eq!(rule(7, None), Some("T49"), "which life?");
+    assert_eq!(rule(2, None), Some("T49"), "which life?");
     assert_eq!(misaddressed(&second, None), None);
     let told = misaddressed(&second, Some(&sign_off(3, Some(2)))).unwrap();
     assert_eq!(

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     expect::{TENANCIES, repairable},
-    people::{ADMIN, staff},
+    people::{ADMIN, OFFICE, staff},
     world,
 };
 
@@ -84,6 +84,37 @@ fn answers(stage: &Stage<'_>, after: usize) -> Vec<(String, u16)> {
 fn objection(stage: &Stage<'_>) -> String {
     let told = ["Refused", "Waiting"].map(|type_| oa::condition(stage, type_).unwrap_or_default());
     told.concat()
+}
+
+/// Somebody who writes to a lease without pause does not keep an order of the office from it.
+#[test]
+fn a_suspension_takes_effect_on_a_lease_whose_department_never_stops_writing_to_it() {
+    tell(async |stage| {
+        at_rest(stage).await?;
+        let order = json!({
+            "apiVersion": "platform.leasehold.dev/v1alpha1", "kind": "Suspension",
+            "metadata": {"name": "oa", "namespace": "dept-edu"},
+            "spec": {"tenancy": "oa", "reason": "安全整改", "authority": "市政府办 黄政办〔2027〕3号"},
+        });
+        stage.create(OFFICE, &order)?;
+        let pods = |stage: &Stage<'_>| {
+            stage.find(QUOTAS[0]).unwrap_or_default()["spec"]["hard"]["pods"].clone()
+        };
+        let mut beats = 0;
+        while pods(stage) != "0" {
+            assert!(
+                beats < 100,
+                "ten seconds of writing, and {} pods may run",
+                pods(stage)
+            );
+            let note =
+                json!({"metadata": {"annotations": {"example.com/beat": beats.to_string()}}});
+            stage.patch(&staff("edu"), OA, &note)?;
+            stage.pass(BEAT).await;
+            beats += 1;
+        }
+        Ok(())
+    });
 }
 
 #[test]
