@@ -12,7 +12,7 @@ use leasehold_ledger::time::{Second, Span, Zone};
 
 use crate::sheet::unit;
 
-/// Parts of the time, a character each.
+/// Parts of the time, a character each; fewer where it has fewer seconds.
 const PARTS: i64 = 60;
 /// No use, and eighths of the highest use.
 const BARS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
@@ -71,15 +71,22 @@ fn drawn(intervals: &[Interval], window: Span) -> Option<Span> {
     (!span.is_empty()).then_some(span)
 }
 
+/// How many parts a time is drawn in: none is without a second.
+fn parts(span: Span) -> i64 {
+    span.seconds().clamp(1, PARTS)
+}
+
 /// Seconds of a part, rounded up.
 fn part_of(span: Span) -> i64 {
-    let seconds = span.seconds();
-    seconds.checked_add(PARTS - 1).unwrap_or(seconds) / PARTS
+    let (seconds, parts) = (span.seconds(), parts(span));
+    let rounding = parts.saturating_sub(1);
+    let up = seconds.checked_add(rounding).unwrap_or(seconds);
+    up.checked_div(parts).unwrap_or(seconds)
 }
 
 /// The average quantity in each part, in base units, rounded down.
 fn averages(intervals: &[&Interval], span: Span) -> Vec<i128> {
-    (0..PARTS)
+    (0..parts(span))
         .map(|part| {
             let part = Span::new(edge(span, part), edge(span, part.saturating_add(1)));
             let mut sum = 0_i128;
@@ -98,7 +105,9 @@ fn averages(intervals: &[&Interval], span: Span) -> Vec<i128> {
 /// Where a part begins.
 fn edge(span: Span, part: i64) -> Second {
     let seconds = i128::from(span.seconds()).saturating_mul(i128::from(part));
-    let into = seconds / i128::from(PARTS);
+    let into = seconds
+        .checked_div(i128::from(parts(span)))
+        .unwrap_or(seconds);
     span.from.plus(i64::try_from(into).unwrap_or(i64::MAX))
 }
 
@@ -180,6 +189,14 @@ mod tests {
         );
         let bars = format!("|█{}▁|", " ".repeat(58));
         assert!(text.contains(&bars), "{text}");
+    }
+
+    #[test]
+    fn less_than_a_minute_has_a_bar_for_each_second() {
+        let text = shown(&[interval("a", 0, 24, 1), interval("b", 12, 24, 1)], 0, 24);
+        let bars = format!("|{}{}|", "▄".repeat(12), "█".repeat(12));
+        assert!(text.contains(&bars), "{text}");
+        assert!(text.contains("every 1 s"), "{text}");
     }
 
     #[test]

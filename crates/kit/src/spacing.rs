@@ -49,7 +49,7 @@ pub fn controller<K: Readable>(
         let failure = match object {
             Ok(object) => {
                 // nobody listens any more where the controller has ended
-                let _ = seen.unbounded_send(ObjectRef::from_obj(&object));
+                drop(seen.unbounded_send(ObjectRef::from_obj(&object)));
                 None
             }
             Err(error) => Some(Err(error)),

@@ -187,7 +187,7 @@ async fn auditors_read_why(stage: &Stage, lost: &Lost) {
     }
 }
 
-/// The picture in the terminal: sixty bars over the time of all use, each as high as what both pods had on average in its part.
+/// The picture in the terminal: sixty bars over the time of all use, or one for each second if it has fewer, each as high as what both pods had on average in its part.
 async fn people_see_it(stage: &Stage, pods: &[Pod], known: &BTreeMap<&str, Second>) {
     let spans: Vec<Span> = PODS
         .into_iter()
@@ -203,8 +203,9 @@ async fn people_see_it(stage: &Stage, pods: &[Pod], known: &BTreeMap<&str, Secon
         "{drawn}"
     );
     // second by second: three cores of each pod that lived in it
-    let edge = |part: i64| from + (to - from) * part / 60;
-    let averages: Vec<i64> = (0..60)
+    let parts = (to - from).min(60);
+    let edge = |part: i64| from + (to - from) * part / parts;
+    let averages: Vec<i64> = (0..parts)
         .map(|part| {
             let seconds = edge(part)..edge(part + 1);
             let length = seconds.end - seconds.start;
@@ -245,8 +246,9 @@ async fn people_see_it(stage: &Stage, pods: &[Pod], known: &BTreeMap<&str, Secon
         .split_once(&memory)
         .unwrap_or_else(|| panic!("no {memory} in {drawn}"));
     let full = row.lines().next().unwrap().strip_suffix('|').unwrap();
-    assert_eq!(full.chars().count(), 60, "{drawn}");
-    assert!(full.ends_with(&"█".repeat(50)), "{drawn}");
+    let parts = usize::try_from(parts).unwrap();
+    assert_eq!(full.chars().count(), parts, "{drawn}");
+    assert!(full.ends_with(&"█".repeat(parts * 5 / 6)), "{drawn}");
 }
 
 /// The line of what was used in the period in which the pods were seen last has them up to then, and
