@@ -101,8 +101,12 @@ const MESSAGES: &[(&str, &str)] = &[
         "'rule T03: this tenancy is being released: asked a change of %s, allowed none, and to take the release back only after the office has rejected it; wait until it is Released and lease anew'.format([self.metadata.name])",
     ),
     (
+        "T58",
+        "'rule T58: a sign-off is of a release, and none is asked for: asked spec.signOff without spec.release, allowed with it; take spec.signOff away until the release is asked for'",
+    ),
+    (
         "T55",
-        "'rule T55: a backup that was taken says where, one that was not says why: asked taken %s without that, allowed uri where it was taken and because where it was not; set spec.release.backup.uri or spec.release.backup.because'.format([string(self.taken)])",
+        "'rule T55: a backup that was taken says where, one that was not says why: asked taken %s without that, allowed uri where it was taken and because where it was not; set spec.release.backup.uri or spec.release.backup.because'.format([self.taken ? 'true' : 'false'])",
     ),
     (
         "T04",

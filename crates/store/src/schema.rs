@@ -274,12 +274,18 @@ async fn definitions(
     let sql = "SELECT type AS kind, name, tbl_name, COALESCE(sql, '') AS definition \
          FROM sqlite_master WHERE name NOT LIKE 'sqlite_stat%'";
     let rows = pool.fetch_all(CATALOGUE, sql, &[]).await?;
-    rows.iter()
-        .map(|row| {
-            let key = (column(row, "kind")?, column(row, "name")?);
-            Ok((key, (column(row, "tbl_name")?, column(row, "definition")?)))
-        })
-        .collect()
+    let read = rows.iter().map(|row| {
+        let key = (column(row, "kind")?, column(row, "name")?);
+        Ok((key, (column(row, "tbl_name")?, column(row, "definition")?)))
+    });
+    let read: Result<_, StoreError> = read.collect();
+    // bytes that are no text any more are found here, and not by comparing them
+    read.map_err(|error| StoreError::Corrupt {
+        seq: 0,
+        what: format!(
+            "page 1 of the file or another page of its schema: what it defines cannot be read ({error})"
+        ),
+    })
 }
 
 /// The steps that the database has seen: version → digest.

@@ -87,7 +87,7 @@ impl<'a> Source<'a> {
         }
         // a tenancy that is released from the beginning asks for nothing else
         if kind == "Tenancy" && chance.below(8) > 0 {
-            manifest["spec"].as_object_mut().unwrap().remove("release");
+            cases::remain(&mut manifest);
         }
         manifest
     }
