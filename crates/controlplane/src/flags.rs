@@ -132,8 +132,6 @@ pub fn kube_controller_manager(setting: &Setting) -> Vec<String> {
         "--profiling=false",
         "--concurrent-namespace-syncs=20",
         "--concurrent-resource-quota-syncs=10",
-        // what a quota counts of a kind that has just been defined is not known before
-        "--resource-quota-sync-period=10s",
         // nodes are played, and on a busy machine their heartbeats come late: no pod shall be unready for that
         "--node-monitor-grace-period=10m",
         "--kube-api-qps=200",

@@ -321,6 +321,13 @@ impl Rig {
         Ok(())
     }
 
+    /// Kills the built-in controllers and starts them again, so that they count every quota anew. The caller's thread waits
+    /// meanwhile.
+    pub fn restart_controllers(&self) -> Result<(), Failure> {
+        let mut plane = self.plane.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(plane.restart_controllers()?)
+    }
+
     /// Every write that the API server has carried out so far, in order.
     pub fn writes(&self) -> Result<Vec<Write>, Failure> {
         let mut writes = self.attempts()?;

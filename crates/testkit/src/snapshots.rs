@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::{Failure, LONG, Session, eventually};
+use crate::{Failure, LONG, Rig, Session, eventually};
 
 /// Group and version of the kinds.
 const KIND: &str = "snapshot.storage.k8s.io/v1";
@@ -26,7 +26,7 @@ pub fn definitions() -> Result<Vec<Value>, Failure> {
 }
 
 /// Defines the kinds, and waits until they are served and counted.
-pub async fn install(admin: &Session) -> Result<(), Failure> {
+pub async fn install(rig: &Rig, admin: &Session) -> Result<(), Failure> {
     for definition in definitions()? {
         admin.apply(&definition).await?;
     }
@@ -44,6 +44,7 @@ pub async fn install(admin: &Session) -> Result<(), Failure> {
         Ok(())
     })
     .await?;
+    rig.restart_controllers()?;
     counted(admin).await
 }
 

@@ -7,7 +7,7 @@ use leasehold_api::tenancy::Department;
 use leasehold_e2e::person::said;
 use leasehold_e2e::{Office, Stage};
 use leasehold_testkit::manifests::{self, Contributed, Share};
-use leasehold_testkit::{Failure, LONG, NAMESPACE, Session, User, eventually, snapshots};
+use leasehold_testkit::{Failure, LONG, NAMESPACE, Rig, Session, User, eventually, snapshots};
 use serde_json::{Value, json};
 
 use crate::cells::{ABOVE, CODE, OTHER, month};
@@ -262,7 +262,7 @@ async fn surroundings(stage: &Stage, ground: &Ground) -> Result<(), Failure> {
     for manifest in classes() {
         admin.create(&manifest).await?;
     }
-    let kinds = kept_snapshots(&admin, &operator);
+    let kinds = kept_snapshots(stage.rig, &admin, &operator);
     kinds.await?;
     kept_data(&admin, &operator, ground).await?;
     admin.create(&operations()).await?;
@@ -272,8 +272,8 @@ async fn surroundings(stage: &Stage, ground: &Ground) -> Result<(), Failure> {
 }
 
 /// The kinds of the snapshot controller, and in each department the snapshot that the operator makes before a volume goes.
-async fn kept_snapshots(admin: &Session, operator: &Session) -> Result<(), Failure> {
-    snapshots::install(admin).await?;
+async fn kept_snapshots(rig: &Rig, admin: &Session, operator: &Session) -> Result<(), Failure> {
+    snapshots::install(rig, admin).await?;
     for code in [CODE, OTHER] {
         let (label, value) = MANAGED;
         let place = format!("{code}--prod");

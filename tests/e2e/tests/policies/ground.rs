@@ -35,7 +35,7 @@ async fn lay() -> Result<(), String> {
     lease(stage).await.map_err(|failure| said(&failure))?;
     let admin = stage.user(User::Admin).await;
     let admin = admin.map_err(|failure| said(&failure))?;
-    let kinds = snapshots::install(&admin).await;
+    let kinds = snapshots::install(stage.rig, &admin).await;
     kinds.map_err(|failure| said(&failure))?;
     // policies hold without the operator, and what it would make of the next objects is not asked here
     stage.operator.lock().await.terminate();

@@ -154,7 +154,7 @@ async fn promised(office: &Office, admin: &Session) {
     office.staff.apply(&wanted(office)).await.unwrap();
     let words = "rule T43: asked reclaim Snapshot for volume files in snapped--prod, allowed Delete or Retain, because this cluster has no snapshots; write reclaim: Retain, which keeps the volume itself, or ask the data centre to install the snapshot controller and its kinds";
     assert_eq!(office.refused("oa", "T43").await.unwrap(), words);
-    snapshots::install(admin).await.unwrap();
+    snapshots::install(office.stage.rig, admin).await.unwrap();
     let class = snapshots::class("daily", DRIVER);
     admin.create(&class).await.unwrap();
     office.approve("oa", 1).await.unwrap();
