@@ -8,7 +8,7 @@ use leasehold_e2e::Stage;
 use leasehold_ledger::time::Second;
 use leasehold_model::Chance;
 use leasehold_testkit::proxy::{Action, Proxy, Rule, Target, Turn, Verb};
-use leasehold_testkit::{LONG, SettableClock, User, eventually};
+use leasehold_testkit::{Failure, LONG, OperatorProcess, SettableClock, User, eventually};
 
 use crate::crowd::{passed, server_time};
 use crate::scale::Scale;
@@ -36,6 +36,9 @@ const JUMPS: [i64; 10] = [
 ];
 /// A line of the log is by a clock that was set if its time is as near to what that clock shows, in seconds.
 const NEAR: i64 = 40;
+
+/// How often an operator may have to be started until it finds an API server that knows it.
+const STARTS: u32 = 10;
 
 /// What is needed to make trouble.
 pub struct Means {
@@ -105,7 +108,7 @@ pub async fn make(means: &Means, scale: &Scale) -> Toll {
             }
         }
     }
-    stage.operator.lock().await.ready().await.unwrap();
+    up(&mut *stage.operator.lock().await).await;
     let told = format!(
         "{kills} kills of the operator, {restarts} of the API server, {cuts} watches cut, etcd put back {} times, the \
          operator's clock set {jumps} times, in {:?}",
@@ -118,7 +121,7 @@ pub async fn make(means: &Means, scale: &Scale) -> Toll {
 /// Backs etcd up and puts it back. The operator notices, ends, and is started again, as Kubernetes would.
 async fn restore(stage: &'static Stage, length: Duration, history: PathBuf) {
     let mut operator = stage.operator.lock().await;
-    operator.ready().await.unwrap();
+    up(&mut operator).await;
     let name = history.file_stem().unwrap().to_string_lossy().into_owned();
     let backing_up = tokio::task::spawn_blocking(move || stage.rig.back_up(&name));
     let backup = backing_up.await.unwrap().unwrap();
@@ -139,7 +142,30 @@ async fn restore(stage: &'static Stage, length: Duration, history: PathBuf) {
     ended.await.unwrap();
     let last = operator.tail();
     assert!(last.contains("etcd was restored"), "{last}");
-    operator.restart().await.unwrap();
+    operator.respawn().unwrap();
+    up(&mut operator).await;
+}
+
+/// Waits until the operator is ready. One that has ended for a reason that passes is started again, as Kubernetes would.
+async fn up(operator: &mut OperatorProcess) {
+    for _ in 0..STARTS {
+        match operator.ready().await {
+            Ok(()) => return,
+            Err(Failure::OperatorEnded(last)) => {
+                may_end(&last);
+                operator.respawn().unwrap();
+            }
+            Err(failure) => panic!("{failure:?}"),
+        }
+    }
+    panic!("it ends after each start:\n{}", operator.tail());
+}
+
+/// An API server that has just begun refuses everything to everybody until it has read who may do what; an operator that
+/// begins then gives up.
+fn may_end(last: &str) {
+    let is_young = last.contains("is forbidden") && last.contains("\" not found");
+    assert!(is_young, "it ended by itself:\n{last}");
 }
 
 /// Sets the operator's clock, and sees by its log that it goes by it; a log does not tell small steps.
@@ -172,8 +198,9 @@ fn dated(line: &str) -> Option<Second> {
 
 async fn kill(stage: &Stage, away: Duration) {
     let mut operator = stage.operator.lock().await;
-    let running = operator.is_running();
-    assert!(running, "it ended by itself:\n{}", operator.tail());
+    if !operator.is_running() {
+        may_end(&operator.tail());
+    }
     operator.kill();
     passed(away).await;
     operator.respawn().unwrap();
