@@ -199,6 +199,7 @@ pub fn all(kinds: &BTreeMap<String, Kind>) -> Vec<Case> {
         "Approval spec.answers",
         "Approval spec.decidedBy",
         "Approval spec.decision",
+        "Approval spec.notBy",
         "Approval spec.number",
         "Approval spec.treatment",
         "Meter spec.quantity.countOf",
