@@ -427,7 +427,11 @@ impl ControlPlane {
     /// Watches break, stored objects stay.
     pub fn restart_apiserver(&mut self) -> Result<(), StartError> {
         self.kill(Program::ApiServer);
-        self.launch(Program::ApiServer)
+        self.launch(Program::ApiServer)?;
+        // one that was starting itself may have given up meanwhile
+        Program::ALL
+            .into_iter()
+            .try_for_each(|program| self.launch(program))
     }
 
     /// Kills the built-in controllers and starts them again. They count every quota anew, also what it bounds of kinds that were
@@ -440,7 +444,12 @@ impl ControlPlane {
 
     /// Says which program has ended by itself, with the last lines of its log.
     pub fn check(&mut self) -> Result<(), StartError> {
-        for (program, process) in &mut self.processes {
+        self.check_for(Program::Kwok)
+    }
+
+    /// The same of those that a program needs, and of itself. Others may end while they wait for it.
+    fn check_for(&mut self, last: Program) -> Result<(), StartError> {
+        for (program, process) in self.processes.range_mut(..=last) {
             if let Some(status) = process.ended() {
                 return Err(StartError::Died {
                     program: *program,
@@ -474,7 +483,7 @@ impl ControlPlane {
     ) -> Result<(), StartError> {
         let started = Instant::now();
         while !probe(self) {
-            self.check()?;
+            self.check_for(program)?;
             if self
                 .cancelled
                 .as_ref()

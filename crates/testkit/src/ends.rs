@@ -45,6 +45,8 @@ static TIME: LazyLock<Regex> = LazyLock::new(|| {
 static UID: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").unwrap()
 });
+/// Where a question begins to tell of other leases: which of them are there depends on who asked first. It ends with that.
+const CHECKS: &str = "\nChecks:\n";
 /// Digests of what names a department, an instant or an identifier.
 #[expect(
     clippy::unwrap_used,
@@ -59,6 +61,11 @@ pub fn normal(object: &Value, code: Option<&str>) -> Value {
     without(object.get_mut("status"), &FIGURES);
     if let Some(conditions) = object.pointer_mut("/status/conditions") {
         level(conditions);
+    }
+    if let Some(Value::String(snapshot)) = object.pointer_mut("/spec/snapshot")
+        && let Some(checks) = snapshot.find(CHECKS)
+    {
+        snapshot.truncate(checks);
     }
     object
 }
