@@ -128,7 +128,7 @@ impl Store {
         if !self.reader().is_server() {
             self.check_pages().await?;
         }
-        let stretches = self.stretches().await;
+        let stretches = self.stretches(SPAN).await;
         for (table, sql) in STRAY {
             for (after, until) in &stretches {
                 let values = [Value::Integer(*after), Value::Integer(*until)];
@@ -141,21 +141,26 @@ impl Store {
         Ok(())
     }
 
-    /// The stretches of numbers in which rows are looked at, each with so many rows of the chain: a number that was changed
-    /// may be as large as numbers get, and makes no more of them. The first one begins before all numbers and the last one
-    /// goes on to the end. Where the chain cannot be read, whoever reads its rows says so.
-    async fn stretches(&self) -> Vec<(i64, i64)> {
+    /// The stretches of numbers in which rows are looked at, as what is before the first and the last number of each, with so
+    /// many rows of the chain and one: a number that was changed may be as large as numbers get, and makes no more of them.
+    /// The first one begins before all numbers and the last one goes on to the end. Where the chain cannot be read, whoever
+    /// reads its rows says so.
+    async fn stretches(&self, span: i64) -> Vec<(i64, i64)> {
         let mut stretches = Vec::new();
         let mut after = i64::MIN;
         loop {
-            let values = [Value::Integer(after), Value::Integer(SPAN)];
+            let values = [Value::Integer(after), Value::Integer(span)];
             let reading = self.reader().fetch_optional(CHECK, LATER, &values);
             let Ok(Some(row)) = self.within(CHECK, reading).await else {
                 break;
             };
-            let Ok(until) = column(&row, "seq") else {
+            let Ok(until) = column::<i64>(&row, "seq") else {
                 break;
             };
+            // a tree of pages that is damaged may lead to a number that was not asked for, again and again
+            if until <= after {
+                break;
+            }
             stretches.push((after, until));
             after = until;
         }
@@ -283,4 +288,38 @@ pub(crate) fn check_link(chain: &ChainRow, before: u64, prev: &str) -> Result<()
         });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use leasehold_ledger::document::DepartmentDoc;
+    use leasehold_ledger::time::Second;
+
+    use super::*;
+    use crate::{Batch, Record};
+
+    #[tokio::test]
+    async fn stretches_follow_each_other_and_the_outermost_have_no_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path().join("ledger.db")).await.unwrap();
+        assert_eq!(store.stretches(2).await, [(i64::MIN, i64::MAX)]);
+        let records = (1..=7).map(|n| {
+            let department = DepartmentDoc {
+                code: format!("d{n}"),
+                display_name: "市政府办".to_owned(),
+                budget_unit: None,
+                parent: None,
+                at: Second::new(0),
+            };
+            Record::document(&department).unwrap()
+        });
+        let batch = Batch::of(records.collect());
+        store.commit(&batch, Second::new(1)).await.unwrap();
+        // rows 1 to 7: two are passed over, and the next one is the last
+        assert_eq!(
+            store.stretches(2).await,
+            [(i64::MIN, 3), (3, 6), (6, i64::MAX)]
+        );
+        assert_eq!(store.stretches(7).await, [(i64::MIN, i64::MAX)]);
+    }
 }
