@@ -4,13 +4,15 @@
 //! to close it would take from people what they pay for. It is looked at before each namespace that is opened, and now and
 //! then, so that it is told before anybody waits for one.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
 use k8s_openapi::api::admissionregistration::v1::{
     ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
 };
 use leasehold_kit::{Kit, KitError};
-use leasehold_ledger::time::Second;
 use leasehold_planner::fences;
 use tokio::sync::Mutex;
 
@@ -19,15 +21,17 @@ use crate::verdict::told;
 /// So many gaps are named; more are only counted.
 const NAMED: usize = 3;
 
-/// What was missing is missing for so many seconds before anybody looks again; what was whole is looked at in the next one.
-const LASTS: i64 = 2;
+/// How long a look that found all in force stands, from when it began. It serves whoever came before that, however long ago.
+const WHOLE: Duration = Duration::from_secs(1);
+/// The same of a look that found something missing.
+const WANTING: Duration = Duration::from_secs(2);
 
-/// What was seen of the policies, and when.
+/// What was seen of the policies, and when that look began, by the monotonic clock.
 #[derive(Default)]
 struct Watch {
-    /// Held while somebody looks: who comes meanwhile goes by what that one saw.
+    /// Held while somebody looks: one at a time.
     looking: Mutex<()>,
-    seen: RwLock<Option<(Second, Vec<String>)>>,
+    seen: RwLock<Option<(Duration, Vec<String>)>>,
 }
 
 /// Whether the chart's admission policies are in force; shared by all who open namespaces. By default nobody looks, as where
@@ -43,16 +47,18 @@ impl Fences {
 
     /// Looks, unless that was done a moment ago, and says why no namespace may be opened; nothing while it may. What
     /// cannot be seen counts as missing.
-    pub async fn closed(&self, kit: &Kit, now: Second) -> Option<String> {
+    pub async fn closed(&self, kit: &Kit) -> Option<String> {
         let watch = self.0.as_ref()?;
+        let came = kit.clock().monotonic();
         let _one = watch.looking.lock().await;
-        if !watch.is_fresh(now) {
+        if !watch.is_fresh(came) {
+            let began = kit.clock().monotonic();
             let gaps = match look(kit).await {
                 Ok(gaps) => gaps,
                 Err(error) => vec![format!("they cannot be read ({})", told(&error))],
             };
             let mut seen = watch.seen.write().unwrap_or_else(PoisonError::into_inner);
-            *seen = Some((now, gaps));
+            *seen = Some((began, gaps));
         }
         sentence(&self.gaps())
     }
@@ -73,11 +79,12 @@ impl Fences {
 }
 
 impl Watch {
-    fn is_fresh(&self, now: Second) -> bool {
+    /// Whether what was seen is good enough for who came then. However long a look takes, nobody waits for more than two.
+    fn is_fresh(&self, came: Duration) -> bool {
         let seen = self.seen.read().unwrap_or_else(PoisonError::into_inner);
-        seen.as_ref().is_some_and(|(at, gaps)| {
-            let lasts = if gaps.is_empty() { 1 } else { LASTS };
-            (0..lasts).contains(&now.since(*at))
+        seen.as_ref().is_some_and(|(began, gaps)| {
+            let lasts = if gaps.is_empty() { WHOLE } else { WANTING };
+            came.saturating_sub(*began) < lasts
         })
     }
 }
@@ -123,18 +130,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_whole_is_looked_at_in_every_second_and_what_is_missing_is_not() {
+    fn a_look_serves_who_came_before_it_began_and_for_a_moment_who_came_after() {
         let seen = |gaps: &[&str]| Watch {
             seen: RwLock::new(Some((
-                Second::new(100),
+                Duration::from_secs(100),
                 gaps.iter().map(|gap| (*gap).to_owned()).collect(),
             ))),
             ..Watch::default()
         };
-        let fresh =
-            |gaps: &[&str]| [99, 100, 101, 102].map(|at| seen(gaps).is_fresh(Second::new(at)));
-        assert_eq!(fresh(&[]), [false, true, false, false]);
-        assert_eq!(fresh(&["one"]), [false, true, true, false]);
+        let fresh = |gaps: &[&str]| {
+            [40, 100, 101, 102].map(|at| seen(gaps).is_fresh(Duration::from_secs(at)))
+        };
+        assert_eq!(fresh(&[]), [true, true, false, false]);
+        assert_eq!(fresh(&["one"]), [true, true, true, false]);
     }
 
     #[test]

@@ -80,7 +80,7 @@ async fn found_or_made(
     if let Some(found) = found {
         return Ok(Ok(found));
     }
-    if let Some(why) = context.fences.closed(&context.kit, context.now()).await {
+    if let Some(why) = context.fences.closed(&context.kit).await {
         return Ok(Err(format!("namespace {name}: {why}")));
     }
     match context.kit.create(desired).await {

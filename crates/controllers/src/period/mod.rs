@@ -171,9 +171,9 @@ impl Keeper {
             .read(self.context.books.store(), &calendar)
             .await?;
         self.miss_drafts(&calendar, now);
-        let refresh = self.draft(&calendar, &policy, closed, now).await?;
+        self.draft(&calendar, &policy, closed, now).await?;
         self.publish(&calendar, now).await?;
-        self.show(&calendar, refresh, now).await;
+        self.show(&calendar, now).await;
         if closed {
             statements::prune(&self.context, &calendar).await;
         }
@@ -380,16 +380,16 @@ impl Keeper {
         }
     }
 
-    /// Draws up drafts of what is not closed, and the figures. Tells whether it was time for it.
+    /// Draws up drafts of what is not closed, and the figures, if it is time for it.
     async fn draft(
         &mut self,
         calendar: &Calendar,
         policy: &Policy,
         closed: bool,
         now: Second,
-    ) -> Result<bool, Error> {
+    ) -> Result<(), Error> {
         let Some(running) = calendar.running(now) else {
-            return Ok(false);
+            return Ok(());
         };
         let age = refresh_age(policy.period);
         let old = self
@@ -401,7 +401,7 @@ impl Keeper {
             });
         let wanted = self.redraft.is_some_and(|at| at <= now);
         if !closed && !old && !wanted {
-            return Ok(false);
+            return Ok(());
         }
         // drafts that were written before this process began, and those beside the ones that are missing, are left until
         // they are old
@@ -460,8 +460,7 @@ impl Keeper {
         let after = self.context.now();
         self.redraft = again.then(|| after.plus(self.redraft_wait));
         self.redraft_wait = next_wait(self.redraft_wait, again);
-        // what was drawn up for a draft that is missing does not refresh the status of every period
-        Ok(closed || old)
+        Ok(())
     }
 
     /// Writes the statements of closed periods that are not there.
@@ -495,9 +494,9 @@ impl Keeper {
     }
 
     /// Writes the periods' objects and their status. One that cannot be written does not keep the others from theirs.
-    async fn show(&self, calendar: &Calendar, refresh: bool, now: Second) {
+    async fn show(&self, calendar: &Calendar, now: Second) {
         for open in calendar.kept() {
-            if let Err(error) = self.show_one(calendar, open, refresh, now).await {
+            if let Err(error) = self.show_one(calendar, open, now).await {
                 let error: &dyn std::error::Error = &error;
                 tracing::warn!(period = open.period.name, error, "failed to write a period");
             }
@@ -508,7 +507,6 @@ impl Keeper {
         &self,
         calendar: &Calendar,
         open: &PeriodOpenDoc,
-        refresh: bool,
         now: Second,
     ) -> Result<(), Error> {
         let name = &open.period.name;
@@ -539,7 +537,6 @@ impl Keeper {
             altered: altered.unwrap_or(&nobody),
             blind: blind.as_deref(),
             complete_to: self.complete,
-            refresh,
             now,
         };
         let new = status::status(&view, object.status.as_ref());

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use k8s_openapi::jiff::Timestamp;
 use leasehold_api::{
     charging::{BillingPeriodStatus, ChainHead, PeriodPhase, TotalsSpec},
     conditions::{self, NewCondition, types},
@@ -15,6 +16,7 @@ use leasehold_ledger::{
 use super::{
     calendar::Verdict,
     gaps::{self, Accepted},
+    timing::refresh_age,
 };
 
 /// Type of the condition that use was not observed for a while.
@@ -55,8 +57,6 @@ pub struct View<'a> {
     pub blind: Option<&'a str>,
     /// Up to when use and leases are complete.
     pub complete_to: Option<Second>,
-    /// Whether a figure that moves all the time is to be shown anew.
-    pub refresh: bool,
     /// Now, by the API server's clock.
     pub now: Second,
 }
@@ -123,7 +123,8 @@ fn chain_head(chain: &Chain) -> ChainHead {
     }
 }
 
-/// A period that is closed is complete to its end; of others the last figure stays until it may be shown anew.
+/// A period that is closed is complete to its end. Of others the figure moves all the time: it is shown anew once it is as far
+/// from the shown one as drafts are apart, or behind it, as after a clock was set back.
 fn complete_to(
     view: &View<'_>,
     old: Option<&BillingPeriodStatus>,
@@ -136,14 +137,20 @@ fn complete_to(
     let before = old
         .filter(|old| old.phase == phase)
         .and_then(|old| old.complete_to.clone());
-    if before.is_some() && !view.refresh {
+    // what is complete before the period begins says nothing of it
+    let complete = view
+        .complete_to
+        .filter(|complete| *complete > period.span.from)
+        .map(|complete| complete.min(period.span.to));
+    let Some(complete) = complete else {
+        return before;
+    };
+    let shown: Option<Timestamp> = before.as_ref().and_then(|before| before.parse().ok());
+    let moved = shown.map(|shown| complete.since(Second::from_timestamp(shown)));
+    if moved.is_some_and(|moved| (0..refresh_age(period.kind)).contains(&moved)) {
         return before;
     }
-    // what is complete before the period begins says nothing of it
-    view.complete_to
-        .filter(|complete| *complete > period.span.from)
-        .map(|complete| complete.min(period.span.to).in_zone(&period.time_zone))
-        .or(before)
+    Some(complete.in_zone(&period.time_zone))
 }
 
 type Conditions = Vec<k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition>;
@@ -298,7 +305,6 @@ mod tests {
             altered: &NOBODY,
             blind: None,
             complete_to: Some(Second::new(now - 10)),
-            refresh: false,
             now: Second::new(now),
         }
     }
@@ -327,19 +333,32 @@ mod tests {
     }
 
     #[test]
-    fn a_quiet_period_is_written_nothing_new() {
+    fn a_quiet_period_is_written_nothing_new_for_an_hour() {
         let open = open(PeriodKind::Month);
-        let first = status(&view(&open, &Verdict::Running, SEPTEMBER + 100), None);
-        let later = view(&open, &Verdict::Running, SEPTEMBER + 5000);
-        assert_eq!(status(&later, Some(&first)), first);
-        let refreshed = View {
-            refresh: true,
-            ..later
-        };
-        assert_ne!(
-            status(&refreshed, Some(&first)).complete_to,
-            first.complete_to
+        let at = |after: i64| view(&open, &Verdict::Running, SEPTEMBER + after);
+        let first = status(&at(100), None);
+        assert_eq!(status(&at(100 + 3599), Some(&first)), first);
+        let later = status(&at(100 + 3600), Some(&first));
+        assert_eq!(
+            later.complete_to.as_deref(),
+            Some("2026-09-01T01:01:30+08:00")
         );
+    }
+
+    #[test]
+    fn a_watermark_that_went_back_is_shown_at_once_and_one_that_is_not_known_leaves_the_last() {
+        let open = open(PeriodKind::Month);
+        let first = status(&view(&open, &Verdict::Running, SEPTEMBER + 5000), None);
+        let back = view(&open, &Verdict::Running, SEPTEMBER + 4999);
+        assert_eq!(
+            status(&back, Some(&first)).complete_to.as_deref(),
+            Some("2026-09-01T01:23:09+08:00")
+        );
+        let unknown = View {
+            complete_to: None,
+            ..view(&open, &Verdict::Running, SEPTEMBER + 50_000)
+        };
+        assert_eq!(status(&unknown, Some(&first)), first);
     }
 
     #[test]

@@ -10,7 +10,6 @@ use leasehold_api::charging::{
 };
 use leasehold_controllers::{Fences, Measures};
 use leasehold_kit::{Kit, probe::wait_policies_bite};
-use leasehold_ledger::time::Second;
 use tokio::time::sleep;
 
 /// The rule that denies the probe, as its message begins.
@@ -30,8 +29,7 @@ const AGAIN: Duration = Duration::from_secs(5);
 pub(super) async fn look(kit: &Kit) -> Fences {
     let fences = Fences::watched();
     for _ in 0..TRIES {
-        let now = Second::from_timestamp(kit.server_time().now());
-        if fences.closed(kit, now).await.is_none() {
+        if fences.closed(kit).await.is_none() {
             break;
         }
         sleep(PAUSE).await;
@@ -43,8 +41,7 @@ pub(super) async fn look(kit: &Kit) -> Fences {
 pub(super) async fn tell(kit: Kit, fences: Fences, measures: Measures) {
     let mut was_told: Option<String> = None;
     loop {
-        let now = Second::from_timestamp(kit.server_time().now());
-        let missing = fences.closed(&kit, now).await;
+        let missing = fences.closed(&kit).await;
         measures.policies_missing(fences.gaps().len());
         match &missing {
             Some(missing) if was_told.as_ref() != Some(missing) => {

@@ -43,7 +43,7 @@ pub async fn consider(
         reopen(context, plan, found).await?;
         return Ok(Err(refusal.to_string()));
     }
-    if let Some(why) = context.fences.closed(&context.kit, context.now()).await {
+    if let Some(why) = context.fences.closed(&context.kit).await {
         reopen(context, plan, found).await?;
         return Ok(Err(format!("namespace {}: {why}", plan.name)));
     }

@@ -369,7 +369,7 @@ async fn ensure_one(
     };
     let (found, made) = match seen {
         Some(found) => (Some(found), false),
-        None => match context.fences.closed(&context.kit, context.now()).await {
+        None => match context.fences.closed(&context.kit).await {
             None => found_or_made(&context.kit, &desired, was_in_the_way(state, name)).await?,
             Some(why) => {
                 // what is there already is not opened anew
