@@ -150,8 +150,12 @@ async fn cursors_of_an_older_schema_get_their_digests_and_a_writer_of_it_is_lock
     let (steps, begin) = match &home {
         Home::File(_) => (
             sqlite,
-            "CREATE TABLE migration (version INTEGER NOT NULL PRIMARY KEY, name TEXT NOT NULL, \
-             digest TEXT NOT NULL) STRICT",
+            // to the letter: the definitions in a file are compared with those of the migrations
+            "CREATE TABLE migration (
+    version INTEGER NOT NULL PRIMARY KEY,
+    name    TEXT    NOT NULL,
+    digest  TEXT    NOT NULL
+) STRICT",
         ),
         Home::Server(_) => (
             postgres,

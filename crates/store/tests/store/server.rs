@@ -179,8 +179,8 @@ async fn a_migration_is_repeated_without_effect_and_two_at_once_are_one() {
         Store::migrate(&owner, &roles),
         Store::migrate(&owner, &roles)
     );
-    assert_eq!((a.unwrap(), b.unwrap()), (4, 4));
-    assert_eq!(Store::migrate(&owner, &roles).await.unwrap(), 4);
+    assert_eq!((a.unwrap(), b.unwrap()), (5, 5));
+    assert_eq!(Store::migrate(&owner, &roles).await.unwrap(), 5);
     let store = Store::open(place(&database.service)).await.unwrap();
     assert_eq!(store.head().await.unwrap().0, 0);
 }
