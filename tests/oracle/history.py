@@ -37,6 +37,8 @@ class State:
     alive: int
     # since when its node was not heard of, if that is why it is taken away
     silent: int | None = None
+    # the newest second that is in its managed fields
+    newest: int = 0
 
 
 @dataclass(slots=True)
@@ -338,6 +340,7 @@ def _pod(revision, pod, stamp, _):
         max(known) if over else None,
         max([_stamps_of(meta), *known]),
         _silent(spec, status),
+        _stamps_of(meta),
     )
 
 
@@ -391,7 +394,7 @@ def _claim(revision, claim, stamp, policy):
         start = second(meta["creationTimestamp"])
     elif bound:
         start = stamp if stamp is not None else -1
-    return State(revision, stamp, start, amounts, False, None, _stamps_of(meta))
+    return State(revision, stamp, start, amounts, False, None, _stamps_of(meta), newest=_stamps_of(meta))
 
 
 def _hard(quantities):

@@ -2,12 +2,15 @@
 
 from bisect import bisect_left
 from collections import Counter, namedtuple
+from itertools import islice
 
 from quantities import written
 from rules import CLOCK, key_of
 
 Deviation = namedtuple("Deviation", "object uid meter field expected found")
 
+# of so many ways to tell a course one is looked for
+TELLINGS = 64
 SOURCES = {"pod": "pods", "claim": "claims"}
 
 
@@ -63,39 +66,55 @@ def _one(verdict, gaps, wanted, answer):
         verdict.deviate(wanted, "subject", wanted.owner, found.owner)
     if found.title != wanted.title:
         verdict.deviate(wanted, "object", wanted.title, found.title)
-    steps = lasting(wanted.steps, [point.amount for point in found.points])
-    if steps is None:
-        if gaps.touch(wanted) and gaps.agree_outside(wanted, found):
-            verdict.counts["steps lost in a gap"] += 1
-        else:
-            verdict.deviate(wanted, "quantities", _steps(wanted.steps), _course(found.points))
-        return
-    for place, ((when, amount), point) in enumerate(zip(steps, found.points)):
-        name = "end" if amount == 0 else "start" if place == 0 else f"change to {amount}"
-        _point(verdict, gaps, wanted, name, when, point)
+    # one course may be told in several ways, of which one has to be true
+    told = [
+        [_point(gaps, wanted, kept, point) for kept, point in zip(steps, found.points)]
+        for steps in tellings(wanted.steps, [point.amount for point in found.points])
+    ]
+    good = next((points for points in told if not any(point.why for point in points)), None)
+    is_put_back = any(when.seam for when, _ in wanted.steps)
+    if good is not None:
+        for point in good:
+            verdict.counts.update(point.counts)
+            verdict.losses += point.losses
+    elif (not told or is_put_back) and gaps.touch(wanted) and gaps.agree_outside(wanted, found):
+        verdict.counts["steps lost in a gap"] += 1
+    elif not told:
+        verdict.deviate(wanted, "quantities", _steps(wanted.steps), _course(found.points))
+    else:
+        for place, point in enumerate(told[0]):
+            if point.why:
+                name = "end" if point.amount == 0 else "start" if place == 0 else f"change to {point.amount}"
+                verdict.deviate(wanted, name, _when(point.when), point.why)
 
 
-def _point(verdict, gaps, wanted, name, when, point):
-    exact = when.is_recorded
-    verdict.counts["recorded times" if exact else "bounded times"] += 1
+Kept = namedtuple("Kept", "when amount passed")
+Judged = namedtuple("Judged", "when amount why counts losses")
+
+
+def _point(gaps, wanted, kept, point):
+    """Why a step is not told as it was, if so, and what it counts as."""
+    when, exact = kept.when, kept.when.is_recorded
+    counts, losses = ["recorded times" if exact else "bounded times"], []
     low, high = when.billed
+    # what ended in the second of a change that is on record had that amount for no second: the change is what is told
+    is_change = any(passed.is_recorded and passed.truth[0] == point.at for passed in kept.passed)
     why = None
     if not low <= point.at <= high:
         why = f"{written(point.at)}"
     elif exact and point.estimated:
         why = f"{written(point.at)}, marked as an estimate"
-    elif not point.estimated and (when.seam or point.at < when.truth[0] - CLOCK):
+    elif not point.estimated and not is_change and (when.seam or point.at < when.truth[0] - CLOCK):
         why = f"{written(point.at)}, not marked as an estimate"
     elif point.bounds and not _holds(point.bounds, when):
         why = f"between {_pair(point.bounds)}"
     if why is None:
         if not exact and point.amount == 0:
-            verdict.losses.append(max(0, when.truth[1] - point.at))
-        return
-    if gaps.explain(wanted, when, point):
-        verdict.counts["bounded by a gap"] += 1
-        return
-    verdict.deviate(wanted, name, _when(when), why)
+            losses.append(max(0, when.truth[1] - point.at))
+    elif gaps.explain(wanted, when, point):
+        why = None
+        counts.append("bounded by a gap")
+    return Judged(when, point.amount, why, counts, losses)
 
 
 def _holds(bounds, when):
@@ -111,25 +130,26 @@ def _may_be_empty(steps):
     return steps[1][0].billed[0] <= steps[0][0].billed[1]
 
 
-def lasting(steps, amounts):
-    """The steps that an answer with these amounts tells, in which only such are left out as may have lasted for no second,
-    and what after one of these changes nothing; none if it tells others."""
+def tellings(steps, amounts):
+    """Every way in which an answer with these amounts tells the steps: those that it tells, each with the steps before it that
+    it leaves out. Left out are only such as may have lasted for no second, and what after one of these changes nothing."""
 
-    def rest(place, told, before):
+    def rest(place, told, before, passed):
         if place == len(steps):
-            return [] if told == len(amounts) else None
+            if told == len(amounts):
+                yield []
+            return
         when, amount = steps[place]
         if amount == before:
-            return rest(place + 1, told, before)
+            yield from rest(place + 1, told, before, passed)
+            return
         if told < len(amounts) and amounts[told] == amount:
-            kept = rest(place + 1, told + 1, amount)
-            if kept is not None:
-                return [steps[place], *kept]
+            for more in rest(place + 1, told + 1, amount, ()):
+                yield [Kept(when, amount, passed), *more]
         if place + 1 < len(steps) and steps[place + 1][0].billed[0] <= when.billed[1]:
-            return rest(place + 1, told, before)
-        return None
+            yield from rest(place + 1, told, before, (*passed, when))
 
-    return rest(0, 0, None)
+    return islice(rest(0, 0, None, ()), TELLINGS)
 
 
 class _Gaps:
@@ -233,14 +253,22 @@ class _Gaps:
             billed = _value([(point.at, point.amount) for point in found.points], at)
             if billed != there and (billed > most or not any(low <= at <= high for low, high in blind)):
                 return False
-        # nothing is unmarked but what is recorded as it was billed
-        recorded = {(when.truth[0], amount) for when, amount in wanted.steps if when.is_recorded}
-        return all(point.estimated or (point.at, point.amount) in recorded for point in found.points)
+        # nothing is unmarked but what is recorded as it was billed, or was seen when it happened
+        return all(
+            point.estimated or any(_is_seen(when, point.at) and amount == point.amount for when, amount in wanted.steps)
+            for point in found.points
+        )
 
 
 def _is_hidden(gap, when):
     """Whether a step was not there to be seen when a gap began: it was made later, or stored later."""
     return gap.start - CLOCK <= max(when.truth[0], when.stored)
+
+
+def _is_seen(when, at):
+    """Whether a step may be told at a second without a mark."""
+    low, high = when.truth if when.is_recorded else (when.truth[0] - CLOCK, when.billed[1])
+    return not when.seam and low <= at <= high
 
 
 def _has_step(gap, wanted):

@@ -18,6 +18,8 @@ from quantities import MICRO, base_units, nanos
 LAG = 30
 # the operator knows the API server's second to one second
 CLOCK = 1
+# so many seconds a write may take from its stamp until it is stored
+STAMPS = 5
 # the operator ends what is given back in its next round, within so many seconds
 ROUND = 5
 
@@ -197,9 +199,12 @@ def _stored(history, revision):
 
 
 def _written(history, state):
+    """When a write was stamped. One that stamped nothing new was made in the second of an earlier stamp of the object; what was
+    stored before it may have been stamped later."""
     if state.stamp is not None:
         return state.stamp, state.stamp
-    return _seconds(history.clock.low(state.revision), history.clock.high(state.revision))
+    low, high = _seconds(history.clock.low(state.revision), history.clock.high(state.revision))
+    return min(low, max(state.newest, _stored(history, state.revision) - STAMPS)), high
 
 
 def _unseen(history, revision, truth, alive, lag):

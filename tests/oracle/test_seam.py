@@ -39,15 +39,17 @@ def lives():
     second = first.backup()
 
     first.pod("lost", [22, 23], created=22, scheduled=22)
+    first.pod("changed", [22, 23], created=22, scheduled=22, actual="1")
     first.gone("pods", "returns")
     running(first, "grown", [24, 11], cpu="2", actual="2")
-    running(first, "again", [10, 26], phase="Succeeded", finished=26)
+    running(first, "again", [10, 30], phase="Succeeded", finished=30)
     first.pod("waits", [10, 27], created=10, scheduled=27)
+    first.pod("changed", [22, 37], created=22, scheduled=22, cpu="2", actual="2")
     first.beat(38)
 
     second.server(45, "second")
-    running(second, "again", [10, 47], phase="Succeeded", finished=47)
     second.pod("waits", [10, 48], created=10, scheduled=48)
+    running(second, "again", [10, 49], phase="Succeeded", finished=49)
     second.beat(52)
     second.gone("pods", "lives")
     second.beat(62)
@@ -65,9 +67,10 @@ GOOD = {
     "lives": [(10, 1000), (60, 0, 58, 61)],
     "returns": [(10, 1000), (22, 0, 20, 24), (50, 1000, 38, 50)],
     "grown": [(10, 1000), (24, 2000), (50, 1000, 38, 50)],
-    "again": [(10, 1000), (26, 0), (47, 1000, 38, 47), (47, 0)],
+    "again": [(10, 1000), (30, 0), (49, 1000, 38, 49), (49, 0)],
     "waits": [(27, 1000), (38, 0, 38, 50), (48, 1000)],
     "lost": [(22, 1000), (38, 0, 38, 50)],
+    "changed": [(22, 1000), (37, 2000), (38, 0, 38, 50)],
 }
 
 
@@ -96,7 +99,17 @@ class Judged(unittest.TestCase):
 
     def test_what_is_only_seen_later_may_be_told_as_one(self):
         # the scheduler was quicker than the operator, and so was the end that came again
-        self.assertEqual(told(waits=[(27, 1000)], again=[(10, 1000), (26, 0)]), [])
+        self.assertEqual(told(waits=[(27, 1000)], again=[(10, 1000), (30, 0)]), [])
+
+    def test_one_that_was_seen_to_begin_only_when_it_was_back_is_told_of_from_then(self):
+        self.assertEqual(told(returns=[(50, 1000, 38, 50)]), [("returns", "quantities")])
+        # the first life of the pod was over in the second in which it had begun
+        early = told(again=[(46, 1000, 38, 50), (49, 0)])
+        self.assertEqual(early, [("again", "start")])
+
+    def test_what_changed_in_its_last_second_ended_with_the_change(self):
+        self.assertEqual(told(changed=[(22, 1000), (37, 0)]), [])
+        self.assertEqual(told(changed=[(22, 1000), (36, 0)]), [("changed", "end")])
 
     def test_what_the_store_has_forgotten_ends(self):
         self.assertEqual(told(lost=[(22, 1000)]), [("lost", "quantities")])

@@ -2,9 +2,9 @@
 //!
 //! The versions of the restored etcd were counted before, for other changes, so what is seen from now on is recorded in
 //! another life of the database ([`Source::etcd`]). What is open in the old one is brought to its end there: at the
-//! instant of looking, if the object goes on as it was known, and begins again in the new one at the same instant, so
-//! that not a second is lost or counted twice; somewhere between the last sight and now, if it is gone or is another
-//! size. What had ended and is there again, because the backup is older than its end, begins again somewhere in between.
+//! last sight, if the object goes on as it was known, and begins again in the new one at the same instant, so that not
+//! a second is lost or counted twice, and whatever is on record of it later comes after that; somewhere between the last
+//! sight and now, if it is gone or is another size. What had ended and is there again, because the backup is older than its end, begins again somewhere in between.
 
 use std::collections::BTreeSet;
 
@@ -97,7 +97,11 @@ impl Life {
             let now = held.quantities.get(meter).copied().unwrap_or(0);
             let mut moment = unseen.change(known, now);
             if let Some(open) = open {
-                moment = moment.not_before(open.at);
+                moment = if known == now {
+                    Moment::exact(moment.at.max(open.at), GOES_ON)
+                } else {
+                    moment.not_before(open.at)
+                };
                 let seen = in_its_era(seen, &open.source);
                 ends.push(fact(
                     &seen,
@@ -162,11 +166,11 @@ impl Unseen {
         Moment::ended(self.from, self.to, self.billed, evidence)
     }
 
-    /// When a quantity became another one. What stayed the same is told at the instant of looking; of what grew, a later
-    /// instant bills less, and of what shrank, an earlier one.
+    /// When a quantity became another one. What stayed the same is told at the last sight: it may be over by the instant of
+    /// looking, and say so later. Of what grew, a later instant bills less, and of what shrank, an earlier one.
     fn change(&self, from: i64, to: i64) -> Moment {
         match from.cmp(&to) {
-            std::cmp::Ordering::Equal => Moment::exact(self.to, GOES_ON),
+            std::cmp::Ordering::Equal => Moment::exact(self.from, GOES_ON),
             std::cmp::Ordering::Less => Moment::began(self.from, self.to, self.billed, DIFFERS),
             std::cmp::Ordering::Greater => self.end(DIFFERS),
         }
@@ -274,8 +278,42 @@ mod tests {
         );
         assert_eq!(
             spans(&found),
-            [(10, 160, 1000, false), (160, 200, 1000, false)]
+            [(10, 100, 1000, false), (100, 200, 1000, false)]
         );
+    }
+
+    #[test]
+    fn what_goes_on_and_says_later_that_it_was_over_by_then_ended_when_it_says() {
+        let (mut life, mut all) = before(false);
+        let same = Standing::Holding(holding(10, 1000));
+        let unseen = unseen(EstimateBound::Lower);
+        let facts = life.after_restore(&again(70), &same, Some(&subject()), &unseen);
+        facts.iter().for_each(|fact| life.note(fact));
+        all.extend(facts);
+        // the list was answered a moment before it, and the clock was read a moment after it
+        let over = Standing::Over {
+            held: holding(10, 1000),
+            end: Moment::exact(Second::new(159), "finishedAt"),
+        };
+        all.extend(life.facts(&again(71), &over, None));
+        let mut found = intervals(&all, Second::new(200)).unwrap();
+        found.sort_by_key(|interval| interval.span.from);
+        assert_eq!(
+            spans(&found),
+            [(10, 100, 1000, false), (100, 159, 1000, false)]
+        );
+    }
+
+    #[test]
+    fn what_was_opened_after_the_last_sight_of_all_goes_on_from_then_and_is_no_estimate() {
+        let mut life = Life::default();
+        let late = Standing::Holding(holding(140, 1000));
+        let opened = life.facts(&seen(900), &late, Some(&subject()));
+        opened.iter().for_each(|fact| life.note(fact));
+        let unseen = unseen(EstimateBound::Lower);
+        let facts = life.after_restore(&again(70), &late, Some(&subject()), &unseen);
+        let told: Vec<_> = facts.iter().map(|f| (f.at.get(), f.estimated)).collect();
+        assert_eq!(told, [(140, false), (140, false)]);
     }
 
     #[test]
