@@ -97,8 +97,8 @@ def _point(gaps, wanted, kept, point):
     when, exact = kept.when, kept.when.is_recorded
     counts, losses = ["recorded times" if exact else "bounded times"], []
     low, high = when.billed
-    # what ended in the second of a change that is on record had that amount for no second: the change is what is told
-    is_change = any(passed.is_recorded and passed.truth[0] == point.at for passed in kept.passed)
+    # what ended in the second of a change had the new amount for no second: the change is what is told
+    is_change = any(_is_seen(passed, point.at) for passed in kept.passed)
     why = None
     if not low <= point.at <= high:
         why = f"{written(point.at)}"

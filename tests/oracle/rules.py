@@ -105,6 +105,12 @@ def _pod(history, life, lag):
     return seam + _steps(history, states[first:], begun, end, over, lag)
 
 
+def _sights(life, start):
+    """Seconds at which an object that was removed is on record as being there. Of one that the store has forgotten nothing was
+    left to be seen later, and what was written last may have been seen by nobody."""
+    return [start] if life.is_undone else [start, life.states[-1].alive]
+
+
 def _is_over(state):
     return state.terminal or state.finished is not None
 
@@ -139,8 +145,7 @@ def _end_of_pod(history, life, start, lag):
         return _unseen(history, terminal.revision, (start, high), [start], lag), terminal.revision
     if life.removed:
         low, high = _seconds(*history.removal(life))
-        alive = [start, life.states[-1].alive]
-        end = _unseen(history, life.removed, (max(low, start), high), alive, lag)
+        end = _unseen(history, life.removed, (max(low, start), high), _sights(life, start), lag)
         end.seam = life.is_undone
         return end, life.removed
     return None, None
@@ -161,7 +166,7 @@ def _claim(history, life, lag):
     end = None
     if life.removed:
         truth = _seconds(*history.removal(life))
-        end = _unseen(history, life.removed, truth, [begun.truth[0], states[-1].alive], lag)
+        end = _unseen(history, life.removed, truth, _sights(life, begun.truth[0]), lag)
         end.seam = life.is_undone
     return seam + _steps(history, states[first:], begun, end, life.removed, lag)
 

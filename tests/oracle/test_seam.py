@@ -45,6 +45,8 @@ def lives():
     running(first, "again", [10, 30], phase="Succeeded", finished=30)
     first.pod("waits", [10, 27], created=10, scheduled=27)
     first.pod("changed", [22, 37], created=22, scheduled=22, cpu="2", actual="2")
+    # written once more, which says nothing new
+    first.pod("changed", [22, 37, 38], created=22, scheduled=22, cpu="2", actual="2")
     first.beat(38)
 
     second.server(45, "second")

@@ -82,6 +82,7 @@ pub async fn make(means: &Means, scale: &Scale) -> Toll {
     let (mut kills, mut restarts, mut cuts, mut jumps) = (0_usize, 0_usize, 0_usize, 0_usize);
     let mut histories = Vec::new();
     for (at, deed) in agenda(scale) {
+        // one that ended beside an API server that was away watches nothing, and writes no line
         passed(at.saturating_sub(began.elapsed())).await;
         match deed {
             Deed::Kill(away) => {
@@ -93,6 +94,7 @@ pub async fn make(means: &Means, scale: &Scale) -> Toll {
                 restarts += 1;
             }
             Deed::Cut(frames) => {
+                up(&mut *stage.operator.lock().await).await;
                 cut(&means.proxy, frames).await;
                 cuts += 1;
             }
@@ -103,6 +105,7 @@ pub async fn make(means: &Means, scale: &Scale) -> Toll {
                 histories.push(history);
             }
             Deed::Jump(ahead) => {
+                up(&mut *stage.operator.lock().await).await;
                 set(means, ahead).await;
                 jumps += 1;
             }

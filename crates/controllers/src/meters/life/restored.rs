@@ -63,12 +63,29 @@ impl Life {
             Standing::Idle => self.cut(seen, &unseen.end(DIFFERS)),
             Standing::Over { end, .. } if self.is_open() => self.cut(seen, end),
             Standing::Over { held, end } => self.over_again(seen, held, end, subject, unseen),
+            Standing::Holding(held) if self.is_open() && self.is_held_anew(held, unseen) => {
+                let upper = unseen.to.min(held.start.at);
+                let unseen = Unseen {
+                    to: upper,
+                    ..*unseen
+                };
+                let mut facts = self.cut(seen, &unseen.end(DIFFERS));
+                facts.extend(opening(seen, held, &held.start, subject));
+                facts
+            }
             Standing::Holding(held) if self.is_open() => self.goes_on(seen, held, subject, unseen),
             Standing::Holding(held) => {
                 let start = self.start_again(held, unseen);
                 opening(seen, held, &start, subject)
             }
         }
+    }
+
+    /// Whether what an object holds is not what it was known to hold: it says that it holds it only since later, as one does
+    /// that the backup had before it held anything.
+    fn is_held_anew(&self, held: &Holding, unseen: &Unseen) -> bool {
+        let known = self.latest().map_or(unseen.from, |at| at.max(unseen.from));
+        held.start.bounds.is_none() && held.start.at > known
     }
 
     /// Ends everything that is open, in the life of the database in which it is.
@@ -334,6 +351,22 @@ mod tests {
         assert_eq!(
             spans(&lower),
             [(10, 100, 1000, true), (100, 200, 500, true)]
+        );
+    }
+
+    #[test]
+    fn what_the_backup_had_before_it_held_anything_ended_at_a_bound_and_holds_again_since_it_says_so()
+     {
+        let bound_anew = Standing::Holding(holding(140, 1000));
+        let lower = tell(false, &bound_anew, EstimateBound::Lower).1;
+        assert_eq!(
+            spans(&lower),
+            [(10, 100, 1000, true), (140, 200, 1000, false)]
+        );
+        let upper = tell(false, &bound_anew, EstimateBound::Upper).1;
+        assert_eq!(
+            spans(&upper),
+            [(10, 140, 1000, true), (140, 200, 1000, false)]
         );
     }
 
