@@ -253,9 +253,11 @@ class _Gaps:
             billed = _value([(point.at, point.amount) for point in found.points], at)
             if billed != there and (billed > most or not any(low <= at <= high for low, high in blind)):
                 return False
-        # nothing is unmarked but what is recorded as it was billed, or was seen when it happened
+        # nothing is unmarked but what is recorded as it was billed, or was seen when it happened; what ended in the second of a
+        # change shows the change alone
         return all(
-            point.estimated or any(_is_seen(when, point.at) and amount == point.amount for when, amount in wanted.steps)
+            point.estimated
+            or any(_is_seen(when, point.at) and point.amount in (0, amount) for when, amount in wanted.steps)
             for point in found.points
         )
 

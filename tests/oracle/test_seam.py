@@ -48,6 +48,7 @@ def lives():
     # written once more, which says nothing new
     first.pod("changed", [22, 37, 38], created=22, scheduled=22, cpu="2", actual="2")
     first.beat(38)
+    first.pod("changed", [22, 37, 39], created=22, scheduled=22, cpu="2", actual="2", phase="Succeeded", finished=39)
 
     second.server(45, "second")
     second.pod("waits", [10, 48], created=10, scheduled=48)
@@ -72,7 +73,7 @@ GOOD = {
     "again": [(10, 1000), (30, 0), (49, 1000, 38, 49), (49, 0)],
     "waits": [(27, 1000), (38, 0, 38, 50), (48, 1000)],
     "lost": [(22, 1000), (38, 0, 38, 50)],
-    "changed": [(22, 1000), (37, 2000), (38, 0, 38, 50)],
+    "changed": [(22, 1000), (37, 2000), (39, 0, 38, 50)],
 }
 
 
@@ -111,7 +112,7 @@ class Judged(unittest.TestCase):
 
     def test_what_changed_in_its_last_second_ended_with_the_change(self):
         self.assertEqual(told(changed=[(22, 1000), (37, 0)]), [])
-        self.assertEqual(told(changed=[(22, 1000), (36, 0)]), [("changed", "end")])
+        self.assertEqual(told(changed=[(22, 1000), (36, 0)]), [("changed", "quantities")])
 
     def test_what_the_store_has_forgotten_ends(self):
         self.assertEqual(told(lost=[(22, 1000)]), [("lost", "quantities")])
