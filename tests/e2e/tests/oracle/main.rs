@@ -102,7 +102,13 @@ mod oracle {
 
         let record = Box::pin(verdict::record(stage, toll.histories)).await;
         let found = record.judge("usage.json").await;
-        assert_eq!(found.code, Some(0), "{}\n{}", scale.repeat(), found.said);
+        assert!(
+            found.code == Some(0),
+            "{}\n{}\nthe record is kept in {}",
+            scale.repeat(),
+            found.said,
+            record.keep().display()
+        );
         say(&found.said);
         verdict::it_was_about_something(&found.summary, &scale);
 

@@ -104,6 +104,20 @@ async fn write_rows(ledger: &Path, path: &Path) {
 }
 
 impl Record {
+    /// Copies the record to where it outlives the control plane, in place of the last one that was kept; gives the folder.
+    pub fn keep(&self) -> PathBuf {
+        let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("oracle-record");
+        drop(fs::remove_dir_all(&kept));
+        fs::create_dir_all(&kept).unwrap();
+        let mine = ["usage.json", "rows.jsonl", "report.json"].map(|name| self.folder.join(name));
+        let files = self.histories.iter().chain([&self.audit]).chain(&mine);
+        for (place, file) in files.enumerate() {
+            let name = file.file_name().unwrap().to_string_lossy();
+            fs::copy(file, kept.join(format!("{place}-{name}"))).unwrap();
+        }
+        kept
+    }
+
     /// Has an answer compared with the history.
     pub async fn judge(&self, usage: &str) -> Found {
         let report = self.folder.join("report.json");
