@@ -15,7 +15,7 @@ mod step;
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use leasehold_api::tenancy::{NamespaceShare, TenancySpec};
+use leasehold_api::tenancy::{NamespaceShare, Reclaim, TenancySpec};
 use leasehold_ledger::{
     book::Item,
     money::{QuantityError, Unit, format_quantity, parse_quantity},
@@ -45,9 +45,12 @@ pub const LEAST_PODS: i64 = 8;
 pub const MOST_CLAIMS: i64 = 100;
 /// Key of the number of claims of all storage classes.
 const CLAIMS: &str = "persistentvolumeclaims";
+/// Key of the number of snapshots.
+const SNAPSHOTS: &str = "count/volumesnapshots.snapshot.storage.k8s.io";
 /// Bounds of object counts of a namespace that do not depend on its share. Traffic enters through
 /// the zone's ingress classes, so services get neither load balancers nor ports of nodes. Snapshots
-/// take storage that nobody leases; where the cluster has no such kind, there is nothing to count.
+/// take storage that nobody leases; where the cluster has no such kind, there is nothing to count. Those
+/// that the operator makes of volumes with `reclaim: Snapshot` come on top.
 pub const OBJECT_COUNTS: &[(&str, i64)] = &[
     ("configmaps", 200),
     ("count/cronjobs.batch", 50),
@@ -58,7 +61,7 @@ pub const OBJECT_COUNTS: &[(&str, i64)] = &[
     ("count/poddisruptionbudgets.policy", 100),
     ("count/serviceaccounts", 50),
     ("count/statefulsets.apps", 100),
-    ("count/volumesnapshots.snapshot.storage.k8s.io", 20),
+    (SNAPSHOTS, 20),
     ("secrets", 200),
     ("services", 100),
     ("services.loadbalancers", 0),
@@ -312,7 +315,7 @@ fn quota_of(
         );
     }
     let volumes = volumes_by_class(namespace, shares, items)?;
-    hard.extend(object_counts(&hard, &volumes));
+    hard.extend(object_counts(&hard, &volumes, kept_as_snapshots(namespace)));
     Ok(hard)
 }
 
@@ -374,12 +377,21 @@ fn volumes_by_class(
     }
 }
 
-/// The counts of objects that go with a share of the lease.
-fn object_counts(hard: &Hard, volumes: &BTreeMap<String, i64>) -> Hard {
+/// How many volumes of a namespace the manifest wants kept as snapshots.
+fn kept_as_snapshots(namespace: &NamespaceShare) -> i64 {
+    let kept = namespace.volumes.iter();
+    let kept = kept.filter(|volume| volume.reclaim == Reclaim::Snapshot);
+    i64::try_from(kept.count()).unwrap_or(i64::MAX)
+}
+
+/// The counts of objects that go with a share of the lease; `snapshots` are those that the operator may have to make.
+fn object_counts(hard: &Hard, volumes: &BTreeMap<String, i64>, snapshots: i64) -> Hard {
     let mut counts: Hard = OBJECT_COUNTS
         .iter()
         .map(|(key, most)| ((*key).to_owned(), *most))
         .collect();
+    let most = counts.entry(SNAPSHOTS.to_owned()).or_insert(0);
+    *most = most.saturating_add(snapshots);
     counts.insert(PODS.to_owned(), pods_of(hard));
     let mut all = 0_i64;
     for (key, bytes) in hard {

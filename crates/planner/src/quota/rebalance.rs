@@ -21,7 +21,7 @@ use leasehold_ledger::{
 };
 
 use super::{
-    CLASS_CAPACITY, Hard, ObservedQuota, add, is_leased, keys_of, object_counts,
+    CLASS_CAPACITY, Hard, ObservedQuota, add, is_leased, kept_as_snapshots, keys_of, object_counts,
     pools::{Pool, add_up_storage, pools},
     unit_of,
 };
@@ -235,6 +235,8 @@ pub struct ByUse {
     floors: BTreeMap<String, Hard>,
     /// Named volumes of each storage class, by namespace.
     volumes: BTreeMap<String, BTreeMap<String, i64>>,
+    /// Volumes that are to be kept as snapshots, by namespace.
+    snapshots: BTreeMap<String, i64>,
     begun: Digest,
     is_under_way: bool,
 }
@@ -256,15 +258,18 @@ impl ByUse {
         let begun = digest_of(&something(&shares))?;
         let mut floors = BTreeMap::new();
         let mut volumes = BTreeMap::new();
+        let mut snapshots = BTreeMap::new();
         for namespace in &spec.namespaces {
             floors.insert(namespace.name.to_string(), floor(namespace, items));
             volumes.insert(namespace.name.to_string(), by_class(namespace, items));
+            snapshots.insert(namespace.name.to_string(), kept_as_snapshots(namespace));
         }
         Ok(Self {
             lease: lease.clone(),
             shares,
             floors,
             volumes,
+            snapshots,
             is_under_way: reached == Some(begun.as_str()),
             begun,
         })
@@ -400,7 +405,8 @@ impl ByUse {
                 *most = leaps(*share, *most);
             }
             let volumes = self.volumes.get(name).unwrap_or(&nothing);
-            hard.extend(object_counts(&larger, volumes));
+            let snapshots = self.snapshots.get(name).copied().unwrap_or(0);
+            hard.extend(object_counts(&larger, volumes, snapshots));
         }
     }
 }

@@ -107,6 +107,25 @@ fn many_small_volumes_are_not_stopped_by_the_count_of_claims() {
 }
 
 #[test]
+fn volumes_that_are_kept_as_snapshots_leave_a_department_its_own_snapshots() {
+    let volumes: Vec<Value> = (0..25)
+        .map(|n| {
+            let reclaim = if n < 24 { "Snapshot" } else { "Retain" };
+            json!({"name": format!("v{n}"), "item": "block-ssd", "size": "1Gi", "reclaim": reclaim})
+        })
+        .collect();
+    let quotas = divided(
+        json!({"block-ssd": "30Gi"}),
+        json!([{"name": "prod", "share": {"block-ssd": "30Gi"}, "volumes": volumes}]),
+    )
+    .unwrap();
+    assert_eq!(
+        quotas["prod"]["count/volumesnapshots.snapshot.storage.k8s.io"],
+        44
+    );
+}
+
+#[test]
 fn sharing_more_than_is_leased_is_refused_with_both_numbers() {
     let refused = divided(
         json!({"block-ssd": "2Ti", "vcpu-x86": "8"}),
