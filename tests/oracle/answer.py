@@ -31,6 +31,8 @@ class Found:
     meter: str
     owner: tuple
     points: list = field(default_factory=list)
+    # the last fact that ended anything in a second, by that second: also what had lasted for none, which is no interval
+    ends: dict = field(default_factory=dict)
     # overlaps, which no order of steps could show
     faults: list = field(default_factory=list)
 
@@ -65,6 +67,10 @@ class Answer:
                 self._take(interval, facts)
             else:
                 self.passed_over += 1
+        for key, fact in facts.items():
+            of = tuple(_of(key).split("/", 1))
+            if fact["kind"] == "Closed" and of in self.found:
+                self.found[of].ends[second(fact["at"])] = fact
         for key, found in list(self.found.items()):
             _join(found)
             if not found.points:
@@ -107,7 +113,7 @@ def _join(found):
             found.points.append(last[1])
         if last is None or start > last[0] or found.points[-1].amount != amount:
             found.points.append(_point(start, amount, opened, interval["estimated"]))
-        closed = facts.get(interval.get("closedBy"))
+        closed = found.ends.get(end) or facts.get(interval.get("closedBy"))
         ended = None if interval["open"] else _point(end, 0, closed, interval["estimated"])
         last = (end if ended else 1 << 60, ended)
     if last is not None and last[1] is not None:

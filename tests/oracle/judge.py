@@ -53,10 +53,14 @@ def _one(verdict, gaps, wanted, answer):
     found = answer.found.get((wanted.uid, wanted.meter))
     verdict.counts[wanted.meter.split("/")[0] + " courses"] += 1
     if found is None:
-        if _may_be_empty(wanted.steps) and (answer.opened is None or f"{wanted.uid}/{wanted.meter}" in answer.opened):
+        is_opened = answer.opened is None or f"{wanted.uid}/{wanted.meter}" in answer.opened
+        if is_opened and _may_be_empty(wanted.steps):
             verdict.counts["courses of no length"] += 1
         elif gaps.hide(wanted):
             verdict.counts["unseen in a gap"] += 1
+        elif is_opened and gaps.touch(wanted) and gaps.agree_outside(wanted, []):
+            # it began unseen in one gap and ended so in another
+            verdict.counts["steps lost in a gap"] += 1
         else:
             verdict.deviate(wanted, "interval", _steps(wanted.steps), "nothing")
         return
@@ -68,7 +72,7 @@ def _one(verdict, gaps, wanted, answer):
         verdict.deviate(wanted, "object", wanted.title, found.title)
     # one course may be told in several ways, of which one has to be true
     told = [
-        [_point(gaps, wanted, kept, point) for kept, point in zip(steps, found.points)]
+        [_point(gaps, wanted, when, point) for (when, _), point in zip(steps, found.points)]
         for steps in tellings(wanted.steps, [point.amount for point in found.points])
     ]
     good = next((points for points in told if not any(point.why for point in points)), None)
@@ -77,7 +81,7 @@ def _one(verdict, gaps, wanted, answer):
         for point in good:
             verdict.counts.update(point.counts)
             verdict.losses += point.losses
-    elif (not told or is_put_back) and gaps.touch(wanted) and gaps.agree_outside(wanted, found):
+    elif (not told or is_put_back) and gaps.touch(wanted) and gaps.agree_outside(wanted, found.points):
         verdict.counts["steps lost in a gap"] += 1
     elif not told:
         verdict.deviate(wanted, "quantities", _steps(wanted.steps), _course(found.points))
@@ -88,23 +92,20 @@ def _one(verdict, gaps, wanted, answer):
                 verdict.deviate(wanted, name, _when(point.when), point.why)
 
 
-Kept = namedtuple("Kept", "when amount passed")
 Judged = namedtuple("Judged", "when amount why counts losses")
 
 
-def _point(gaps, wanted, kept, point):
+def _point(gaps, wanted, when, point):
     """Why a step is not told as it was, if so, and what it counts as."""
-    when, exact = kept.when, kept.when.is_recorded
+    exact = when.is_recorded
     counts, losses = ["recorded times" if exact else "bounded times"], []
     low, high = when.billed
-    # what ended in the second of a change had the new amount for no second: the change is what is told
-    is_change = any(_is_seen(passed, point.at) for passed in kept.passed)
     why = None
     if not low <= point.at <= high:
         why = f"{written(point.at)}"
     elif exact and point.estimated:
         why = f"{written(point.at)}, marked as an estimate"
-    elif not point.estimated and not is_change and (when.seam or point.at < when.truth[0] - CLOCK):
+    elif not point.estimated and (when.seam or point.at < when.truth[0] - CLOCK):
         why = f"{written(point.at)}, not marked as an estimate"
     elif point.bounds and not _holds(point.bounds, when):
         why = f"between {_pair(point.bounds)}"
@@ -131,25 +132,25 @@ def _may_be_empty(steps):
 
 
 def tellings(steps, amounts):
-    """Every way in which an answer with these amounts tells the steps: those that it tells, each with the steps before it that
-    it leaves out. Left out are only such as may have lasted for no second, and what after one of these changes nothing."""
+    """Every way in which an answer with these amounts tells the steps: those that it tells. Left out are only such as may have
+    lasted for no second, and what after one of these changes nothing."""
 
-    def rest(place, told, before, passed):
+    def rest(place, told, before):
         if place == len(steps):
             if told == len(amounts):
                 yield []
             return
         when, amount = steps[place]
         if amount == before:
-            yield from rest(place + 1, told, before, passed)
+            yield from rest(place + 1, told, before)
             return
         if told < len(amounts) and amounts[told] == amount:
-            for more in rest(place + 1, told + 1, amount, ()):
-                yield [Kept(when, amount, passed), *more]
+            for more in rest(place + 1, told + 1, amount):
+                yield [steps[place], *more]
         if place + 1 < len(steps) and steps[place + 1][0].billed[0] <= when.billed[1]:
-            yield from rest(place + 1, told, before, (*passed, when))
+            yield from rest(place + 1, told, before)
 
-    return islice(rest(0, 0, None, ()), TELLINGS)
+    return islice(rest(0, 0, None), TELLINGS)
 
 
 class _Gaps:
@@ -234,7 +235,7 @@ class _Gaps:
         ended = last[0].truth[1] if last[1] == 0 else 1 << 60
         return any(gap.start <= ended and first <= gap.end for gap in self._of(wanted))
 
-    def agree_outside(self, wanted, found):
+    def agree_outside(self, wanted, points):
         """Whether both are the same wherever something was seen, and what was found within is no more than was there and
         is marked."""
         gaps = [gap for gap in self._of(wanted) if _has_step(gap, wanted)]
@@ -244,21 +245,19 @@ class _Gaps:
         blind += [
             (when.truth[0], gap.start) for gap in gaps for when, _ in wanted.steps if _is_hidden(gap, when)
         ]
-        edges = {when.truth[0] for when, _ in wanted.steps} | {point.at for point in found.points}
+        edges = {when.truth[0] for when, _ in wanted.steps} | {point.at for point in points}
         # and the first second in which something is seen again
         edges |= {high + 1 for _, high in blind}
         most = max(amount for _, amount in wanted.steps)
         for at in sorted(edges):
             there = _value([(when.truth[0], amount) for when, amount in wanted.steps], at)
-            billed = _value([(point.at, point.amount) for point in found.points], at)
+            billed = _value([(point.at, point.amount) for point in points], at)
             if billed != there and (billed > most or not any(low <= at <= high for low, high in blind)):
                 return False
-        # nothing is unmarked but what is recorded as it was billed, or was seen when it happened; what ended in the second of a
-        # change shows the change alone
+        # nothing is unmarked but what is recorded as it was billed, or was seen when it happened
         return all(
-            point.estimated
-            or any(_is_seen(when, point.at) and point.amount in (0, amount) for when, amount in wanted.steps)
-            for point in found.points
+            point.estimated or any(_is_seen(when, point.at) and point.amount == amount for when, amount in wanted.steps)
+            for point in points
         )
 
 

@@ -173,7 +173,8 @@ class Ledger:
 
     def _fact(self, uid, meter, step):
         self._version += 1
-        body = {"at": time(step[0]), "quantity": step[1], "estimated": len(step) > 2}
+        kind = "Changed" if step[1] else "Closed"
+        body = {"at": time(step[0]), "kind": kind, "quantity": step[1], "estimated": len(step) > 2}
         if len(step) > 2:
             body["bounds"] = {"lower": time(step[2]), "upper": time(step[3])}
         key = f"cluster/1/{uid}/{meter}/{self._version}/changed"

@@ -130,6 +130,11 @@ def _end_of_pod(history, life, start, lag):
     if told is None and life.removed and life.states[-1].finished is not None:
         told = life.states[-1]
     if told is not None:
+        ends = [max(state.finished, start) for state in life.states if state.terminal and state.finished is not None]
+        first, last = min(ends, default=told.finished), max(ends, default=told.finished)
+        if first < last:
+            # its node has told the end again, as one does that has not seen its own word: who sees the later one cannot know
+            return When((first, last), (first, last), _stored(history, told.revision)), told.revision
         return When.at(max(told.finished, start), _stored(history, told.revision)), told.revision
     terminal = next((state for state in life.states if state.terminal), None)
     over = terminal.revision if terminal is not None else life.removed

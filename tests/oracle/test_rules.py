@@ -154,6 +154,12 @@ class Pods(unittest.TestCase):
         self.store.pod("a", [9, 8], created=1, scheduled=2, cpu="4", phase="Succeeded", finished=7)
         self.assertEqual(told(read(self.store)), {"uid-a": [(2, 1000), (7, 0)]})
 
+    def test_an_end_that_its_node_told_twice_is_either(self):
+        self.store.pod("a", [1, 3], created=1, scheduled=2)
+        self.store.pod("a", [1, 8], created=1, scheduled=2, phase="Succeeded", finished=7)
+        self.store.pod("a", [1, 9], created=1, scheduled=2, phase="Succeeded", finished=9)
+        self.assertEqual(told(read(self.store)), {"uid-a": [(2, 1000), ((7, 9), (7, 9), 0)]})
+
     def test_a_removal_that_no_object_tells_lies_within_the_request_that_made_it(self):
         self.store.pod("a", [1, 3], created=1, scheduled=2)
         self.store.gone("pods", "a")

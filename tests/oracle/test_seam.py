@@ -111,8 +111,10 @@ class Judged(unittest.TestCase):
         self.assertEqual(early, [("again", "start")])
 
     def test_what_changed_in_its_last_second_ended_with_the_change(self):
-        self.assertEqual(told(changed=[(22, 1000), (37, 0)]), [])
-        self.assertEqual(told(changed=[(22, 1000), (36, 0)]), [("changed", "quantities")])
+        self.assertEqual(told(changed=[(22, 1000), (37, 2000), (37, 0, 37, 50)]), [])
+        # only if it says so
+        self.assertEqual(told(changed=[(22, 1000), (37, 0)]), [("changed", "quantities")])
+        self.assertEqual(told(changed=[(22, 1000), (36, 0, 36, 50)]), [("changed", "quantities")])
 
     def test_what_the_store_has_forgotten_ends(self):
         self.assertEqual(told(lost=[(22, 1000)]), [("lost", "quantities")])

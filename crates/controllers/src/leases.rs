@@ -39,7 +39,7 @@ pub struct Leases(Arc<RwLock<Inner>>);
 
 impl Leases {
     /// Tenancies that must be looked at before anything counts as complete, from now on; none of them holds the others back
-    /// for longer than [`NEVER_BEGUN`], if nobody begins to look at it.
+    /// for longer than an hour, if nobody begins to look at it.
     pub fn expect(&self, now: Second, tenancies: impl IntoIterator<Item = Key>) {
         let until = now.plus(NEVER_BEGUN);
         let expected = tenancies.into_iter().map(|key| (key, until));

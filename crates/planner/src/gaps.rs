@@ -1,10 +1,10 @@
 //! What an accepted gap changes: what ended in it unseen is billed up to when it was last seen.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use leasehold_ledger::{
     document::GapDoc,
-    fact::{Fact, FactKind, Meter, Source},
+    fact::{Bounds, Fact, FactKind, Meter, Source},
     time::Second,
 };
 
@@ -15,10 +15,11 @@ const DECLARED: &str = "meter/";
 ///
 /// `facts` are those of all objects in the order of the ledger. Only an end that is still the last word on its object is
 /// replaced, and only one that was billed beyond its lower bound. It stays marked as an estimate. What lives on after etcd was
-/// restored has ended in one life of it alone: it begins in the next one at the same instant, and nothing of it ended unseen.
+/// restored has ended in one life of it alone: it begins in the next one at the same instant, which is as sure or unsure as
+/// the end, and nothing of it ended unseen.
 pub fn known_ends<'a>(facts: impl IntoIterator<Item = &'a Fact>, gap: &GapDoc) -> Vec<Fact> {
     let mut last: BTreeMap<(&str, u32, &str, &Meter), &Fact> = BTreeMap::new();
-    let mut begun: BTreeSet<(&str, &Meter, Second, u32)> = BTreeSet::new();
+    let mut begun: BTreeMap<(&str, &Meter, Second, u32), Option<Bounds>> = BTreeMap::new();
     for fact in facts {
         if is_of(&gap.source, &fact.meter) {
             let Source {
@@ -26,7 +27,7 @@ pub fn known_ends<'a>(facts: impl IntoIterator<Item = &'a Fact>, gap: &GapDoc) -
             } = &fact.source;
             last.insert((cluster.as_str(), *etcd, uid.as_str(), &fact.meter), fact);
             if fact.kind == FactKind::Opened {
-                begun.insert((uid.as_str(), &fact.meter, fact.at, *etcd));
+                begun.insert((uid.as_str(), &fact.meter, fact.at, *etcd), fact.bounds);
             }
         }
     }
@@ -34,7 +35,7 @@ pub fn known_ends<'a>(facts: impl IntoIterator<Item = &'a Fact>, gap: &GapDoc) -
         let Source { uid, etcd, .. } = &end.source;
         let from = (uid.as_str(), &end.meter, end.at, etcd.saturating_add(1));
         let to = (uid.as_str(), &end.meter, end.at, u32::MAX);
-        begun.range(from..=to).next().is_some()
+        begun.range(from..=to).any(|(_, bounds)| *bounds == end.bounds)
     };
     last.into_values()
         .filter(|fact| !lives_on(fact))
@@ -69,7 +70,7 @@ fn is_of(source: &str, meter: &Meter) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use leasehold_ledger::fact::{Bounds, Subject, intervals};
+    use leasehold_ledger::fact::{Subject, intervals};
 
     use super::*;
 

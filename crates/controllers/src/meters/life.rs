@@ -79,9 +79,8 @@ impl Moment {
     fn between(at: Second, bounds: Bounds, evidence: impl Into<String>) -> Self {
         let known = bounds.lower == bounds.upper;
         Self {
-            at,
             bounds: (!known).then_some(bounds),
-            evidence: evidence.into(),
+            ..Self::exact(at, evidence)
         }
     }
 

@@ -124,7 +124,7 @@ fn chain_head(chain: &Chain) -> ChainHead {
 }
 
 /// A period that is closed is complete to its end. Of others the figure moves all the time: it is shown anew once it is as far
-/// from the shown one as drafts are apart, or behind it, as after a clock was set back.
+/// from the shown one as drafts are apart, behind it, as after a clock was set back, or at the end of the period.
 fn complete_to(
     view: &View<'_>,
     old: Option<&BillingPeriodStatus>,
@@ -147,7 +147,8 @@ fn complete_to(
     };
     let shown: Option<Timestamp> = before.as_ref().and_then(|before| before.parse().ok());
     let moved = shown.map(|shown| complete.since(Second::from_timestamp(shown)));
-    if moved.is_some_and(|moved| (0..refresh_age(period.kind)).contains(&moved)) {
+    let is_slight = moved.is_some_and(|moved| (0..refresh_age(period.kind)).contains(&moved));
+    if is_slight && complete != period.span.to {
         return before;
     }
     Some(complete.in_zone(&period.time_zone))
@@ -342,6 +343,21 @@ mod tests {
         assert_eq!(
             later.complete_to.as_deref(),
             Some("2026-09-01T01:01:30+08:00")
+        );
+    }
+
+    #[test]
+    fn the_end_of_a_period_is_shown_as_soon_as_it_is_reached() {
+        let open = open(PeriodKind::Month);
+        let first = status(&view(&open, &Verdict::Incomplete, OCTOBER + 6), None);
+        assert_eq!(
+            first.complete_to.as_deref(),
+            Some("2026-09-30T23:59:56+08:00")
+        );
+        let done = view(&open, &Verdict::WaitsForFinance, OCTOBER + 20);
+        assert_eq!(
+            status(&done, Some(&first)).complete_to.as_deref(),
+            Some("2026-10-01T00:00:00+08:00")
         );
     }
 

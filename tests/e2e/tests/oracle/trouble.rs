@@ -82,7 +82,6 @@ pub async fn make(means: &Means, scale: &Scale) -> Toll {
     let (mut kills, mut restarts, mut cuts, mut jumps) = (0_usize, 0_usize, 0_usize, 0_usize);
     let mut histories = Vec::new();
     for (at, deed) in agenda(scale) {
-        // one that ended beside an API server that was away watches nothing, and writes no line
         passed(at.saturating_sub(began.elapsed())).await;
         match deed {
             Deed::Kill(away) => {
@@ -149,7 +148,8 @@ async fn restore(stage: &'static Stage, length: Duration, history: PathBuf) {
     up(&mut operator).await;
 }
 
-/// Waits until the operator is ready. One that has ended for a reason that passes is started again, as Kubernetes would.
+/// Waits until the operator is ready. One that has ended for a reason that passes is started again, as Kubernetes would: it
+/// watches nothing, and writes no line.
 async fn up(operator: &mut OperatorProcess) {
     for _ in 0..STARTS {
         match operator.ready().await {

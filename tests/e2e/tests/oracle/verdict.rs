@@ -109,11 +109,19 @@ impl Record {
         let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("oracle-record");
         drop(fs::remove_dir_all(&kept));
         fs::create_dir_all(&kept).unwrap();
-        let mine = ["usage.json", "rows.jsonl", "report.json"].map(|name| self.folder.join(name));
-        let files = self.histories.iter().chain([&self.audit]).chain(&mine);
-        for (place, file) in files.enumerate() {
-            let name = file.file_name().unwrap().to_string_lossy();
-            fs::copy(file, kept.join(format!("{place}-{name}"))).unwrap();
+        let names = ["usage.json", "changed.json", "rows.jsonl", "report.json"];
+        let mine = names.map(|name| self.folder.join(name));
+        // with what was rotated away from the log, which stands beside it
+        let logs = fs::read_dir(self.audit.parent().unwrap()).unwrap();
+        let logs = logs.map(|entry| entry.unwrap().path());
+        let stem = self.audit.file_stem().unwrap().to_string_lossy();
+        let logs = logs.filter(|path| {
+            let name = path.file_name().unwrap().to_string_lossy();
+            path.is_file() && name.starts_with(&*stem)
+        });
+        let files = self.histories.iter().cloned().chain(mine).chain(logs);
+        for file in files.filter(|file| file.exists()) {
+            fs::copy(&file, kept.join(file.file_name().unwrap())).unwrap();
         }
         kept
     }

@@ -4,7 +4,7 @@
 //! another life of the database ([`Source::etcd`]). What is open in the old one is brought to its end there: at the
 //! last sight, if the object goes on as it was known, and begins again in the new one at the same instant, so that not
 //! a second is lost or counted twice, and whatever is on record of it later comes after that; somewhere between the last
-//! sight and now, if it is gone or is another size. What had ended and is there again, because the backup is older than its end, begins again somewhere in between.
+//! sight and now, if it is gone, is another size, or says itself that it holds anything only since later. What had ended and is there again, because the backup is older than its end, begins again somewhere in between.
 
 use std::collections::BTreeSet;
 
@@ -115,7 +115,12 @@ impl Life {
             let mut moment = unseen.change(known, now);
             if let Some(open) = open {
                 moment = if known == now {
-                    Moment::exact(moment.at.max(open.at), GOES_ON)
+                    // where it began after the last sight, its beginning is as sure as it was
+                    let began = open.bounds.filter(|_| open.at >= unseen.from);
+                    Moment {
+                        bounds: began,
+                        ..Moment::exact(moment.at.max(open.at), GOES_ON)
+                    }
                 } else {
                     moment.not_before(open.at)
                 };
@@ -352,6 +357,33 @@ mod tests {
             spans(&lower),
             [(10, 100, 1000, true), (100, 200, 500, true)]
         );
+    }
+
+    #[test]
+    fn a_beginning_that_was_an_estimate_stays_one() {
+        let mut life = Life::default();
+        let found = Moment::began(
+            Second::new(40),
+            Second::new(140),
+            EstimateBound::Lower,
+            "found Bound",
+        );
+        let held = Holding {
+            start: found.clone(),
+            change: found,
+            ..holding(140, 1000)
+        };
+        let standing = Standing::Holding(held);
+        let opened = life.facts(&seen(900), &standing, Some(&subject()));
+        opened.iter().for_each(|fact| life.note(fact));
+        let unseen = unseen(EstimateBound::Lower);
+        let facts = life.after_restore(&again(70), &standing, Some(&subject()), &unseen);
+        let told: Vec<_> = facts.iter().map(|f| (f.at.get(), f.bounds)).collect();
+        let bounds = Some(Bounds {
+            lower: Second::new(40),
+            upper: Second::new(140),
+        });
+        assert_eq!(told, [(140, bounds), (140, bounds)]);
     }
 
     #[test]
