@@ -89,7 +89,7 @@ impl Said<'_> {
 /// What waits to be accepted, or to be given back.
 fn waiting<'a>(name: &str, tenancy: &'a Tenancy, reject: bool) -> Result<&'a AcceptanceStatus> {
     let status = tenancy.status.as_ref();
-    if tenancy.spec.release.is_some() && !reject {
+    if super::release::begun(tenancy).is_some() && !reject {
         bail!(
             "failed to accept {name}: it is being released, and nothing of it is billed before it counts as accepted by \
              itself; with --reject you give it back, and nothing ever is"

@@ -91,17 +91,22 @@ fn patch(release: &Release) -> Value {
 
 /// One that lacks what the cloud policy requires has not begun, and may be asked for with it.
 fn refuse_released(name: &str, tenancy: &Tenancy) -> Result<()> {
-    let status = tenancy.status.as_ref();
-    let decision = status.and_then(|status| status.release_decision.as_deref());
-    match &tenancy.spec.release {
+    match begun(tenancy) {
         None => Ok(()),
-        Some(_) if decision == Some("Incomplete") => Ok(()),
         Some(release) => bail!(
             "failed to release {name}: that was asked for already, because of {:?}; see its conditions for what is \
              missing",
             release.reason.as_str()
         ),
     }
+}
+
+/// The release that has begun. One that lacks what the cloud policy requires has not: the lease goes on, and can be changed.
+pub fn begun(tenancy: &Tenancy) -> Option<&Release> {
+    let status = tenancy.status.as_ref();
+    let decision = status.and_then(|status| status.release_decision.as_deref());
+    let asked = tenancy.spec.release.as_ref();
+    asked.filter(|_| decision != Some("Incomplete"))
 }
 
 fn refuse_unreleased(name: &str, asked: &Release, kept: Option<&Release>) -> Result<()> {

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use anyhow::{Result, bail};
-use leasehold_api::tenancy::{Tenancy, TenancySpec};
+use leasehold_api::tenancy::Tenancy;
 use leasehold_export::sheet::Sheet;
 use leasehold_ledger::time::LocalDate;
 use serde::Serialize;
@@ -18,7 +18,7 @@ pub fn run(arguments: &RenewArgs, session: &Session, out: &mut dyn Write) -> Res
     let name = &arguments.name;
     let tenancy = super::tenancy(session, &kit, &namespace, name)?;
     let through = arguments.through;
-    refuse_unrenewable(name, &tenancy.spec, through)?;
+    refuse_unrenewable(name, &tenancy, through)?;
     let term = &tenancy.spec.term;
     let format = session.common.output;
     let text = format!(
@@ -72,13 +72,14 @@ fn patch(tenancy: &Tenancy, through: LocalDate) -> Value {
     })
 }
 
-fn refuse_unrenewable(name: &str, spec: &TenancySpec, through: LocalDate) -> Result<()> {
-    if spec.release.is_some() {
+fn refuse_unrenewable(name: &str, tenancy: &Tenancy, through: LocalDate) -> Result<()> {
+    if super::release::begun(tenancy).is_some() {
         bail!(
-            "failed to renew {name}: its release was asked for, which cannot be taken back; lease anew once it is Released"
+            "failed to renew {name}: its release was asked for; unless the office rejects that and you take it back, lease \
+             anew once it is Released"
         );
     }
-    let standing = spec.term.through.as_str();
+    let standing = tenancy.spec.term.through.as_str();
     if !LocalDate::parse(standing).is_ok_and(|last| last >= through) {
         return Ok(());
     }
@@ -114,18 +115,24 @@ mod tests {
 
     #[test]
     fn only_a_later_day_renews_and_only_what_is_not_given_back() {
-        let mut spec = tenancy().spec;
-        assert!(refuse_unrenewable("oa", &spec, day("2027-09-01")).is_ok());
+        let mut tenancy = tenancy();
+        assert!(refuse_unrenewable("oa", &tenancy, day("2027-09-01")).is_ok());
         for early in ["2027-08-31", "2027-01-01"] {
-            let error = refuse_unrenewable("oa", &spec, day(early)).unwrap_err();
+            let error = refuse_unrenewable("oa", &tenancy, day(early)).unwrap_err();
             assert!(error.to_string().contains("2027-08-31 already"), "{error}");
         }
-        spec.release = Some(leasehold_api::tenancy::Release {
+        tenancy.spec.release = Some(leasehold_api::tenancy::Release {
             reason: "system retired".into(),
             backup: None,
         });
-        let error = refuse_unrenewable("oa", &spec, day("2028-08-31")).unwrap_err();
+        let error = refuse_unrenewable("oa", &tenancy, day("2028-08-31")).unwrap_err();
         assert!(error.to_string().contains("lease anew"), "{error}");
+        // one that lacks what the policy requires has not begun
+        tenancy.status = Some(leasehold_api::tenancy::TenancyStatus {
+            release_decision: Some("Incomplete".to_owned()),
+            ..leasehold_api::tenancy::TenancyStatus::default()
+        });
+        assert!(refuse_unrenewable("oa", &tenancy, day("2028-08-31")).is_ok());
     }
 
     #[test]
