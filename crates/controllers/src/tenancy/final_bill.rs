@@ -32,7 +32,7 @@ pub async fn tell(state: &State, context: &Context, report: &mut Report) -> Resu
     };
     let lived = Lived {
         tenancy: &state.name,
-        incarnation: state.incarnation(),
+        incarnation: state.shown_incarnation(),
         from,
         to,
     };
@@ -68,7 +68,8 @@ pub async fn tell(state: &State, context: &Context, report: &mut Report) -> Resu
 /// When this life can have been billed: from its first day to the last thing that was told of its lease. Nothing of what never
 /// came to be.
 async fn span(state: &State, context: &Context) -> Result<Option<(Second, Second)>, Error> {
-    let Some(life) = &state.view.incarnation else {
+    let shown = state.shown();
+    let Some(life) = &shown.incarnation else {
         return Ok(None);
     };
     let books = &context.books;
@@ -76,8 +77,8 @@ async fn span(state: &State, context: &Context) -> Result<Option<(Second, Second
         .leased_until(&state.department, &state.name, life.incarnation)
         .await?;
     // without facts it was never billed, unless they left for an archive after their periods were closed
-    let never = state.view.effective.is_empty();
-    let released = state.view.release.iter().map(|doc| doc.at).max();
+    let never = shown.effective.is_empty();
+    let released = shown.release.iter().map(|doc| doc.at).max();
     let to = match (last, released) {
         (Some(last), _) => last,
         (None, Some(released)) if !never => released,

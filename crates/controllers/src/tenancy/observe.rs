@@ -13,7 +13,7 @@ use leasehold_api::{
 };
 use leasehold_ledger::{
     book::Catalogue,
-    document::{Decision, RequestDoc},
+    document::{Decision, ReleaseStage, RequestDoc},
     policy::Policy,
     time::{LocalDate, Second},
 };
@@ -43,6 +43,9 @@ pub struct Life {
     pub organisation: Department,
     /// What the ledger knows of the tenancy's life that is alive.
     pub view: LedgerView,
+    /// The life that has ended, where this object is not the one that began it and was there before its end: an object that
+    /// was made anew meanwhile still shows it. Nothing that counts follows from this, because clocks can be set back.
+    pub ended: Option<LedgerView>,
     /// Number of the incarnation that would be the next.
     pub next: u32,
     /// Now, by the API server's clock.
@@ -95,6 +98,17 @@ pub enum Outcome {
 }
 
 impl Life {
+    /// The life that this object shows.
+    pub fn shown(&self) -> &LedgerView {
+        self.ended.as_ref().unwrap_or(&self.view)
+    }
+
+    /// Number of the life that this object shows.
+    pub fn shown_incarnation(&self) -> u32 {
+        let shown = self.shown().incarnation.as_ref();
+        shown.map_or(self.next, |doc| doc.incarnation)
+    }
+
     /// Whether this object's tenancy has ended. Another object of the same name is a new tenancy.
     pub fn gone(&self) -> bool {
         self.view.released()
@@ -202,8 +216,9 @@ impl State {
     }
 }
 
-/// What counts for this object: a name that was released and is used by another object begins anew, heir to nothing.
-fn living(view: LedgerView, uid: Option<&str>) -> (LedgerView, u32) {
+/// What counts for this object, with the number of the next life: a name that was released and is used by another object
+/// begins anew, heir to nothing. Then the life that has ended comes with it.
+fn living(view: LedgerView, uid: Option<&str>) -> (LedgerView, u32, Option<LedgerView>) {
     let next = view
         .incarnation
         .as_ref()
@@ -213,21 +228,23 @@ fn living(view: LedgerView, uid: Option<&str>) -> (LedgerView, u32) {
         .as_ref()
         .is_some_and(|doc| Some(doc.uid.as_str()) != uid);
     if view.released() && another {
-        let LedgerView {
-            department,
-            tenancy,
-            ..
-        } = view;
-        return (
-            LedgerView {
-                department,
-                tenancy,
-                ..LedgerView::default()
-            },
-            next,
-        );
+        let anew = LedgerView {
+            department: view.department.clone(),
+            tenancy: view.tenancy.clone(),
+            ..LedgerView::default()
+        };
+        return (anew, next, Some(view));
     }
-    (view, next)
+    (view, next, None)
+}
+
+/// Whether an object was there before the life of its name had ended.
+fn was_there(tenancy: &Tenancy, ended: &LedgerView) -> bool {
+    let made = tenancy.metadata.creation_timestamp.as_ref();
+    let made = made.map(|made| Second::from_timestamp(made.0));
+    let mut stages = ended.release.iter();
+    let end = stages.find(|doc| doc.stage == ReleaseStage::Released);
+    made.zip(end).is_some_and(|(made, end)| made < end.at)
 }
 
 /// Reads what a round starts from.
@@ -311,7 +328,7 @@ async fn life(
     let name = tenancy.name_any();
     let now = context.now();
     let view = context.books.view(&department, &name).await?;
-    let (view, next) = living(view, tenancy.metadata.uid.as_deref());
+    let (view, next, ended) = living(view, tenancy.metadata.uid.as_deref());
     Ok(Life {
         tenancy: tenancy.clone(),
         department,
@@ -321,13 +338,14 @@ async fn life(
         organisation,
         view,
         next,
+        ended: ended.filter(|ended| was_there(tenancy, ended)),
         now,
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use leasehold_ledger::document::{IncarnationDoc, ReleaseDoc, ReleaseStage};
+    use leasehold_ledger::document::{IncarnationDoc, ReleaseDoc};
 
     use super::*;
 
@@ -361,15 +379,17 @@ mod tests {
 
     #[test]
     fn a_released_name_begins_anew_with_another_object_only() {
-        let (known, next) = living(view(true), Some("second"));
+        let (known, next, ended) = living(view(true), Some("second"));
         assert_eq!((known.incarnation, known.release.len(), next), (None, 0, 4));
-        let (known, _) = living(view(true), Some("first"));
-        assert!(known.released());
+        assert_eq!(ended, Some(view(true)));
+        let (known, _, ended) = living(view(true), Some("first"));
+        assert!(known.released() && ended.is_none());
     }
 
     #[test]
     fn an_object_applied_again_takes_up_the_life_that_was_not_released() {
-        let (known, _) = living(view(false), Some("second"));
+        let (known, _, ended) = living(view(false), Some("second"));
         assert_eq!(known.incarnation.map(|doc| doc.incarnation), Some(3));
+        assert_eq!(ended, None);
     }
 }

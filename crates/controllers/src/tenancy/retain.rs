@@ -203,7 +203,7 @@ pub async fn shown(state: &State, context: &Context) -> Result<Vec<RetainedVolum
         .store()
         .documents::<VolumeRetainedDoc>(Some(&subject), None)
         .await?;
-    let incarnation = state.incarnation();
+    let incarnation = state.shown_incarnation();
     let kept = recorded
         .into_iter()
         .map(|recorded| recorded.value)

@@ -468,7 +468,7 @@ pub async fn shown(state: &State, context: &Context) -> Result<Vec<RetainedVolum
     let subject = format!("{}/{}", state.department, state.name);
     let store = context.books.store();
     let recorded = store.documents::<SnapshotRetainedDoc>(Some(&subject), None);
-    let incarnation = state.incarnation();
+    let incarnation = state.shown_incarnation();
     let kept = recorded
         .await?
         .into_iter()

@@ -267,6 +267,7 @@ pub(in crate::tenancy) fn state(shares: &[(&str, &str)]) -> State {
             organisation: Department::new("edu", serde_json::from_value(organisation).unwrap()),
             view: LedgerView::default(),
             next: 1,
+            ended: None,
             // 2025-10-09T08:53:20Z, before any clock that runs this
             now: Second::new(1_760_000_000),
             tenancy,

@@ -55,9 +55,9 @@ pub fn given(state: &State, report: &mut Report, since: Second) -> Option<Second
 
 /// What the status says of the sign-off: nothing where none is asked for or given.
 pub fn shown(state: &State) -> Option<SignOffStatus> {
-    let asked = state.view.release_asked()?;
+    let asked = state.shown().release_asked()?;
     let release = papers::number(asked.round);
-    if let Some(signed) = papers::signed_off(&state.view) {
+    if let Some(signed) = papers::signed_off(state.shown()) {
         return Some(SignOffStatus {
             release,
             state: SignOffState::Signed,
@@ -66,7 +66,7 @@ pub fn shown(state: &State) -> Option<SignOffStatus> {
         });
     }
     let is_awaited = match state.policy_object.spec.release.sign_off {
-        Demand::Required => !state.view.released(),
+        Demand::Required => !state.shown().released(),
         Demand::Optional => false,
     };
     is_awaited.then(|| SignOffStatus {

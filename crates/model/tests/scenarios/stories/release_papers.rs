@@ -285,6 +285,10 @@ fn a_released_tenancy_says_what_its_life_cost_once_its_last_period_is_closed() {
         stage.approve(OFFICE_OF_EDU, "oa.i2-1-office").await?;
         in_phase(stage, "Active").await?;
         stage.pass(DAY).await;
+        // of which the object vanishes and is made anew
+        stage.delete(ADMIN, OA)?;
+        stage.create(&staff("edu"), &manifest(THROUGH))?;
+        in_phase(stage, "Active").await?;
         ends(stage, "oa.i2-release-office").await?;
         stage
             .until("what the bill waits for", |stage| {
