@@ -185,7 +185,9 @@ impl Life {
     /// Reads the ledger's record again after something was added to it.
     pub async fn refresh(&mut self, context: &Context) -> Result<(), Error> {
         let view = context.books.view(&self.department, &self.name).await?;
-        (self.view, self.next) = living(view, self.tenancy.metadata.uid.as_deref());
+        let (view, next, ended) = living(view, self.tenancy.metadata.uid.as_deref());
+        self.ended = ended.filter(|ended| was_there(&self.tenancy, ended));
+        (self.view, self.next) = (view, next);
         Ok(())
     }
 }
