@@ -35,7 +35,9 @@ pub fn known_ends<'a>(facts: impl IntoIterator<Item = &'a Fact>, gap: &GapDoc) -
         let Source { uid, etcd, .. } = &end.source;
         let from = (uid.as_str(), &end.meter, end.at, etcd.saturating_add(1));
         let to = (uid.as_str(), &end.meter, end.at, u32::MAX);
-        begun.range(from..=to).any(|(_, bounds)| *bounds == end.bounds)
+        begun
+            .range(from..=to)
+            .any(|(_, bounds)| *bounds == end.bounds)
     };
     last.into_values()
         .filter(|fact| !lives_on(fact))

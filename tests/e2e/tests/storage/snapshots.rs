@@ -72,8 +72,8 @@ async fn played(office: &Office, admin: &Session, wish: &Value, handle: &str) ->
     name
 }
 
-/// Snapshots that a department may have in a namespace.
-const MOST: usize = 20;
+/// Snapshots that there may be in the namespace: 20 of the department's own and that of its volume.
+const MOST: usize = 21;
 /// A snapshot that the department takes itself.
 const OWN: &str = "before-upgrade";
 

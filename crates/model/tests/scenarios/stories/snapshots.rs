@@ -242,8 +242,8 @@ fn a_snapshot_of_another_volume_lets_nothing_go() {
     });
 }
 
-/// Snapshots that a department may have in a namespace, and how one more is refused.
-const MOST: usize = 20;
+/// Snapshots that there may be in the namespace, 20 of the department's own and that of its volume, and how one more is refused.
+const MOST: usize = 21;
 const FULL: &str = "exceeded quota";
 
 /// The department takes so many snapshots itself, and gets no other.
