@@ -327,7 +327,11 @@ impl Report {
                 // also where the clock was set back behind it
                 !(0..self.refresh).contains(&state.now.since(then))
             });
-        if stale || new != *old {
+        // a cache that lags behind may have had no figure when the last one was told
+        let untold = new.namespaces.iter().any(|namespace| {
+            namespace.quota.is_none() && self.quotas.contains_key(&namespace.name)
+        });
+        if stale || untold || new != *old {
             for namespace in &mut new.namespaces {
                 namespace.quota = self.quotas.get(&namespace.name).cloned();
             }

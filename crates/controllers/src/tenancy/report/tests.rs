@@ -96,3 +96,39 @@ fn a_server_that_is_busy_or_away_is_no_failure_of_a_tenancy() {
     let told = failure(&silent(40_001)).unwrap();
     assert!(told.contains("ResourceQuota edu--prod/leasehold"), "{told}");
 }
+
+/// A round that found everything in place; `quota` is what it has seen of the namespace's quota.
+fn stands(state: &State, quota: Option<&str>) -> Report {
+    let mut report = Report::new(state);
+    report.namespaces.push(NamespaceStatus {
+        name: "edu--prod".to_owned(),
+        ready: true,
+        ..NamespaceStatus::default()
+    });
+    let told = quota.map(|quota| ("edu--prod".to_owned(), quota.to_owned()));
+    report.quotas = told.into_iter().collect();
+    report.usage.push(ItemUsage {
+        item: "vcpu-x86".to_owned(),
+        leased: "10".to_owned(),
+        requested: "0".to_owned(),
+        claims: None,
+        as_of: state.now.to_string(),
+    });
+    report
+}
+
+#[tokio::test]
+async fn a_figure_that_a_late_cache_did_not_have_is_told_as_soon_as_it_has_and_then_hourly() {
+    let mut state = state(&[("prod", "10")]);
+    let fake = Fake::start(|_| None).await;
+    let (context, _tasks) = context(&fake).await;
+    let mut old = TenancyStatus::default();
+    let mut told = Vec::new();
+    for quota in [None, Some("cpu 0/10"), Some("cpu 3/10")] {
+        state.life.now = state.now.plus(10);
+        old = stands(&state, quota).status(&state, &context, &old);
+        told.push(old.namespaces[0].quota.clone());
+    }
+    let first = Some("cpu 0/10".to_owned());
+    assert_eq!(told, [None, first.clone(), first]);
+}
