@@ -168,25 +168,36 @@ mod tests {
 
     #[test]
     fn what_lives_on_after_a_restore_with_less_has_no_hole() {
-        let mut goes_on = fact("a", "pod/cpu", FactKind::Opened, 160);
-        goes_on.source.etcd = 2;
-        let mut other = fact("b", "pod/cpu", FactKind::Opened, 150);
-        other.source.etcd = 2;
+        let again = |fact: Fact| Fact {
+            kind: FactKind::Opened,
+            source: Source {
+                etcd: 2,
+                ..fact.source.clone()
+            },
+            ..fact
+        };
+        let goes_on = again(estimated("a", "pod/cpu", 100, 160));
+        let other = again(fact("b", "pod/cpu", FactKind::Opened, 150));
+        // which says itself that it was bound then
+        let anew = again(fact("c", "pod/cpu", FactKind::Opened, 130));
         let facts = [
             fact("a", "pod/cpu", FactKind::Opened, 10),
             fact("b", "pod/cpu", FactKind::Opened, 10),
+            fact("c", "pod/cpu", FactKind::Opened, 10),
             estimated("a", "pod/cpu", 100, 160),
             goes_on,
             // was gone, and is there again because the backup is older
             estimated("b", "pod/cpu", 100, 140),
             other,
+            estimated("c", "pod/cpu", 100, 130),
+            anew,
         ];
         let more = known_ends(&facts, &gap());
         let told: Vec<_> = more
             .iter()
             .map(|fact| (fact.source.uid.as_str(), fact.at.get()))
             .collect();
-        assert_eq!(told, [("b", 100)]);
+        assert_eq!(told, [("b", 100), ("c", 100)]);
     }
 
     #[test]
