@@ -7,14 +7,13 @@ use futures::{
     stream::{self, BoxStream},
 };
 use kube::{
-    Api,
     core::DeserializeGuard,
     runtime::{controller::Action, reflector::ObjectRef},
 };
 use leasehold_kit::{
     Readable, Shutdown,
     cache::{Cache, Changed},
-    run::{run_controller, watching},
+    run::run_controller,
     spacing::controller,
 };
 
@@ -26,11 +25,11 @@ pub(crate) const RESYNC: Duration = Duration::from_secs(600);
 /// Names one object of a kind for its controller.
 pub(crate) type Ref<K> = ObjectRef<DeserializeGuard<K>>;
 
-/// Runs a controller over all objects of the kind, also woken by `also`, until the shutdown. When its watches turn out
-/// to be stale it is built anew.
+/// Runs a controller over all objects of one of the caches, also woken by `also`, until the shutdown.
 pub(crate) async fn run<K, F, Fut>(
     name: &'static str,
     context: Context,
+    own: Cache<K>,
     also: impl Fn(&World) -> BoxStream<'static, Ref<K>>,
     shutdown: Shutdown,
     reconcile: F,
@@ -40,11 +39,9 @@ pub(crate) async fn run<K, F, Fut>(
     Fut: Future<Output = Result<Action, Error>> + Send + 'static,
 {
     let kit = context.kit.clone();
-    let api: Api<DeserializeGuard<K>> = Api::all(kit.client());
-    let world = Arc::clone(&context.world);
-    let build = move || controller(api.clone(), watching(None), also(world.as_ref()));
+    let controller = controller(&own, also(&context.world));
     let step = move |object| reconcile(object, context.clone());
-    run_controller(name, build, kit, shutdown, step).await;
+    run_controller(name, controller, kit, shutdown, step).await;
 }
 
 /// Wakes for nothing but the object itself.

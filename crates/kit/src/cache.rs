@@ -1,6 +1,6 @@
 //! Caches of small kinds, fed by one watch each, with a word to whoever depends on them.
 //!
-//! Everything that a reconciler reads beside its own object comes from here, so that no loop lists. A watch that brings
+//! Everything that a reconciler reads comes from here, its own object too, so that no loop lists. A watch that brings
 //! nothing but errors is thrown away and built anew. So is at once a stream that was answered `410 Gone` by something
 //! between us and the API server: it would otherwise ask for the same vanished version for ever.
 //!
@@ -221,6 +221,36 @@ where
             .collect()
     }
 
+    /// The objects that are there, and from now on each that appears or changes.
+    pub fn references(
+        &self,
+    ) -> impl Stream<Item = ObjectRef<DeserializeGuard<K>>> + Send + 'static + use<K> {
+        // listened to before it is read: what comes between the two is told twice, not lost
+        let changes = self.changes();
+        let store = self.store.clone();
+        let all = move || -> Vec<_> {
+            let objects = store.state();
+            let objects = objects.iter();
+            objects
+                .map(|one| ObjectRef::from_obj(one.as_ref()))
+                .collect()
+        };
+        let there = stream::iter(all());
+        let later = changes.flat_map(move |changed| {
+            stream::iter(match changed {
+                Some(changed) if changed.gone => Vec::new(),
+                Some(changed) => vec![reference(&changed)],
+                None => all(),
+            })
+        });
+        there.chain(later)
+    }
+
+    /// What a controller of these objects reads them from.
+    pub(crate) fn reader(&self) -> Store<DeserializeGuard<K>> {
+        self.store.clone()
+    }
+
     /// What changes from now on. `None` means that much changed at once and everything should be looked at.
     pub fn changes(&self) -> impl Stream<Item = Option<Arc<Changed>>> + Send + 'static + use<K> {
         stream::unfold(self.changes.subscribe(), |mut receiver| async move {
@@ -230,6 +260,17 @@ where
                 Err(broadcast::error::RecvError::Closed) => None,
             }
         })
+    }
+}
+
+fn reference<K>(changed: &Changed) -> ObjectRef<DeserializeGuard<K>>
+where
+    K: Resource<DynamicType = ()>,
+{
+    let reference = ObjectRef::new(&changed.name);
+    match &changed.namespace {
+        Some(namespace) => reference.within(namespace),
+        None => reference,
     }
 }
 

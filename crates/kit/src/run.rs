@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use futures::{Stream, StreamExt, stream};
+use futures::{Stream, StreamExt, future, stream};
 use kube::{
     Resource,
     api::{DynamicObject, ObjectMeta},
@@ -19,10 +19,7 @@ use kube::{
         watcher,
     },
 };
-use tokio::{
-    sync::{oneshot, watch},
-    task::JoinSet,
-};
+use tokio::{sync::watch, task::JoinSet};
 use tracing::Instrument;
 
 use crate::{
@@ -40,10 +37,6 @@ const PAUSES: Backoff = Backoff {
     min: Duration::from_secs(1),
     max: Duration::from_secs(300),
 };
-/// The API server ends a watch after so many seconds; a dead connection is noticed soon after.
-const WATCH_SECONDS: u32 = 10;
-/// A controller whose watches are stale is built anew no sooner than this.
-const REBUILD_PAUSE: Duration = Duration::from_secs(5);
 
 /// What a reconcile fails with. "Not ready yet" is not an error.
 pub trait ReconcileError: StdError + Send + Sync + 'static {
@@ -52,16 +45,6 @@ pub trait ReconcileError: StdError + Send + Sync + 'static {
 
     /// Whether only a change of the object can help. It is still looked at now and then.
     fn is_terminal(&self) -> bool;
-}
-
-/// Why a controller ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// It was asked to.
-    Stopped,
-    /// One of its watches asks for versions that the API server no longer has, and would do so for ever. It has to be
-    /// built anew.
-    Stale,
 }
 
 /// How one reconcile failed.
@@ -97,19 +80,13 @@ pub fn settings() -> controller::Config {
         .debounce(DEBOUNCE)
 }
 
-/// How our controllers watch: objects with these labels (all, without), on connections that are renewed often.
-pub fn watching(labels: Option<&str>) -> watcher::Config {
-    let config = watcher::Config::default().timeout(WATCH_SECONDS);
-    match labels {
-        Some(labels) => config.labels(labels),
-        None => config,
-    }
-}
-
-/// Runs a controller until it is asked to stop, building it anew when its watches are stale.
+/// Runs a controller until it is asked to stop; reconciles that run are let finish.
+///
+/// Objects that do not fit their definition are reported once per version and not reconciled. A reconcile that fails is
+/// tried again after 1 s, and after up to 5 min when it goes on failing.
 pub async fn run_controller<K, F, Fut, E>(
     name: &'static str,
-    build: impl Fn() -> Controller<DeserializeGuard<K>>,
+    controller: Controller<DeserializeGuard<K>>,
     kit: Kit,
     shutdown: Shutdown,
     reconcile: F,
@@ -119,53 +96,11 @@ pub async fn run_controller<K, F, Fut, E>(
     Fut: Future<Output = Result<Action, E>> + Send + 'static,
     E: ReconcileError,
 {
-    let reconcile = Arc::new(reconcile);
-    while !shutdown.is_requested() {
-        let controller = build()
-            .with_config(settings())
-            .graceful_shutdown_on(shutdown.signal());
-        let reconcile = Arc::clone(&reconcile);
-        let ended = drive(name, controller, kit.clone(), move |object| {
-            reconcile(object)
-        })
-        .await;
-        if ended == Ended::Stale {
-            kit.metrics().watch_restarted(name, "Stale");
-            tokio::select! {
-                biased;
-                () = shutdown.wait() => {}
-                () = tokio::time::sleep(REBUILD_PAUSE) => {}
-            }
-        }
-    }
-}
-
-/// Runs a controller as it is configured until it ends by itself or one of its watches is stale; reconciles that run
-/// are let finish.
-///
-/// Objects that do not fit their definition are reported once per version and not reconciled. A reconcile that fails is
-/// tried again after 1 s, and after up to 5 min when it goes on failing.
-pub async fn drive<K, F, Fut, E>(
-    name: &'static str,
-    controller: Controller<DeserializeGuard<K>>,
-    kit: Kit,
-    reconcile: F,
-) -> Ended
-where
-    K: Readable,
-    F: Fn(Arc<K>) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Result<Action, E>> + Send + 'static,
-    E: ReconcileError,
-{
     let running = Arc::new(Running::new(name, kit));
     let reconcile = Arc::new(reconcile);
-    let (stop, stopped) = oneshot::channel::<()>();
-    let mut stop = Some(stop);
     let results = controller
-        .graceful_shutdown_on(async move {
-            // the sender is dropped, never used: an error is the signal
-            let _dropped = stopped.await;
-        })
+        .with_config(settings())
+        .graceful_shutdown_on(shutdown.signal())
         .run(
             move |object: Arc<DeserializeGuard<K>>, running: Arc<Running>| {
                 let reconcile = Arc::clone(&reconcile);
@@ -176,15 +111,12 @@ where
             },
             Arc::clone(&running),
         );
-    let mut results = Box::pin(results);
-    let mut ended = Ended::Stopped;
-    while let Some(result) = results.next().await {
-        if running.settle(result) == Watches::Stale {
-            ended = Ended::Stale;
-            drop(stop.take());
-        }
-    }
-    ended
+    results
+        .for_each(|result| {
+            running.settle(result);
+            future::ready(())
+        })
+        .await;
 }
 
 /// What one controller remembers.
@@ -195,13 +127,6 @@ struct Running {
     failures: Mutex<BTreeMap<String, u32>>,
     /// Versions that were reported as not fitting their definition, by object.
     reported: Mutex<BTreeMap<String, Option<String>>>,
-}
-
-/// Whether the watches of a controller still work.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Watches {
-    Alive,
-    Stale,
 }
 
 impl Running {
@@ -295,8 +220,7 @@ impl Running {
     fn settle<K>(
         &self,
         result: Result<(ObjectRef<K>, Action), controller::Error<Failed, watcher::Error>>,
-    ) -> Watches
-    where
+    ) where
         K: Resource<DynamicType = ()>,
     {
         let controller = self.name;
@@ -316,16 +240,12 @@ impl Running {
             Err(controller::Error::QueueError(failed)) => {
                 let error: &dyn StdError = &failed;
                 tracing::warn!(controller, error, "watch failed");
-                if is_stale(&failed) {
-                    return Watches::Stale;
-                }
             }
             Err(controller::Error::RunnerError(failed)) => {
                 let error: &dyn StdError = &failed;
                 tracing::warn!(controller, error, "runner failed");
             }
         }
-        Watches::Alive
     }
 
     fn forget(&self, object: &str) {

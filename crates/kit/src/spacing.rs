@@ -11,52 +11,33 @@ use std::{
 
 use futures::{
     Stream, StreamExt,
-    channel::mpsc,
-    future,
     stream::{self, BoxStream},
 };
 use kube::{
-    Api,
     core::DeserializeGuard,
-    runtime::{
-        Controller, WatchStreamExt,
-        reflector::{ObjectRef, reflector, store::Writer},
-        watcher::{self, watcher},
-    },
+    runtime::{Controller, reflector::ObjectRef},
 };
 use tokio::time::{Instant, timeout_at};
 
-use crate::{read::Readable, run::DEBOUNCE};
+use crate::{cache::Cache, read::Readable, run::DEBOUNCE};
 
 /// Reasons that come one upon the other pass for so long.
 const BURST: Duration = Duration::from_millis(300);
 /// Then none passes until so long after the last one: the controller has begun its reconcile by then.
 const SILENCE: Duration = DEBOUNCE.saturating_add(Duration::from_millis(50));
 
-/// A controller of all objects of a kind that are watched so, woken by their changes and by `also`, with room between the
-/// two: whoever keeps writing to an object, or to what belongs to it, does not keep it from being looked at.
+/// A controller of all objects of a cache, woken by their changes and by `also`, with room between the two: whoever keeps
+/// writing to an object, or to what belongs to it, does not keep it from being looked at.
+///
+/// It has no watch of its own. Which objects a change of something else concerns is looked up in their cache; one that the
+/// cache has not yet is not found then, and is reconciled when it is there: with the change, which is there already.
 pub fn controller<K: Readable>(
-    api: Api<DeserializeGuard<K>>,
-    watching: watcher::Config,
+    cache: &Cache<K>,
     also: impl Stream<Item = ObjectRef<DeserializeGuard<K>>> + Send + 'static,
 ) -> Controller<DeserializeGuard<K>> {
-    let writer = Writer::default();
-    let reader = writer.as_reader();
-    let (seen, own) = mpsc::unbounded();
-    let objects = reflector(writer, watcher(api, watching)).applied_objects();
     // a change of the object itself wakes by the same way as all others, so that they are spaced together
-    let failures = objects.filter_map(move |object| {
-        let failure = match object {
-            Ok(object) => {
-                // nobody listens any more where the controller has ended
-                drop(seen.unbounded_send(ObjectRef::from_obj(&object)));
-                None
-            }
-            Err(error) => Some(Err(error)),
-        };
-        future::ready(failure)
-    });
-    Controller::for_stream(failures, reader).reconcile_on(spaced(stream::select(own, also)))
+    let reasons = spaced(stream::select(cache.references(), also));
+    Controller::for_stream(stream::pending(), cache.reader()).reconcile_on(reasons)
 }
 
 /// References to objects, each with room for a reconcile after 300 ms of reasons that come closer together than a

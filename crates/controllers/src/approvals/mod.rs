@@ -34,9 +34,10 @@ const OFTEN: i64 = 600;
 /// Runs the controller of deadlines, and counts what waits, until the shutdown.
 pub async fn run(context: Context, shutdown: Shutdown) {
     let counted = waiting::count(context.clone(), shutdown.clone());
+    let approvals = context.world.approvals.clone();
     future::join(
         Box::pin(wake::run(
-            "approval", context, triggers, shutdown, reconcile,
+            "approval", context, approvals, triggers, shutdown, reconcile,
         )),
         Box::pin(counted),
     )

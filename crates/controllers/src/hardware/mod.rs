@@ -34,7 +34,8 @@ const FINDINGS: usize = 100;
 
 /// Runs the controller until the shutdown.
 pub async fn run(context: Context, shutdown: Shutdown) {
-    wake::run("hardware", context, triggers, shutdown, reconcile).await;
+    let own = context.world.contributions.clone();
+    wake::run("hardware", context, own, triggers, shutdown, reconcile).await;
 }
 
 fn triggers(world: &World) -> BoxStream<'static, Ref<HardwareContribution>> {

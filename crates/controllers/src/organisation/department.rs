@@ -33,7 +33,8 @@ const FENCED: Duration = Duration::from_secs(15);
 
 /// Runs the controller until the shutdown.
 pub async fn run(context: Context, shutdown: Shutdown) {
-    wake::run("department", context, triggers, shutdown, reconcile).await;
+    let own = context.world.departments.clone();
+    wake::run("department", context, own, triggers, shutdown, reconcile).await;
 }
 
 fn triggers(world: &World) -> BoxStream<'static, Ref<Department>> {

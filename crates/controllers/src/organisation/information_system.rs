@@ -17,7 +17,16 @@ use crate::{
 
 /// Runs the controller until the shutdown.
 pub async fn run(context: Context, shutdown: Shutdown) {
-    wake::run("information-system", context, triggers, shutdown, reconcile).await;
+    let own = context.world.systems.clone();
+    wake::run(
+        "information-system",
+        context,
+        own,
+        triggers,
+        shutdown,
+        reconcile,
+    )
+    .await;
 }
 
 fn triggers(world: &World) -> BoxStream<'static, Ref<InformationSystem>> {

@@ -19,9 +19,11 @@ const SOON: Duration = Duration::from_secs(1);
 
 /// Runs the controller until the shutdown.
 pub async fn run(context: Context, shutdown: Shutdown) {
+    let policies = context.world.policies.clone();
     wake::run(
         "cloud-policy",
         context,
+        policies,
         wake::never::<CloudPolicy>,
         shutdown,
         reconcile,

@@ -16,7 +16,8 @@ use crate::{
 
 /// Runs the controller until the shutdown.
 pub async fn run(context: Context, shutdown: Shutdown) {
-    wake::run("cloudlet", context, triggers, shutdown, reconcile).await;
+    let own = context.world.cloudlets.clone();
+    wake::run("cloudlet", context, own, triggers, shutdown, reconcile).await;
 }
 
 fn triggers(world: &World) -> BoxStream<'static, Ref<Cloudlet>> {

@@ -15,7 +15,8 @@ use crate::{
 
 /// Runs the controller until the shutdown.
 pub async fn run(context: Context, shutdown: Shutdown) {
-    wake::run("network-zone", context, triggers, shutdown, reconcile).await;
+    let own = context.world.zones.clone();
+    wake::run("network-zone", context, own, triggers, shutdown, reconcile).await;
 }
 
 fn triggers(world: &World) -> BoxStream<'static, Ref<NetworkZone>> {

@@ -33,7 +33,8 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// Runs the controller until the shutdown.
 pub async fn run(context: Context, shutdown: Shutdown) {
-    wake::run("suspension", context, triggers, shutdown, reconcile).await;
+    let own = context.world.suspensions.clone();
+    wake::run("suspension", context, own, triggers, shutdown, reconcile).await;
 }
 
 /// Its tenancy, which takes it up; the department, which lists essential systems; the policy, which has the time zone.

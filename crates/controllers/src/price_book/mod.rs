@@ -32,7 +32,8 @@ use crate::{
 
 /// Runs the controller until the shutdown.
 pub async fn run(context: Context, shutdown: Shutdown) {
-    wake::run("price-book", context, triggers, shutdown, reconcile).await;
+    let own = context.world.price_books.clone();
+    wake::run("price-book", context, own, triggers, shutdown, reconcile).await;
 }
 
 fn triggers(world: &World) -> BoxStream<'static, Ref<PriceBook>> {

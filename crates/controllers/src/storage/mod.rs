@@ -29,7 +29,16 @@ use crate::{
 
 /// Runs the controller until the shutdown.
 pub async fn run(context: Context, shutdown: Shutdown) {
-    wake::run("retained-volumes", context, triggers, shutdown, reconcile).await;
+    let own = context.world.policies.clone();
+    wake::run(
+        "retained-volumes",
+        context,
+        own,
+        triggers,
+        shutdown,
+        reconcile,
+    )
+    .await;
 }
 
 fn triggers(world: &World) -> BoxStream<'static, Ref<CloudPolicy>> {

@@ -32,7 +32,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures::{Stream, StreamExt, stream};
 use kube::{
-    Api, ResourceExt,
+    ResourceExt,
     core::DeserializeGuard,
     runtime::{controller::Action, reflector::ObjectRef},
 };
@@ -43,7 +43,7 @@ use leasehold_api::{
 use leasehold_kit::{
     Shutdown,
     cache::{Changed, written},
-    run,
+    run::run_controller,
     spacing::controller,
 };
 
@@ -72,11 +72,9 @@ pub async fn run(context: Context, shutdown: Shutdown) {
             .filter_map(key),
     );
     let kit = context.kit.clone();
-    let api: Api<DeserializeGuard<Tenancy>> = Api::all(kit.client());
-    let wake = context.clone();
-    let build = move || controller(api.clone(), run::watching(None), triggers(&wake));
+    let controller = controller(&context.world.tenancies, triggers(&context));
     let reconcile = move |tenancy| reconcile(tenancy, context.clone());
-    run::run_controller("tenancy", build, kit, shutdown, reconcile).await;
+    run_controller("tenancy", controller, kit, shutdown, reconcile).await;
 }
 
 /// What else may concern a tenancy: decisions on it, its managed objects, and whatever it refers to.

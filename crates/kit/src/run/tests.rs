@@ -2,13 +2,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures::FutureExt;
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::{Api, core::Status};
+use kube::core::Status;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::{
     backoff::Jitter,
+    cache::Cache,
     fake::{Call, Fake, Reply},
+    spacing,
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -56,8 +58,11 @@ fn serve(items: Value) -> impl Fn(&Call) -> Reply + Send + Sync + 'static {
     }
 }
 
-fn controller(kit: &Kit) -> Controller<DeserializeGuard<ConfigMap>> {
-    Controller::new(Api::all(kit.client()), watching(None))
+/// A controller of what the API server has, with the task that feeds its cache.
+fn controller(kit: &Kit) -> (Controller<DeserializeGuard<ConfigMap>>, JoinSet<()>) {
+    let mut tasks = JoinSet::new();
+    let cache = Cache::start(kit, None, &mut tasks);
+    (spacing::controller(&cache, stream::empty()), tasks)
 }
 
 #[tokio::test]
@@ -129,10 +134,10 @@ async fn a_controller_reconciles_what_is_there_counts_it_and_stops_when_asked() 
     let (stop, shutdown) = Shutdown::manual();
     let seen = Arc::new(AtomicU32::new(0));
     let counter = Arc::clone(&seen);
-    let inner = kit.clone();
+    let (controller, _feeds) = controller(&kit);
     let task = tokio::spawn(run_controller(
         "test",
-        move || controller(&inner),
+        controller,
         kit.clone(),
         shutdown,
         move |_: Arc<ConfigMap>| {
@@ -154,6 +159,40 @@ async fn a_controller_reconciles_what_is_there_counts_it_and_stops_when_asked() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_object_that_a_change_concerned_before_its_cache_had_it_is_reconciled_when_it_has() {
+    let fake = Fake::new(|call| match (call.number, call.is_watch()) {
+        (1, true) => Reply::Json(500, json!({})),
+        (_, true) => Reply::EventsThenSilence(vec![json!({"type": "ADDED", "object": {
+            "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": "late", "namespace": "a", "resourceVersion": "8"}}})]),
+        (_, false) => serve(json!([]))(call),
+    });
+    let kit = fake.kit();
+    let mut feeds = JoinSet::new();
+    let cache: Cache<ConfigMap> = Cache::start(&kit, None, &mut feeds);
+    cache.ready(Duration::from_secs(5)).await.unwrap();
+    let concerned = cache.each(|one| ObjectRef::from_obj(&DeserializeGuard(Ok(one.clone()))));
+    assert!(concerned.is_empty(), "the cache has it already");
+    let controller = spacing::controller(&cache, stream::iter(concerned));
+    let (stop, shutdown) = Shutdown::manual();
+    let (seen, mut sights) = tokio::sync::mpsc::unbounded_channel();
+    let task = tokio::spawn(run_controller(
+        "test",
+        controller,
+        kit.clone(),
+        shutdown,
+        move |object: Arc<ConfigMap>| {
+            seen.send(object.metadata.name.clone()).unwrap();
+            async { Ok::<_, Broken>(Action::await_change()) }
+        },
+    ));
+    let sight = tokio::time::timeout(Duration::from_secs(60), sights.recv()).await;
+    assert_eq!(sight.unwrap().flatten().as_deref(), Some("late"));
+    stop.request();
+    task.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_object_that_does_not_fit_is_reported_once_and_the_others_are_reconciled() {
     let fake = Fake::new(serve(json!([
         {"metadata": {"name": "bad", "namespace": "a", "resourceVersion": "5"}, "data": "text"},
@@ -163,13 +202,12 @@ async fn an_object_that_does_not_fit_is_reported_once_and_the_others_are_reconci
     let (stop, shutdown) = Shutdown::manual();
     let seen = Arc::new(AtomicU32::new(0));
     let counter = Arc::clone(&seen);
-    let controller = controller(&kit)
-        .reconcile_all_on(again)
-        .graceful_shutdown_on(shutdown.signal());
-    let task = tokio::spawn(drive(
+    let (controller, _feeds) = controller(&kit);
+    let task = tokio::spawn(run_controller(
         "test",
-        controller,
+        controller.reconcile_all_on(again),
         kit.clone(),
+        shutdown,
         move |_: Arc<ConfigMap>| {
             counter.fetch_add(1, Ordering::SeqCst);
             async { Ok::<_, Broken>(Action::await_change()) }
@@ -179,11 +217,10 @@ async fn an_object_that_does_not_fit_is_reported_once_and_the_others_are_reconci
     trigger.fire();
     tokio::time::sleep(Duration::from_secs(5)).await;
     stop.request();
-    let ended = tokio::time::timeout(Duration::from_secs(5), task)
+    tokio::time::timeout(Duration::from_secs(5), task)
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(ended, Ended::Stopped);
     assert_eq!(seen.load(Ordering::SeqCst), 2);
     assert_eq!(fake.count(&http::Method::POST), 1, "one event");
     assert_eq!(
@@ -191,35 +228,6 @@ async fn an_object_that_does_not_fit_is_reported_once_and_the_others_are_reconci
         0,
         "though it was looked at twice"
     );
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_controller_whose_watch_is_refused_for_its_version_is_built_anew() {
-    let fake = Fake::new(move |call| {
-        if call.is_watch() && call.parameter("resourceVersion") == Some("7") && call.number < 4 {
-            Reply::status(410, "Expired")
-        } else {
-            serve(json!([]))(call)
-        }
-    });
-    let kit = fake.kit();
-    let (stop, shutdown) = Shutdown::manual();
-    let inner = kit.clone();
-    let task = tokio::spawn(run_controller(
-        "test",
-        move || controller(&inner),
-        kit,
-        shutdown,
-        |_: Arc<ConfigMap>| async { Ok::<_, Broken>(Action::await_change()) },
-    ));
-    tokio::time::sleep(Duration::from_secs(60)).await;
-    stop.request();
-    tokio::time::timeout(Duration::from_secs(5), task)
-        .await
-        .unwrap()
-        .unwrap();
-    let lists = fake.calls().iter().filter(|call| !call.is_watch()).count();
-    assert!(lists >= 2, "a stale watcher never lists again by itself");
 }
 
 #[tokio::test]
