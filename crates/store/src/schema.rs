@@ -310,6 +310,7 @@ fn check(
 ) -> Result<(), StoreError> {
     for (version, digest) in applied {
         let Some(migration) = MIGRATIONS.iter().find(|step| step.version == *version) else {
+            expect_own(applied, *version)?;
             return Err(StoreError::SchemaVersion {
                 place: place.clone(),
                 found: *version,
@@ -327,6 +328,22 @@ fn check(
         }
     }
     Ok(())
+}
+
+/// A newer program has taken this program's steps before its own. Where they are missing, the row of another step tells of no
+/// program, but of a table that does not hold what was written into it.
+fn expect_own(applied: &BTreeMap<u32, String>, other: u32) -> Result<(), StoreError> {
+    let mut steps = MIGRATIONS.iter();
+    let missing = steps.find(|step| !applied.contains_key(&step.version));
+    missing.map_or(Ok(()), |step| {
+        Err(StoreError::Corrupt {
+            seq: 0,
+            what: format!(
+                "table migration is damaged: row {other} is there, and row {}, which comes before it in every ledger, is not",
+                step.version
+            ),
+        })
+    })
 }
 
 /// Whether a table of this name exists.
@@ -425,11 +442,23 @@ mod tests {
 
     #[test]
     fn a_step_that_this_program_does_not_have_is_refused_as_newer() {
-        let newer = known_version() + 1;
-        let refused = checked(&[(newer, "sha256:00")], Dialect::Sqlite).unwrap_err();
-        assert!(
-            matches!(refused, StoreError::SchemaVersion { found, .. } if found == newer),
-            "{refused}"
-        );
+        for dialect in BOTH {
+            let newer = known_version() + 1;
+            let own: Vec<String> = (1..newer).map(|version| own(version, dialect)).collect();
+            let mut steps: Vec<(u32, &str)> = (1..).zip(own.iter().map(String::as_str)).collect();
+            steps.push((newer, "sha256:00"));
+            let refused = checked(&steps, dialect).unwrap_err();
+            assert!(
+                matches!(refused, StoreError::SchemaVersion { found, .. } if found == newer),
+                "{refused}"
+            );
+        }
+    }
+
+    #[test]
+    fn rows_of_something_else_in_the_place_of_the_steps_are_damage_and_no_newer_program() {
+        let refused = checked(&[(14, "sha256:00"), (15, "sha256:01")], Dialect::Sqlite);
+        let text = refused.unwrap_err().to_string();
+        assert!(text.contains("row 14 is there, and row 1,"), "{text}");
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use sqlx::AssertSqlSafe;
 
 use super::CHECK;
+use crate::backend::Value;
 use crate::codec::column;
 use crate::error::is_damage;
 use crate::{Store, StoreError};
@@ -67,16 +68,57 @@ impl Store {
         Ok(findings)
     }
 
-    /// Which table it is, where SQLite says neither a page nor a row.
+    /// Which row or table it is, where SQLite says neither a page nor a row of those.
     async fn unreadable(&self, said: &str) -> String {
+        let mut damaged = Vec::new();
         for table in TABLES {
             let sql = format!("PRAGMA integrity_check({table})");
-            let found = self.findings(sql).await;
-            if !found.is_ok_and(|findings| findings.is_empty()) {
-                return format!("table {table} or an index of it is damaged: {said}");
+            match self.findings(sql).await {
+                Ok(findings) if findings.is_empty() => {}
+                Ok(_) | Err(_) => damaged.push(table),
             }
         }
-        said.to_owned()
+        for table in &damaged {
+            if let Some(row) = self.first_unreadable(table).await {
+                return format!(
+                    "row {row} of table {table}, counted from 1, cannot be read: {said}"
+                );
+            }
+        }
+        match damaged.as_slice() {
+            [] => said.to_owned(),
+            [table] => format!("table {table} or an index of it is damaged: {said}"),
+            more => format!(
+                "tables {}: each or an index of it is damaged: {said}",
+                more.join(" and ")
+            ),
+        }
+    }
+
+    /// The first row of a table that cannot be read, counted in the order in which they lie; none when all can.
+    async fn first_unreadable(&self, table: &str) -> Option<i64> {
+        // all rows up to one can be read, or they cannot: no table has more of them than the largest number
+        let (mut readable, mut unreadable) = (0_i64, i64::MAX);
+        if self.can_read(table, unreadable).await {
+            return None;
+        }
+        while unreadable - readable > 1 {
+            let middle = readable + (unreadable - readable) / 2;
+            if self.can_read(table, middle).await {
+                readable = middle;
+            } else {
+                unreadable = middle;
+            }
+        }
+        Some(unreadable)
+    }
+
+    /// Whether so many first rows of a table can be read, whatever they hold.
+    async fn can_read(&self, table: &str, rows: i64) -> bool {
+        let sql = format!("SELECT COUNT(*) AS n FROM (SELECT * FROM {table} NOT INDEXED LIMIT $1)");
+        let values = [Value::Integer(rows)];
+        let reading = self.reader().fetch_all(CHECK, AssertSqlSafe(sql), &values);
+        self.within(CHECK, reading).await.is_ok()
     }
 }
 

@@ -1,5 +1,7 @@
 //! What was measured, and how it is shown.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -10,7 +12,8 @@ use super::Load;
 /// Where the figures of calls and writes come from.
 const SOURCES: &str = "\
 calls: what the operator sent, by its own metric, with events and with what was refused or repeated
-writes: what the API server carried out of that, by its audit log, without events
+writes: what the API server carried out of that, by its audit log, without events; below the floors those of each tenancy, by
+verb and resource
 restart writes: the same from the operator's start until 20 s after it converged, also without its Lease";
 /// What stands where there is no figure.
 const NOT_MEASURED: &str = "not measured";
@@ -94,6 +97,8 @@ pub struct Work {
     /// Writes of the operator that the API server carried out meanwhile, without events; none where its
     /// audit log was begun anew meanwhile.
     pub writes: Option<u64>,
+    /// The same by verb and resource.
+    pub kinds: Option<BTreeMap<String, u64>>,
     /// What the operator sent meanwhile.
     pub calls: Calls,
     /// Of the operator when the last tenancy is active.
@@ -158,6 +163,7 @@ impl Report {
             "splitP99Milliseconds": nearest(&self.work.answers, 99),
             "operatorWrites": self.work.writes,
             "operatorWritesPerTenancy": self.work.writes.map(|writes| self.each(writes)),
+            "operatorWritesByKind": self.work.kinds,
             "operatorCalls": self.work.calls.all(),
             "operatorCallsPerTenancy": self.each(self.work.calls.all()),
             "operatorReadCalls": self.work.calls.reads,
@@ -194,7 +200,19 @@ impl Report {
             let name = format!("floor at {workers}");
             writeln!(out, "{name:<18}{:>10.2} s", elapsed.as_secs_f64())?;
         }
+        for (kind, count) in self.kinds() {
+            writeln!(out, "  {kind:<40}{:>8.2}", self.each(count))?;
+        }
         writeln!(out, "{SOURCES}")
+    }
+
+    /// Writes by verb and resource, the most frequent first.
+    fn kinds(&self) -> Vec<(&str, u64)> {
+        let kinds = self.work.kinds.iter().flatten();
+        let mut kinds: Vec<(&str, u64)> =
+            kinds.map(|(kind, count)| (kind.as_str(), *count)).collect();
+        kinds.sort_by_key(|(kind, count)| (Reverse(*count), *kind));
+        kinds
     }
 
     fn rows_of_load(&self) -> Vec<Row> {
@@ -330,6 +348,10 @@ mod tests {
             latencies,
             answers: [40, 10, 30, 20].map(Duration::from_millis).to_vec(),
             writes: Some(625),
+            kinds: Some(BTreeMap::from([
+                ("create namespaces".to_owned(), 150),
+                ("patch tenancies/status".to_owned(), 475),
+            ])),
             calls: Calls {
                 reads: 300,
                 writes: 700,
@@ -385,6 +407,10 @@ mod tests {
             json!({"concurrency": 4, "seconds": 10.0})
         );
         assert_eq!(shown["operatorWritesPerTenancy"], 12.5);
+        assert_eq!(
+            shown["operatorWritesByKind"],
+            json!({"create namespaces": 150, "patch tenancies/status": 475})
+        );
         assert_eq!(shown["operatorCallsPerTenancy"], 21.0);
         assert_eq!(shown["operatorReadCallsPerTenancy"], 6.0);
         assert_eq!(shown["operatorWriteCallsPerTenancy"], 14.0);
@@ -408,6 +434,8 @@ mod tests {
             table.contains("calls/tenancy             21.0\n  reads                    6.0\n"),
             "{table}"
         );
+        let kinds = "\n  patch tenancies/status                      9.50\n  create namespaces";
+        assert!(table.contains(kinds), "{table}");
     }
 
     #[test]
@@ -432,6 +460,7 @@ mod tests {
         report.floors.clear();
         report.work.answers.clear();
         report.work.writes = None;
+        report.work.kinds = None;
         report.restart.writes = None;
         let shown = report.json();
         for name in [
@@ -439,6 +468,7 @@ mod tests {
             "floorConcurrency",
             "ratio",
             "operatorWritesPerTenancy",
+            "operatorWritesByKind",
             "restartWrites",
             "splitP50Milliseconds",
             "splitP99Milliseconds",

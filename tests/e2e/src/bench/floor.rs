@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::{Floor, Load, spread};
 
 /// Network policies of a namespace.
-const POLICIES: u32 = 4;
+const POLICIES: u32 = 5;
 /// Neither labels of ours nor two dashes in a row: the rules N01 and N02 leave such namespaces alone.
 const PREFIX: &str = "floor-";
 /// How many namespaces are created at a time, in turn: nobody knows beforehand what a machine does best.
@@ -47,7 +47,7 @@ fn next(floors: &[Floor]) -> Option<usize> {
 }
 
 /// How long the API server and the built-in controllers take for as many namespaces, each with a quota,
-/// a limit range, four network policies and a role binding, until every quota is counted.
+/// a limit range, five network policies and a role binding, until every quota is counted.
 async fn floor(
     admin: &Session,
     load: Load,

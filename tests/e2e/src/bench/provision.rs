@@ -105,6 +105,7 @@ async fn work(
         latencies,
         answers: Vec::new(),
         writes: writes.since(&written),
+        kinds: writes.kinds_since(&written),
         calls: calls.since(sent),
         memory,
     })

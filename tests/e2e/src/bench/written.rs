@@ -1,5 +1,7 @@
 //! What the API server has carried out for the operator, by its audit log.
 
+use std::collections::BTreeMap;
+
 use leasehold_testkit::{Failure, SERVICE_ACCOUNT, Write};
 
 use crate::Stage;
@@ -16,6 +18,8 @@ pub(super) struct Written {
     all: u64,
     /// Of these, those of its Lease, which it renews every few seconds whatever else it does.
     leases: u64,
+    /// All of the operator, by verb and resource.
+    kinds: BTreeMap<String, u64>,
 }
 
 impl Written {
@@ -27,16 +31,32 @@ impl Written {
     fn of(log: &[Write]) -> Self {
         let own = || log.iter().filter(|write| write.user == SERVICE_ACCOUNT);
         let leases = own().filter(|write| write.resource == LEASES);
+        let mut kinds = BTreeMap::new();
+        for write in own() {
+            let kind = format!("{} {}", write.verb, write.resource);
+            *kinds.entry(kind).or_default() += 1;
+        }
         Self {
             first: log.first().cloned(),
             all: number(own().count()),
             leases: number(leases.count()),
+            kinds,
         }
     }
 
     /// Those that came after `before`; none where the log does not go back that far.
     pub(super) fn since(&self, before: &Self) -> Option<u64> {
         (self.first == before.first).then(|| self.all.saturating_sub(before.all))
+    }
+
+    /// The same by verb and resource, without those of which there were none.
+    pub(super) fn kinds_since(&self, before: &Self) -> Option<BTreeMap<String, u64>> {
+        let more = |(kind, all): (&String, &u64)| {
+            let known = before.kinds.get(kind).copied().unwrap_or(0);
+            let more = all.saturating_sub(known);
+            (more > 0).then(|| (kind.clone(), more))
+        };
+        (self.first == before.first).then(|| self.kinds.iter().filter_map(more).collect())
     }
 
     /// The same without those of its Lease.
@@ -86,6 +106,9 @@ mod tests {
         let after = Written::of(&log);
         assert_eq!(after.since(&before), Some(3));
         assert_eq!(after.since_but_leases(&before), Some(1));
+        let kinds = [("patch leases", 2), ("patch statements", 1)];
+        let kinds = kinds.map(|(kind, count)| (kind.to_owned(), count));
+        assert_eq!(after.kinds_since(&before), Some(BTreeMap::from(kinds)));
     }
 
     #[test]
@@ -94,5 +117,6 @@ mod tests {
         let after = Written::of(&[write(SERVICE_ACCOUNT, "statements")]);
         assert_eq!(after.since(&before), None);
         assert_eq!(after.since_but_leases(&before), None);
+        assert_eq!(after.kinds_since(&before), None);
     }
 }
