@@ -149,7 +149,82 @@ fn damaged(what: String) -> StoreError {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use leasehold_ledger::document::DepartmentDoc;
+    use leasehold_ledger::time::Second;
+
     use super::*;
+    use crate::{Batch, Record};
+
+    /// A ledger of so many documents that each table with rows of it has several pages.
+    async fn ledger(path: &Path) -> Store {
+        let store = Store::open(path).await.unwrap();
+        let records = (1..=200).map(|n| {
+            let department = DepartmentDoc {
+                code: format!("d{n}"),
+                display_name: "市政府办".to_owned(),
+                budget_unit: None,
+                parent: None,
+                at: Second::new(0),
+            };
+            Record::document(&department).unwrap()
+        });
+        let batch = Batch::of(records.collect());
+        store.commit(&batch, Second::new(1)).await.unwrap();
+        store
+    }
+
+    /// Numbers of the pages with the rows of a table or an index, in their order, and how many rows each has.
+    async fn leaves(store: &Store, tree: &str) -> Vec<(usize, i64)> {
+        let sql = format!(
+            "SELECT pageno, ncell FROM dbstat WHERE name = '{tree}' AND pagetype = 'leaf' ORDER BY path"
+        );
+        let reading = store.reader().fetch_all(CHECK, AssertSqlSafe(sql), &[]);
+        let rows = reading.await.unwrap();
+        let read = rows.iter().map(|row| {
+            let page: i64 = column(row, "pageno").unwrap();
+            (
+                usize::try_from(page).unwrap(),
+                column(row, "ncell").unwrap(),
+            )
+        });
+        read.collect()
+    }
+
+    #[tokio::test]
+    async fn a_page_that_stands_in_the_place_of_one_of_an_index_is_told_by_the_first_row_that_is_lost()
+     {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        let store = ledger(&path).await;
+        let rows = leaves(&store, "document").await;
+        let index = leaves(&store, "sqlite_autoindex_chain_1").await;
+        store.close().await.unwrap();
+        let ((second, _), (other, _)) = (rows[1], index[1]);
+        let mut file = std::fs::read(&path).unwrap();
+        // of two bytes in the header, or the largest that there is
+        let size = usize::from(u16::from_be_bytes([file[16], file[17]]));
+        for byte in 0..size {
+            file.swap((second - 1) * size + byte, (other - 1) * size + byte);
+        }
+        std::fs::write(&path, file).unwrap();
+
+        let store = Store::open_read_only(&path).await.unwrap();
+        let (_, before) = rows[0];
+        assert_eq!(store.first_unreadable("document").await, Some(before + 1));
+        assert_eq!(store.first_unreadable("chain").await, None);
+        let told = store.unreadable("said").await;
+        let expected = format!(
+            "row {} of table document, counted from 1, cannot be read: said",
+            before + 1
+        );
+        assert_eq!(told, expected);
+        assert!(matches!(
+            store.check_pages().await,
+            Err(StoreError::Corrupt { what, .. }) if is_located(&what)
+        ));
+    }
 
     #[test]
     fn a_finding_names_a_place_when_a_number_follows_page_or_row() {
