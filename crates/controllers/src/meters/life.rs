@@ -106,12 +106,19 @@ impl Moment {
         }
     }
 
-    /// The same, but nothing of it before `least`: clocks of nodes may run behind. What is before it by more than clocks
-    /// differ was timed by a clock that was set, and is an estimate whatever it says.
-    fn not_before(&self, least: Second) -> Self {
+    /// The same, but nothing of it before what is open began: clocks of nodes may run behind. What is before it by more than
+    /// clocks differ was timed by a clock that was set. And what is before a beginning that is an estimate itself shows that
+    /// it is billed later than it was. Both are estimates then, whatever they say.
+    fn not_before(&self, open: &Fact) -> Self {
+        let least = open.at;
         let was_set = least.since(self.at) > SKEW;
-        let doubt = was_set.then_some(Bounds {
-            lower: least,
+        let earlier = open.bounds.filter(|_| self.at < least);
+        let lower = match earlier {
+            Some(began) => Some(self.at.max(began.lower)),
+            None => was_set.then_some(least),
+        };
+        let doubt = lower.map(|lower| Bounds {
+            lower,
             upper: least,
         });
         let clamped = self.clamped(least);
@@ -354,9 +361,9 @@ impl Life {
             let quantity = held.quantities.get(meter).copied().unwrap_or(0);
             if quantity != open.quantity {
                 let moment = if quantity < open.quantity {
-                    held.change.not_before(open.at).of_less()
+                    held.change.clone().of_less().not_before(open)
                 } else {
-                    held.growth(meter, open.at).not_before(open.at)
+                    held.growth(meter, open.at).not_before(open)
                 };
                 facts.push(fact(
                     seen,
@@ -381,7 +388,7 @@ impl Life {
         self.open
             .iter()
             .map(|(meter, open)| {
-                let moment = end.not_before(open.at);
+                let moment = end.not_before(open);
                 fact(seen, meter, FactKind::Closed, &moment, 0, &open.subject)
             })
             .collect()

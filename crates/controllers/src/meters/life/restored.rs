@@ -91,7 +91,7 @@ impl Life {
     /// Ends everything that is open, in the life of the database in which it is.
     pub fn cut(&self, seen: &Seen, end: &Moment) -> Vec<Fact> {
         let cut = |(meter, open): (&Meter, &Fact)| {
-            let moment = end.not_before(open.at);
+            let moment = end.not_before(open);
             let seen = in_its_era(seen, &open.source);
             fact(&seen, meter, FactKind::Closed, &moment, 0, &open.subject)
         };
@@ -122,7 +122,7 @@ impl Life {
                         ..Moment::exact(moment.at.max(open.at), GOES_ON)
                     }
                 } else {
-                    moment.not_before(open.at)
+                    moment.not_before(open)
                 };
                 let seen = in_its_era(seen, &open.source);
                 ends.push(fact(

@@ -20,6 +20,14 @@ fn holds(start: i64, change: i64, quantities: &[(&str, i64)]) -> Standing {
     Standing::Holding(held(start, change, quantities))
 }
 
+/// The same where the beginning is an estimate.
+fn stands(start: &Moment, change: i64, quantities: &[(&str, i64)]) -> Standing {
+    Standing::Holding(Holding {
+        start: start.clone(),
+        ..held(0, change, quantities)
+    })
+}
+
 fn over(start: i64, quantities: &[(&str, i64)], end: Moment) -> Standing {
     Standing::Over {
         held: held(start, start, quantities),
@@ -126,6 +134,42 @@ fn an_end_by_a_clock_that_runs_behind_is_not_before_the_beginning() {
     assert_eq!(facts[1].at.get(), 100);
     assert!(!facts[1].estimated, "clocks differ by seconds");
     assert!(intervals(&facts, Second::new(200)).unwrap().is_empty());
+}
+
+#[test]
+fn what_is_timed_before_a_beginning_that_is_billed_late_is_an_estimate_by_as_much() {
+    let start = Moment::began(
+        Second::new(50),
+        Second::new(100),
+        EstimateBound::Lower,
+        "there again",
+    );
+    for (told, lower) in [(99, 99), (70, 70), (40, 50)] {
+        let (_, facts) = lived(&[
+            (1, stands(&start, 100, &[("pod/cpu", 1500)])),
+            (2, stands(&start, told, &[("pod/cpu", 750)])),
+            (
+                3,
+                over(100, &[], Moment::exact(Second::new(99), "finishedAt")),
+            ),
+        ]);
+        let bounds = |lower| {
+            Some(Bounds {
+                lower: Second::new(lower),
+                upper: Second::new(100),
+            })
+        };
+        let (changed, closed) = (&facts[1], &facts[2]);
+        assert_eq!((changed.at.get(), changed.estimated), (100, true), "{told}");
+        assert_eq!(changed.bounds, bounds(lower), "{told}");
+        assert_eq!((closed.at.get(), closed.bounds), (100, bounds(99)));
+    }
+    // what is not before it is as sure as it was
+    let (_, facts) = lived(&[
+        (1, stands(&start, 100, &[("pod/cpu", 1500)])),
+        (2, stands(&start, 100, &[("pod/cpu", 750)])),
+    ]);
+    assert!(!facts[1].estimated);
 }
 
 #[test]
