@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::{
     script::{Lessee, Managed, Wish},
     state::normal,
-    world::{self, BOOK, NAMESPACE},
+    world::{self, BOOK, FILES, NAMESPACE},
 };
 
 /// Tenancies, as the API server calls them.
@@ -147,6 +147,11 @@ impl Expected {
             Self::Refused => decision == "Rejected",
             Self::Delivered(wish) => {
                 stands(store, lessee, wish)?;
+                // it is delivered when its quotas stand; people and volumes come a moment later
+                let claim = ["persistentvolumeclaims", &namespace(lessee, 0), FILES];
+                if lessee.keeps && find(store, claim).is_none() {
+                    return Err(format!("there is no claim {claim:?} yet"));
+                }
                 phase == "Provisioned" && status["acceptance"]["state"] == "Open"
             }
             Self::GivenBack => {
