@@ -142,6 +142,7 @@ impl Expected {
             }
             Self::Stands(wish) => {
                 stands(store, lessee, wish)?;
+                lets_run(store, lessee)?;
                 phase == "Active" && status["approved"] == sorted(&world::lease(&wish.lease()))
             }
             Self::Refused => decision == "Rejected",
@@ -231,6 +232,17 @@ fn stands(store: &Store, lessee: &Lessee, wish: &Wish) -> Result<(), String> {
                     return Err(format!("{part}.hard of {namespace} has {found} of {key}"));
                 }
             }
+        }
+    }
+    Ok(())
+}
+
+/// Whether pods are let in again where they were kept out.
+fn lets_run(store: &Store, lessee: &Lessee) -> Result<(), String> {
+    for number in 0..lessee.shorts.len() {
+        let namespace = namespace(lessee, number);
+        if quota(store, &namespace)?["status"]["hard"]["pods"] == "0" {
+            return Err(format!("no pod is let into {namespace}"));
         }
     }
     Ok(())

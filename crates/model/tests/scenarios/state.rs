@@ -78,12 +78,18 @@ pub fn normal(object: &Value) -> Value {
     object
 }
 
-/// What a ledger says of leases, and every document but the gaps, which tell when nobody looked.
+/// What a ledger says of leases, and every document but the gaps, which tell when nobody looked, and what finance is asked
+/// about them.
 pub fn books(rows: &[Row]) -> Books {
     let told = rows.iter().filter(|row| match row.chain.kind.as_str() {
         "fact" => true,
-        "document" => !row.chain.key.starts_with("gap/"),
+        "document" => !row.chain.key.starts_with("gap/") && !asks_about_a_gap(row),
         _ => false,
     });
     Books::of(told, None).unwrap().of_leases_alone()
+}
+
+fn asks_about_a_gap(row: &Row) -> bool {
+    let asked = row.chain.key.strip_prefix("question/");
+    asked.is_some_and(|asked| asked.contains("/gap-"))
 }
