@@ -9,7 +9,7 @@
 //! - a watch that resumes from a stored version and never lists when it can resume ([`watch`]);
 //! - controllers whose reconciles are bounded, measured and backed off per object ([`run`]), also of objects that never come
 //!   to rest ([`spacing`]);
-//! - caches of neighbouring kinds ([`cache`]), shutdown on signals ([`shutdown`]), metrics ([`metrics`]).
+//! - caches, from which controllers read and by which they are woken ([`cache`]), shutdown on signals ([`shutdown`]), metrics ([`metrics`]).
 
 pub mod backoff;
 pub mod blame;

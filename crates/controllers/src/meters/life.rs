@@ -112,7 +112,9 @@ impl Moment {
     fn not_before(&self, open: &Fact) -> Self {
         let least = open.at;
         let was_set = least.since(self.at) > SKEW;
-        let earlier = open.bounds.filter(|_| self.at < least);
+        let earlier = open
+            .bounds
+            .filter(|began| self.at < least && began.lower < least);
         let lower = match earlier {
             Some(began) => Some(self.at.max(began.lower)),
             None => was_set.then_some(least),
@@ -394,13 +396,15 @@ impl Life {
             .collect()
     }
 
-    /// The true end of what was closed by an estimate.
+    /// The true end of what was closed by an estimate. The end that was doubted is told again with each version, and is no
+    /// news.
     fn superseding(&self, seen: &Seen, end: &Moment) -> Vec<Fact> {
         if end.bounds.is_some() {
             return Vec::new();
         }
         self.estimated
             .iter()
+            .filter(|(_, closed)| closed.evidence != end.evidence || closed.at < end.at)
             .map(|(meter, closed)| fact(seen, meter, FactKind::Superseded, end, 0, &closed.subject))
             .collect()
     }

@@ -23,11 +23,16 @@ const PASSING: [&str; 5] = [
     "statements.charging.leasehold.dev",
 ];
 
-/// Whether an object is the same in every run. Finance is asked about gaps, and a gap is where trouble kept the operator
-/// from looking.
+/// Whether an object of the kind is the same in every run.
 pub fn is_lasting(key: &Key) -> bool {
+    !PASSING.contains(&key.resource.as_str())
+}
+
+/// Whether the object is there in every run. Finance is asked about gaps, and a gap is where trouble kept the operator from
+/// looking.
+fn is_in_every_run(key: &Key) -> bool {
     let asks_about_a_gap = key.resource == APPROVALS && key.name.starts_with("gap-");
-    !PASSING.contains(&key.resource.as_str()) && !asks_about_a_gap
+    is_lasting(key) && !asks_about_a_gap
 }
 
 /// Kind, namespace and name.
@@ -39,7 +44,7 @@ pub fn title(key: &Key) -> String {
 pub fn of(store: &Store) -> State {
     store
         .objects()
-        .filter(|(key, _)| is_lasting(key))
+        .filter(|(key, _)| is_in_every_run(key))
         .map(|(key, object)| (title(key), normal(object)))
         .collect()
 }
@@ -48,7 +53,7 @@ pub fn of(store: &Store) -> State {
 pub fn lives(store: &Store) -> Lives {
     let mut lives = Lives::new();
     for event in store.events_after(1).unwrap() {
-        if is_lasting(&event.key) && event.kind != EventKind::Modified {
+        if is_in_every_run(&event.key) && event.kind != EventKind::Modified {
             lives.entry(title(&event.key)).or_default().push(event.kind);
         }
     }

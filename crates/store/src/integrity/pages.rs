@@ -95,16 +95,21 @@ impl Store {
         }
     }
 
-    /// The first row of a table that cannot be read, counted in the order in which they lie; none when all can.
+    /// The first row of a table that cannot be read, counted in the order in which they lie; none when all can, or when
+    /// something else than damage keeps them from being read.
     async fn first_unreadable(&self, table: &str) -> Option<i64> {
-        // all rows up to one can be read, or they cannot: no table has more of them than the largest number
-        let (mut readable, mut unreadable) = (0_i64, i64::MAX);
-        if self.can_read(table, unreadable).await {
+        if self.can_read(table, i64::MAX).await? {
             return None;
+        }
+        // twice as many each time, so that what lies beyond the damage costs nothing
+        let (mut readable, mut unreadable) = (0_i64, 1_i64);
+        while self.can_read(table, unreadable).await? {
+            readable = unreadable;
+            unreadable = unreadable.checked_mul(2)?;
         }
         while unreadable - readable > 1 {
             let middle = readable + (unreadable - readable) / 2;
-            if self.can_read(table, middle).await {
+            if self.can_read(table, middle).await? {
                 readable = middle;
             } else {
                 unreadable = middle;
@@ -113,12 +118,16 @@ impl Store {
         Some(unreadable)
     }
 
-    /// Whether so many first rows of a table can be read, whatever they hold.
-    async fn can_read(&self, table: &str, rows: i64) -> bool {
+    /// Whether so many first rows of a table can be read, whatever they hold; none when it is not damage that they cannot.
+    async fn can_read(&self, table: &str, rows: i64) -> Option<bool> {
         let sql = format!("SELECT COUNT(*) AS n FROM (SELECT * FROM {table} NOT INDEXED LIMIT $1)");
         let values = [Value::Integer(rows)];
         let reading = self.reader().fetch_all(CHECK, AssertSqlSafe(sql), &values);
-        self.within(CHECK, reading).await.is_ok()
+        match self.within(CHECK, reading).await {
+            Ok(_) => Some(true),
+            Err(StoreError::Database { source, .. }) if is_damage(&source) => Some(false),
+            Err(_) => None,
+        }
     }
 }
 

@@ -164,6 +164,18 @@ fn what_is_timed_before_a_beginning_that_is_billed_late_is_an_estimate_by_as_muc
         assert_eq!(changed.bounds, bounds(lower), "{told}");
         assert_eq!((closed.at.get(), closed.bounds), (100, bounds(99)));
     }
+    // where it is billed from its earliest instant, it is not billed late
+    let early = Moment::began(
+        Second::new(50),
+        Second::new(100),
+        EstimateBound::Upper,
+        "there again",
+    );
+    let (_, facts) = lived(&[
+        (1, stands(&early, 100, &[("pod/cpu", 1500)])),
+        (2, stands(&early, 45, &[("pod/cpu", 2000)])),
+    ]);
+    assert_eq!((facts[1].at.get(), facts[1].estimated), (50, false));
     // what is not before it is as sure as it was
     let (_, facts) = lived(&[
         (1, stands(&start, 100, &[("pod/cpu", 1500)])),
@@ -187,6 +199,36 @@ fn an_end_by_a_clock_that_was_set_back_is_an_estimate() {
     let found = intervals(&facts, Second::new(700)).unwrap();
     assert_eq!(found.len(), 1);
     assert_eq!((found[0].span.seconds(), found[0].estimated), (590, false));
+}
+
+#[test]
+fn an_end_that_was_doubted_is_no_news_when_it_is_told_again() {
+    let grown = Moment::began(
+        Second::new(100),
+        Second::new(300),
+        EstimateBound::Lower,
+        "MODIFIED",
+    );
+    let larger = Standing::Holding(Holding {
+        change: grown,
+        ..held(10, 10, &[("pod/cpu", 2000)])
+    });
+    let end = Moment::exact(Second::new(299), "finishedAt");
+    let (life, facts) = lived(&[
+        (1, holds(10, 10, &[("pod/cpu", 1000)])),
+        (2, larger),
+        (3, over(10, &[], end.clone())),
+        (4, over(10, &[], end)),
+    ]);
+    assert_eq!(facts.len(), 3, "{facts:?}");
+    assert_eq!((facts[2].at.get(), facts[2].estimated), (300, true));
+    // what is billed up to the late change stays marked
+    let found = intervals(&facts, Second::new(400)).unwrap();
+    assert!(
+        found.iter().all(|found| found.span.seconds() == 290),
+        "{found:?}"
+    );
+    assert!(!life.is_open());
 }
 
 #[test]
