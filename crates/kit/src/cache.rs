@@ -25,10 +25,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::{
-    Kit,
-    run::{is_stale, is_unserved},
-};
+use crate::{Kit, error};
 
 /// Seconds of nothing but errors after which a watch is built anew.
 const STALE_AFTER: Duration = Duration::from_secs(30);
@@ -353,6 +350,26 @@ async fn feed<K>(
         }
         tokio::time::sleep(pause).await;
     }
+}
+
+/// Whether a watcher is caught. It keeps asking for the version that it started from, and when that is refused with an
+/// HTTP error (rather than an event in the stream) it never lists again.
+fn is_stale(failed: &watcher::Error) -> bool {
+    matches!(
+        failed,
+        watcher::Error::WatchStartFailed(kube::Error::Api(status))
+            if error::is_gone(status) || error::is_ahead(status)
+    )
+}
+
+/// Whether the API server has no such kind.
+fn is_unserved(failed: &watcher::Error) -> bool {
+    matches!(
+        failed,
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+            | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+            if status.code == 404
+    )
 }
 
 /// Puts an event into the cache, and tells of it.

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use futures::{Stream, StreamExt, future, stream};
+use futures::{StreamExt, future};
 use kube::{
     Resource,
     api::{DynamicObject, ObjectMeta},
@@ -19,12 +19,10 @@ use kube::{
         watcher,
     },
 };
-use tokio::{sync::watch, task::JoinSet};
+use tokio::task::JoinSet;
 use tracing::Instrument;
 
-use crate::{
-    backoff::Backoff, client::Kit, error, events::EventType, read::Readable, shutdown::Shutdown,
-};
+use crate::{backoff::Backoff, client::Kit, events::EventType, read::Readable, shutdown::Shutdown};
 
 /// Reconciles of one controller at the same time. What they send at the same time is bounded by the [`Kit`].
 const CONCURRENCY: u16 = 32;
@@ -74,7 +72,7 @@ impl Failed {
 }
 
 /// The settings of our controllers.
-pub fn settings() -> controller::Config {
+fn settings() -> controller::Config {
     controller::Config::default()
         .concurrency(CONCURRENCY)
         .debounce(DEBOUNCE)
@@ -282,26 +280,6 @@ async fn bounded<E: ReconcileError>(
     }
 }
 
-/// Whether a watcher is caught. It keeps asking for the version that it started from, and when that is refused with an
-/// HTTP error (rather than an event in the stream) it never lists again.
-pub(crate) fn is_stale(failed: &watcher::Error) -> bool {
-    matches!(
-        failed,
-        watcher::Error::WatchStartFailed(kube::Error::Api(status))
-            if error::is_gone(status) || error::is_ahead(status)
-    )
-}
-
-/// Whether the API server has no such kind.
-pub(crate) fn is_unserved(failed: &watcher::Error) -> bool {
-    matches!(
-        failed,
-        watcher::Error::InitialListFailed(kube::Error::Api(status))
-            | watcher::Error::WatchStartFailed(kube::Error::Api(status))
-            if status.code == 404
-    )
-}
-
 fn key(meta: &ObjectMeta) -> String {
     name_of(
         meta.namespace.as_deref(),
@@ -319,31 +297,6 @@ fn name_of(namespace: Option<&str>, name: &str) -> String {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Causes all objects of the controllers that listen to be reconciled, as after a change of policy or prices.
-#[derive(Clone, Debug)]
-pub struct Trigger(Arc<watch::Sender<u64>>);
-
-impl Trigger {
-    /// Causes it. Several calls before a listener comes round are one.
-    pub fn fire(&self) {
-        self.0.send_modify(|count| *count = count.wrapping_add(1));
-    }
-
-    /// What a controller listens to, by `Controller::reconcile_all_on`. It hears of what is fired from now on.
-    pub fn stream(&self) -> impl Stream<Item = ()> + Send + 'static + use<> {
-        stream::unfold(self.0.subscribe(), |mut receiver| async move {
-            receiver.changed().await.ok().map(|()| ((), receiver))
-        })
-    }
-}
-
-/// A trigger and the first stream that listens to it.
-pub fn trigger() -> (Trigger, impl Stream<Item = ()> + Send + 'static) {
-    let trigger = Trigger(Arc::new(watch::channel(0).0));
-    let stream = trigger.stream();
-    (trigger, stream)
 }
 
 #[cfg(test)]

@@ -298,12 +298,9 @@ mod tests {
     use super::*;
     use crate::{Batch, Record};
 
-    #[tokio::test]
-    async fn stretches_follow_each_other_and_the_outermost_have_no_end() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path().join("ledger.db")).await.unwrap();
-        assert_eq!(store.stretches(2).await, [(i64::MIN, i64::MAX)]);
-        let records = (1..=7).map(|n| {
+    /// Writes so many documents into a ledger, a row each.
+    pub(super) async fn write(store: &Store, rows: u64) {
+        let records = (1..=rows).map(|n| {
             let department = DepartmentDoc {
                 code: format!("d{n}"),
                 display_name: "市政府办".to_owned(),
@@ -315,6 +312,14 @@ mod tests {
         });
         let batch = Batch::of(records.collect());
         store.commit(&batch, Second::new(1)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn stretches_follow_each_other_and_the_outermost_have_no_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path().join("ledger.db")).await.unwrap();
+        assert_eq!(store.stretches(2).await, [(i64::MIN, i64::MAX)]);
+        write(&store, 7).await;
         // rows 1 to 7: two are passed over, and the next one is the last
         assert_eq!(
             store.stretches(2).await,

@@ -308,9 +308,9 @@ fn check(
     dialect: Dialect,
     place: &Place,
 ) -> Result<(), StoreError> {
+    expect_no_hole(applied)?;
     for (version, digest) in applied {
         let Some(migration) = MIGRATIONS.iter().find(|step| step.version == *version) else {
-            expect_own(applied, *version)?;
             return Err(StoreError::SchemaVersion {
                 place: place.clone(),
                 found: *version,
@@ -330,17 +330,19 @@ fn check(
     Ok(())
 }
 
-/// A newer program has taken this program's steps before its own. Where they are missing, the row of another step tells of no
-/// program, but of a table that does not hold what was written into it.
-fn expect_own(applied: &BTreeMap<u32, String>, other: u32) -> Result<(), StoreError> {
-    let mut steps = MIGRATIONS.iter();
-    let missing = steps.find(|step| !applied.contains_key(&step.version));
-    missing.map_or(Ok(()), |step| {
+/// Steps are taken in order, also those of a newer program, after this program's. Where one is missing before another, the
+/// table does not hold what was written into it, and its rows tell of no program.
+fn expect_no_hole(applied: &BTreeMap<u32, String>) -> Result<(), StoreError> {
+    let Some(newest) = applied.keys().next_back() else {
+        return Ok(());
+    };
+    let mut before = MIGRATIONS.iter().map(|step| step.version);
+    let missing = before.find(|version| version < newest && !applied.contains_key(version));
+    missing.map_or(Ok(()), |missing| {
         Err(StoreError::Corrupt {
             seq: 0,
             what: format!(
-                "table migration is damaged: row {other} is there, and row {}, which comes before it in every ledger, is not",
-                step.version
+                "table migration is damaged: row {newest} is there, and row {missing}, which comes before it in every ledger, is not"
             ),
         })
     })
@@ -456,9 +458,13 @@ mod tests {
     }
 
     #[test]
-    fn rows_of_something_else_in_the_place_of_the_steps_are_damage_and_no_newer_program() {
-        let refused = checked(&[(14, "sha256:00"), (15, "sha256:01")], Dialect::Sqlite);
-        let text = refused.unwrap_err().to_string();
-        assert!(text.contains("row 14 is there, and row 1,"), "{text}");
+    fn steps_that_lack_one_before_them_are_damage_and_no_newer_program() {
+        let second = own(2, Dialect::Sqlite);
+        let others = [(14, "sha256:00"), (15, "sha256:01")];
+        for (steps, newest) in [(&others[..], 15), (&[(2, second.as_str())], 2)] {
+            let text = checked(steps, Dialect::Sqlite).unwrap_err().to_string();
+            let told = format!("row {newest} is there, and row 1,");
+            assert!(text.contains(&told), "{text}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use kube::core::Status;
 use serde_json::{Value, json};
 
 use super::*;
@@ -210,4 +211,51 @@ async fn a_kind_that_must_be_there_is_not_ready_without() {
     let mut tasks = JoinSet::new();
     let cache = Cache::<ConfigMap>::start(&fake.kit(), None, &mut tasks);
     assert!(cache.ready(Duration::from_secs(60)).await.is_err());
+}
+
+#[test]
+fn a_watch_start_refused_for_its_version_is_stale_and_other_failures_are_not() {
+    let start = |code, reason: &str, message: &str| {
+        let status = Status::failure(message, reason).with_code(code).boxed();
+        watcher::Error::WatchStartFailed(kube::Error::Api(status))
+    };
+    assert!(is_stale(&start(410, "Expired", "too old")));
+    assert!(is_stale(&start(
+        504,
+        "Timeout",
+        "Too large resource version: 9, current: 3"
+    )));
+    assert!(!is_stale(&start(504, "Timeout", "etcd is slow")));
+    assert!(!is_stale(&start(403, "Forbidden", "no")));
+    // in the stream, the watcher lists again by itself
+    let status = Status::failure("too old", "Expired").with_code(410).boxed();
+    assert!(!is_stale(&watcher::Error::WatchError(status)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_listens_too_slowly_is_named_everything_that_is_there() {
+    let fake = Fake::new(|call| {
+        if call.is_watch() {
+            Reply::EventsThenSilence(vec![])
+        } else {
+            list(&["a", "b"])
+        }
+    });
+    let mut tasks = JoinSet::new();
+    let cache = Cache::<ConfigMap>::start(&fake.kit(), None, &mut tasks);
+    cache.ready(Duration::from_secs(5)).await.unwrap();
+    let mut named = Box::pin(cache.references());
+    let mut two = async || {
+        let named = named.by_ref().take(2).map(|one| one.name);
+        let named = tokio::time::timeout(Duration::from_secs(5), named.collect());
+        let mut names: Vec<String> = named.await.unwrap();
+        names.sort();
+        names
+    };
+    assert_eq!(two().await, ["a", "b"], "what is there");
+    for _ in 0..=BACKLOG {
+        let went = changed(1, true).unwrap();
+        cache.changes.send(went).unwrap();
+    }
+    assert_eq!(two().await, ["a", "b"], "what may have changed unheard");
 }

@@ -1,8 +1,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use futures::FutureExt;
+use futures::{channel::mpsc, stream};
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::core::Status;
 use serde_json::{Value, json};
 
 use super::*;
@@ -106,25 +105,6 @@ async fn a_reconcile_that_hangs_is_given_up_after_a_minute() {
     assert_eq!(start.elapsed().as_secs(), 60);
 }
 
-#[test]
-fn a_watch_start_refused_for_its_version_is_stale_and_other_failures_are_not() {
-    let start = |code, reason: &str, message: &str| {
-        let status = Status::failure(message, reason).with_code(code).boxed();
-        watcher::Error::WatchStartFailed(kube::Error::Api(status))
-    };
-    assert!(is_stale(&start(410, "Expired", "too old")));
-    assert!(is_stale(&start(
-        504,
-        "Timeout",
-        "Too large resource version: 9, current: 3"
-    )));
-    assert!(!is_stale(&start(504, "Timeout", "etcd is slow")));
-    assert!(!is_stale(&start(403, "Forbidden", "no")));
-    // in the stream, the watcher lists again by itself
-    let status = Status::failure("too old", "Expired").with_code(410).boxed();
-    assert!(!is_stale(&watcher::Error::WatchError(status)));
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_controller_reconciles_what_is_there_counts_it_and_stops_when_asked() {
     let fake = Fake::new(serve(json!([
@@ -198,14 +178,14 @@ async fn an_object_that_does_not_fit_is_reported_once_and_the_others_are_reconci
         {"metadata": {"name": "bad", "namespace": "a", "resourceVersion": "5"}, "data": "text"},
         {"metadata": {"name": "good", "namespace": "a", "resourceVersion": "6"}}])));
     let kit = fake.kit();
-    let (trigger, again) = trigger();
+    let (again, asked) = mpsc::unbounded();
     let (stop, shutdown) = Shutdown::manual();
     let seen = Arc::new(AtomicU32::new(0));
     let counter = Arc::clone(&seen);
     let (controller, _feeds) = controller(&kit);
     let task = tokio::spawn(run_controller(
         "test",
-        controller.reconcile_all_on(again),
+        controller.reconcile_all_on(asked),
         kit.clone(),
         shutdown,
         move |_: Arc<ConfigMap>| {
@@ -214,7 +194,7 @@ async fn an_object_that_does_not_fit_is_reported_once_and_the_others_are_reconci
         },
     ));
     tokio::time::sleep(Duration::from_secs(5)).await;
-    trigger.fire();
+    again.unbounded_send(()).unwrap();
     tokio::time::sleep(Duration::from_secs(5)).await;
     stop.request();
     tokio::time::timeout(Duration::from_secs(5), task)
@@ -228,15 +208,4 @@ async fn an_object_that_does_not_fit_is_reported_once_and_the_others_are_reconci
         0,
         "though it was looked at twice"
     );
-}
-
-#[tokio::test]
-async fn several_triggers_before_a_listener_comes_round_are_one() {
-    let (trigger, stream) = trigger();
-    let mut stream = Box::pin(stream);
-    assert!(stream.next().now_or_never().is_none());
-    trigger.fire();
-    trigger.fire();
-    assert_eq!(stream.next().now_or_never(), Some(Some(())));
-    assert!(stream.next().now_or_never().is_none());
 }

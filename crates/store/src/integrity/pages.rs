@@ -158,31 +158,8 @@ fn damaged(what: String) -> StoreError {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
-    use leasehold_ledger::document::DepartmentDoc;
-    use leasehold_ledger::time::Second;
-
     use super::*;
-    use crate::{Batch, Record};
-
-    /// A ledger of so many documents that each table with rows of it has several pages.
-    async fn ledger(path: &Path) -> Store {
-        let store = Store::open(path).await.unwrap();
-        let records = (1..=200).map(|n| {
-            let department = DepartmentDoc {
-                code: format!("d{n}"),
-                display_name: "市政府办".to_owned(),
-                budget_unit: None,
-                parent: None,
-                at: Second::new(0),
-            };
-            Record::document(&department).unwrap()
-        });
-        let batch = Batch::of(records.collect());
-        store.commit(&batch, Second::new(1)).await.unwrap();
-        store
-    }
+    use crate::integrity::tests::write;
 
     /// Numbers of the pages with the rows of a table or an index, in their order, and how many rows each has.
     async fn leaves(store: &Store, tree: &str) -> Vec<(usize, i64)> {
@@ -206,7 +183,9 @@ mod tests {
      {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ledger.db");
-        let store = ledger(&path).await;
+        let store = Store::open(&path).await.unwrap();
+        // so many that each table with rows of them has several pages
+        write(&store, 200).await;
         let rows = leaves(&store, "document").await;
         let index = leaves(&store, "sqlite_autoindex_chain_1").await;
         store.close().await.unwrap();
