@@ -38,7 +38,7 @@ use super::{
     },
     report::Report,
     requests::part_of,
-    retain,
+    retain, suspension,
 };
 use crate::{Context, Error};
 
@@ -228,21 +228,27 @@ async fn stop(
 /// label by which it is found; one that is gone is made anew with nothing in it, for without it anything could start, and
 /// nobody ends what runs where more can.
 async fn emptied(context: &Context, place: &str, lease: &Hard) -> Result<(Hard, bool), Error> {
-    let found = match context.world.quotas.get(Some(place), names::QUOTA_NAME) {
+    let (name, left) = (names::QUOTA_NAME, |found: &ResourceQuota| {
+        let quota = observed_quota(found);
+        let hard = without_compute(&quota.spec_hard);
+        (hard, quota)
+    });
+    let cached = context.world.quotas.get(Some(place), name);
+    let cached = cached.as_ref().map(left);
+    // a cache may lag, and the storage is to stay as it is
+    let found = match cached.filter(|(hard, quota)| *hard == quota.spec_hard) {
         None => {
-            let kit = &context.kit;
-            kit.get::<ResourceQuota>(Some(place), names::QUOTA_NAME)
-                .await?
+            let found = context.kit.get::<ResourceQuota>(Some(place), name).await?;
+            found.as_ref().map(left)
         }
-        cached => cached,
+        emptied => emptied,
     };
-    let Some(found) = found else {
+    let Some((hard, quota)) = found else {
         return Ok((nothing(lease), false));
     };
-    let quota = observed_quota(&found);
     let mut used = quota.used.iter();
     let unused = used.all(|(key, used)| !is_compute(key) || *used == 0);
-    Ok((without_compute(&quota.spec_hard), unused))
+    Ok((hard, unused))
 }
 
 /// A quota of which nothing is leased and in which nothing runs.
@@ -367,6 +373,7 @@ async fn released(
         let (items, open) = (items(state, part)?, open(state, context).await?);
         close_items(state, context, (part, &items), &open, |_| true).await?;
     }
+    suspension::end_all(state, context).await?;
     let document = ReleaseDoc {
         department: state.department.clone(),
         tenancy: state.name.clone(),
@@ -389,7 +396,29 @@ async fn released(
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::tenancy::provision::fixture::{Fake, context, list};
+
+    #[tokio::test]
+    async fn a_release_leaves_the_storage_that_stands_and_not_what_a_cache_that_lags_shows() {
+        let quota = |cores: &str, storage: &str| {
+            json!({"metadata": {"name": "leasehold", "namespace": "edu--prod", "uid": "u-1"},
+                "spec": {"hard": {"requests.cpu": cores, "requests.storage": storage}}})
+        };
+        let (cached, stands) = (quota("2", "4Gi"), quota("2", "6Gi"));
+        let fake = Fake::start(move |call| match call.path.as_str() {
+            "/api/v1/resourcequotas" => Some(list(std::slice::from_ref(&cached))),
+            path if path.ends_with("/resourcequotas/leasehold") => Some((200, stands.clone())),
+            _ => None,
+        })
+        .await;
+        let (context, _tasks) = context(&fake).await;
+        let (hard, _) = emptied(&context, "edu--prod", &Hard::new()).await.unwrap();
+        assert_eq!(hard["requests.cpu"], 0);
+        assert_eq!(hard["requests.storage"], 6 << 30);
+    }
 
     #[test]
     fn a_quota_that_is_made_anew_in_a_release_lets_nothing_run_and_grants_nothing() {

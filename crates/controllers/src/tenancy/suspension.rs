@@ -9,7 +9,10 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use leasehold_api::{names, platform::Suspension, tenancy::SuspensionInForce};
 use leasehold_kit::KitError;
-use leasehold_ledger::{document::SuspensionDoc, time::Second};
+use leasehold_ledger::{
+    document::{IncarnationDoc, SuspensionDoc},
+    time::Second,
+};
 use leasehold_planner::{
     quota::PODS,
     suspension::{self, Circumstances, Order, Plan},
@@ -72,21 +75,8 @@ pub async fn settle(state: &Life, context: &Context, report: &mut Report) -> Res
     let Some(life) = &state.view.incarnation else {
         return Ok(());
     };
-    let records = context
-        .books
-        .suspensions(&state.department, &state.name)
-        .await?;
-    let around = Circumstances {
-        department: &state.department,
-        tenancy: &state.name,
-        system: &state.tenancy.spec.system,
-        incarnation: life.incarnation,
-        released: state.gone(),
-        essential: &state.organisation.spec.essential_systems,
-        records: &records,
-        zone: &state.policy.time_zone,
-        now: state.now,
-    };
+    let records = records(state, context).await?;
+    let around = around(state, life, &records);
     let mut orders = ordered(state, context);
     orders.extend(by_policy(state, &around)?);
     let plan = suspension::plan(&orders, &around);
@@ -98,6 +88,47 @@ pub async fn settle(state: &Life, context: &Context, report: &mut Report) -> Res
     }
     report.suspended = suspended(state, plan);
     Ok(())
+}
+
+/// Tells the ledger that everything ordered of a tenancy has ended, of which nothing is left: before its release is recorded,
+/// for whoever leases under its name looks at no order of this life any more.
+pub async fn end_all(state: &Life, context: &Context) -> Result<(), Error> {
+    let Some(life) = &state.view.incarnation else {
+        return Ok(());
+    };
+    let records = records(state, context).await?;
+    let around = Circumstances {
+        released: true,
+        ..around(state, life, &records)
+    };
+    for document in &suspension::plan(&ordered(state, context), &around).documents {
+        record(state, context, document).await?;
+    }
+    Ok(())
+}
+
+/// What the ledger has of suspensions of the name.
+async fn records(state: &Life, context: &Context) -> Result<Vec<SuspensionDoc>, Error> {
+    let books = &context.books;
+    books.suspensions(&state.department, &state.name).await
+}
+
+fn around<'a>(
+    state: &'a Life,
+    life: &IncarnationDoc,
+    records: &'a [SuspensionDoc],
+) -> Circumstances<'a> {
+    Circumstances {
+        department: &state.department,
+        tenancy: &state.name,
+        system: &state.tenancy.spec.system,
+        incarnation: life.incarnation,
+        released: state.gone(),
+        essential: &state.organisation.spec.essential_systems,
+        records,
+        zone: &state.policy.time_zone,
+        now: state.now,
+    }
 }
 
 /// What the office has ordered of the tenancy, by name.

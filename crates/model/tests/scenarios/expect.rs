@@ -149,6 +149,7 @@ impl Expected {
             Self::Delivered(wish) => {
                 stands(store, lessee, wish)?;
                 // it is delivered when its quotas stand; people and volumes come a moment later
+                lets_in(store, lessee)?;
                 let claim = ["persistentvolumeclaims", &namespace(lessee, 0), FILES];
                 if lessee.keeps && find(store, claim).is_none() {
                     return Err(format!("there is no claim {claim:?} yet"));
@@ -243,6 +244,18 @@ fn lets_run(store: &Store, lessee: &Lessee) -> Result<(), String> {
         let namespace = namespace(lessee, number);
         if quota(store, &namespace)?["status"]["hard"]["pods"] == "0" {
             return Err(format!("no pod is let into {namespace}"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether its people may come in.
+fn lets_in(store: &Store, lessee: &Lessee) -> Result<(), String> {
+    for number in 0..lessee.shorts.len() {
+        let namespace = namespace(lessee, number);
+        let [resource, _, name] = managed(Managed::Rights, &namespace);
+        if find(store, [&resource, &namespace, &name]).is_none() {
+            return Err(format!("nobody is let into {namespace} yet"));
         }
     }
     Ok(())
