@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, ResourceQuota};
 use kube::ResourceExt;
 use leasehold_api::{names, platform::Suspension, tenancy::SuspensionInForce};
 use leasehold_kit::KitError;
@@ -213,9 +213,17 @@ pub async fn stop(state: &Life, context: &Context, report: &mut Report) -> Resul
             report.look_again(SOON);
             continue;
         }
-        let pods: Vec<Pod> = context.kit.list(Some(&place), None).await?;
-        for pod in pods.iter().filter(|pod| is_running(pod)) {
-            report.look_again(SOON);
+        let mut pods: Vec<Pod> = context.kit.list(Some(&place), None).await?;
+        pods.retain(is_running);
+        if pods.is_empty() {
+            continue;
+        }
+        report.look_again(SOON);
+        // a cache may lag, and show what was before something was let run again
+        if !stands_closed(context, &place).await? {
+            continue;
+        }
+        for pod in &pods {
             let Some(rest) = left.checked_sub(1) else {
                 break;
             };
@@ -249,12 +257,21 @@ pub async fn stop(state: &Life, context: &Context, report: &mut Report) -> Resul
     standing.failed.map_or(Ok(()), Err)
 }
 
-/// Whether admission lets no pod into the namespace any more.
+/// Whether admission lets no pod into the namespace any more, as far as it was seen.
 fn is_closed(context: &Context, place: &str) -> bool {
     let quota = context.world.quotas.get(Some(place), names::QUOTA_NAME);
-    let Some(quota) = quota.as_ref().map(observed_quota) else {
-        return false;
-    };
+    quota.as_ref().is_some_and(keeps_pods_out)
+}
+
+/// Whether it lets none in at this moment.
+async fn stands_closed(context: &Context, place: &str) -> Result<bool, Error> {
+    let kit = &context.kit;
+    let quota = kit.get::<ResourceQuota>(Some(place), names::QUOTA_NAME);
+    Ok(quota.await?.as_ref().is_some_and(keeps_pods_out))
+}
+
+fn keeps_pods_out(quota: &ResourceQuota) -> bool {
+    let quota = observed_quota(quota);
     let counted = quota.status_hard.unwrap_or_default();
     let none = Some(&0);
     quota.spec_hard.get(PODS) == none && counted.get(PODS) == none

@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::{
     expect::{APPROVALS, BOUNDED, TENANCIES},
     script::{Amounts, Lessee},
-    state::{is_lasting, title},
+    state::{is_about_a_gap, is_lasting, title},
     world::{self, GRACE},
 };
 
@@ -146,8 +146,9 @@ impl<'log> Seen<'log> {
     }
 }
 
-/// Nothing is deleted but by the scenario's own people, with a namespace that ends, or a pod that its quota lets not run; and
-/// namespaces end only after their release was approved and the grace has passed since it was asked for.
+/// Nothing is deleted but by the scenario's own people, with a namespace that ends, a pod that its quota lets not run, or a
+/// question about gaps that nobody has answered; and namespaces end only after their release was approved and the grace has
+/// passed since it was asked for.
 pub fn only_what_was_let_go_went(
     store: &Store,
     rows: &[Row],
@@ -186,7 +187,9 @@ fn is_explained(event: &Event, seen: &Seen<'_>) -> bool {
         &event.key.namespace
     };
     let is_stopped = event.key.resource == "pods" && seen.closed.contains(namespace.as_str());
-    is_stopped || seen.ending.contains(namespace.as_str())
+    // finance is asked anew when other gaps wait than those it was asked about
+    let is_taken_back = is_about_a_gap(&event.key) && event.object["spec"]["decision"].is_null();
+    is_stopped || is_taken_back || seen.ending.contains(namespace.as_str())
 }
 
 fn may_end(namespace: &Value, seen: &Seen<'_>, asked: &Asked) -> Result<(), String> {

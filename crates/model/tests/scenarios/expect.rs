@@ -300,10 +300,15 @@ pub fn repairable(object: &Value) -> Value {
 
 fn is_repaired(store: &Store, place: &[String; 3], before: &Value) -> Result<(), String> {
     let [resource, namespace, name] = place;
-    let found = find(store, [resource, namespace, name]).map(repairable);
-    if found.as_ref() == Some(before) {
-        Ok(())
-    } else {
-        Err(format!("{resource} {namespace}/{name} is {found:?}"))
+    let stands = find(store, [resource, namespace, name]);
+    let found = stands.map(repairable);
+    if found.as_ref() != Some(before) {
+        return Err(format!("{resource} {namespace}/{name} is {found:?}"));
     }
+    // what a quota lets in is what was counted of it
+    let counted = stands.map(|stands| &stands["status"]["hard"]);
+    if *resource == "resourcequotas" && counted != stands.map(|stands| &stands["spec"]["hard"]) {
+        return Err(format!("the quota of {namespace} still counts {counted:?}"));
+    }
+    Ok(())
 }

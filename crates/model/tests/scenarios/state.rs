@@ -31,8 +31,12 @@ pub fn is_lasting(key: &Key) -> bool {
 /// Whether the object is there in every run. Finance is asked about gaps, and a gap is where trouble kept the operator from
 /// looking.
 fn is_in_every_run(key: &Key) -> bool {
-    let asks_about_a_gap = key.resource == APPROVALS && key.name.starts_with("gap-");
-    is_lasting(key) && !asks_about_a_gap
+    is_lasting(key) && !is_about_a_gap(key)
+}
+
+/// Whether the object is a question to finance about gaps.
+pub fn is_about_a_gap(key: &Key) -> bool {
+    key.resource == APPROVALS && key.name.starts_with("gap-")
 }
 
 /// Kind, namespace and name.

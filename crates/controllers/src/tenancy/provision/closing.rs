@@ -106,6 +106,15 @@ mod tests {
         state
     }
 
+    /// The office's order that nothing of it runs.
+    fn order() -> Value {
+        json!({
+            "apiVersion": "platform.leasehold.dev/v1alpha1", "kind": "Suspension",
+            "metadata": {"name": "oa", "namespace": "dept-edu", "uid": "u-1"},
+            "spec": {"tenancy": "oa", "reason": "安全整改", "authority": "市政府办"},
+        })
+    }
+
     /// A server with its namespace and its quota, which the cache shows larger than it is by now, and with an order of
     /// the office.
     async fn server(tenancy: &Tenancy) -> Fake {
@@ -115,18 +124,11 @@ mod tests {
         let cached = made(&json!(objects::quota(&plan, &plan.hard)));
         let mut quota = cached.clone();
         quota["spec"]["hard"]["requests.cpu"] = json!("6");
-        let order = json!({
-            "apiVersion": "platform.leasehold.dev/v1alpha1", "kind": "Suspension",
-            "metadata": {"name": "oa", "namespace": "dept-edu", "uid": "u-1"},
-            "spec": {"tenancy": "oa", "reason": "安全整改", "authority": "市政府办"},
-        });
         let tenancy = json!(tenancy);
         Fake::start(move |call| match call.path.as_str() {
             "/api/v1/namespaces" => Some(list(std::slice::from_ref(&namespace))),
             "/api/v1/resourcequotas" => Some(list(std::slice::from_ref(&cached))),
-            "/apis/platform.leasehold.dev/v1alpha1/suspensions" => {
-                Some(list(std::slice::from_ref(&order)))
-            }
+            "/apis/platform.leasehold.dev/v1alpha1/suspensions" => Some(list(&[order()])),
             path if path.ends_with("/resourcequotas/leasehold") && call.method == "GET" => {
                 Some((200, quota.clone()))
             }
@@ -186,6 +188,45 @@ mod tests {
         let conditions = status["conditions"].as_array().unwrap();
         let types: Vec<&Value> = conditions.iter().map(|found| &found["type"]).collect();
         assert_eq!(types, ["Suspended", "Ready", "Waiting"]);
+    }
+
+    #[tokio::test]
+    async fn what_runs_is_ended_once_the_quota_keeps_pods_out_and_not_because_a_cache_shows_it_so()
+    {
+        for (stands, evicted) in [("16", 0), ("0", 1)] {
+            let life = tenancy().life;
+            let plan = plans(&state(&[("prod", "10")]), &due(&state(&[("prod", "10")]))).remove(0);
+            let namespace = made(&json!(objects::namespace(&plan)));
+            let quota = |pods: &str| {
+                let mut quota = made(&json!(objects::quota(&plan, &plan.hard)));
+                quota["spec"]["hard"]["pods"] = json!(pods);
+                quota["status"]["hard"] = quota["spec"]["hard"].clone();
+                quota
+            };
+            let (cached, live) = (quota("0"), quota(stands));
+            let pod = json!({"metadata": {"name": "web", "namespace": "edu--prod", "uid": "u-2"},
+                "status": {"phase": "Running"}});
+            let tenancy = json!(life.tenancy);
+            let fake = Fake::start(move |call| match call.path.as_str() {
+                "/api/v1/namespaces" => Some(list(std::slice::from_ref(&namespace))),
+                "/api/v1/resourcequotas" => Some(list(std::slice::from_ref(&cached))),
+                "/apis/platform.leasehold.dev/v1alpha1/suspensions" => Some(list(&[order()])),
+                "/api/v1/namespaces/edu--prod/pods" => Some(list(std::slice::from_ref(&pod))),
+                path if path.ends_with("/resourcequotas/leasehold") && call.method == "GET" => {
+                    Some((200, live.clone()))
+                }
+                path if path.ends_with("/tenancies/oa/status") => Some((200, tenancy.clone())),
+                _ => None,
+            })
+            .await;
+            let (context, _tasks) = context(&fake).await;
+            let missing = ["NetworkZone gov-extranet does not exist yet".to_owned()];
+            Box::pin(wait(&life.tenancy, &context, &missing, Some(&life)))
+                .await
+                .unwrap();
+            let ended = fake.writes("/pods/web/eviction").len();
+            assert_eq!(ended, evicted, "while {stands} pods are let in");
+        }
     }
 
     #[tokio::test]

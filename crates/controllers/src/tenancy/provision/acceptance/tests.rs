@@ -241,6 +241,9 @@ async fn kept_for(seconds: i64) -> Vec<String> {
             ("GET", "/api/v1/namespaces") => Some(list(&namespaces)),
             ("GET", "/api/v1/resourcequotas") => Some(list(&quotas)),
             ("GET", "/api/v1/namespaces/edu--prod/pods") => Some(list(std::slice::from_ref(&pod))),
+            ("GET", "/api/v1/namespaces/edu--prod/resourcequotas/leasehold") => {
+                Some((200, quotas[0].clone()))
+            }
             ("POST", path) if path.ends_with("/eviction") => Some(refusal(429, "TooManyRequests")),
             _ => None,
         },
