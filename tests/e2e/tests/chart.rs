@@ -247,6 +247,20 @@ mod chart {
         }
     }
 
+    /// Requests that the API server has served at the operator's own place, and not in line with all other ServiceAccounts.
+    async fn served_apart(admin: &Session) -> f64 {
+        let page = admin.kubectl(&["get", "--raw", "/metrics"], "").await;
+        let page = page.unwrap().ok().unwrap().stdout;
+        let lines = page.lines().filter(|line| {
+            line.starts_with("apiserver_flowcontrol_dispatched_requests_total{")
+                && line.contains("flow_schema=\"leasehold\"")
+                && line.contains("priority_level=\"workload-high\"")
+        });
+        lines
+            .map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
+            .sum()
+    }
+
     /// The ledger lies on the disk, and one pod alone may mount it.
     async fn assert_bound(admin: &Session) {
         let claim = admin.get::<PersistentVolumeClaim>(Some(NAMESPACE), CLAIM);
@@ -418,8 +432,10 @@ mod chart {
         assert_confined(&shape);
         assert_enforced(&admin).await;
         assert_bound(&admin).await;
+        assert!(served_apart(&admin).await < 0.5, "nothing has asked yet");
         let mut process = operator(rig).await;
         assert_understood(&admin, &process, &shape).await;
+        assert!(served_apart(&admin).await > 0.5);
         christen(rig, &admin, "政务服务局").await;
         let before = lasting(&admin).await;
 
