@@ -461,9 +461,15 @@ mod tests {
     fn steps_that_lack_one_before_them_are_damage_and_no_newer_program() {
         let second = own(2, Dialect::Sqlite);
         let others = [(14, "sha256:00"), (15, "sha256:01")];
-        for (steps, newest) in [(&others[..], 15), (&[(2, second.as_str())], 2)] {
+        let first = own(1, Dialect::Sqlite);
+        let third = own(3, Dialect::Sqlite);
+        for (steps, newest, missing) in [
+            (&others[..], 15, 1),
+            (&[(2, second.as_str())], 2, 1),
+            (&[(1, first.as_str()), (3, third.as_str())], 3, 2),
+        ] {
             let text = checked(steps, Dialect::Sqlite).unwrap_err().to_string();
-            let told = format!("row {newest} is there, and row 1,");
+            let told = format!("row {newest} is there, and row {missing},");
             assert!(text.contains(&told), "{text}");
         }
     }

@@ -247,7 +247,7 @@ mod chart {
         }
     }
 
-    /// Requests that the API server has served at the operator's own place, and not in line with all other ServiceAccounts.
+    /// Requests that the API server has served at the operator's own place, and not in line with all others of its kind.
     async fn served_apart(admin: &Session) -> f64 {
         let page = admin.kubectl(&["get", "--raw", "/metrics"], "").await;
         let page = page.unwrap().ok().unwrap().stdout;

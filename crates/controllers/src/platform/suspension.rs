@@ -169,12 +169,15 @@ async fn look(object: &Suspension, context: &Context, now: Second) -> Result<Fou
     let organisation = context.world.departments.get(None, department);
     let essential = organisation.map(|found| found.spec.essential_systems);
     let status = tenancy.status.clone().unwrap_or_default();
+    // an order ends with the release of its tenancy, of which the status tells a moment later
+    let view = context.books.view(department, name).await?;
+    let is_of_it = view.incarnation.as_ref().map(|known| known.incarnation) == status.incarnation;
     let around = Circumstances {
         department,
         tenancy: name,
         system: &tenancy.spec.system,
         incarnation: status.incarnation.unwrap_or(0),
-        released: status.phase == Phase::Released,
+        released: status.phase == Phase::Released || (is_of_it && view.released()),
         essential: essential.as_deref().unwrap_or_default(),
         records: &records,
         zone: &policy.time_zone,

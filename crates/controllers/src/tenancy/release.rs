@@ -6,6 +6,7 @@ mod sign_off;
 
 use std::{collections::BTreeMap, time::Duration};
 
+use futures::future::join_all;
 use k8s_openapi::api::core::v1::{Namespace, ResourceQuota};
 use leasehold_api::{
     names,
@@ -187,15 +188,30 @@ async fn stop(
         .map_err(|refusal| Error::understand("the approved lease", refusal))?;
     let identity = identity(state, items);
     let mut desired: BTreeMap<String, Hard> = BTreeMap::new();
-    let mut idle = true;
-    for short in &standing.short {
+    let (mut idle, mut failed) = (true, None);
+    let each = join_all(standing.short.iter().map(async |short| {
         let plan = NamespacePlan::new(identity.clone(), short, Hard::new());
-        contents::fence(state, context, &plan, false).await?;
-        let (emptied, unused) = emptied(context, &plan.name, &lease).await?;
-        idle &= unused;
-        desired.insert(short.clone(), emptied);
+        let fenced = contents::fence(state, context, &plan, false).await;
+        let emptied = emptied(context, &plan.name, &lease).await;
+        (short, emptied, fenced)
+    }));
+    for (short, found, fenced) in each.await {
+        match found {
+            Ok((emptied, unused)) => {
+                idle &= unused;
+                desired.insert(short.clone(), emptied);
+            }
+            Err(error) => {
+                failed.get_or_insert(error);
+            }
+        }
+        failed = failed.or(fenced.err());
     }
     let step = step_quotas(context, &identity, &lease, &desired, &[], true).await?;
+    // what cannot be read or fenced keeps the others from nothing
+    if let Some(error) = failed {
+        return Err(error);
+    }
     if !step.settled {
         report.look_again(SOON);
         return Ok(());
@@ -226,7 +242,7 @@ async fn stop(
 
 /// What a namespace's quota is to be, and whether it says that nothing runs. One that no cache shows may have lost the
 /// label by which it is found; one that is gone is made anew with nothing in it, for without it anything could start, and
-/// nobody ends what runs where more can.
+/// nobody ends what runs where more can. What is to be written is reckoned from what stands.
 async fn emptied(context: &Context, place: &str, lease: &Hard) -> Result<(Hard, bool), Error> {
     let (name, left) = (names::QUOTA_NAME, |found: &ResourceQuota| {
         let quota = observed_quota(found);
@@ -373,7 +389,6 @@ async fn released(
         let (items, open) = (items(state, part)?, open(state, context).await?);
         close_items(state, context, (part, &items), &open, |_| true).await?;
     }
-    suspension::end_all(state, context).await?;
     let document = ReleaseDoc {
         department: state.department.clone(),
         tenancy: state.name.clone(),
@@ -385,7 +400,12 @@ async fn released(
         kept: Vec::new(),
         backup: None,
     };
-    context.books.ensure(&document, state.now).await?;
+    // what is ordered of it ends with it: whoever leases under its name looks at no order of this life any more
+    let ends = suspension::all_end(state, context).await?;
+    let ends = ends.iter().map(Record::document);
+    let records = ends.chain([Record::document(&document)]);
+    let records = records.collect::<Result<Vec<_>, _>>()?;
+    context.books.commit(records, state.now).await?;
     // with nothing left, nothing is accepted by itself any more
     context.leases.settled(&state.department, &state.name);
     report.phase = Phase::Released;
@@ -399,7 +419,38 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::tenancy::provision::fixture::{Fake, context, list};
+    use crate::tenancy::provision::fixture::{
+        Fake, context, in_place, items, list, refusal, state,
+    };
+
+    #[tokio::test]
+    async fn a_quota_that_cannot_be_read_keeps_no_other_from_being_emptied() {
+        let state = state(&[("prod", "5"), ("test", "5")]);
+        let (namespaces, quotas): (Vec<_>, Vec<_>) = in_place(&state).into_iter().unzip();
+        let fake = Fake::start(move |call| match (&*call.method, &*call.path) {
+            ("GET", "/api/v1/namespaces") => Some(list(&namespaces)),
+            ("GET", "/api/v1/resourcequotas") => Some(list(&quotas)),
+            ("GET", "/api/v1/namespaces/edu--prod/resourcequotas/leasehold") => {
+                Some(refusal(403, "Forbidden"))
+            }
+            ("GET", "/api/v1/namespaces/edu--test/resourcequotas/leasehold") => {
+                Some((200, quotas[1].clone()))
+            }
+            _ => None,
+        })
+        .await;
+        let (context, _tasks) = context(&fake).await;
+        let standing = namespaces::standing(&state, &context).await.unwrap();
+        let (part, items) = (state.asked.part.clone(), items());
+        let mut report = Report::new(&state);
+        let stopped = stop(&state, &context, &mut report, (&part, &items), &standing).await;
+        assert!(stopped.is_err(), "it is tried again");
+        let written = fake.writes("/edu--test/resourcequotas/leasehold");
+        let [(_, quota)] = written.as_slice() else {
+            panic!("{written:?}");
+        };
+        assert_eq!(quota["spec"]["hard"]["requests.cpu"], "0");
+    }
 
     #[tokio::test]
     async fn a_release_leaves_the_storage_that_stands_and_not_what_a_cache_that_lags_shows() {

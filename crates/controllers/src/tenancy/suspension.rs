@@ -90,21 +90,17 @@ pub async fn settle(state: &Life, context: &Context, report: &mut Report) -> Res
     Ok(())
 }
 
-/// Tells the ledger that everything ordered of a tenancy has ended, of which nothing is left: before its release is recorded,
-/// for whoever leases under its name looks at no order of this life any more.
-pub async fn end_all(state: &Life, context: &Context) -> Result<(), Error> {
+/// What the ledger is to be told of a tenancy of which nothing is left, with its release: everything ordered of it has ended.
+pub async fn all_end(state: &Life, context: &Context) -> Result<Vec<SuspensionDoc>, Error> {
     let Some(life) = &state.view.incarnation else {
-        return Ok(());
+        return Ok(Vec::new());
     };
     let records = records(state, context).await?;
     let around = Circumstances {
         released: true,
         ..around(state, life, &records)
     };
-    for document in &suspension::plan(&ordered(state, context), &around).documents {
-        record(state, context, document).await?;
-    }
-    Ok(())
+    Ok(suspension::plan(&ordered(state, context), &around).documents)
 }
 
 /// What the ledger has of suspensions of the name.
@@ -205,36 +201,20 @@ pub async fn stop(state: &Life, context: &Context, report: &mut Report) -> Resul
     };
     // a clock that was set back makes it wait for twice as long at the most, and takes no budget its say
     let is_patient = (-PATIENCE..PATIENCE).contains(&state.now.since(since));
-    let (mut ended, mut held, mut left) = (0_u32, 0_u32, AT_ONCE);
     let standing = namespaces::standing(state, context).await?;
+    let mut tally = Tally::default();
+    let mut failed = None;
     for short in &standing.short {
         let place = names::tenancy_namespace(&state.department, short);
-        if !is_closed(context, &place) {
-            report.look_again(SOON);
-            continue;
-        }
-        let mut pods: Vec<Pod> = context.kit.list(Some(&place), None).await?;
-        pods.retain(is_running);
-        if pods.is_empty() {
-            continue;
-        }
-        report.look_again(SOON);
-        // a cache may lag, and show what was before something was let run again
-        if !stands_closed(context, &place).await? {
-            continue;
-        }
-        for pod in &pods {
-            let Some(rest) = left.checked_sub(1) else {
-                break;
-            };
-            left = rest;
-            match end(context, &place, pod, is_patient).await? {
-                End::Ends => ended = ended.saturating_add(1),
-                End::Held => held = held.saturating_add(1),
-                End::Gone => {}
+        match stop_in(context, &place, is_patient, &mut tally).await {
+            Ok(true) => {}
+            Ok(false) => report.look_again(SOON),
+            Err(error) => {
+                failed.get_or_insert(error);
             }
         }
     }
+    let Tally { ended, held, .. } = tally;
     if let Some(suspended) = &mut report.suspended {
         suspended.shown.evicted = suspended.shown.evicted.saturating_add(ended);
     }
@@ -254,7 +234,45 @@ pub async fn stop(state: &Life, context: &Context, report: &mut Report) -> Resul
         ));
     }
     // what runs elsewhere was ended all the same
-    standing.failed.map_or(Ok(()), Err)
+    failed.or(standing.failed).map_or(Ok(()), Err)
+}
+
+/// What one round has done.
+#[derive(Default)]
+struct Tally {
+    /// Pods that end.
+    ended: u32,
+    /// Pods that a disruption budget keeps for now.
+    held: u32,
+    /// Pods that it has asked for.
+    asked: usize,
+}
+
+/// Ends what runs in a namespace, once nothing new can start there. Tells whether nothing ran.
+async fn stop_in(
+    context: &Context,
+    place: &str,
+    is_patient: bool,
+    tally: &mut Tally,
+) -> Result<bool, Error> {
+    if !is_closed(context, place) {
+        return Ok(false);
+    }
+    let mut pods: Vec<Pod> = context.kit.list(Some(place), None).await?;
+    pods.retain(is_running);
+    // a cache may lag, and show what was before something was let run again
+    if pods.is_empty() || !stands_closed(context, place).await? {
+        return Ok(pods.is_empty());
+    }
+    for pod in pods.iter().take(AT_ONCE.saturating_sub(tally.asked)) {
+        tally.asked = tally.asked.saturating_add(1);
+        match end(context, place, pod, is_patient).await? {
+            End::Ends => tally.ended = tally.ended.saturating_add(1),
+            End::Held => tally.held = tally.held.saturating_add(1),
+            End::Gone => {}
+        }
+    }
+    Ok(false)
 }
 
 /// Whether admission lets no pod into the namespace any more, as far as it was seen.

@@ -187,7 +187,7 @@ fn is_explained(event: &Event, seen: &Seen<'_>) -> bool {
         &event.key.namespace
     };
     let is_stopped = event.key.resource == "pods" && seen.closed.contains(namespace.as_str());
-    // finance is asked anew when other gaps wait than those it was asked about
+    // such a question ends when other gaps wait than it names, or none: trouble decides that
     let is_taken_back = is_about_a_gap(&event.key) && event.object["spec"]["decision"].is_null();
     is_stopped || is_taken_back || seen.ending.contains(namespace.as_str())
 }

@@ -193,17 +193,18 @@ mod tests {
     #[tokio::test]
     async fn what_runs_is_ended_once_the_quota_keeps_pods_out_and_not_because_a_cache_shows_it_so()
     {
-        for (stands, evicted) in [("16", 0), ("0", 1)] {
+        for (stands, counts, evicted) in [("16", "16", 0), ("0", "16", 0), ("0", "0", 1)] {
             let life = tenancy().life;
             let plan = plans(&state(&[("prod", "10")]), &due(&state(&[("prod", "10")]))).remove(0);
             let namespace = made(&json!(objects::namespace(&plan)));
-            let quota = |pods: &str| {
+            let quota = |stands: &str, counts: &str| {
                 let mut quota = made(&json!(objects::quota(&plan, &plan.hard)));
-                quota["spec"]["hard"]["pods"] = json!(pods);
+                quota["spec"]["hard"]["pods"] = json!(stands);
                 quota["status"]["hard"] = quota["spec"]["hard"].clone();
+                quota["status"]["hard"]["pods"] = json!(counts);
                 quota
             };
-            let (cached, live) = (quota("0"), quota(stands));
+            let (cached, live) = (quota("0", "0"), quota(stands, counts));
             let pod = json!({"metadata": {"name": "web", "namespace": "edu--prod", "uid": "u-2"},
                 "status": {"phase": "Running"}});
             let tenancy = json!(life.tenancy);
@@ -225,7 +226,7 @@ mod tests {
                 .await
                 .unwrap();
             let ended = fake.writes("/pods/web/eviction").len();
-            assert_eq!(ended, evicted, "while {stands} pods are let in");
+            assert_eq!(ended, evicted, "while {counts} pods are let in");
         }
     }
 

@@ -20,7 +20,7 @@ use leasehold_ledger::{
 };
 use leasehold_planner::{
     convert::ledger_policy,
-    objects::NamespacePlan,
+    objects::{self, NamespacePlan},
     request::{Asked, Items, LedgerView},
 };
 use leasehold_store::Store;
@@ -289,6 +289,16 @@ pub(super) fn due(state: &State) -> Due {
         quotation: None,
         funds: None,
     };
+    Due {
+        part: state.asked.part.clone(),
+        request,
+        items: items(),
+        not_before: state.now,
+    }
+}
+
+/// What it leases.
+pub(in crate::tenancy) fn items() -> Items {
     let cores = Item {
         name: "vcpu-x86".to_owned(),
         display_name: "vCPU".to_owned(),
@@ -301,12 +311,17 @@ pub(super) fn due(state: &State) -> Due {
         basis: Basis::Reserved,
         price: Price::parse("46.00").unwrap(),
     };
-    Due {
-        part: state.asked.part.clone(),
-        request,
-        items: Items::from([(cores.name.clone(), cores)]),
-        not_before: state.now,
-    }
+    Items::from([(cores.name.clone(), cores)])
+}
+
+/// Its namespaces with their quotas, as they stand once everything is in place.
+pub(in crate::tenancy) fn in_place(state: &State) -> Vec<(Value, Value)> {
+    let stand = |plan: &NamespacePlan| {
+        let mut quota = made(&json!(objects::quota(plan, &plan.hard)));
+        quota["status"] = json!({"hard": quota["spec"]["hard"]});
+        (made(&json!(objects::namespace(plan))), quota)
+    };
+    plans(state, &due(state)).iter().map(stand).collect()
 }
 
 /// Its namespaces as they shall be.

@@ -4,11 +4,10 @@ use std::sync::{Arc, Mutex};
 
 use leasehold_api::platform::BillingStarts;
 use leasehold_ledger::document::{DeliveredDoc, EffectiveDoc, NamespaceDoc};
-use leasehold_planner::objects;
 use serde_json::{Value, json};
 
 use super::{
-    fixture::{Call, Fake, Reply, context, due, list, made, plans, refusal, state},
+    fixture::{Call, Fake, Reply, context, due, in_place, list, plans, refusal, state},
     namespaces::Standing,
     *,
 };
@@ -16,16 +15,7 @@ use crate::drift::Owner;
 
 /// Namespaces of a tenancy that stands, and their quotas, which count.
 pub(super) fn standing(shares: &[(&str, &str)]) -> (Vec<Value>, Vec<Value>) {
-    let state = state(shares);
-    plans(&state, &due(&state))
-        .iter()
-        .map(|plan| {
-            let mut quota = made(&json!(objects::quota(plan, &plan.hard)));
-            let hard = quota["spec"]["hard"].clone();
-            quota["status"] = json!({"hard": hard});
-            (made(&json!(objects::namespace(plan))), quota)
-        })
-        .unzip()
+    in_place(&state(shares)).into_iter().unzip()
 }
 
 fn is(call: &Call, method: &str, path: &str) -> bool {

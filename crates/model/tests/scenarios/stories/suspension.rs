@@ -436,6 +436,10 @@ fn a_suspended_tenancy_changes_its_lease_and_is_released() {
             matches!((ends.as_slice(), released.as_slice()), ([ended], [gone]) if ended < gone),
             "the order ended in rows {ends:?}, and the tenancy in {released:?}"
         );
+        let refused = |event: &Value| {
+            event["regarding"]["kind"] == "Suspension" && event["reason"] == "Refused"
+        };
+        assert!(!stage.all("events.events.k8s.io").iter().any(refused));
         Ok(())
     });
 }
