@@ -268,3 +268,30 @@ async fn what_runs_of_what_was_given_back_is_evicted_and_deleted_after_five_minu
     let deleted = "DELETE /api/v1/namespaces/edu--prod/pods/web";
     assert_eq!(kept_for(300).await, [evicted, deleted]);
 }
+
+#[tokio::test]
+async fn a_namespace_whose_pods_cannot_be_read_keeps_those_of_no_other() {
+    let (namespaces, quotas) = with_pods(&BOTH, "0");
+    let pod = json!({"apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "web", "namespace": "edu--test", "uid": "uid-of-web"},
+        "status": {"phase": "Running"}});
+    let fake = Fake::start(
+        move |call| match (call.method.as_str(), call.path.as_str()) {
+            ("GET", "/api/v1/namespaces") => Some(list(&namespaces)),
+            ("GET", "/api/v1/resourcequotas") => Some(list(&quotas)),
+            ("GET", "/api/v1/namespaces/edu--prod/pods") => Some(refusal(403, "Forbidden")),
+            ("GET", "/api/v1/namespaces/edu--test/pods") => Some(list(std::slice::from_ref(&pod))),
+            ("GET", "/api/v1/namespaces/edu--test/resourcequotas/leasehold") => {
+                Some((200, quotas[1].clone()))
+            }
+            _ => None,
+        },
+    )
+    .await;
+    let (context, _tasks) = context(&fake).await;
+    let state = given_back(&BOTH);
+    let mut report = Report::new(&state);
+    let stopped = suspension::stop(&state, &context, &mut report).await;
+    assert!(stopped.is_err(), "it is tried again");
+    assert_eq!(fake.writes("/edu--test/pods/web/eviction").len(), 1);
+}
