@@ -70,6 +70,8 @@ pub const SERIAL_LABEL: &str = "leasehold.node-restriction.kubernetes.io/serial"
 pub const QUOTA_NAME: &str = "leasehold";
 /// Name of the managed `LimitRange`.
 pub const LIMIT_RANGE_NAME: &str = "leasehold";
+/// Name of the managed `NetworkPolicy`.
+pub const NETWORK_POLICY_NAME: &str = "leasehold";
 
 /// Name of the only `CloudPolicy` that counts.
 pub const POLICY_NAME: &str = "default";

@@ -105,6 +105,16 @@ where
         .boxed()
 }
 
+/// The same reasons; while tenancies are being set up they wait, for a minute at most. For what only adds up what tenancies
+/// have, which nobody waits for.
+pub(crate) fn spared<K>(world: &World, reasons: BoxStream<'static, Ref<K>>) -> BoxStream<'static, Ref<K>>
+where
+    K: Readable,
+{
+    let name = |one: &Ref<K>| (one.namespace.clone(), one.name.clone());
+    world.rush.spare(reasons, name).boxed()
+}
+
 /// Several reasons to look again, as one stream.
 pub(crate) fn any<K>(reasons: Vec<BoxStream<'static, Ref<K>>>) -> BoxStream<'static, Ref<K>>
 where

@@ -20,6 +20,7 @@ use leasehold_api::{
 use leasehold_kit::{
     Kit,
     cache::{Cache, NotReady, all_ready},
+    rush::Rush,
 };
 use leasehold_ledger::policy::Policy;
 use leasehold_planner::{
@@ -51,6 +52,8 @@ pub struct World {
     pub departments: Cache<Department>,
     /// Departments under departments.
     pub tree: Tree,
+    /// Tenancies that are being set up, each by its office namespace and its name: what merely adds them up waits meanwhile.
+    pub rush: Rush<(String, String)>,
     /// Information systems.
     pub systems: Cache<InformationSystem>,
     /// Tenancies.
@@ -106,6 +109,7 @@ impl World {
             meters: Cache::start(kit, None, tasks),
             tree: Tree::over(&departments),
             departments,
+            rush: Rush::default(),
             systems: Cache::start(kit, None, tasks),
             tenancies: Cache::start(kit, None, tasks),
             contributions: Cache::start(kit, None, tasks),

@@ -13,6 +13,7 @@ use crate::{
     client::Kit,
     difference,
     error::KitError,
+    owned,
     write::{Object, json_of, subject},
 };
 
@@ -101,9 +102,9 @@ fn blame<'entry>(
         // times are whole seconds: who wrote in the same second may have written after us
         .filter(|entry| last.is_none_or(|last| time(entry).is_none_or(|at| at >= last)))
         .filter(|entry| {
-            let fields = entry.fields_v1.as_ref();
-            let fields = fields.and_then(|fields| fields.0.as_object());
-            fields.is_some_and(|fields| takes(fields, desired, Some(current), ""))
+            let set = entry.fields_v1.as_ref();
+            let fields = set.and_then(|set| owned::fields(&set.0));
+            fields.is_some_and(|fields| takes(&fields, desired, Some(current), ""))
         })
         .max_by_key(|entry| time(entry))
         .map(writer)
@@ -280,7 +281,7 @@ mod tests {
     #[tokio::test]
     async fn rules_and_selectors_of_a_network_policy_are_taken_as_a_whole() {
         let fence = |spec: &Value, entries: Option<Value>| -> NetworkPolicy {
-            let metadata = json!({"name": "default-deny", "namespace": "edu--prod",
+            let metadata = json!({"name": "leasehold", "namespace": "edu--prod",
                 "managedFields": entries});
             serde_json::from_value(json!({"metadata": metadata, "spec": spec})).unwrap()
         };

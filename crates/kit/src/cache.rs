@@ -25,7 +25,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::{Kit, error};
+use crate::{Kit, error, owned};
 
 /// Seconds of nothing but errors after which a watch is built anew.
 const STALE_AFTER: Duration = Duration::from_secs(30);
@@ -315,7 +315,7 @@ async fn feed<K>(
         // what a list brings is in the cache only when the list is complete, and is not told before
         let mut listed = Vec::new();
         while let Some(event) = events.next().await {
-            match event {
+            match event.map(packed) {
                 Ok(event) => {
                     failing_since = None;
                     if matches!(event, watcher::Event::InitDone) {
@@ -350,6 +350,19 @@ async fn feed<K>(
         }
         tokio::time::sleep(pause).await;
     }
+}
+
+/// The event with an object that takes little room.
+fn packed<K>(mut event: watcher::Event<DeserializeGuard<K>>) -> watcher::Event<DeserializeGuard<K>>
+where
+    K: Resource<DynamicType = ()>,
+{
+    if let watcher::Event::Apply(object) | watcher::Event::InitApply(object) = &mut event
+        && let Ok(object) = &mut object.0
+    {
+        owned::pack(object.meta_mut());
+    }
+    event
 }
 
 /// Whether a watcher is caught. It keeps asking for the version that it started from, and when that is refused with an

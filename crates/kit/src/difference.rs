@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::quantity::billionths;
+use crate::{owned, quantity::billionths};
 
 /// Maps whose values are quantities, wherever they stand: `2` and `2000m` are the same there and nowhere else.
 const QUANTITIES: [&str; 10] = [
@@ -131,8 +131,8 @@ fn leaves_out(desired: &Value, current: &Value, manager: &str) -> bool {
             && text("subresource").is_empty();
         ours && entry
             .get("fieldsV1")
-            .and_then(Value::as_object)
-            .is_some_and(|fields| !names_all(fields, desired))
+            .and_then(owned::fields)
+            .is_some_and(|fields| !names_all(&fields, desired))
     })
 }
 

@@ -8,7 +8,7 @@
 //! - the API server's clock is known to a fraction of a second ([`server_time`]);
 //! - a watch that resumes from a stored version and never lists when it can resume ([`watch`]);
 //! - controllers whose reconciles are bounded, measured and backed off per object ([`run`]), also of objects that never come
-//!   to rest ([`spacing`]);
+//!   to rest ([`spacing`]), and with work that waits while there is more urgent ([`rush`]);
 //! - caches, from which controllers read and by which they are woken ([`cache`]), shutdown on signals ([`shutdown`]), metrics ([`metrics`]).
 
 pub mod backoff;
@@ -25,10 +25,12 @@ pub mod events;
 mod fake;
 pub mod heartbeat;
 pub mod metrics;
+mod owned;
 pub mod probe;
 mod quantity;
 pub mod read;
 pub mod run;
+pub mod rush;
 pub mod server_time;
 pub mod shutdown;
 pub mod spacing;

@@ -20,14 +20,14 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use leasehold_api::{
-    names::{ADOPT_ANNOTATION, ROLE_LABEL, cluster_roles},
+    names::{ADOPT_ANNOTATION, NETWORK_POLICY_NAME, ROLE_LABEL, cluster_roles},
     platform::{NetworkZoneSpec, PodSecurity},
     tenancy::{Member, MemberRole},
 };
 use leasehold_ledger::money::format_quantity;
 
 use crate::{
-    objects::{NETWORK_POLICIES, Nameable, NamespacePlan, ROLE_BINDINGS},
+    objects::{Nameable, NamespacePlan, ROLE_BINDINGS},
     quota::{Hard, is_leased, parse, unit_of},
     rules::Refusal,
 };
@@ -325,9 +325,8 @@ fn hole(policy: &NetworkPolicy) -> Option<String> {
             "network policy {name} lets traffic past the zone's fence"
         ));
     }
-    NETWORK_POLICIES
-        .contains(&name)
-        .then(|| format!("network policy {name} stands where one of the zone's belongs"))
+    (name == NETWORK_POLICY_NAME)
+        .then(|| format!("network policy {name} stands where the zone's belongs"))
 }
 
 /// A claim of a class that is not leased.

@@ -1,9 +1,9 @@
 //! Desired objects, complete, for server-side apply.
 //!
 //! Objects name only what the operator owns, so that applying them again changes nothing. Optional
-//! objects ([`role_bindings`], [`office_role_bindings`], [`network_policies`]) are left out when they
-//! would be empty: who applies them also deletes those of [`ROLE_BINDINGS`],
-//! [`OFFICE_ROLE_BINDINGS`] and [`NETWORK_POLICIES`] that are not in the list.
+//! objects ([`role_bindings`], [`office_role_bindings`]) are left out when they would be empty: who
+//! applies them also deletes those of [`ROLE_BINDINGS`] and [`OFFICE_ROLE_BINDINGS`] that are not in
+//! the list, and what still stands under the [`FORMER_NETWORK_POLICIES`].
 
 mod nameable;
 mod network;
@@ -42,7 +42,7 @@ use crate::{
 };
 
 pub use nameable::Nameable;
-pub use network::{NETWORK_POLICIES, network_policies};
+pub use network::{FORMER_NETWORK_POLICIES, network_policy};
 pub use office::{Kin, OFFICE_ROLE_BINDINGS, office_namespace, office_role_bindings};
 
 /// Names of the role bindings of a tenancy namespace: administrators and readers.

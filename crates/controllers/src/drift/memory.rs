@@ -37,6 +37,8 @@ pub(crate) struct Ward {
 /// What is remembered of the last time at which an object was as it should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Recall {
+    /// It was what is wanted now, at the version of the copy at hand.
+    Same,
     /// The copy at hand is a little older than our own last write, which wrote what is wanted now.
     Late,
     /// The copy at hand is older than our own last write, and tells nothing.
@@ -114,7 +116,9 @@ impl Repairs {
             .zip(agreed.version)
             .is_some_and(|(copy, written)| copy < written);
         let is_same = ward.wanted.is_some() && agreed.wanted == ward.wanted;
+        let is_it = version.is_some() && version == agreed.version;
         match (is_older, is_same) {
+            (false, true) if is_it => Recall::Same,
             (true, true) if now.since(agreed.at) < LATE => Recall::Late,
             (true, _) => Recall::Older,
             (false, true) => Recall::Stood,
@@ -387,9 +391,11 @@ mod tests {
     #[test]
     fn an_object_stood_as_long_as_the_same_is_wanted() {
         let repairs = Repairs::default();
-        let (one, other) = (ward("default-deny", "one"), ward("default-deny", "other"));
+        let (one, other) = (ward("leasehold", "one"), ward("leasehold", "other"));
         assert_eq!(repairs.recall(&one, Some(7), at(0)), Recall::Unknown);
         repairs.agreed(&one, Some(7), at(0));
+        assert_eq!(repairs.recall(&one, Some(7), at(1)), Recall::Same);
+        assert_eq!(repairs.recall(&other, Some(7), at(1)), Recall::Other);
         assert_eq!(repairs.recall(&one, Some(9), at(1)), Recall::Stood);
         assert_eq!(repairs.recall(&other, Some(9), at(1)), Recall::Other);
         assert!(repairs.is_new_wish(&other) && !repairs.is_new_wish(&one));
@@ -411,11 +417,11 @@ mod tests {
     #[test]
     fn a_copy_from_before_our_own_write_is_late_for_a_minute() {
         let repairs = Repairs::default();
-        let (one, other) = (ward("default-deny", "one"), ward("default-deny", "other"));
+        let (one, other) = (ward("leasehold", "one"), ward("leasehold", "other"));
         repairs.agreed(&one, Some(12), at(0));
         assert_eq!(repairs.recall(&one, Some(11), at(59)), Recall::Late);
         assert_eq!(repairs.recall(&other, Some(11), at(59)), Recall::Older);
-        assert_eq!(repairs.recall(&one, Some(12), at(59)), Recall::Stood);
+        assert_eq!(repairs.recall(&one, Some(12), at(59)), Recall::Same);
         assert_eq!(repairs.recall(&one, Some(11), at(60)), Recall::Older);
         assert_eq!(
             repairs.recall(&one, None, at(1)),
@@ -427,7 +433,7 @@ mod tests {
     #[test]
     fn what_happened_is_told_once_and_to_its_owner() {
         let repairs = Repairs::default();
-        let one = ward("default-deny", "one");
+        let one = ward("leasehold", "one");
         repairs.repaired(&one, &by("night-shift"), at(0));
         let stranger = repairs.take(&Owner::tenancy("edu", "mail"), at(1));
         assert_eq!(stranger, News::default());
@@ -436,7 +442,7 @@ mod tests {
             news.happened,
             [Told {
                 sentence:
-                    "network policy default-deny in edu--prod was changed by night-shift; put right"
+                    "network policy leasehold in edu--prod was changed by night-shift; put right"
                         .to_owned(),
                 action: "RepairNetworkPolicy".to_owned(),
             }]
@@ -457,7 +463,7 @@ mod tests {
     #[test]
     fn of_a_fight_the_beginning_the_state_and_the_end_are_told() {
         let repairs = Repairs::default();
-        let one = ward("default-deny", "one");
+        let one = ward("leasehold", "one");
         fought(&repairs, &one);
         assert!(repairs.is_contested(&one.owner, at(5)));
         let news = repairs.take(&one.owner, at(5));
@@ -470,7 +476,7 @@ mod tests {
         let first = news.contests[0].clone();
         assert!(
             first.starts_with(
-                "network policy default-deny in edu--prod is changed again and again, last by night-shift: put right 5 times since 2027-01-15T08:00:00Z, the next time not before 2027-01-15T08:00:14Z; "
+                "network policy leasehold in edu--prod is changed again and again, last by night-shift: put right 5 times since 2027-01-15T08:00:00Z, the next time not before 2027-01-15T08:00:14Z; "
             ),
             "{first}"
         );
@@ -490,7 +496,7 @@ mod tests {
         assert!(over.contests.is_empty() && over.again.is_none(), "{over:?}");
         assert_eq!(
             over.happened[0].sentence,
-            "nobody changes network policy default-deny in edu--prod any more; it was put right 6 times"
+            "nobody changes network policy leasehold in edu--prod any more; it was put right 6 times"
         );
         assert_eq!(repairs.contested(), 0);
     }
@@ -498,7 +504,7 @@ mod tests {
     #[test]
     fn what_is_forgotten_was_never_there() {
         let repairs = Repairs::default();
-        let (one, other) = (ward("default-deny", "one"), ward("allow-dns", "one"));
+        let (one, other) = (ward("leasehold", "one"), ward("allow-dns", "one"));
         for ward in [&one, &other] {
             assert_eq!(repairs.was_there(ward), None);
             repairs.unsure(ward);

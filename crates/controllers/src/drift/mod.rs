@@ -17,7 +17,7 @@ use leasehold_ledger::{
     canonical::{Digest, digest_of},
     time::Second,
 };
-use leasehold_planner::{objects::NETWORK_POLICIES, repair::Repair};
+use leasehold_planner::{objects::FORMER_NETWORK_POLICIES, repair::Repair};
 use serde_json::{Value, json};
 
 pub(crate) use memory::News;
@@ -259,10 +259,7 @@ async fn look_for<K: Watched>(context: &Context, ward: &Ward) -> Result<Found<'s
 fn was_in_place(context: &Context, ward: &Ward) -> bool {
     let always = match ward.key.what {
         What::Quota | What::LimitRange => true,
-        What::NetworkPolicy => NETWORK_POLICIES
-            .iter()
-            .take(3)
-            .any(|name| *name == ward.key.name),
+        What::NetworkPolicy => !has_former(context, ward.key.place.as_deref()),
         What::RoleBinding | What::Namespace | What::Volume | What::VolumeClaim | What::Snapshot => {
             false
         }
@@ -295,6 +292,13 @@ fn was_in_place(context: &Context, ward: &Ward) -> bool {
         })
 }
 
+/// Whether policies still stand in the namespace that an earlier version of ours had instead of the one.
+fn has_former(context: &Context, place: Option<&str>) -> bool {
+    let policies = &context.world.network_policies;
+    let mut former = FORMER_NETWORK_POLICIES.iter();
+    former.any(|name| policies.look(place, name, |_| ()).is_some())
+}
+
 /// Whether everything is in place that a tenancy in this phase leases, but for what it leases anew.
 fn is_set_up(phase: Phase) -> bool {
     match phase {
@@ -322,8 +326,11 @@ fn judged<K: Watched>(
     let (version, now) = (version(copy), context.now());
     let recall = repairs.recall(ward, version, now);
     repairs.saw(&ward.owner, &ward.key);
+    if recall == Recall::Same {
+        return Ok(Look::Well);
+    }
     Ok(match (context.kit.compare(desired, copy)?, recall) {
-        (_, Recall::Late) => Look::Well,
+        (_, Recall::Late | Recall::Same) => Look::Well,
         (Standing::AsDescribed, Recall::Stood | Recall::Other | Recall::Unknown) => {
             repairs.agreed(ward, version, now);
             Look::Well

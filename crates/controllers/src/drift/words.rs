@@ -271,11 +271,11 @@ mod tests {
             subresource: None,
             at: Some("2027-01-15T02:00:09Z".parse().unwrap()),
         };
-        let fence = key(Some("edu--prod"), What::NetworkPolicy, "default-deny");
+        let fence = key(Some("edu--prod"), What::NetworkPolicy, "leasehold");
         let changed = Drift::Changed(Some(writer));
         assert_eq!(
             changed.sentence(&fence),
-            "network policy default-deny in edu--prod was changed by kubectl-edit at 2027-01-15T02:00:09Z; put right"
+            "network policy leasehold in edu--prod was changed by kubectl-edit at 2027-01-15T02:00:09Z; put right"
         );
         assert_eq!(changed.who(), "kubectl-edit");
         let place = key(None, What::Namespace, "edu--prod");

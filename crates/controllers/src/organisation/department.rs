@@ -47,9 +47,14 @@ fn triggers(world: &World) -> BoxStream<'static, Ref<Department>> {
         ),
         wake::named(&world.departments, world.namespaces.changes(), of_office),
         wake::named(&world.departments, world.role_bindings.changes(), of_office),
-        wake::named(&world.departments, world.tenancies.changes(), of_office),
+        wake::spared(world, of_tenancies(world)),
         kin::changes(world),
     ])
+}
+
+/// The department whose lease may add up to something else.
+fn of_tenancies(world: &World) -> BoxStream<'static, Ref<Department>> {
+    wake::named(&world.departments, world.tenancies.changes(), of_office)
 }
 
 /// Departments whose domains may be theirs, or no longer, since this one was written or went. What it claimed before is

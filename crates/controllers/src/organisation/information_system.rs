@@ -37,7 +37,7 @@ fn triggers(world: &World) -> BoxStream<'static, Ref<InformationSystem>> {
     };
     let departments = comings_and_goings(world.departments.changes());
     let registered = wake::named(&world.systems, departments, concerned);
-    wake::any(vec![registered, leases(world)])
+    wake::any(vec![registered, wake::spared(world, leases(world))])
 }
 
 /// The system whose leases may add up to something else: that of a tenancy that changed. Of one that went nobody knows

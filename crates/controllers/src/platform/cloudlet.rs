@@ -23,10 +23,15 @@ pub async fn run(context: Context, shutdown: Shutdown) {
 fn triggers(world: &World) -> BoxStream<'static, Ref<Cloudlet>> {
     wake::any(vec![
         wake::every(&world.cloudlets, world.nodes.changes(), |_| true),
-        wake::every(&world.cloudlets, world.tenancies.changes(), |_| true),
+        wake::spared(world, of_tenancies(world)),
         wake::every(&world.cloudlets, world.zones.changes(), |_| true),
         wake::every(&world.cloudlets, world.price_books.changes(), |_| true),
     ])
+}
+
+/// All of them, whenever a tenancy changes: what is leased may add up to something else.
+fn of_tenancies(world: &World) -> BoxStream<'static, Ref<Cloudlet>> {
+    wake::every(&world.cloudlets, world.tenancies.changes(), |_| true)
 }
 
 async fn reconcile(object: Arc<Cloudlet>, context: Context) -> Result<Action, Error> {

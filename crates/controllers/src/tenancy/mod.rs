@@ -6,7 +6,7 @@
 //! them back, and keeps the volumes (`retain`) and the snapshots (`snapshots`) that are to outlive it; what runs is
 //! stopped by orders (`suspension`), and where nobody pays for it (`unpaid`); the end of the term (`term`) is told
 //! before it comes; the final bill (`final_bill`) after everything; approvals are told (`answers`) what became of them;
-//! report (`report`) writes the status. What is to be done is planned by pure functions of `leasehold-planner`.
+//! report (`report`) writes the status, and what is of interest for a moment only (`interim`) not at once. What is to be done is planned by pure functions of `leasehold-planner`.
 
 mod answers;
 mod concern;
@@ -14,6 +14,7 @@ mod decisions;
 mod drifts;
 mod final_bill;
 mod funds;
+mod interim;
 mod kin;
 mod limits;
 mod observe;

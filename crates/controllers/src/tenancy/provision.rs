@@ -110,8 +110,15 @@ pub async fn advance(
         (_, _) => Phase::Approved,
     };
     acceptance::tell(state, report);
-    if progress == Progress::Underway {
+    report.underway = progress == Progress::Underway;
+    if report.underway {
         report.look_again(SOON);
+    }
+    let (rush, key) = (&context.world.rush, (state.office(), state.name.clone()));
+    if report.underway && !is_set_up {
+        rush.begin(key);
+    } else {
+        rush.end(&key);
     }
     term::look(state, report)
 }

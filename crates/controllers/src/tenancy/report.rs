@@ -21,7 +21,7 @@ use leasehold_ledger::{
 use leasehold_planner::rules::Refusal;
 
 use super::{
-    final_bill,
+    final_bill, interim,
     observe::{Life, State},
     provision::acceptance_shown,
     release::sign_off_shown,
@@ -81,6 +81,8 @@ pub struct Report {
     pub expiring: Option<String>,
     /// Why what runs is to end before the namespaces go, where it is.
     pub ends: Option<Unpaid>,
+    /// Whether namespaces are being set up, and nobody but the cluster is waited for.
+    pub underway: bool,
     /// When to look again at the latest.
     pub again: Option<Duration>,
     refused: Vec<String>,
@@ -211,8 +213,9 @@ impl Report {
     pub async fn write(self, state: &State, context: &Context) -> Result<(), Error> {
         let tenancy = &state.tenancy;
         let old = tenancy.status.clone().unwrap_or_default();
+        let underway = self.underway;
         let new = self.status(state, context, &old);
-        if new == old {
+        if new == old || (underway && interim::may_wait(&old, &new, state.now)) {
             return Ok(());
         }
         // neither waits for the other: an event is best effort, and the status does not depend on it

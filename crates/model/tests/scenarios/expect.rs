@@ -74,7 +74,7 @@ pub fn managed(what: Managed, namespace: &str) -> [String; 3] {
     let (resource, name) = match what {
         Managed::Quota => ("resourcequotas", "leasehold"),
         Managed::Limits => ("limitranges", "leasehold"),
-        Managed::Policy => ("networkpolicies.networking.k8s.io", "default-deny"),
+        Managed::Policy => ("networkpolicies.networking.k8s.io", "leasehold"),
         Managed::Rights => ("rolebindings.rbac.authorization.k8s.io", "leasehold-admins"),
     };
     [resource, namespace, name].map(str::to_owned)

@@ -203,7 +203,7 @@ fn what_would_stay_in_force_beside_the_lease_is_named() {
         limit_ranges: vec![object(json!({"metadata": {"name": "team"}}))],
         network_policies: vec![
             object(json!({"metadata": {"name": "open"}, "spec": {"egress": [{}]}})),
-            object(json!({"metadata": {"name": "default-deny"}, "spec": {"podSelector": {}}})),
+            object(json!({"metadata": {"name": "leasehold"}, "spec": {"podSelector": {}}})),
         ],
         ..Contents::default()
     };
@@ -213,7 +213,7 @@ fn what_would_stay_in_force_beside_the_lease_is_named() {
             "quota team would bound it beside the lease",
             "limit range team would go on changing what containers get",
             "network policy open lets traffic past the zone's fence",
-            "network policy default-deny stands where one of the zone's belongs",
+            "network policy leasehold stands where the zone's belongs",
         ]
     );
 }

@@ -13,16 +13,16 @@ use k8s_openapi::{
 use leasehold_api::{
     names::{
         DEPARTMENT_LABEL, MANAGED_LABEL, MANAGED_VALUE, ROLE_LABEL, ROLE_TENANCY, SYSTEM_LABEL,
-        ZONE_LABEL,
+        NETWORK_POLICY_NAME, ZONE_LABEL,
     },
     platform::{NetworkZoneSpec, Peer},
 };
 
 use super::{NamespacePlan, labels};
 
-/// Names of the network policies of a tenancy namespace. The last two only where the zone has an
-/// egress or an ingress gateway.
-pub const NETWORK_POLICIES: [&str; 5] = [
+/// Names under which network policies of ours stood before there was one for everything (ADR 0034): what still stands under
+/// them is taken away.
+pub const FORMER_NETWORK_POLICIES: [&str; 5] = [
     "default-deny",
     "allow-dns",
     "allow-same-system",
@@ -35,62 +35,24 @@ const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
 /// Port of the name service.
 const DNS_PORT: i32 = 53;
 
-/// The network policies of a tenancy namespace.
+/// The network policy of a tenancy namespace. It is about all pods and both directions, so that nothing passes but what it
+/// names: it is one object, so that no moment has a part of it.
 ///
 /// Systems of one department reach themselves over all their namespaces of one zone, of whichever of
 /// their tenancies. Zones are separate networks, so the same system in another zone is not reached.
-pub fn network_policies(plan: &NamespacePlan, zone: &NetworkZoneSpec) -> Vec<NetworkPolicy> {
-    let [deny, dns, same_system, out, into] = NETWORK_POLICIES;
+pub fn network_policy(plan: &NamespacePlan, zone: &NetworkZoneSpec) -> NetworkPolicy {
     let siblings = same_system_peer(plan);
-    let mut policies = vec![
-        policy(plan, deny, Some(Vec::new()), Some(Vec::new())),
-        policy(
-            plan,
-            dns,
-            None,
-            Some(vec![to(peer(&zone.dns), Some(dns_ports()))]),
-        ),
-        policy(
-            plan,
-            same_system,
-            Some(vec![from(siblings.clone())]),
-            Some(vec![to(siblings, None)]),
-        ),
-    ];
-    if let Some(way_out) = &zone.egress_gateway {
-        policies.push(policy(plan, out, None, Some(vec![to(peer(way_out), None)])));
-    }
-    if let Some(way_in) = &zone.ingress_gateway {
-        let rules = Some(vec![from(peer(way_in))]);
-        policies.push(policy(plan, into, rules, None));
-    }
-    policies
-}
-
-/// A policy for all pods of the namespace. An empty list of rules allows nothing; no list leaves
-/// that direction alone.
-fn policy(
-    plan: &NamespacePlan,
-    name: &str,
-    ingress: Option<Vec<NetworkPolicyIngressRule>>,
-    egress: Option<Vec<NetworkPolicyEgressRule>>,
-) -> NetworkPolicy {
-    let mut types = Vec::new();
-    if ingress.is_some() {
-        types.push("Ingress".to_owned());
-    }
-    if egress.is_some() {
-        types.push("Egress".to_owned());
-    }
+    let mut ingress = vec![from(siblings.clone())];
+    ingress.extend(zone.ingress_gateway.as_ref().map(|way| from(peer(way))));
+    let mut egress = vec![to(peer(&zone.dns), Some(dns_ports())), to(siblings, None)];
+    egress.extend(zone.egress_gateway.as_ref().map(|way| to(peer(way), None)));
     NetworkPolicy {
-        metadata: plan.metadata(name),
+        metadata: plan.metadata(NETWORK_POLICY_NAME),
         spec: Some(NetworkPolicySpec {
             pod_selector: Some(LabelSelector::default()),
-            policy_types: Some(types),
-            // An empty list means the same as none and is not stored, but it is ours: rules that somebody adds to it
-            // are taken away.
-            ingress,
-            egress,
+            policy_types: Some(vec!["Ingress".to_owned(), "Egress".to_owned()]),
+            ingress: Some(ingress),
+            egress: Some(egress),
         }),
     }
 }

@@ -12,8 +12,6 @@ use tokio::time::timeout;
 
 use super::{Floor, Load, spread};
 
-/// Network policies of a namespace.
-const POLICIES: u32 = 5;
 /// Neither labels of ours nor two dashes in a row: the rules N01 and N02 leave such namespaces alone.
 const PREFIX: &str = "floor-";
 /// How many namespaces are created at a time, in turn: nobody knows beforehand what a machine does best.
@@ -47,7 +45,7 @@ fn next(floors: &[Floor]) -> Option<usize> {
 }
 
 /// How long the API server and the built-in controllers take for as many namespaces, each with a quota,
-/// a limit range, five network policies and a role binding, until every quota is counted.
+/// a limit range, a network policy and a role binding, until every quota is counted.
 async fn floor(
     admin: &Session,
     load: Load,
@@ -100,10 +98,7 @@ async fn create(admin: &Session, place: &str) -> Result<(), Failure> {
     admin.post::<Namespace>(&namespace).await?;
     admin.post::<ResourceQuota>(&quota(place)).await?;
     admin.post::<LimitRange>(&limit_range(place)).await?;
-    for number in 1..=POLICIES {
-        let policy = network_policy(place, &format!("policy-{number}"));
-        admin.post::<NetworkPolicy>(&policy).await?;
-    }
+    admin.post::<NetworkPolicy>(&network_policy(place)).await?;
     admin.post::<RoleBinding>(&role_binding(place)).await
 }
 
@@ -130,13 +125,14 @@ fn limit_range(place: &str) -> Value {
     })
 }
 
-fn network_policy(place: &str, name: &str) -> Value {
+fn network_policy(place: &str) -> Value {
     json!({
         "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
-        "metadata": {"name": name, "namespace": place},
+        "metadata": {"name": "floor", "namespace": place},
         "spec": {
-            "podSelector": {}, "policyTypes": ["Ingress"],
+            "podSelector": {}, "policyTypes": ["Ingress", "Egress"],
             "ingress": [{"from": [{"podSelector": {}}]}],
+            "egress": [{"to": [{"podSelector": {}}]}],
         },
     })
 }

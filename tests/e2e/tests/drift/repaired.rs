@@ -88,7 +88,7 @@ async fn what_is_deleted_is_made_anew_and_told() {
     let repair = Timing::begin();
     for target in [
         "rolebinding/leasehold-admins",
-        "networkpolicy/allow-dns",
+        "networkpolicy/leasehold",
         "resourcequota/leasehold",
     ] {
         let gone = ["delete", target, "-n", &place];
@@ -97,7 +97,7 @@ async fn what_is_deleted_is_made_anew_and_told() {
     let back = office.stage.see("everything made anew", LONG, async || {
         let at = Some(place.as_str());
         admin.get::<RoleBinding>(at, "leasehold-admins").await?;
-        admin.get::<NetworkPolicy>(at, "allow-dns").await?;
+        admin.get::<NetworkPolicy>(at, FENCE).await?;
         admin.get::<ResourceQuota>(at, "leasehold").await?;
         Ok(())
     });
@@ -105,7 +105,7 @@ async fn what_is_deleted_is_made_anew_and_told() {
     repair.tell("drift: three objects that were deleted, one after the other, made anew");
     for what in [
         "role binding leasehold-admins",
-        "network policy allow-dns",
+        "network policy leasehold",
         "quota leasehold",
     ] {
         told(&office, &format!("{what} in {place} was deleted ")).await;

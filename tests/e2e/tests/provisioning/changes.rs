@@ -535,7 +535,7 @@ async fn fence_stays(office: &Office, operator: &leasehold_testkit::Session) {
         json!({"spec": {"podSelector": {"matchLabels": {"app": "nothing"}}}}),
     ] {
         let hole = hole.to_string();
-        let patch = ["patch", "networkpolicy/default-deny", "-n", "order--prod"];
+        let patch = ["patch", "networkpolicy/leasehold", "-n", "order--prod"];
         let patch: Vec<&str> = patch
             .into_iter()
             .chain(["--type=merge", "-p", &hole])
@@ -546,11 +546,12 @@ async fn fence_stays(office: &Office, operator: &leasehold_testkit::Session) {
             .see("the fence repaired", LONG, async || {
                 let found = office
                     .staff
-                    .get::<NetworkPolicy>(Some("order--prod"), "default-deny")
+                    .get::<NetworkPolicy>(Some("order--prod"), "leasehold")
                     .await?;
                 let spec = found.spec.unwrap_or_default();
                 let all = spec.pod_selector.clone().unwrap_or_default() == LabelSelector::default();
-                if all && spec.ingress.is_none_or(|rules| rules.is_empty()) {
+                let mut rules = spec.ingress.iter().flatten();
+                if all && rules.all(|rule| rule.from.is_some()) {
                     Ok(())
                 } else {
                     Err(format!("{hole} is still there"))

@@ -113,14 +113,7 @@ async fn provisioned(office: &Office) {
             .into_iter()
             .filter_map(|policy| policy.metadata.name)
             .collect();
-        let expected = [
-            "allow-dns",
-            "allow-egress-gateway",
-            "allow-ingress-gateway",
-            "allow-same-system",
-            "default-deny",
-        ];
-        assert_eq!(names, BTreeSet::from(expected.map(str::to_owned)));
+        assert_eq!(names, BTreeSet::from(["leasehold".to_owned()]));
         let binding = staff
             .get::<RoleBinding>(Some(place), "leasehold-admins")
             .await

@@ -1,11 +1,11 @@
-//! What goes into a namespace: limit range and network policies at any time; rights and volumes when the quota stands.
+//! What goes into a namespace: limit range and network policy at any time; rights and volumes when the quota stands.
 
-use futures::future::{join, try_join_all};
+use futures::future::join;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt;
 use leasehold_api::names;
 use leasehold_planner::{
-    objects::{self, NETWORK_POLICIES, NamespacePlan, ROLE_BINDINGS},
+    objects::{self, FORMER_NETWORK_POLICIES, NamespacePlan, ROLE_BINDINGS},
     request::Items,
     rules::Refusal,
     volumes::{Growth, class_of, growth},
@@ -52,7 +52,7 @@ impl Found {
     }
 }
 
-/// Puts into place what may be there before the quota stands: the limit range and the network policies, which bound
+/// Puts into place what may be there before the quota stands: the limit range and the network policy, which bound
 /// what others may do and give nobody anything. What caches show in one that is new was in another of its name.
 pub async fn furnish(
     state: &State,
@@ -100,7 +100,7 @@ pub fn is_set_up(plan: &NamespacePlan) -> Found {
     Found::waits(format!("namespace {} is being set up", plan.name))
 }
 
-/// Its own labels, network policies and rights: what a namespace must have as long as it exists, also when the manifest
+/// Its own labels, network policy and rights: what a namespace must have as long as it exists, also when the manifest
 /// no longer names it.
 pub async fn fence(
     state: &State,
@@ -120,7 +120,7 @@ fn owner(plan: &NamespacePlan) -> Owner {
     Owner::tenancy(&plan.identity.department, &plan.identity.tenancy)
 }
 
-/// Network policies: those of the zone, and no others of ours.
+/// The network policy, as the zone describes it. What stood for it in former times goes once it is there.
 async fn shield(
     state: &State,
     context: &Context,
@@ -129,19 +129,15 @@ async fn shield(
 ) -> Result<(), Error> {
     let place = Some(plan.name.as_str());
     let world = &context.world;
-    let policies = objects::network_policies(plan, &state.zone.spec);
-    try_join_all(policies.iter().map(async |policy| {
-        let current = world.network_policies.get(place, &policy.name_any());
-        let current = current.filter(|_| !is_new);
-        drift::keep(context, policy, current.as_ref()).await
-    }))
-    .await?;
-    for name in NETWORK_POLICIES {
-        let kept = policies.iter().any(|policy| policy.name_any() == name);
-        if !kept && !is_new {
-            let standing = world.network_policies.get(place, name);
-            drift::remove(context, &owner(plan), standing).await?;
-        }
+    let policy = objects::network_policy(plan, &state.zone.spec);
+    if is_new {
+        return drift::keep(context, &policy, None).await;
+    }
+    let current = world.network_policies.get(place, &policy.name_any());
+    drift::keep(context, &policy, current.as_ref()).await?;
+    for name in FORMER_NETWORK_POLICIES {
+        let standing = world.network_policies.get(place, name);
+        drift::remove(context, &owner(plan), standing).await?;
     }
     Ok(())
 }

@@ -4,10 +4,11 @@ use std::sync::{Arc, Mutex};
 
 use leasehold_api::platform::BillingStarts;
 use leasehold_ledger::document::{DeliveredDoc, EffectiveDoc, NamespaceDoc};
+use leasehold_planner::objects::FORMER_NETWORK_POLICIES;
 use serde_json::{Value, json};
 
 use super::{
-    fixture::{Call, Fake, Reply, context, due, in_place, list, plans, refusal, state},
+    fixture::{Call, Fake, Reply, context, due, in_place, list, made, plans, refusal, state},
     namespaces::Standing,
     *,
 };
@@ -67,6 +68,56 @@ async fn what_stands_is_billed_and_nobody_let_in_when_a_policy_fails() {
     let range = "POST /api/v1/namespaces/edu--prod/limitranges".to_owned();
     assert!(calls.contains(&range), "{calls:?}");
     assert!(!gave_rights(&calls), "{calls:?}");
+}
+
+/// What a round writes about the policies of a namespace that an earlier version made, of a tenancy that says that all is
+/// in place, and what it then tells the tenancy.
+async fn after_an_upgrade(policy: Option<Reply>) -> (Vec<String>, Vec<String>) {
+    let (namespaces, quotas) = standing(&[("prod", "10")]);
+    let former = FORMER_NETWORK_POLICIES.map(|name| {
+        made(&json!({
+            "metadata": {"name": name, "namespace": "edu--prod", "managedFields": [
+                {"manager": names::FIELD_MANAGER, "operation": "Apply"},
+            ]},
+            "spec": {"podSelector": {}},
+        }))
+    });
+    let mut tenancy = state(&[("prod", "10")]).tenancy.clone();
+    tenancy.status = serde_json::from_value(json!({"phase": "Active", "namespaces": [
+        {"name": "edu--prod", "uid": "uid-of-edu--prod", "ready": true, "quota": "10"},
+    ]}))
+    .unwrap();
+    let fake = Fake::start(move |call| match call.path.as_str() {
+        "/api/v1/namespaces" => Some(list(&namespaces)),
+        "/api/v1/resourcequotas" => Some(list(&quotas)),
+        "/apis/tenancy.leasehold.dev/v1alpha1/tenancies" => Some(list(&[json!(tenancy)])),
+        "/apis/networking.k8s.io/v1/networkpolicies" => Some(list(&former)),
+        path if path.ends_with("--prod/networkpolicies") => policy.clone(),
+        _ => None,
+    })
+    .await;
+    let (context, _tasks) = context(&fake).await;
+    let mut state = state(&[("prod", "10")]);
+    let (due, mut report) = (due(&state), Report::new(&state));
+    let progress = Box::pin(provision(&mut state, &context, &mut report, &due)).await;
+    drop(progress);
+    let news = context
+        .repairs
+        .take(&Owner::tenancy("edu", "oa"), context.now());
+    let mut writes = fake.calls();
+    writes.retain(|call| call.contains("/networkpolicies") && !call.starts_with("GET "));
+    let told = news.happened.into_iter().map(|told| told.sentence);
+    (writes, told.collect())
+}
+
+#[tokio::test]
+async fn policies_of_an_earlier_version_go_once_the_one_stands_and_nobody_is_accused() {
+    let all = "/apis/networking.k8s.io/v1/namespaces/edu--prod/networkpolicies";
+    let mut expected = vec![format!("POST {all}")];
+    expected.extend(FORMER_NETWORK_POLICIES.map(|name| format!("DELETE {all}/{name}")));
+    assert_eq!(after_an_upgrade(None).await, (expected, Vec::new()));
+    let refused = after_an_upgrade(Some(refusal(403, "Forbidden"))).await;
+    assert_eq!(refused, (vec![format!("POST {all}")], Vec::new()));
 }
 
 #[tokio::test]

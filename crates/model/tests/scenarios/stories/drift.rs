@@ -15,7 +15,7 @@ use crate::{
 
 const OFFICE: &str = "dept-edu";
 const PLACE: &str = "edu--prod";
-const FENCE: [&str; 3] = ["networkpolicies.networking.k8s.io", PLACE, "default-deny"];
+const FENCE: [&str; 3] = ["networkpolicies.networking.k8s.io", PLACE, "leasehold"];
 const QUOTA: [&str; 3] = ["resourcequotas", PLACE, "leasehold"];
 const RIGHTS: [&str; 3] = [
     "rolebindings.rbac.authorization.k8s.io",
@@ -95,7 +95,7 @@ fn what_a_stranger_changes_is_put_right_and_told_by_which_program() {
             .until("the fence put right", |stage| types(stage) == whole)
             .await?;
         let told =
-            format!("network policy default-deny in {PLACE} was changed by kubectl at 2027-01-15T");
+            format!("network policy leasehold in {PLACE} was changed by kubectl at 2027-01-15T");
         stage
             .until("the history of the fence", |stage| tells(stage, &told))
             .await?;
@@ -121,7 +121,7 @@ fn what_a_stranger_deletes_is_made_anew_and_told() {
     tell(async |stage| {
         leased(stage).await?;
         let objects = [
-            (FENCE, "network policy default-deny"),
+            (FENCE, "network policy leasehold"),
             (QUOTA, "quota leasehold"),
             (RIGHTS, "role binding leasehold-admins"),
         ];
@@ -185,7 +185,7 @@ fn what_a_stranger_adds_stays_and_causes_no_write() {
         if [FENCE, QUOTA, RIGHTS].map(version) != before {
             return Err("what carries something of others was written".to_owned());
         }
-        let told = format!("network policy default-deny in {PLACE} was changed");
+        let told = format!("network policy leasehold in {PLACE} was changed");
         if tells(stage, &told) {
             return Err("what somebody added is told as a change".to_owned());
         }
@@ -202,7 +202,7 @@ fn what_was_changed_while_the_operator_was_away_is_told_from_the_managed_fields(
         stage.pass(Duration::from_secs(1)).await;
         stage.patch(ADMIN, FENCE, &json!({"spec": {"policyTypes": ["Egress"]}}))?;
         stage.delete(ADMIN, QUOTA)?;
-        let changed = format!("network policy default-deny in {PLACE} was changed by kubectl at ");
+        let changed = format!("network policy leasehold in {PLACE} was changed by kubectl at ");
         stage
             .until(&changed, |stage| tells(stage, &changed))
             .await?;
@@ -271,7 +271,7 @@ fn a_stranger_who_writes_back_is_noticed_and_met_with_pauses_until_he_stops() {
         }
         let told = said(stage, "Contested").unwrap_or_default();
         let begins = format!(
-            "network policy default-deny in {PLACE} is changed again and again, last by kubectl: put right "
+            "network policy leasehold in {PLACE} is changed again and again, last by kubectl: put right "
         );
         if !told.starts_with(&begins) || said(stage, "Ready").is_some() {
             return Err(format!("{told:?}; {}", status(stage)));
@@ -279,7 +279,7 @@ fn a_stranger_who_writes_back_is_noticed_and_met_with_pauses_until_he_stops() {
         stage
             .until("the fence put right", |stage| types(stage) == whole)
             .await?;
-        is_over(stage, "network policy default-deny").await
+        is_over(stage, "network policy leasehold").await
     });
 }
 

@@ -17,7 +17,7 @@ use crate::{
 };
 
 const PLACE: &str = "edu--prod";
-const FENCE: [&str; 3] = ["networkpolicies.networking.k8s.io", PLACE, "default-deny"];
+const FENCE: [&str; 3] = ["networkpolicies.networking.k8s.io", PLACE, "leasehold"];
 const RIGHTS: [&str; 3] = [
     "rolebindings.rbac.authorization.k8s.io",
     PLACE,
