@@ -19,7 +19,7 @@ use leasehold_api::{
 };
 use leasehold_kit::{
     Kit,
-    cache::{Cache, NotReady, all_ready},
+    cache::{Cache, NotReady, PackedCache, all_ready},
     rush::Rush,
 };
 use leasehold_ledger::policy::Policy;
@@ -73,15 +73,15 @@ pub struct World {
     /// Statements.
     pub statements: Cache<Statement>,
     /// Namespaces that the operator manages.
-    pub namespaces: Cache<Namespace>,
+    pub namespaces: PackedCache<Namespace>,
     /// Quotas that the operator manages.
-    pub quotas: Cache<ResourceQuota>,
+    pub quotas: PackedCache<ResourceQuota>,
     /// Limit ranges that the operator manages.
-    pub limit_ranges: Cache<LimitRange>,
+    pub limit_ranges: PackedCache<LimitRange>,
     /// Network policies that the operator manages.
-    pub network_policies: Cache<NetworkPolicy>,
+    pub network_policies: PackedCache<NetworkPolicy>,
     /// Role bindings that the operator manages.
-    pub role_bindings: Cache<RoleBinding>,
+    pub role_bindings: PackedCache<RoleBinding>,
     /// Volume claims that the operator manages.
     pub claims: Cache<PersistentVolumeClaim>,
     /// Volumes that outlive their tenancy.
@@ -119,11 +119,11 @@ impl World {
             receipts: Cache::start(kit, None, tasks),
             periods: Cache::start(kit, None, tasks),
             statements: Cache::start(kit, None, tasks),
-            namespaces: Cache::start(kit, Some(&managed), tasks),
-            quotas: Cache::start(kit, Some(&managed), tasks),
-            limit_ranges: Cache::start(kit, Some(&managed), tasks),
-            network_policies: Cache::start(kit, Some(&managed), tasks),
-            role_bindings: Cache::start(kit, Some(&managed), tasks),
+            namespaces: PackedCache::start(kit, Some(&managed), tasks),
+            quotas: PackedCache::start(kit, Some(&managed), tasks),
+            limit_ranges: PackedCache::start(kit, Some(&managed), tasks),
+            network_policies: PackedCache::start(kit, Some(&managed), tasks),
+            role_bindings: PackedCache::start(kit, Some(&managed), tasks),
             claims: Cache::start(kit, Some(&managed), tasks),
             volumes: Cache::start(kit, Some(&managed), tasks),
             nodes: Cache::start(kit, None, tasks),

@@ -7,6 +7,8 @@
 //! A kind that a cluster may be without has a cache that is empty meanwhile ([`Cache::start_where_served`]). It may come and
 //! go at any time.
 
+mod packed;
+
 use std::{collections::BTreeMap, fmt::Debug, sync::Arc, time::Duration};
 
 use futures::{Stream, StreamExt, future, stream};
@@ -24,6 +26,8 @@ use tokio::{
     sync::{broadcast, watch},
     task::JoinSet,
 };
+
+pub use packed::PackedCache;
 
 use crate::{Kit, error, owned};
 

@@ -9,7 +9,8 @@
 //! - a watch that resumes from a stored version and never lists when it can resume ([`watch`]);
 //! - controllers whose reconciles are bounded, measured and backed off per object ([`run`]), also of objects that never come
 //!   to rest ([`spacing`]), and with work that waits while there is more urgent ([`rush`]);
-//! - caches, from which controllers read and by which they are woken ([`cache`]), shutdown on signals ([`shutdown`]), metrics ([`metrics`]).
+//! - caches, from which controllers read and by which they are woken ([`cache`]), with the sets of `managedFields` in little room
+//!   ([`owned`]), shutdown on signals ([`shutdown`]), metrics ([`metrics`]).
 
 pub mod backoff;
 pub mod blame;
@@ -25,7 +26,7 @@ pub mod events;
 mod fake;
 pub mod heartbeat;
 pub mod metrics;
-mod owned;
+pub mod owned;
 pub mod probe;
 mod quantity;
 pub mod read;

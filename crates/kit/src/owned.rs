@@ -1,9 +1,9 @@
 //! Which fields of an object each of its writers owns, kept small.
 //!
 //! The API server notes it in `managedFields`, as sets in the format `FieldsV1`: a map in a map for each level of the
-//! object. Held as such maps they are most of what a cached object takes, some ten kilobytes, and are read only when an
-//! object is compared with what it should be. So caches hold each set as the text of its JSON, and whoever reads one
-//! takes it from here, in whichever form it is.
+//! object. Held as such maps they are most of what an object takes, some ten kilobytes, and are read only when an
+//! object is compared with what it should be. So in caches and lists each set is the text of its JSON, and whoever reads
+//! one takes it from here, in whichever form it is.
 
 use std::borrow::Cow;
 
@@ -21,8 +21,8 @@ pub(crate) fn pack(meta: &mut ObjectMeta) {
     }
 }
 
-/// The fields of a set, in either form; none where it is no set.
-pub(crate) fn fields(set: &Value) -> Option<Cow<'_, Map<String, Value>>> {
+/// The fields of a set of an entry in `managedFields`, in either form; none where it is no set.
+pub fn fields(set: &Value) -> Option<Cow<'_, Map<String, Value>>> {
     match set {
         Value::Object(fields) => Some(Cow::Borrowed(fields)),
         Value::String(text) => serde_json::from_str(text).ok().map(Cow::Owned),

@@ -13,6 +13,7 @@ use crate::{
     call::{Repeat, Subject, requests, requests_of},
     client::Kit,
     error::KitError,
+    owned,
 };
 
 /// Objects per page of a list.
@@ -169,7 +170,8 @@ impl Kit {
         loop {
             let request = requests_of::<K>(kind, namespace).list(&params);
             let page: ObjectList<K> = self.call(&subject, Repeat::Allowed, request).await?;
-            items.extend(page.items);
+            // many are held at once, and what little is read of these sets is read as well from text
+            items.extend(page.items.into_iter().map(packed));
             let more = page.metadata.continue_.filter(|token| !token.is_empty());
             if more.is_none() {
                 let resource_version = page.metadata.resource_version.unwrap_or_default();
@@ -181,6 +183,11 @@ impl Kit {
             params.continue_token = more;
         }
     }
+}
+
+fn packed<K: Followed>(mut object: K) -> K {
+    owned::pack(object.meta_mut());
+    object
 }
 
 fn found<T>(answer: Result<T, KitError>) -> Result<Option<T>, KitError> {
@@ -223,6 +230,20 @@ mod tests {
                 .unwrap_err()
                 .is_forbidden()
         );
+    }
+
+    #[tokio::test]
+    async fn who_owns_which_field_of_what_is_listed_is_text_and_can_be_read() {
+        let set = json!({"f:spec": {"f:nodeName": {}}});
+        let mut list = page("70", &["one"], None);
+        list["items"][0]["metadata"]["managedFields"] =
+            json!([{"manager": "kubectl", "operation": "Update", "fieldsV1": set}]);
+        let fake = Fake::new(move |_| Reply::Json(200, list.clone()));
+        let pods = fake.kit().list::<Pod>(Some("a"), None).await.unwrap();
+        let entries = pods[0].metadata.managed_fields.as_ref().unwrap();
+        let text = &entries[0].fields_v1.as_ref().unwrap().0;
+        assert!(text.is_string(), "{text}");
+        assert_eq!(owned::fields(text), owned::fields(&set));
     }
 
     #[tokio::test]

@@ -280,8 +280,8 @@ fn was_in_place(context: &Context, ward: &Ward) -> bool {
     };
     let uid = world
         .namespaces
-        .get(None, place)
-        .and_then(|namespace| namespace.metadata.uid);
+        .meta(None, place)
+        .and_then(|namespace| namespace.uid);
     let mut told = status.namespaces.iter();
     is_set_up(status.phase)
         && told.any(|told| {
@@ -296,7 +296,7 @@ fn was_in_place(context: &Context, ward: &Ward) -> bool {
 fn has_former(context: &Context, place: Option<&str>) -> bool {
     let policies = &context.world.network_policies;
     let mut former = FORMER_NETWORK_POLICIES.iter();
-    former.any(|name| policies.look(place, name, |_| ()).is_some())
+    former.any(|name| policies.has(place, name))
 }
 
 /// Whether everything is in place that a tenancy in this phase leases, but for what it leases anew.

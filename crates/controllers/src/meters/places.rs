@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::{api::core::v1::Namespace, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::ResourceExt;
 use leasehold_api::{names, platform::ClaimsCount};
 use leasehold_ledger::{
@@ -40,9 +40,9 @@ pub fn may_count(namespace: &str) -> bool {
 }
 
 /// Whether the namespace carries the role of a tenancy's, which nobody but the operator can write.
-fn is_tenancys(namespace: &Namespace) -> bool {
-    let role = namespace.labels().get(names::ROLE_LABEL);
-    role.is_some_and(|role| role == names::ROLE_TENANCY)
+fn is_tenancys(namespace: &ObjectMeta) -> bool {
+    let mut labels = namespace.labels.iter().flatten();
+    labels.any(|(label, role)| label == names::ROLE_LABEL && role == names::ROLE_TENANCY)
 }
 
 /// Whether the namespace carries any mark of ours.
@@ -80,18 +80,16 @@ impl Places {
         if !may_count(namespace) {
             return Ok(Place::Foreign);
         }
-        let Some(found) = self.context.world.namespaces.get(None, namespace) else {
+        let Some(found) = self.context.world.namespaces.meta(None, namespace) else {
             return Ok(Place::Unknown);
         };
-        let begun = found.metadata.creation_timestamp.as_ref().map(second);
+        let begun = found.creation_timestamp.as_ref().map(second);
         if created.is_some() && created < begun {
             // it lives in an earlier namespace of this name, which is gone from the cache already
             return Ok(Place::Unknown);
         }
-        let Some(document) = self
-            .document(&found.metadata.uid.clone().unwrap_or_default())
-            .await?
-        else {
+        let uid = found.uid.as_deref().unwrap_or_default();
+        let Some(document) = self.document(uid).await? else {
             return Ok(if is_tenancys(&found) {
                 Place::Unknown
             } else {
@@ -107,7 +105,7 @@ impl Places {
 
     /// Whether a namespace is certainly a tenancy's, whether or not the ledger knows of it yet.
     pub fn is_ours(&self, namespace: &str) -> bool {
-        let found = self.context.world.namespaces.get(None, namespace);
+        let found = self.context.world.namespaces.meta(None, namespace);
         found.is_some_and(|found| is_tenancys(&found))
     }
 
@@ -284,13 +282,13 @@ mod tests {
     #[test]
     fn the_role_tells_a_tenancys_namespace_and_any_mark_that_it_may_be_ours() {
         let bare = labelled(&[("app", "x")]);
-        assert!(!is_tenancys(&bare) && !is_marked(&bare));
+        assert!(!is_tenancys(&bare.metadata) && !is_marked(&bare));
         let tenancy = labelled(&[(names::ROLE_LABEL, names::ROLE_TENANCY)]);
-        assert!(is_tenancys(&tenancy) && is_marked(&tenancy));
+        assert!(is_tenancys(&tenancy.metadata) && is_marked(&tenancy));
         let office = labelled(&[(names::ROLE_LABEL, names::ROLE_OFFICE)]);
-        assert!(!is_tenancys(&office) && is_marked(&office));
+        assert!(!is_tenancys(&office.metadata) && is_marked(&office));
         let managed = labelled(&[(names::MANAGED_LABEL, names::MANAGED_VALUE)]);
-        assert!(!is_tenancys(&managed) && is_marked(&managed));
+        assert!(!is_tenancys(&managed.metadata) && is_marked(&managed));
     }
 
     #[test]

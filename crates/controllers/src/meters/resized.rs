@@ -15,8 +15,9 @@ use k8s_openapi::{
     api::core::v1::Pod,
     apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta},
 };
+use leasehold_kit::owned;
 use leasehold_ledger::{fact::Meter, time::Second};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
     life::{Moment, Resized},
@@ -75,9 +76,10 @@ fn last_resize(meta: &ObjectMeta, resource: &str, sight: &Sight) -> Option<Secon
     let entries = meta.managed_fields.iter().flatten();
     let resizes = entries.filter(|entry| entry.subresource.as_deref() == Some(RESIZE));
     let meant = resizes.filter(|entry| {
-        let fields = entry.fields_v1.as_ref();
+        let set = entry.fields_v1.as_ref();
+        let fields = set.and_then(|set| owned::fields(&set.0));
         // an entry that does not say what was written may be about anything
-        fields.is_none_or(|fields| is_about(&fields.0, &format!("f:{resource}")))
+        fields.is_none_or(|fields| is_about(&fields, &format!("f:{resource}")))
     });
     times(meant).filter(|at| *at <= sight.latest()).max()
 }
@@ -90,13 +92,14 @@ fn times<'a>(
 }
 
 /// Whether a request for the field is among these, at whatever depth.
-fn is_about(fields: &Value, field: &str) -> bool {
-    let mut parts = fields.as_object().into_iter().flatten();
-    parts.any(|(name, inner)| {
+fn is_about(fields: &Map<String, Value>, field: &str) -> bool {
+    fields.iter().any(|(name, inner)| {
         if name == "f:requests" {
             inner.get(field).is_some()
         } else {
-            is_about(inner, field)
+            inner
+                .as_object()
+                .is_some_and(|inner| is_about(inner, field))
         }
     })
 }
@@ -271,6 +274,24 @@ mod tests {
         }
         let facts = lived(&[(7, found, listed(-10, 50))], standing);
         assert_eq!(of(&facts, "pod/memory")[0].bounds, Some(bounds(2, 30)));
+    }
+
+    #[test]
+    fn what_was_resized_is_read_from_text_as_well() {
+        let mut found = pod("2", 31, Some(30));
+        let whole = found.clone();
+        for entry in found.metadata.managed_fields.iter_mut().flatten() {
+            for set in entry.fields_v1.iter_mut() {
+                set.0 = Value::String(set.0.to_string());
+            }
+        }
+        let facts = lived(&[(7, found, listed(-10, 50))], standing);
+        assert_eq!(facts, lived(&[(7, whole, listed(-10, 50))], standing));
+        assert_ne!(
+            of(&facts, "pod/memory")[0].bounds,
+            Some(bounds(2, 30)),
+            "the cores alone were resized"
+        );
     }
 
     #[test]

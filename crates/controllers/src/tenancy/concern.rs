@@ -18,8 +18,9 @@ pub fn concerned(world: &World, changed: &Changed) -> Vec<(String, String)> {
     let home = changed
         .namespace
         .as_ref()
-        .and_then(|place| world.namespaces.get(None, place));
-    named.extend(home.and_then(|home| named_by(home.labels())));
+        .and_then(|place| world.namespaces.meta(None, place));
+    let labels = home.and_then(|home| home.labels).unwrap_or_default();
+    named.extend(named_by(&labels));
     if named.is_empty()
         && let Some(office) = office_of(place)
     {

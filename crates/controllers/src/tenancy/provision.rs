@@ -26,6 +26,7 @@ use std::{
 };
 
 use futures::future::{join, join_all};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 use leasehold_api::{
     names,
@@ -363,8 +364,8 @@ async fn keep(
         let uid = context
             .world
             .namespaces
-            .get(None, &plan.name)
-            .and_then(|found| found.metadata.uid);
+            .meta(None, &plan.name)
+            .and_then(|found| found.uid);
         report.namespaces.push(NamespaceStatus {
             name: plan.name,
             uid,
@@ -504,6 +505,11 @@ pub async fn lease_context(
     })
 }
 
+/// A label of an object, if it has it.
+fn label<'meta>(meta: &'meta ObjectMeta, name: &str) -> Option<&'meta String> {
+    meta.labels.as_ref()?.get(name)
+}
+
 /// Leased and requested, per item that maps to a resource.
 pub fn usage(
     state: &State,
@@ -512,13 +518,14 @@ pub fn usage(
     part: &ApprovedPart,
     items: &Items,
 ) {
-    let quotas = context.world.quotas.each(|found| {
-        let is_ours = found.labels().get(names::TENANCY_LABEL) == Some(&state.name)
-            && found.labels().get(names::DEPARTMENT_LABEL) == Some(&state.department);
-        let place = || found.namespace().unwrap_or_default();
-        is_ours.then(|| (place(), quotas::observed(found)))
+    let quotas = context.world.quotas.select(|found| {
+        label(found, names::TENANCY_LABEL) == Some(&state.name)
+            && label(found, names::DEPARTMENT_LABEL) == Some(&state.department)
     });
-    let (places, seen): (Vec<String>, Vec<ObservedQuota>) = quotas.into_iter().flatten().unzip();
+    let (places, seen): (Vec<String>, Vec<ObservedQuota>) = quotas
+        .iter()
+        .map(|found| (found.namespace().unwrap_or_default(), quotas::observed(found)))
+        .unzip();
     report.quotas = places
         .into_iter()
         .zip(seen.iter().map(quota::told))

@@ -401,7 +401,7 @@ impl<K: Metered> Sink<K> {
         let is_meant = |of: Option<&String>| namespace.is_none() || of == namespace;
         let quotas = &self.context.world.quotas;
         quotas
-            .select(|quota| is_meant(quota.metadata.namespace.as_ref()))
+            .select(|quota| is_meant(quota.namespace.as_ref()))
             .iter()
             .filter_map(|quota| quota.status.as_ref()?.hard.as_ref().map(quota::parse))
             .collect()

@@ -8,7 +8,6 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::ResourceQuota;
-use kube::ResourceExt;
 use leasehold_api::names;
 use leasehold_ledger::{
     document::EffectiveDoc,
@@ -26,7 +25,7 @@ use super::{
     super::{observe::State, report::Report, term},
     Due,
     acceptance::{self, Wait},
-    lease_context, quotas,
+    label, lease_context, quotas,
 };
 use crate::{Context, Error, books::lease_uid};
 
@@ -208,9 +207,9 @@ fn grace(state: &State) -> i64 {
 fn standing_quotas(state: &State, context: &Context) -> Vec<ResourceQuota> {
     let incarnation = state.incarnation().to_string();
     context.world.quotas.select(|found| {
-        found.labels().get(names::TENANCY_LABEL) == Some(&state.name)
-            && found.labels().get(names::DEPARTMENT_LABEL) == Some(&state.department)
-            && found.labels().get(names::INCARNATION_LABEL) == Some(&incarnation)
+        label(found, names::TENANCY_LABEL) == Some(&state.name)
+            && label(found, names::DEPARTMENT_LABEL) == Some(&state.department)
+            && label(found, names::INCARNATION_LABEL) == Some(&incarnation)
     })
 }
 

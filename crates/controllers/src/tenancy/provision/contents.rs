@@ -88,7 +88,7 @@ pub async fn admit(
     settled: bool,
 ) -> Result<Found, Error> {
     // just made: nothing is in it that could be looked after, and nothing may come yet
-    if !settled && context.world.namespaces.get(None, &plan.name).is_none() {
+    if !settled && !context.world.namespaces.has(None, &plan.name) {
         return Ok(is_set_up(plan));
     }
     rights(state, context, plan, settled).await?;

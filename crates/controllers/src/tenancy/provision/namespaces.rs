@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::join_all;
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::{api::core::v1::Namespace, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::ResourceExt;
 use leasehold_api::{
     names::{self, DEPARTMENT_LABEL, INCARNATION_LABEL, MANAGED_LABEL, TENANCY_LABEL},
@@ -19,7 +19,7 @@ use super::{
         observe::{Life, State},
         report::Report,
     },
-    adoption,
+    adoption, label,
 };
 use crate::{
     Context, Error,
@@ -166,11 +166,10 @@ pub async fn ensure(
 pub async fn standing(state: &Life, context: &Context) -> Result<Standing, Error> {
     let prefix = names::tenancy_namespace(&state.department, "");
     let incarnation = state.incarnation().to_string();
-    let is_its = |found: &Namespace| {
-        let labels = found.labels();
-        labels.get(DEPARTMENT_LABEL) == Some(&state.department)
-            && labels.get(TENANCY_LABEL) == Some(&state.name)
-            && labels.get(INCARNATION_LABEL) == Some(&incarnation)
+    let is_its = |found: &ObjectMeta| {
+        label(found, DEPARTMENT_LABEL) == Some(&state.department)
+            && label(found, TENANCY_LABEL) == Some(&state.name)
+            && label(found, INCARNATION_LABEL) == Some(&incarnation)
     };
     let ours = context.world.namespaces.select(is_its);
     let known = context
