@@ -107,7 +107,10 @@ where
 
 /// The same reasons; while tenancies are being set up they wait, for a minute at most. For what only adds up what tenancies
 /// have, which nobody waits for.
-pub(crate) fn spared<K>(world: &World, reasons: BoxStream<'static, Ref<K>>) -> BoxStream<'static, Ref<K>>
+pub(crate) fn spared<K>(
+    world: &World,
+    reasons: BoxStream<'static, Ref<K>>,
+) -> BoxStream<'static, Ref<K>>
 where
     K: Readable,
 {

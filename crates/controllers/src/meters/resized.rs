@@ -281,7 +281,7 @@ mod tests {
         let mut found = pod("2", 31, Some(30));
         let whole = found.clone();
         for entry in found.metadata.managed_fields.iter_mut().flatten() {
-            for set in entry.fields_v1.iter_mut() {
+            if let Some(set) = &mut entry.fields_v1 {
                 set.0 = Value::String(set.0.to_string());
             }
         }

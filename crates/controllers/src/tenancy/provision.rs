@@ -524,7 +524,12 @@ pub fn usage(
     });
     let (places, seen): (Vec<String>, Vec<ObservedQuota>) = quotas
         .iter()
-        .map(|found| (found.namespace().unwrap_or_default(), quotas::observed(found)))
+        .map(|found| {
+            (
+                found.namespace().unwrap_or_default(),
+                quotas::observed(found),
+            )
+        })
         .unzip();
     report.quotas = places
         .into_iter()

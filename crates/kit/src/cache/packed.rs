@@ -129,8 +129,8 @@ impl<K: Object> PackedCache<K> {
 
     /// Every object whose names, labels or instants the test holds for, in no particular order.
     pub fn select(&self, test: impl Fn(&ObjectMeta) -> bool) -> Vec<K> {
-        let found = |one: &Packed<K>| test(&one.meta).then(|| one.unpack()).flatten();
-        self.0.each(found).into_iter().flatten().collect()
+        self.0
+            .pick(|one| test(&one.meta).then(|| one.unpack()).flatten())
     }
 
     /// What changes from now on. `None` means that much changed at once and everything should be looked at.

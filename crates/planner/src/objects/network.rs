@@ -12,8 +12,8 @@ use k8s_openapi::{
 };
 use leasehold_api::{
     names::{
-        DEPARTMENT_LABEL, MANAGED_LABEL, MANAGED_VALUE, ROLE_LABEL, ROLE_TENANCY, SYSTEM_LABEL,
-        NETWORK_POLICY_NAME, ZONE_LABEL,
+        DEPARTMENT_LABEL, MANAGED_LABEL, MANAGED_VALUE, NETWORK_POLICY_NAME, ROLE_LABEL,
+        ROLE_TENANCY, SYSTEM_LABEL, ZONE_LABEL,
     },
     platform::{NetworkZoneSpec, Peer},
 };

@@ -100,7 +100,9 @@ mod ground {
         let spec = fence.spec.clone().unwrap_or_default();
         let rules = spec.ingress.unwrap_or_default();
         let names = |peers: &Vec<_>| !peers.is_empty();
-        let bounded = rules.iter().all(|rule| rule.from.as_ref().is_some_and(names));
+        let bounded = rules
+            .iter()
+            .all(|rule| rule.from.as_ref().is_some_and(names));
         bounded && spec.policy_types.is_some_and(|types| types.len() == 2)
     }
 

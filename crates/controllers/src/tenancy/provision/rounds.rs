@@ -107,7 +107,10 @@ async fn after_an_upgrade(policy: Option<Reply>) -> (Vec<String>, Vec<String>) {
     let mut writes = fake.calls();
     writes.retain(|call| call.contains("/networkpolicies") && !call.starts_with("GET "));
     let told = news.happened.into_iter().map(|told| told.sentence);
-    (writes, told.filter(|told| told.contains("policy")).collect())
+    (
+        writes,
+        told.filter(|told| told.contains("policy")).collect(),
+    )
 }
 
 #[tokio::test]
