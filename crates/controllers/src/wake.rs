@@ -105,8 +105,8 @@ where
         .boxed()
 }
 
-/// The same reasons; while tenancies are being set up they wait, for a minute at most. For what only adds up what tenancies
-/// have, which nobody waits for.
+/// The same reasons; while tenancies are being set up they wait, but not much longer than a minute. For what adds up what
+/// tenancies have: nobody waits for that, but tenancies that a limit has refused, for room that others leave.
 pub(crate) fn spared<K>(
     world: &World,
     reasons: BoxStream<'static, Ref<K>>,

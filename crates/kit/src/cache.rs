@@ -207,7 +207,7 @@ where
     }
 
     /// What is read of every object of which something is read, in no particular order.
-    pub fn pick<T>(&self, read: impl Fn(&K) -> Option<T>) -> Vec<T> {
+    pub(crate) fn pick<T>(&self, read: impl Fn(&K) -> Option<T>) -> Vec<T> {
         let all = self.store.state();
         let fitting = all.iter().filter_map(|guard| guard.0.as_ref().ok());
         fitting.filter_map(read).collect()

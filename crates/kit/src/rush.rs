@@ -2,7 +2,8 @@
 //!
 //! Some work others wait for, some merely sums up what they did. While the first is in hand, the second would take the API
 //! server's time from it, and be done again a moment later. So whoever does the first says when it begins and ends
-//! ([`Rush::begin`], [`Rush::end`]), and the reasons for the second wait meanwhile, each name once ([`Rush::spare`]).
+//! ([`Rush::begin`], [`Rush::end`]), and the reasons for the second wait meanwhile, each name once ([`Rush::spare`]). Nor do
+//! they all come at the moment in which it is over: then whoever comes next would have to wait for them.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -14,17 +15,25 @@ use futures::{
     Stream, StreamExt,
     stream::{self, BoxStream},
 };
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 /// What was begun counts for so long, unless it is begun again: its end may never be told.
 const FORGOTTEN: Duration = Duration::from_secs(10);
-/// Nothing waits longer than this for the end of a rush.
+/// Nothing counts as in hand for longer than this, and nothing waits longer for the end of a rush.
 const LONGEST: Duration = Duration::from_secs(60);
-/// How often to look whether it is over.
+/// How often to look whether it is over, and how far apart those that waited pass.
 const LOOK: Duration = Duration::from_millis(250);
+/// So many of those that waited pass at a time.
+const PORTION: usize = 10;
 
 /// What is in hand that others wait for, by name; clones share it.
-pub struct Rush<N>(Arc<Mutex<BTreeMap<N, Instant>>>);
+pub struct Rush<N>(Arc<Mutex<BTreeMap<N, Begun>>>);
+
+#[derive(Clone, Copy)]
+struct Begun {
+    first: Instant,
+    last: Instant,
+}
 
 impl<N> Clone for Rush<N> {
     fn clone(&self) -> Self {
@@ -39,10 +48,13 @@ impl<N> Default for Rush<N> {
 }
 
 impl<N: Ord + Send + 'static> Rush<N> {
-    /// This is in hand from now on. It counts for ten seconds, and longer if it is begun again meanwhile.
+    /// This is in hand from now on. It counts for ten seconds, and longer if it is begun again meanwhile; for a minute at
+    /// most, until its end is told: what takes longer waits for somebody, and is no rush.
     pub fn begin(&self, name: N) {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.insert(name, Instant::now());
+        let last = Instant::now();
+        let begun = inner.entry(name).or_insert(Begun { first: last, last });
+        begun.last = last;
     }
 
     /// This is in hand no more.
@@ -55,12 +67,13 @@ impl<N: Ord + Send + 'static> Rush<N> {
     pub fn is_on(&self) -> bool {
         let now = Instant::now();
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.retain(|_, begun| now.duration_since(*begun) < FORGOTTEN);
-        !inner.is_empty()
+        inner.retain(|_, begun| now.duration_since(begun.last) < FORGOTTEN);
+        let mut begun = inner.values();
+        begun.any(|begun| now.duration_since(begun.first) < LONGEST)
     }
 
-    /// The same items, each at once while there is no rush. In one they wait until it is over, for a minute at most; of
-    /// those with one name the last is kept.
+    /// The same items, each at once while there is no rush. In one they wait until it is over, or for a minute; of those with
+    /// one name the last is kept. Then they pass in the order in which they came, forty in a second.
     pub fn spare<T, M>(
         &self,
         items: impl Stream<Item = T> + Send + 'static,
@@ -68,14 +81,17 @@ impl<N: Ord + Send + 'static> Rush<N> {
     ) -> impl Stream<Item = T> + Send + 'static
     where
         T: Send + 'static,
-        M: Ord + Send + 'static,
+        M: Ord + Clone + Send + 'static,
     {
         let spared = Spared {
             items: items.fuse().boxed(),
             name,
             rush: self.clone(),
             waiting: BTreeMap::new(),
+            order: VecDeque::new(),
             since: Instant::now(),
+            due: 0,
+            next_look: Instant::now(),
             passing: VecDeque::new(),
         };
         stream::unfold(spared, |mut spared| async move {
@@ -90,15 +106,20 @@ struct Spared<T, N, M, F> {
     name: F,
     rush: Rush<N>,
     waiting: BTreeMap<M, T>,
-    /// Since when the first of them waits.
+    /// Names of those that wait, in the order in which they came.
+    order: VecDeque<M>,
+    /// Since when the first of them waits that is not due.
     since: Instant,
+    /// How many of them have waited for long enough.
+    due: usize,
+    next_look: Instant,
     passing: VecDeque<T>,
 }
 
 impl<T, N, M, F> Spared<T, N, M, F>
 where
     N: Ord + Send + 'static,
-    M: Ord,
+    M: Ord + Clone,
     F: Fn(&T) -> M,
 {
     async fn next(&mut self) -> Option<T> {
@@ -106,34 +127,53 @@ where
             if let Some(item) = self.passing.pop_front() {
                 return Some(item);
             }
-            if self.waiting.is_empty() {
+            if self.order.is_empty() {
                 let item = self.items.next().await?;
                 if !self.rush.is_on() {
                     return Some(item);
                 }
-                self.since = Instant::now();
+                let now = Instant::now();
+                (self.since, self.next_look) = (now, now + LOOK);
                 self.hold(item);
             }
-            if !self.rush.is_on() || self.since.elapsed() >= LONGEST {
-                self.release();
+            // before the next item, of which there may be no end
+            if Instant::now() >= self.next_look {
+                self.look();
                 continue;
             }
-            match timeout(LOOK, self.items.next()).await {
+            match timeout_at(self.next_look, self.items.next()).await {
                 Ok(Some(item)) => self.hold(item),
                 // no more will come: those that wait need not
-                Ok(None) => self.release(),
-                Err(_) => {}
+                Ok(None) => self.release(usize::MAX),
+                Err(_) => self.look(),
             }
         }
     }
 
     fn hold(&mut self, item: T) {
-        self.waiting.insert((self.name)(&item), item);
+        let name = (self.name)(&item);
+        if self.waiting.insert(name.clone(), item).is_none() {
+            self.order.push_back(name);
+        }
     }
 
-    fn release(&mut self) {
-        let waiting = std::mem::take(&mut self.waiting);
-        self.passing.extend(waiting.into_values());
+    fn look(&mut self) {
+        let now = Instant::now();
+        self.next_look = now + LOOK;
+        if !self.rush.is_on() {
+            self.due = self.order.len();
+        } else if now.duration_since(self.since) >= LONGEST {
+            (self.due, self.since) = (self.order.len(), now);
+        }
+        self.release(self.due.min(PORTION));
+    }
+
+    fn release(&mut self, most: usize) {
+        let count = self.order.len().min(most);
+        let first = self.order.drain(..count);
+        let items = first.filter_map(|name| self.waiting.remove(&name));
+        self.passing.extend(items);
+        self.due = self.due.saturating_sub(count);
     }
 }
 
@@ -196,9 +236,9 @@ mod tests {
         ];
         let passed = passed(&rush, &items).await;
         let what: Vec<Item> = passed.iter().map(|(_, item)| *item).collect();
-        assert_eq!(what, [("edu", 2), ("tax", 3), ("edu", 4)]);
-        let [edu, tax, later] = [0, 1, 2].map(|place: usize| passed[place].0);
-        assert!((3_000..=3_250).contains(&edu) && edu == tax, "{passed:?}");
+        assert_eq!(what, [("tax", 3), ("edu", 2), ("edu", 4)]);
+        let [tax, edu, later] = [0, 1, 2].map(|place: usize| passed[place].0);
+        assert!((3_000..=3_350).contains(&tax) && edu == tax, "{passed:?}");
         assert_eq!(later, 9_000);
     }
 
@@ -213,18 +253,56 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn nothing_waits_for_more_than_a_minute() {
         let rush = Rush::default();
-        rush.begin("oa");
+        rush.begin("oa-0");
         let on = rush.clone();
+        // one after the other, without a pause
         tokio::spawn(async move {
-            for _ in 0..30 {
-                sleep(seconds(5)).await;
-                on.begin("oa");
+            for name in ["oa-1", "oa-2", "oa-3", "oa-4", "oa-5", "oa-6", "oa-7"] {
+                for _ in 0..4 {
+                    sleep(seconds(5)).await;
+                    on.begin(name);
+                }
             }
         });
         let passed = passed(&rush, &[(0, ("edu", 1)), (70_000, ("edu", 2))]).await;
         let [first, second] = [0, 1].map(|place: usize| passed[place].0);
         assert!((60_000..=60_250).contains(&first), "{passed:?}");
         assert!((130_000..=130_250).contains(&second), "{passed:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_begun_again_and_again_is_no_rush_after_a_minute() {
+        let rush = Rush::default();
+        for _ in 0..13 {
+            rush.begin("oa");
+            sleep(seconds(5)).await;
+        }
+        assert!(!rush.is_on(), "somebody is waited for");
+        rush.begin("oa");
+        assert!(!rush.is_on(), "it is the same");
+        rush.begin("web");
+        assert!(rush.is_on(), "another one is not");
+        rush.end(&"web");
+        rush.end(&"oa");
+        rush.begin("oa");
+        assert!(rush.is_on(), "it ended, and began anew");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_that_waited_pass_in_portions_in_the_order_in_which_they_came() {
+        let rush = Rush::default();
+        rush.begin("oa");
+        let names = [
+            "v", "u", "t", "s", "r", "q", "p", "o", "n", "m", "l", "k", "j", "i", "h", "g", "f",
+            "e", "d", "c", "b", "a",
+        ];
+        let items: Vec<(u64, Item)> = names.iter().map(|name| (0, (*name, 1))).collect();
+        let passed = passed(&rush, &items).await;
+        let what: Vec<&str> = passed.iter().map(|(_, (name, _))| *name).collect();
+        assert_eq!(what, names);
+        let at = |place: usize| passed[place].0;
+        assert_eq!((at(0), at(10), at(20)), (at(9), at(19), at(21)));
+        assert_eq!((at(10) - at(9), at(20) - at(19)), (250, 250));
     }
 
     #[tokio::test(start_paused = true)]

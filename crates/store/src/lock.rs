@@ -31,8 +31,16 @@ pub(crate) enum Lock {
 /// the kernel releases it when the process dies, however it dies.
 #[derive(Debug)]
 pub(crate) struct WriterLock {
-    /// Never read: closing it is what releases the lock.
-    _file: File,
+    file: File,
+}
+
+impl Drop for WriterLock {
+    /// Closing the file would not do at every moment: the lock lives as long as anybody has the file open, and a child that
+    /// this process is just starting has it until its own program runs.
+    fn drop(&mut self) {
+        // it is closed a moment later in any case
+        drop(self.file.unlock());
+    }
 }
 
 impl WriterLock {
@@ -72,7 +80,7 @@ impl WriterLock {
         file.seek(SeekFrom::Start(0)).map_err(failed)?;
         writeln!(file, "{}", own_name()).map_err(failed)?;
         file.sync_all().map_err(failed)?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
     }
 }
 
@@ -148,6 +156,18 @@ mod tests {
         let database = dir.path().join("ledger.db");
         drop(WriterLock::take(&database).unwrap());
         assert!(WriterLock::take(&database).is_ok());
+    }
+
+    #[test]
+    fn whoever_still_has_the_file_open_does_not_hold_the_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = dir.path().join("ledger.db");
+        let held = WriterLock::take(&database).unwrap();
+        // as a child has it between its beginning and its program
+        let inherited = held.file.try_clone().unwrap();
+        drop(held);
+        assert!(WriterLock::take(&database).is_ok());
+        drop(inherited);
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub(crate) struct Ward {
 /// What is remembered of the last time at which an object was as it should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Recall {
-    /// It was what is wanted now, at the version of the copy at hand.
+    /// It was seen to be what is wanted now, at the version of the copy at hand.
     Same,
     /// The copy at hand is a little older than our own last write, which wrote what is wanted now.
     Late,
@@ -56,6 +56,8 @@ struct Agreed {
     wanted: Option<Digest>,
     version: Option<u64>,
     at: Second,
+    /// Whether it was seen so. What we wrote may have been stored otherwise, by whoever changes writes on their way.
+    seen: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -116,7 +118,7 @@ impl Repairs {
             .zip(agreed.version)
             .is_some_and(|(copy, written)| copy < written);
         let is_same = ward.wanted.is_some() && agreed.wanted == ward.wanted;
-        let is_it = version.is_some() && version == agreed.version;
+        let is_it = agreed.seen && version.is_some() && version == agreed.version;
         match (is_older, is_same) {
             (false, true) if is_it => Recall::Same,
             (true, true) if now.since(agreed.at) < LATE => Recall::Late,
@@ -140,13 +142,23 @@ impl Repairs {
         self.lock().of(owner, key).seen = true;
     }
 
-    /// At this version the object is as it should be: it was seen so, or we wrote it.
+    /// At this version the object is as it should be: it was seen so.
     pub(crate) fn agreed(&self, ward: &Ward, version: Option<u64>, now: Second) {
+        self.remember(ward, version, now, true);
+    }
+
+    /// At this version the object was written as it should be.
+    pub(crate) fn wrote(&self, ward: &Ward, version: Option<u64>, now: Second) {
+        self.remember(ward, version, now, false);
+    }
+
+    fn remember(&self, ward: &Ward, version: Option<u64>, now: Second, seen: bool) {
         let mut inner = self.lock();
         inner.of(&ward.owner, &ward.key).agreed = Some(Agreed {
             wanted: ward.wanted.clone(),
             version,
             at: now,
+            seen,
         });
     }
 
@@ -418,6 +430,12 @@ mod tests {
     fn a_copy_from_before_our_own_write_is_late_for_a_minute() {
         let repairs = Repairs::default();
         let (one, other) = (ward("leasehold", "one"), ward("leasehold", "other"));
+        repairs.wrote(&one, Some(12), at(0));
+        assert_eq!(
+            repairs.recall(&one, Some(12), at(1)),
+            Recall::Stood,
+            "it was written so and not seen so"
+        );
         repairs.agreed(&one, Some(12), at(0));
         assert_eq!(repairs.recall(&one, Some(11), at(59)), Recall::Late);
         assert_eq!(repairs.recall(&other, Some(11), at(59)), Recall::Older);

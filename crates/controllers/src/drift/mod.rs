@@ -326,22 +326,23 @@ fn judged<K: Watched>(
     let (version, now) = (version(copy), context.now());
     let recall = repairs.recall(ward, version, now);
     repairs.saw(&ward.owner, &ward.key);
-    if recall == Recall::Same {
-        return Ok(Look::Well);
+    match recall {
+        Recall::Same | Recall::Late => return Ok(Look::Well),
+        // whatever an older copy shows, what stands is what we wrote last
+        Recall::Older => return Ok(Look::Wanting),
+        Recall::Stood | Recall::Other | Recall::Unknown => {}
     }
-    Ok(match (context.kit.compare(desired, copy)?, recall) {
-        (_, Recall::Late | Recall::Same) => Look::Well,
-        (Standing::AsDescribed, Recall::Stood | Recall::Other | Recall::Unknown) => {
+    Ok(match context.kit.compare(desired, copy)? {
+        Standing::AsDescribed => {
             repairs.agreed(ward, version, now);
             Look::Well
         }
-        // whatever an older copy shows, what stands is what we wrote last; and whatever others made of it meanwhile, a
-        // wish of our own does not wait for the end of a fight
-        (_, Recall::Older)
-        | (Standing::Differs(_), Recall::Other)
-        | (Standing::Differs(None), Recall::Unknown) => Look::Wanting,
-        (Standing::Differs(by), Recall::Stood) => Look::Drifted(Drift::Changed(by)),
-        (Standing::Differs(Some(by)), Recall::Unknown) => Look::Drifted(Drift::Changed(Some(by))),
+        Standing::Differs(by) if recall == Recall::Stood => Look::Drifted(Drift::Changed(by)),
+        Standing::Differs(Some(by)) if recall == Recall::Unknown => {
+            Look::Drifted(Drift::Changed(Some(by)))
+        }
+        // whatever others made of it meanwhile, a wish of our own does not wait for the end of a fight
+        Standing::Differs(_) => Look::Wanting,
     })
 }
 
@@ -363,7 +364,7 @@ async fn repaired<K: Watched>(
     match write.await {
         Ok(written) => {
             let now: Second = context.now();
-            context.repairs.agreed(ward, version(&written), now);
+            context.repairs.wrote(ward, version(&written), now);
             if let Some(drift) = &drift {
                 note(context, ward, drift);
             }

@@ -47,6 +47,7 @@ fn triggers(world: &World) -> BoxStream<'static, Ref<Department>> {
         ),
         wake::named(&world.departments, world.namespaces.changes(), of_office),
         wake::named(&world.departments, world.role_bindings.changes(), of_office),
+        wake::named(&world.departments, world.tenancies.changes(), of_gone),
         wake::spared(world, of_tenancies(world)),
         kin::changes(world),
     ])
@@ -55,6 +56,12 @@ fn triggers(world: &World) -> BoxStream<'static, Ref<Department>> {
 /// The department whose lease may add up to something else.
 fn of_tenancies(world: &World) -> BoxStream<'static, Ref<Department>> {
     wake::named(&world.departments, world.tenancies.changes(), of_office)
+}
+
+/// The department that may be billed for a tenancy without an object.
+fn of_gone(changed: &Changed) -> Vec<Ref<Department>> {
+    let of = changed.gone.then(|| of_office(changed));
+    of.unwrap_or_default()
 }
 
 /// Departments whose domains may be theirs, or no longer, since this one was written or went. What it claimed before is

@@ -6,7 +6,8 @@
 //! them back, and keeps the volumes (`retain`) and the snapshots (`snapshots`) that are to outlive it; what runs is
 //! stopped by orders (`suspension`), and where nobody pays for it (`unpaid`); the end of the term (`term`) is told
 //! before it comes; the final bill (`final_bill`) after everything; approvals are told (`answers`) what became of them;
-//! report (`report`) writes the status, and what is of interest for a moment only (`interim`) not at once. What is to be done is planned by pure functions of `leasehold-planner`.
+//! report (`report`) writes the status, and what is of interest for a moment only (`interim`) not at once. What is to be
+//! done is planned by pure functions of `leasehold-planner`.
 
 mod answers;
 mod concern;

@@ -81,7 +81,7 @@ pub struct Report {
     pub expiring: Option<String>,
     /// Why what runs is to end before the namespaces go, where it is.
     pub ends: Option<Unpaid>,
-    /// Whether namespaces are being set up, and nobody but the cluster is waited for.
+    /// Whether what is leased is being set up: it is looked at again at once.
     pub underway: bool,
     /// When to look again at the latest.
     pub again: Option<Duration>,

@@ -46,6 +46,29 @@ async fn what_a_list_no_longer_has_after_a_broken_watch_is_announced_as_gone() {
     assert!(cache.get(Some("office"), "a").is_some());
 }
 
+#[tokio::test]
+async fn who_owns_which_field_is_held_as_text() {
+    let fake = Fake::new(|call| {
+        if call.is_watch() {
+            return Reply::Silence;
+        }
+        let fields = json!({"f:data": {"f:a": {}}});
+        let item = json!({"metadata": {"name": "a", "namespace": "office", "managedFields": [
+            {"manager": "kubectl", "operation": "Update", "fieldsV1": fields},
+        ]}});
+        let list = json!({"apiVersion": "v1", "kind": "ConfigMapList", "items": [item],
+            "metadata": {"resourceVersion": "7"}});
+        Reply::Json(200, list)
+    });
+    let mut tasks = JoinSet::new();
+    let cache = Cache::<ConfigMap>::start(&fake.kit(), None, &mut tasks);
+    cache.ready(Duration::from_secs(10)).await.unwrap();
+    let found = cache.get(Some("office"), "a").unwrap();
+    let entries = found.metadata.managed_fields.unwrap();
+    let set = &entries[0].fields_v1.as_ref().unwrap().0;
+    assert_eq!(set, r#"{"f:data":{"f:a":{}}}"#);
+}
+
 #[test]
 fn what_a_list_brings_is_told_when_it_is_complete_and_can_be_read() {
     let (changes, mut receiver) = broadcast::channel(8);

@@ -120,7 +120,7 @@ fn owner(plan: &NamespacePlan) -> Owner {
     Owner::tenancy(&plan.identity.department, &plan.identity.tenancy)
 }
 
-/// The network policy, as the zone describes it. What stood for it in former times goes once it is there.
+/// The network policy, as the zone describes it. What stood for it in former times goes once it is seen to stand.
 async fn shield(
     state: &State,
     context: &Context,
@@ -135,6 +135,10 @@ async fn shield(
     }
     let current = world.network_policies.get(place, &policy.name_any());
     drift::keep(context, &policy, current.as_ref()).await?;
+    if current.is_none() {
+        // its arrival wakes the tenancy
+        return Ok(());
+    }
     for name in FORMER_NETWORK_POLICIES {
         let standing = world.network_policies.get(place, name);
         drift::remove(context, &owner(plan), standing).await?;

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use leasehold_api::platform::BillingStarts;
 use leasehold_ledger::document::{DeliveredDoc, EffectiveDoc, NamespaceDoc};
-use leasehold_planner::objects::FORMER_NETWORK_POLICIES;
+use leasehold_planner::objects::{self, FORMER_NETWORK_POLICIES};
 use serde_json::{Value, json};
 
 use super::{
@@ -12,7 +12,7 @@ use super::{
     namespaces::Standing,
     *,
 };
-use crate::drift::Owner;
+use crate::drift::{self, Owner};
 
 /// Namespaces of a tenancy that stands, and their quotas, which count.
 pub(super) fn standing(shares: &[(&str, &str)]) -> (Vec<Value>, Vec<Value>) {
@@ -71,18 +71,24 @@ async fn what_stands_is_billed_and_nobody_let_in_when_a_policy_fails() {
 }
 
 /// What a round writes about the policies of a namespace that an earlier version made, of a tenancy that says that all is
-/// in place, and what it then tells the tenancy of them.
-async fn after_an_upgrade(policy: Option<Reply>) -> (Vec<String>, Vec<String>) {
+/// in place, and what it then tells the tenancy of them. The one policy stands already, or is made with this answer.
+async fn after_an_upgrade(stands: bool, policy: Option<Reply>) -> (Vec<String>, Vec<String>) {
     let (namespaces, quotas) = standing(&[("prod", "10")]);
-    let former = FORMER_NETWORK_POLICIES.map(|name| {
+    let mut policies = Vec::from(FORMER_NETWORK_POLICIES.map(|name| {
         made(&json!({
             "metadata": {"name": name, "namespace": "edu--prod", "managedFields": [
                 {"manager": names::FIELD_MANAGER, "operation": "Apply"},
             ]},
             "spec": {"podSelector": {}},
         }))
-    });
-    let mut tenancy = state(&[("prod", "10")]).tenancy.clone();
+    }));
+    let before = state(&[("prod", "10")]);
+    if stands {
+        let plan = plans(&before, &due(&before)).remove(0);
+        let policy = objects::network_policy(&plan, &before.zone.spec);
+        policies.push(made(&json!(policy)));
+    }
+    let mut tenancy = before.tenancy.clone();
     tenancy.status = serde_json::from_value(json!({"phase": "Active", "namespaces": [
         {"name": "edu--prod", "uid": "uid-of-edu--prod", "ready": true, "quota": "10"},
     ]}))
@@ -91,7 +97,7 @@ async fn after_an_upgrade(policy: Option<Reply>) -> (Vec<String>, Vec<String>) {
         "/api/v1/namespaces" => Some(list(&namespaces)),
         "/api/v1/resourcequotas" => Some(list(&quotas)),
         "/apis/tenancy.leasehold.dev/v1alpha1/tenancies" => Some(list(&[json!(tenancy)])),
-        "/apis/networking.k8s.io/v1/networkpolicies" => Some(list(&former)),
+        "/apis/networking.k8s.io/v1/networkpolicies" => Some(list(&policies)),
         path if path.ends_with("--prod/networkpolicies") => policy.clone(),
         _ => None,
     })
@@ -116,11 +122,37 @@ async fn after_an_upgrade(policy: Option<Reply>) -> (Vec<String>, Vec<String>) {
 #[tokio::test]
 async fn policies_of_an_earlier_version_go_once_the_one_stands_and_nobody_is_accused() {
     let all = "/apis/networking.k8s.io/v1/namespaces/edu--prod/networkpolicies";
-    let mut expected = vec![format!("POST {all}")];
-    expected.extend(FORMER_NETWORK_POLICIES.map(|name| format!("DELETE {all}/{name}")));
-    assert_eq!(after_an_upgrade(None).await, (expected, Vec::new()));
-    let refused = after_an_upgrade(Some(refusal(403, "Forbidden"))).await;
-    assert_eq!(refused, (vec![format!("POST {all}")], Vec::new()));
+    for policy in [None, Some(refusal(403, "Forbidden"))] {
+        let made = (vec![format!("POST {all}")], Vec::new());
+        assert_eq!(after_an_upgrade(false, policy).await, made);
+    }
+    let gone = FORMER_NETWORK_POLICIES.map(|name| format!("DELETE {all}/{name}"));
+    assert_eq!(
+        after_an_upgrade(true, None).await,
+        (Vec::from(gone), Vec::new())
+    );
+}
+
+#[tokio::test]
+async fn what_was_stored_otherwise_than_it_was_written_is_put_right_and_told() {
+    let before = state(&[("prod", "10")]);
+    let plan = plans(&before, &due(&before)).remove(0);
+    let policy = objects::network_policy(&plan, &before.zone.spec);
+    let mut stored = made(&json!(policy));
+    stored["metadata"]["resourceVersion"] = json!("7");
+    stored["spec"]["policyTypes"] = json!(["Egress"]);
+    let answer = stored.clone();
+    let fake = Fake::start(move |call| (call.method != "GET").then(|| (200, answer.clone()))).await;
+    let (context, _tasks) = context(&fake).await;
+    let stored = serde_json::from_value(stored).unwrap();
+    drift::keep(&context, &policy, None).await.unwrap();
+    // the cache shows the version that was written
+    drift::keep(&context, &policy, Some(&stored)).await.unwrap();
+    let writes = fake.writes("/networkpolicies");
+    assert_eq!(writes.len(), 2, "{writes:?}");
+    let owner = Owner::tenancy("edu", "oa");
+    let news = context.repairs.take(&owner, context.now());
+    assert_eq!(news.happened.len(), 1, "{news:?}");
 }
 
 #[tokio::test]

@@ -84,6 +84,32 @@ async fn a_failure_that_only_changes_its_words_is_written_once() {
     assert_eq!(fail(&mut state, report, &denied, on).await, 4);
 }
 
+#[tokio::test]
+async fn other_words_are_written_at_once_but_while_it_is_being_set_up() {
+    let mut state = state(&[("prod", "10")]);
+    let tenancy = json!(state.tenancy);
+    let fake = Fake::start(move |call| {
+        let is_status = call.path.ends_with(STATUS);
+        is_status.then(|| (200, tenancy.clone()))
+    })
+    .await;
+    let (context, _tasks) = context(&fake).await;
+    for (words, underway, writes) in [
+        ("prod is made", true, 1),
+        ("prod is counted", true, 1),
+        ("prod is counted", false, 2),
+    ] {
+        let mut report = Report::new(&state);
+        (report.phase, report.underway) = (Phase::Approved, underway);
+        report.wait(words);
+        report.write(&state, &context).await.unwrap();
+        let written = fake.writes(STATUS);
+        assert_eq!(written.len(), writes, "{words}, {underway}");
+        let status = written[writes - 1].1["status"].clone();
+        state.life.tenancy.status = serde_json::from_value(status).unwrap();
+    }
+}
+
 #[test]
 fn a_server_that_is_busy_or_away_is_no_failure_of_a_tenancy() {
     for (code, reason) in [
