@@ -124,11 +124,11 @@ async fn policies_of_an_earlier_version_go_once_the_one_stands_and_nobody_is_acc
     let all = "/apis/networking.k8s.io/v1/namespaces/edu--prod/networkpolicies";
     for policy in [None, Some(refusal(403, "Forbidden"))] {
         let made = (vec![format!("POST {all}")], Vec::new());
-        assert_eq!(after_an_upgrade(false, policy).await, made);
+        assert_eq!(Box::pin(after_an_upgrade(false, policy)).await, made);
     }
     let gone = FORMER_NETWORK_POLICIES.map(|name| format!("DELETE {all}/{name}"));
     assert_eq!(
-        after_an_upgrade(true, None).await,
+        Box::pin(after_an_upgrade(true, None)).await,
         (Vec::from(gone), Vec::new())
     );
 }
