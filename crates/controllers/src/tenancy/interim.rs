@@ -2,7 +2,7 @@
 //!
 //! A lease that is set up is whole half a second later, and what it waited for meanwhile is of no use to anybody by then.
 //! So the words for it are written when it has begun, and again only if it takes its time; a status costs the API server
-//! as much as five namespaces' objects, and all who come at once would wait for it.
+//! as much as five objects of a namespace, and all who come at once would wait for it.
 
 use leasehold_api::{
     conditions::types,
