@@ -26,6 +26,7 @@ use crate::record::{ExpectedHead, under};
 use crate::store::Writer;
 use crate::{Batch, Committed, Cursor, Record, StoreError, leader};
 
+pub(crate) use self::insert::prepare_to_write_facts;
 pub(crate) use self::seal::{SEAL, Sealing, seal};
 
 /// The name in `meta` of whether the ledger's periods are rehearsals.

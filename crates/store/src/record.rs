@@ -46,6 +46,15 @@ impl Record {
             body,
         })
     }
+
+    /// The fact, where it is one.
+    #[must_use]
+    pub fn as_fact(&self) -> Option<&Fact> {
+        match self {
+            Self::Fact(fact) => Some(fact),
+            Self::Document { .. } | Self::Entry(_) => None,
+        }
+    }
 }
 
 impl From<Fact> for Record {

@@ -99,6 +99,9 @@ pub enum LogFormat {
     Json,
 }
 
+/// What the chart says to the operator's allocator, so that its memory here is what it is there.
+const HEAP: &str = "MALLOC_ARENA_MAX=1";
+
 impl LogFormat {
     /// The value of the operator's `--log-format`.
     fn as_str(self) -> &'static str {
@@ -323,6 +326,7 @@ fn spawn(
         "-c".to_owned(),
         "trap '' XFSZ; exec env \"$0\" \"$@\"".to_owned(),
     ];
+    arguments.push(HEAP.to_owned());
     arguments.extend(options.clock.iter().flat_map(SettableClock::environment));
     arguments.extend([
         program.display().to_string(),

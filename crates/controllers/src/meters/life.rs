@@ -6,7 +6,7 @@
 
 mod restored;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use leasehold_ledger::{
     fact::{Bounds, Fact, FactKind, Meter, Source, Subject},
@@ -221,8 +221,9 @@ pub struct Life {
     ended: Option<Second>,
     /// The newest version of which anything is recorded in this life of the database.
     newest: Option<u128>,
-    open: BTreeMap<Meter, Fact>,
-    estimated: BTreeMap<Meter, Fact>,
+    // a node of the map has room for eleven of them, of which most objects need two
+    open: BTreeMap<Meter, Arc<Fact>>,
+    estimated: BTreeMap<Meter, Arc<Fact>>,
 }
 
 impl Life {
@@ -246,14 +247,15 @@ impl Life {
         self.newest = self.newest.max(number(&fact.source.version));
         match fact.kind {
             FactKind::Opened | FactKind::Changed => {
-                self.open.insert(fact.meter.clone(), fact.clone());
+                self.open.insert(fact.meter.clone(), Arc::new(fact.clone()));
                 self.estimated.remove(&fact.meter);
             }
             FactKind::Closed => {
                 self.ended = self.ended.max(Some(fact.at));
                 self.open.remove(&fact.meter);
                 if fact.estimated {
-                    self.estimated.insert(fact.meter.clone(), fact.clone());
+                    let closed = Arc::new(fact.clone());
+                    self.estimated.insert(fact.meter.clone(), closed);
                 }
             }
             FactKind::Superseded => {

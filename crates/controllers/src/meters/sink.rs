@@ -12,6 +12,7 @@ mod watching;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    mem,
     sync::Arc,
 };
 
@@ -43,6 +44,9 @@ const SAVE: i64 = 3;
 /// An object of a namespace that the ledger does not know yet is told of, and its namespace asked for, this seldom, in
 /// seconds.
 const PATIENCE: i64 = 60;
+
+/// So many facts of one list are held before they are committed. Those of one object stay together.
+const PORTION: usize = 250;
 
 /// An object whose namespace the ledger does not know yet.
 struct Waiting<K> {
@@ -482,27 +486,13 @@ impl<K: Metered> Sink<K> {
         // also after a clock that was set back: what stands there is beyond what is known now
         let due = !kept && !(0..SAVE).contains(&now.since(self.saved));
         if !facts.is_empty() || !gaps.is_empty() || due {
-            let mut records: Vec<Record> = facts.iter().cloned().map(Record::from).collect();
-            records.extend(gaps);
-            let mut batch = Batch::of(records).expecting_latest_of_kind::<ClusterDoc>(self.era.row);
+            let mut cursors = Vec::new();
             if !kept {
-                batch.cursors.push(self.cursor(seen));
-                batch
-                    .cursors
-                    .extend(self.marks.last_beat().map(restore::witness));
+                cursors.push(self.cursor(seen));
+                cursors.extend(self.marks.last_beat().map(restore::witness));
             }
-            if let Err(error) = self.context.books.store().commit(&batch, now).await {
-                // it may have been written all the same
-                self.lives = None;
-                return Err(error.into());
-            }
+            self.record(facts, gaps, cursors, now).await?;
             self.saved = now;
-            let kinds = facts.iter().map(|fact| fact.kind);
-            self.context.measures.recorded(kinds);
-        }
-        let lives = self.lives.get_or_insert_default();
-        for fact in &facts {
-            lives.entry(fact.source.uid.clone()).or_default().note(fact);
         }
         self.uncounted.get_or_insert_default().extend(uncounted);
         self.waiting.retain(|uid, _| !settled.contains(uid));
@@ -512,6 +502,45 @@ impl<K: Metered> Sink<K> {
             let complete = self.marks.source_complete_to(source);
             let label = K::label(&self.of);
             self.context.measures.metered_to(label, complete);
+        }
+        Ok(())
+    }
+
+    /// Commits the facts that have come together in what a list means, once they are many: a list of everything after a gap
+    /// would otherwise be held as facts, as records and as rows at the same time. The cursor stays where it is, and the gap
+    /// waits for it: whoever dies in between lists again, and finds in the ledger what was recorded.
+    async fn record_many(&mut self, news: &mut News, now: Second) -> Result<(), Error> {
+        if news.facts.len() < PORTION {
+            return Ok(());
+        }
+        let facts = mem::take(&mut news.facts);
+        self.record(facts, Vec::new(), Vec::new(), now).await
+    }
+
+    /// Commits facts, gaps and cursors, and remembers the facts.
+    async fn record(
+        &mut self,
+        facts: Vec<Fact>,
+        gaps: Vec<Record>,
+        cursors: Vec<Cursor>,
+        now: Second,
+    ) -> Result<(), Error> {
+        let mut records: Vec<Record> = facts.into_iter().map(Record::from).collect();
+        records.extend(gaps);
+        let mut batch = Batch::of(records).expecting_latest_of_kind::<ClusterDoc>(self.era.row);
+        batch.cursors = cursors;
+        if let Err(error) = self.context.books.store().commit(&batch, now).await {
+            // it may have been written all the same
+            self.lives = None;
+            return Err(error.into());
+        }
+        let facts = || batch.records.iter().filter_map(Record::as_fact);
+        self.context
+            .measures
+            .recorded(facts().map(|fact| fact.kind));
+        let lives = self.lives.get_or_insert_default();
+        for fact in facts() {
+            lives.entry(fact.source.uid.clone()).or_default().note(fact);
         }
         Ok(())
     }

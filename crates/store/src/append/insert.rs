@@ -12,6 +12,8 @@ use crate::StoreError;
 use crate::backend::{Link, Value};
 use crate::codec::{to_integer, to_word};
 
+pub(crate) use self::sqlite::prepare as prepare_to_write_facts;
+
 /// A row of the chain.
 const CHAIN: &str = "INSERT INTO chain (seq, kind, key, digest, prev, hash, inserted_at, epoch) \
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";

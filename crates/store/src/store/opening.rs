@@ -13,7 +13,7 @@ use crate::backend::{Only, Pool, Purpose, pool as server_pool};
 use crate::error::failed;
 use crate::lock::{Lock, ServerLock, WriterLock};
 use crate::place::ServerUrl;
-use crate::{Place, Store, StoreError, copy, leader, rights, schema};
+use crate::{Place, Store, StoreError, append, copy, leader, rights, schema};
 
 /// What an opening is called where an error is told.
 const OPEN: &str = "open the ledger";
@@ -94,7 +94,7 @@ impl Store {
                 schema::expect_ours(&probe, &place).await?;
                 probe.close().await;
             }
-            let writer = sqlite(1, writing(path)).await?;
+            let writer = sqlite_writer(writing(path)).await?;
             schema::migrate(&writer, &place).await?;
             whole.expect(&writer, &place).await?;
             let epoch = leader::take(&writer, 0).await?;
@@ -149,11 +149,14 @@ impl Store {
         let opening = async {
             // Each connection to an in-memory database has its own: there must be exactly one,
             // and it must never be replaced.
-            let only = SqliteConnectOptions::new()
+            let mut only = SqliteConnectOptions::new()
                 .in_memory(true)
                 .foreign_keys(true)
                 .row_buffer_size(ROWS_IN_MEMORY)
                 .connect()
+                .await
+                .map_err(failed("open"))?;
+            append::prepare_to_write_facts(&mut only)
                 .await
                 .map_err(failed("open"))?;
             let only = Pool::Memory(Only::new(only));
@@ -197,7 +200,7 @@ impl Store {
 pub(crate) async fn keeping(place: &Place) -> Result<Pool, StoreError> {
     let opening = async {
         match place {
-            Place::File(path) => sqlite(1, writing(path).create_if_missing(false)).await,
+            Place::File(path) => sqlite_writer(writing(path).create_if_missing(false)).await,
             Place::Server(server) => {
                 Ok(Pool::Postgres(server_pool(server, Purpose::Keep, 1).await?))
             }
@@ -214,7 +217,21 @@ pub(crate) async fn reading_file(path: &Path) -> Result<Pool, StoreError> {
 /// So many connections to a file. One that nobody uses and that still counts itself into a transaction is replaced: over a
 /// disk that is full or fails SQLite ends a transaction by itself, sqlx does not learn it, and would begin none on it again.
 async fn sqlite(count: u32, options: SqliteConnectOptions) -> Result<Pool, StoreError> {
-    let pool: SqlitePool = connections(count)
+    pooled(connections(count), options).await
+}
+
+/// The one connection to a file that writes to it.
+async fn sqlite_writer(options: SqliteConnectOptions) -> Result<Pool, StoreError> {
+    let one = connections(1)
+        .after_connect(|connection, _| Box::pin(append::prepare_to_write_facts(connection)));
+    pooled(one, options).await
+}
+
+async fn pooled(
+    connections: SqlitePoolOptions,
+    options: SqliteConnectOptions,
+) -> Result<Pool, StoreError> {
+    let pool: SqlitePool = connections
         .before_acquire(|connection, _| {
             let is_free = !connection.is_in_transaction();
             Box::pin(async move { Ok(is_free) })

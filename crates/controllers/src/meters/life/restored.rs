@@ -6,7 +6,7 @@
 //! a second is lost or counted twice, and whatever is on record of it later comes after that; somewhere between the last
 //! sight and now, if it is gone, is another size, or says itself that it holds anything only since later. What had ended and is there again, because the backup is older than its end, begins again somewhere in between.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use leasehold_ledger::{
     fact::{Fact, FactKind, Meter, Source, Subject},
@@ -90,7 +90,7 @@ impl Life {
 
     /// Ends everything that is open, in the life of the database in which it is.
     pub fn cut(&self, seen: &Seen, end: &Moment) -> Vec<Fact> {
-        let cut = |(meter, open): (&Meter, &Fact)| {
+        let cut = |(meter, open): (&Meter, &Arc<Fact>)| {
             let moment = end.not_before(open);
             let seen = in_its_era(seen, &open.source);
             fact(&seen, meter, FactKind::Closed, &moment, 0, &open.subject)

@@ -1,6 +1,6 @@
 //! What a list means: what is not on it is gone, and what came and went before it was not seen.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kube::ResourceExt;
 use leasehold_kit::watch;
@@ -18,6 +18,7 @@ use super::{
         life::Moment,
         metered::{Metered, Note},
         places::may_count,
+        pods::Sight,
         restore,
     },
     News, Sink,
@@ -39,33 +40,42 @@ pub(super) fn reason(cursor: Option<&Cursor>) -> &'static str {
 }
 
 impl<K: Metered> Sink<K> {
-    /// Ends what is open in the ledger and not among what exists.
+    /// Ends what is open in the ledger and not among what exists. Returns what is not among it.
     pub(super) async fn absent(
         &mut self,
         present: &BTreeSet<String>,
         seen: &watch::Seen,
-    ) -> Result<(Vec<Fact>, BTreeSet<String>), Error> {
+        news: &mut News,
+    ) -> Result<BTreeSet<String>, Error> {
         let sight = self
             .sight(Second::from_timestamp(seen.at), true, true)
             .await?;
-        let mut facts = Vec::new();
-        let mut absent = BTreeSet::new();
-        for (uid, life) in self.lives.iter().flatten() {
-            if present.contains(uid) {
-                continue;
-            }
-            absent.insert(uid.clone());
-            let (Some(subject), Some(latest)) = (life.subject(), life.latest()) else {
-                continue;
-            };
-            let lower = sight.known_to.unwrap_or(latest).max(latest);
-            let end = Moment::ended(lower, sight.now, sight.billed, "absent after a gap");
-            let version = format!("relist-{}", seen.version);
-            let object = self.seen_as(uid.clone(), version, subject.object.clone());
-            // not by its version, which an earlier life of the database may have passed
-            facts.extend(life.cut(&object, &end));
+        let known = self.lives.iter().flat_map(BTreeMap::keys);
+        let absent: BTreeSet<String> = known
+            .filter(|uid| !present.contains(*uid))
+            .cloned()
+            .collect();
+        for uid in &absent {
+            news.facts.extend(self.ended_unseen(uid, &sight, seen));
+            self.record_many(news, sight.now).await?;
         }
-        Ok((facts, absent))
+        Ok(absent)
+    }
+
+    /// How an object ends that a list does not have any more.
+    fn ended_unseen(&self, uid: &str, sight: &Sight, seen: &watch::Seen) -> Vec<Fact> {
+        let Some(life) = self.life(uid) else {
+            return Vec::new();
+        };
+        let (Some(subject), Some(latest)) = (life.subject(), life.latest()) else {
+            return Vec::new();
+        };
+        let lower = sight.known_to.unwrap_or(latest).max(latest);
+        let end = Moment::ended(lower, sight.now, sight.billed, "absent after a gap");
+        let version = format!("relist-{}", seen.version);
+        let object = self.seen_as(uid.to_owned(), version, subject.object.clone());
+        // not by its version, which an earlier life of the database may have passed
+        life.cut(&object, &end)
     }
 
     /// The gap before a list, unless it is recorded or there was none.
@@ -124,17 +134,17 @@ impl<K: Metered> Sink<K> {
         self.look_into_archives().await?;
         self.waiting.retain(|uid, _| present.contains(uid));
         let sight = self.sight(now, false, true).await?;
-        let (facts, absent) = self.absent(&present, seen).await?;
         let mut news = News {
-            facts,
             gaps: self.gap(now).await?.into_iter().collect(),
             ..News::default()
         };
+        let absent = self.absent(&present, seen, &mut news).await?;
         self.gone(&present, now, &mut news)?;
         for object in objects {
             if !self.see(object, &sight, &mut news).await? {
                 self.keep(object, &sight);
             }
+            self.record_many(&mut news, now).await?;
         }
         self.saved = Second::MIN;
         self.commit(news, seen).await?;

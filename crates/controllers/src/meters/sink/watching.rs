@@ -154,11 +154,8 @@ impl<K: Metered> Sink<K> {
             at: at.timestamp(),
         };
         let sight = self.sight(at, true, true).await?;
-        let (facts, absent) = self.absent(&BTreeSet::new(), &seen).await?;
-        let mut news = News {
-            facts,
-            ..News::default()
-        };
+        let mut news = News::default();
+        let absent = self.absent(&BTreeSet::new(), &seen, &mut news).await?;
         self.gone(&BTreeSet::new(), at, &mut news)?;
         let waiting: Vec<K> = self.waiting.values().map(|w| w.object.clone()).collect();
         for object in waiting {

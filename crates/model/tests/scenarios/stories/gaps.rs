@@ -1,19 +1,20 @@
 //! Use was not observed for a while: no period closes over that by itself, until finance accepts it.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use leasehold_ledger::{
-    document::{GapAcceptedDoc, GapTreatment},
+    document::{GapAcceptedDoc, GapDoc, GapTreatment},
     fact::{Fact, FactKind},
 };
+use leasehold_model::{Crash, Moment};
 use leasehold_testkit::manifests;
 use serde_json::{Value, json};
 
 use super::{Stage, oa, tell_metered};
 use crate::{
     expect::APPROVALS,
-    people::{ADMIN, FINANCE},
-    world::NAMESPACE,
+    people::{self, ADMIN, FINANCE, staff},
+    world::{self, NAMESPACE},
 };
 
 const JANUARY: [&str; 3] = ["billingperiods.charging.leasehold.dev", "", "2027-01"];
@@ -296,6 +297,123 @@ fn under_the_upper_bound_a_gap_that_is_estimated_is_billed_as_the_policy_says() 
         let told = cores(stage);
         assert_eq!(told.len(), 2, "{told:?}");
         assert_eq!(told[1], end);
+        Ok(())
+    });
+}
+
+/// So many pods that a list of them is recorded in portions.
+const MANY: usize = 144;
+
+/// A tenancy with room for twice as many, eight for each core.
+async fn leased_for_many(stage: &Stage<'_>) -> Result<(), String> {
+    stage.furnish(&json!({}), &["edu"]).await?;
+    let lease = world::tenancy(&oa::lessee(), &oa::cores(36));
+    stage.create(&staff("edu"), &lease)?;
+    stage.approve(oa::OFFICE_OF_EDU, "oa-1-office").await?;
+    oa::in_phase(stage, "Active").await
+}
+
+/// That many pods run.
+fn run_many(stage: &Stage<'_>, name: &str) -> Result<(), String> {
+    for number in 0..MANY {
+        let name = format!("{name}-{number}");
+        let pod = manifests::pod("edu--prod", &name, "10m", "16Mi", None);
+        stage.create(&staff("edu"), &pod)?;
+        people::runs(stage.server, "edu--prod", &name);
+    }
+    Ok(())
+}
+
+/// What the ledger has of pods: beginnings, ends, and whatever else, by uid and meter.
+fn courses(stage: &Stage<'_>) -> BTreeMap<(String, String), [usize; 3]> {
+    let mut courses: BTreeMap<_, [usize; 3]> = BTreeMap::new();
+    for row in stage.rows() {
+        let Ok(fact) = serde_json::from_str::<Fact>(&row.body) else {
+            continue;
+        };
+        if !fact.subject.object.starts_with("Pod ") {
+            continue;
+        }
+        let course = courses.entry((fact.source.uid, fact.meter.to_string()));
+        let told = course.or_default();
+        match fact.kind {
+            FactKind::Opened => told[0] += 1,
+            FactKind::Closed => told[1] += 1,
+            FactKind::Changed | FactKind::Superseded => told[2] += 1,
+        }
+    }
+    courses
+}
+
+/// How many gaps of pods are recorded.
+fn gaps_of_pods(stage: &Stage<'_>) -> usize {
+    let rows = stage.rows();
+    let gaps = rows
+        .iter()
+        .filter_map(|row| serde_json::from_str::<GapDoc>(&row.body).ok());
+    gaps.filter(|gap| gap.source == "pods").count()
+}
+
+/// How many courses have begun and ended once, and how many have begun only.
+fn ended_and_open(stage: &Stage<'_>) -> [usize; 2] {
+    let courses = courses(stage);
+    [[1, 1, 0], [1, 0, 0]].map(|told| courses.values().filter(|found| **found == told).count())
+}
+
+/// The operator dies right after each commit, until one of them has ended some of the pods that went, and not all.
+async fn dies_between_portions(stage: &Stage<'_>, all: usize) -> Result<(), String> {
+    let deaths = stage.server.deaths();
+    let crash = Crash {
+        write: 0,
+        moment: Moment::AfterCommit,
+    };
+    for life in 1..=40 {
+        stage.ledger.crash_soon(crash);
+        stage.server.died(deaths + life).await;
+        let [ended, _] = ended_and_open(stage);
+        if ended > 0 {
+            stage.ledger.calm();
+            assert!(ended < all, "all were recorded at once");
+            return Ok(());
+        }
+    }
+    Err("no pod's end was recorded".to_owned())
+}
+
+#[test]
+fn a_list_that_is_recorded_in_portions_is_taken_up_where_the_operator_died() {
+    tell_metered(async |stage| {
+        leased_for_many(stage).await?;
+        stage.operator().stop();
+        run_many(stage, "old")?;
+        forget(stage).await?;
+        // cores and memory
+        let all = 2 * MANY;
+        stage
+            .until("the pods", |stage| ended_and_open(stage) == [0, all])
+            .await?;
+
+        stage.operator().stop();
+        for pod in stage.all("pods") {
+            let place = ["namespace", "name"].map(|key| pod["metadata"][key].as_str().unwrap());
+            stage.delete(&staff("edu"), ["pods", place[0], place[1]])?;
+        }
+        run_many(stage, "new")?;
+        stage.server.with_store(|store, _| {
+            let newest = store.version();
+            store.compact(newest);
+        });
+        dies_between_portions(stage, all).await?;
+        assert_eq!(
+            gaps_of_pods(stage),
+            1,
+            "the gap comes with the last portion"
+        );
+        stage
+            .until("all of it", |stage| ended_and_open(stage) == [all, all])
+            .await?;
+        assert_eq!(courses(stage).len(), 2 * all, "nothing twice");
+        assert_eq!(gaps_of_pods(stage), 2);
         Ok(())
     });
 }

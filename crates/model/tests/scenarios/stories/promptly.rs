@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use leasehold_model::Faults;
 use serde_json::{Value, json};
 
 use super::{
@@ -309,6 +310,47 @@ fn a_split_of_more_than_is_leased_is_refused_within_a_second_and_moves_nothing()
         let quota = |place: &str| place.ends_with("/leasehold");
         let moved = answers(stage, before);
         assert!(moved.iter().all(|(place, _)| !quota(place)), "{moved:?}");
+        Ok(())
+    });
+}
+
+/// Resources whose status adds up what tenancies lease once that is decided. A department's counts it from the request on.
+const SUMS: [&str; 2] = [
+    "cloudlets.platform.leasehold.dev",
+    "informationsystems.tenancy.leasehold.dev",
+];
+
+/// Which sums the operator has written, after so many writes.
+fn sums(stage: &Stage<'_>, after: usize) -> Vec<String> {
+    let written = stage.server.written();
+    let resources = written.into_iter().skip(after).map(|one| one.resource);
+    resources
+        .filter(|resource| SUMS.contains(&resource.as_str()))
+        .collect()
+}
+
+#[test]
+fn what_adds_up_waits_while_a_lease_is_set_up_and_is_written_once_it_stands() {
+    tell(async |stage| {
+        stage.furnish(&json!({}), &["edu"]).await?;
+        stage.create(&staff("edu"), &oa::manifest(THROUGH))?;
+        stage.pass(Duration::from_secs(30)).await;
+        // the cluster counts quotas, and all else that a namespace needs, with some seconds in between
+        stage.server.set_faults(Faults {
+            housekeeping_ms: 4_000,
+            ..Faults::default()
+        });
+        let before = stage.server.written().len();
+        stage.approve(oa::OFFICE_OF_EDU, "oa-1-office").await?;
+        oa::in_phase(stage, "Approved").await?;
+        stage.pass(ANSWER * 5).await;
+        assert_eq!(oa::shown(stage, "/phase"), "Approved");
+        assert_eq!(sums(stage, before), Vec::<String>::new());
+        oa::in_phase(stage, "Active").await?;
+        stage.pass(ANSWER).await;
+        let mut told = sums(stage, before);
+        told.sort();
+        assert_eq!(told, SUMS);
         Ok(())
     });
 }

@@ -12,50 +12,72 @@ use crate::StoreError;
 use crate::codec::{to_integer, to_word};
 use crate::error::failed;
 
-/// How many facts are written at once. They are twice as many statements, each with a result, and
-/// sqlx keeps 50 results: with more, the database would stop until somebody takes them.
-pub(super) const GROUP: usize = 25;
+/// How many facts are written at once, at most.
+pub(super) const GROUP: usize = GROUPS[0];
 
-/// A row of the chain. Its parameters and those of a fact have no numbers: sqlx takes a text of
-/// several statements, for SQLite alone, and then gives each parameter without a number the next
-/// value.
-const CHAIN: &str = "INSERT INTO chain (seq, kind, key, digest, prev, hash, inserted_at, epoch) \
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+/// How many facts one statement writes. sqlx keeps each text that it has prepared, so there is one for each of these
+/// numbers and not one for every number of facts; each is a multiple of the next.
+const GROUPS: [usize; 4] = [125, 25, 5, 1];
 
-/// The body of a fact.
-const FACT: &str = "INSERT INTO fact (seq, cluster, etcd, uid, version, meter, kind, at, quantity, \
-     department, tenancy, incarnation, system, provider, contract, budget, request, object, \
-     estimated, lower_at, upper_at, evidence) \
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+/// A fact and its row of the chain as one row, which falls apart into the two, fact by fact, as the triggers of both tables
+/// demand. So a group is one statement with one result: with one statement for each row the thread of the database and
+/// whoever waits for it would wake each other for each. It is the connection's alone, and no part of the ledger.
+const TOGETHER: &str = "PRAGMA temp_store = MEMORY;
+CREATE TEMP VIEW fact_with_row AS
+SELECT c.seq, c.kind AS row_kind, c.key, c.digest, c.prev, c.hash, c.inserted_at, c.epoch,
+    f.cluster, f.etcd, f.uid, f.version, f.meter, f.kind, f.at, f.quantity, f.department, f.tenancy,
+    f.incarnation, f.system, f.provider, f.contract, f.budget, f.request, f.object, f.estimated,
+    f.lower_at, f.upper_at, f.evidence
+FROM chain AS c JOIN fact AS f ON f.seq = c.seq;
+CREATE TEMP TRIGGER fact_with_row_falls_apart INSTEAD OF INSERT ON fact_with_row
+BEGIN
+    INSERT INTO chain (seq, kind, key, digest, prev, hash, inserted_at, epoch)
+    VALUES (NEW.seq, NEW.row_kind, NEW.key, NEW.digest, NEW.prev, NEW.hash, NEW.inserted_at, NEW.epoch);
+    INSERT INTO fact (seq, cluster, etcd, uid, version, meter, kind, at, quantity, department, tenancy,
+        incarnation, system, provider, contract, budget, request, object, estimated, lower_at, upper_at,
+        evidence)
+    VALUES (NEW.seq, NEW.cluster, NEW.etcd, NEW.uid, NEW.version, NEW.meter, NEW.kind, NEW.at,
+        NEW.quantity, NEW.department, NEW.tenancy, NEW.incarnation, NEW.system, NEW.provider, NEW.contract,
+        NEW.budget, NEW.request, NEW.object, NEW.estimated, NEW.lower_at, NEW.upper_at, NEW.evidence);
+END;";
 
-/// The two rows of a fact, in the order that the triggers demand.
-static ONE_FACT: LazyLock<String> = LazyLock::new(|| format!("{CHAIN}; {FACT}"));
+/// The columns of the view, in its order.
+const INSERT: &str = "INSERT INTO fact_with_row VALUES ";
 
-/// The rows of a group of facts, one fact after the other.
-static GROUP_OF_FACTS: LazyLock<String> = LazyLock::new(|| [ONE_FACT.as_str(); GROUP].join("; "));
+/// A place for each of its columns. They have no numbers: the next value is for the next of them.
+const ROW: &str =
+    "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 
-/// A statement, or several, whose values are being bound.
+/// The text for each number of facts.
+static TEXTS: LazyLock<[String; GROUPS.len()]> =
+    LazyLock::new(|| GROUPS.map(|facts| format!("{INSERT}{}", vec![ROW; facts].join(", "))));
+
+/// A statement whose values are being bound.
 type Insert<'q> = Query<'q, Sqlite, SqliteArguments>;
 
-/// Writes facts: groups together, and what is less than a group fact by fact. sqlx keeps each text that it has prepared,
-/// so there are two texts and not one for every number of facts.
+/// Lets a connection write facts.
+pub(crate) async fn prepare(connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(TOGETHER).execute(connection).await.map(drop)
+}
+
+/// Writes facts, as many at once as there are groups of, in their order.
 pub(super) async fn insert_facts(
     connection: &mut SqliteConnection,
     facts: &[Placed<'_>],
     epoch: i64,
 ) -> Result<(), StoreError> {
-    let groups = facts.chunks_exact(GROUP);
-    let rest = groups.remainder();
-    for group in groups {
-        insert(connection, GROUP_OF_FACTS.as_str(), group, epoch).await?;
-    }
-    for fact in rest.chunks(1) {
-        insert(connection, ONE_FACT.as_str(), fact, epoch).await?;
+    let mut rest = facts;
+    for (size, text) in GROUPS.iter().zip(TEXTS.iter()) {
+        let groups = rest.chunks_exact(*size);
+        rest = groups.remainder();
+        for group in groups {
+            insert(connection, text, group, epoch).await?;
+        }
     }
     Ok(())
 }
 
-/// Runs the text that writes exactly these facts. It stops at the first statement that fails.
+/// Runs the text that writes exactly these facts: all of them, or none.
 async fn insert(
     connection: &mut SqliteConnection,
     text: &'static str,
@@ -64,11 +86,7 @@ async fn insert(
 ) -> Result<(), StoreError> {
     let mut insert: Insert<'_> = sqlx::query(text);
     for placed in facts {
-        insert = bind_fact(
-            bind_chain(insert, placed, epoch)?,
-            placed.row.seq,
-            placed.fact,
-        )?;
+        insert = bind_fact(bind_chain(insert, placed, epoch)?, placed.fact)?;
     }
     insert
         .execute(connection)
@@ -94,7 +112,7 @@ fn bind_chain<'q>(
         .bind(epoch))
 }
 
-fn bind_fact<'q>(insert: Insert<'q>, seq: u64, fact: &Fact) -> Result<Insert<'q>, StoreError> {
+fn bind_fact<'q>(insert: Insert<'q>, fact: &Fact) -> Result<Insert<'q>, StoreError> {
     let Fact {
         source,
         meter,
@@ -107,7 +125,6 @@ fn bind_fact<'q>(insert: Insert<'q>, seq: u64, fact: &Fact) -> Result<Insert<'q>
         evidence,
     } = fact;
     Ok(insert
-        .bind(to_integer("sequence number", seq)?)
         .bind(source.cluster.as_str())
         .bind(source.etcd)
         .bind(source.uid.as_str())
