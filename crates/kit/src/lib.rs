@@ -27,6 +27,7 @@ mod fake;
 pub mod heartbeat;
 pub mod metrics;
 pub mod owned;
+pub mod pressed;
 pub mod probe;
 mod quantity;
 pub mod read;

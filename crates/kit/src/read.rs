@@ -124,9 +124,21 @@ impl Kit {
         namespace: Option<&str>,
         params: &ListParams,
     ) -> Result<Listed<K>, KitError> {
+        self.list_as(kind, namespace, params, |object: K| object)
+            .await
+    }
+
+    /// [`Self::list_of`], with what is made of each object as soon as its page is there.
+    pub(crate) async fn list_as<K: Followed, T>(
+        &self,
+        kind: &K::DynamicType,
+        namespace: Option<&str>,
+        params: &ListParams,
+        make: impl Fn(K) -> T,
+    ) -> Result<Listed<T>, KitError> {
         let mut restarts = 0_u32;
         loop {
-            match self.pages(kind, namespace, params).await {
+            match self.pages(kind, namespace, params, &make).await {
                 // the rest of the pages is of a version that the server no longer has
                 Err(error) if error.is_gone() && restarts < RESTARTS => {
                     restarts = restarts.saturating_add(1);
@@ -158,12 +170,13 @@ impl Kit {
         Ok(page.metadata.resource_version.unwrap_or_default())
     }
 
-    async fn pages<K: Followed>(
+    async fn pages<K: Followed, T>(
         &self,
         kind: &K::DynamicType,
         namespace: Option<&str>,
         params: &ListParams,
-    ) -> Result<Listed<K>, KitError> {
+        make: impl Fn(K) -> T,
+    ) -> Result<Listed<T>, KitError> {
         let subject = Subject::of::<K>(kind, "list", namespace, None);
         let mut params = params.clone().limit(PAGE);
         let mut items = Vec::new();
@@ -171,7 +184,7 @@ impl Kit {
             let request = requests_of::<K>(kind, namespace).list(&params);
             let page: ObjectList<K> = self.call(&subject, Repeat::Allowed, request).await?;
             // many are held at once, and what little is read of these sets is read as well from text
-            items.extend(page.items.into_iter().map(packed));
+            items.extend(page.items.into_iter().map(packed).map(&make));
             let more = page.metadata.continue_.filter(|token| !token.is_empty());
             if more.is_none() {
                 let resource_version = page.metadata.resource_version.unwrap_or_default();

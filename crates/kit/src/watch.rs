@@ -20,6 +20,7 @@ use kube::{
     api::{ListParams, WatchEvent, WatchParams},
     core::{DeserializeGuard, Status, error_boundary::InvalidObject},
 };
+use serde::Serialize;
 use tokio::time::{sleep, timeout};
 
 use crate::{
@@ -27,6 +28,7 @@ use crate::{
     call::requests_of,
     client::Kit,
     error,
+    pressed::Shelved,
     read::{Followed, Readable},
     shutdown::Shutdown,
 };
@@ -120,11 +122,11 @@ pub trait WatchSink<K: Followed>: Send {
     fn bookmark(&mut self, seen: &Seen) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
     /// These are all objects there are, after a gap or at the very first. What is not among them is gone, and things
-    /// may have come and gone in between.
+    /// may have come and gone in between. They may be many, so each takes little room until it is read.
     fn relisted(
         &mut self,
         gap: &Gap,
-        objects: &[K],
+        objects: &[Shelved<K>],
         seen: &Seen,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
@@ -172,8 +174,15 @@ enum Offer<K> {
     Applied(K),
     Deleted(K),
     Bookmark,
-    Relisted(Gap, Vec<K>),
+    Relisted(Gap, Vec<Shelved<K>>),
     Undecodable(Box<InvalidObject>),
+}
+
+/// An object of a list that is looked at later, or why it does not fit its definition.
+fn shelved<K: Followed + Serialize>(
+    guard: DeserializeGuard<K>,
+) -> Result<Shelved<K>, Box<InvalidObject>> {
+    guard.0.map(Shelved::of).map_err(Box::new)
 }
 
 /// How a connection ended.
@@ -191,14 +200,14 @@ enum End {
     Failed(&'static str),
 }
 
-impl<K: Readable> ResumableWatch<K> {
+impl<K: Readable + Serialize> ResumableWatch<K> {
     /// Watches all objects of the kind from the version stored last; without one it lists first.
     pub fn new(kit: Kit, version: Option<String>) -> Self {
         Self::of((), kit, version)
     }
 }
 
-impl<K: Followed> ResumableWatch<K> {
+impl<K: Followed + Serialize> ResumableWatch<K> {
     /// [`Self::new`] of a kind that may be known by name alone.
     pub fn of(kind: K::DynamicType, kit: Kit, version: Option<String>) -> Self {
         Self {
@@ -330,7 +339,7 @@ impl<K: Followed> ResumableWatch<K> {
         };
         let listed = match self
             .kit
-            .list_of::<DeserializeGuard<K>>(&self.kind, self.namespace.as_deref(), &params)
+            .list_as(&self.kind, self.namespace.as_deref(), &params, shelved::<K>)
             .await
         {
             Ok(listed) => listed,
@@ -356,11 +365,10 @@ impl<K: Followed> ResumableWatch<K> {
         let seen = self.seen(listed.resource_version);
         let mut objects = Vec::new();
         for object in listed.items {
-            match object.0 {
+            match object {
                 Ok(object) => objects.push(object),
                 Err(invalid) => {
-                    self.offer(sink, &Offer::Undecodable(Box::new(invalid)), &seen)
-                        .await;
+                    self.offer(sink, &Offer::Undecodable(invalid), &seen).await;
                 }
             }
         }

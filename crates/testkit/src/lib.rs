@@ -35,7 +35,7 @@ mod wait;
 pub use audit::Write;
 pub use command::Ran;
 pub use failure::Failure;
-pub use operator::{LogFormat, OperatorOptions, OperatorProcess};
+pub use operator::{HEAP, LogFormat, OperatorOptions, OperatorProcess};
 pub use postgres::{PostgresDatabase, PostgresServer};
 pub use rig::{NAMESPACE, Rig, SERVICE_ACCOUNT, program, repository};
 pub use session::Session;

@@ -100,7 +100,7 @@ pub enum LogFormat {
 }
 
 /// What the chart says to the operator's allocator, so that its memory here is what it is there.
-const HEAP: &str = "MALLOC_ARENA_MAX=1";
+pub const HEAP: [&str; 2] = ["MALLOC_ARENA_MAX", "1"];
 
 impl LogFormat {
     /// The value of the operator's `--log-format`.
@@ -326,7 +326,7 @@ fn spawn(
         "-c".to_owned(),
         "trap '' XFSZ; exec env \"$0\" \"$@\"".to_owned(),
     ];
-    arguments.push(HEAP.to_owned());
+    arguments.push(HEAP.join("="));
     arguments.extend(options.clock.iter().flat_map(SettableClock::environment));
     arguments.extend([
         program.display().to_string(),

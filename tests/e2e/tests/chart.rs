@@ -15,8 +15,8 @@ mod chart {
     use kube::Resource;
     use leasehold_api::tenancy::Department;
     use leasehold_testkit::{
-        LONG, NAMESPACE, OperatorOptions, OperatorProcess, Ran, Rig, Session, User, eventually,
-        manifests, repository,
+        HEAP, LONG, NAMESPACE, OperatorOptions, OperatorProcess, Ran, Rig, Session, User,
+        eventually, manifests, repository,
     };
     use serde::de::DeserializeOwned;
     use serde_json::{Value, json};
@@ -504,6 +504,9 @@ mod chart {
             {"name": "ledger-address", "key": "url"}}});
         let environment = container["env"].as_array().unwrap();
         assert!(environment.contains(&address), "{environment:?}");
+        // the operators of tests and benchmarks have it as well
+        let heap = json!({"name": HEAP[0], "value": HEAP[1]});
+        assert!(environment.contains(&heap), "{environment:?}");
         let mounts: Vec<&str> = container["volumeMounts"]
             .as_array()
             .unwrap()

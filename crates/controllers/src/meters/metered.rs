@@ -7,6 +7,7 @@ use kube::core::ApiResource;
 use leasehold_kit::{Followed, watch::Lost};
 use leasehold_ledger::{fact::Meter, time::Second};
 use leasehold_planner::quota::Hard;
+use serde::Serialize;
 
 use super::{
     claims,
@@ -51,7 +52,7 @@ pub enum Note<'a> {
 }
 
 /// A kind that is metered.
-pub trait Metered: Followed {
+pub trait Metered: Followed + Serialize {
     /// What tells the meters of this kind apart; nothing where there is one.
     type Of: Clone + Send + Sync + 'static;
     /// Whether a person declares the meter. Then its kind may be absent, nothing waits for it before its first list, and

@@ -1,43 +1,43 @@
 //! A cache of a kind of which there are many, each read seldom: five objects for every namespace that is leased.
 //!
-//! As a structure of maps and strings such an object takes five to fifteen kilobytes, as text one to five, and as compressed
-//! text half of that. So it is held as compressed text, and made into an object again when it is asked for, which takes some
-//! microseconds. What it is found by stays at hand: names, labels and instants.
+//! It is held as compressed text, and made into an object again when it is asked for. What it is found by stays at hand: names,
+//! labels and instants.
 
-use std::{borrow::Cow, fmt::Debug, io, marker::PhantomData, sync::Arc, time::Duration};
+use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use futures::Stream;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
-use lz4_flex::{compress_prepend_size, decompress_size_prepended};
 use serde::{Deserialize, Deserializer, de};
 use tokio::task::JoinSet;
 
 use super::{Cache, Changed, NotReady};
-use crate::{Kit, owned, write::Object};
+use crate::{Kit, owned, pressed::Pressed, write::Object};
 
 /// An object as compressed text, with what it is found by. [`ObjectMeta`] has names, labels and instants here, and nothing else.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Packed<K> {
     meta: ObjectMeta,
-    compressed: Arc<[u8]>,
-    kind: PhantomData<fn() -> K>,
+    object: Pressed<K>,
+}
+
+impl<K> fmt::Debug for Packed<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Packed");
+        shown.field("meta", &self.meta).finish_non_exhaustive()
+    }
 }
 
 impl<K: Object> Packed<K> {
     /// The object; it was written from one of its kind, and reads as one.
     fn unpack(&self) -> Option<K> {
-        self.read()
+        self.object
+            .read()
             .inspect_err(|error| {
                 let (kind, name) = (K::kind(&()), &self.meta.name);
                 tracing::error!(%kind, ?name, %error, "an object in the cache cannot be read");
             })
             .ok()
-    }
-
-    fn read(&self) -> io::Result<K> {
-        let text = decompress_size_prepended(&self.compressed).map_err(io::Error::other)?;
-        Ok(serde_json::from_slice(&text)?)
     }
 }
 
@@ -45,11 +45,9 @@ impl<'de, K: Object> Deserialize<'de> for Packed<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut whole = K::deserialize(deserializer)?;
         owned::pack(whole.meta_mut());
-        let text = serde_json::to_vec(&whole).map_err(de::Error::custom)?;
         Ok(Self {
+            object: Pressed::of(&whole).map_err(de::Error::custom)?,
             meta: found_by(whole.meta()),
-            compressed: compress_prepend_size(&text).into(),
-            kind: PhantomData,
         })
     }
 }

@@ -59,8 +59,16 @@ impl WatchSink<Pod> for Notes {
         self.take(seen, "bookmark")
     }
 
-    async fn relisted(&mut self, gap: &Gap, objects: &[Pod], seen: &Seen) -> Result<(), Away> {
-        let names: Vec<_> = objects.iter().map(ResourceExt::name_any).collect();
+    async fn relisted(
+        &mut self,
+        gap: &Gap,
+        objects: &[Shelved<Pod>],
+        seen: &Seen,
+    ) -> Result<(), Away> {
+        let names: Vec<_> = objects
+            .iter()
+            .map(|object| object.read().unwrap().name_any())
+            .collect();
         let since = gap.version.as_deref().unwrap_or("nothing");
         self.take(seen, &format!("relisted {} since {since}", names.join(",")))
     }

@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kube::ResourceExt;
-use leasehold_kit::watch;
+use leasehold_kit::{pressed::Shelved, watch};
 use leasehold_ledger::{
     document::{Document, GapDoc},
     fact::Fact,
@@ -117,17 +116,18 @@ impl<K: Metered> Sink<K> {
     pub(super) async fn list(
         &mut self,
         since: Second,
-        objects: &[K],
+        objects: &[Shelved<K>],
         seen: &watch::Seen,
     ) -> Result<(), Error> {
         self.load().await?;
         self.taking.clone_from(&seen.version);
         let now = Second::from_timestamp(seen.at);
-        let present: BTreeSet<String> = objects.iter().filter_map(ResourceExt::uid).collect();
+        let uid_of = |object: &Shelved<K>| object.uid().to_owned();
+        let present: BTreeSet<String> = objects.iter().map(uid_of).collect();
         let counted: BTreeSet<String> = objects
             .iter()
-            .filter(|object| may_count(&object.namespace().unwrap_or_default()))
-            .filter_map(ResourceExt::uid)
+            .filter(|object| may_count(object.namespace()))
+            .map(uid_of)
             .collect();
         self.histories(&counted).await?;
         // after these: what left the ledger meanwhile is in an archive that it knows
@@ -141,8 +141,9 @@ impl<K: Metered> Sink<K> {
         let absent = self.absent(&present, seen, &mut news).await?;
         self.gone(&present, now, &mut news)?;
         for object in objects {
-            if !self.see(object, &sight, &mut news).await? {
-                self.keep(object, &sight);
+            let object = read(object)?;
+            if !self.see(&object, &sight, &mut news).await? {
+                self.keep(&object, &sight);
             }
             self.record_many(&mut news, now).await?;
         }
@@ -159,6 +160,14 @@ impl<K: Metered> Sink<K> {
         K::note(&self.of, &Note::Begun(Some(now)));
         Ok(())
     }
+}
+
+/// An object of a list.
+fn read<K: Metered>(object: &Shelved<K>) -> Result<K, Error> {
+    let what = || format!("an object of the list, of uid {}", object.uid());
+    object
+        .read()
+        .map_err(|error| Error::understand(what(), error.to_string()))
 }
 
 #[cfg(test)]

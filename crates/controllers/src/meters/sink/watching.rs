@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{ResourceExt, core::DynamicObject};
-use leasehold_kit::watch::{self, Gap, GoOn, Lost, WatchSink};
+use leasehold_kit::{
+    pressed::Shelved,
+    watch::{self, Gap, GoOn, Lost, WatchSink},
+};
 use leasehold_ledger::time::Second;
 
 use super::{
@@ -200,7 +203,7 @@ impl<K: Metered> WatchSink<K> for Sink<K> {
     async fn relisted(
         &mut self,
         gap: &Gap,
-        objects: &[K],
+        objects: &[Shelved<K>],
         seen: &watch::Seen,
     ) -> Result<(), Error> {
         self.expect_stored_here().await?;

@@ -33,7 +33,7 @@ impl WatchSink<DynamicObject> for Blind {
     async fn relisted(
         &mut self,
         gap: &Gap,
-        objects: &[DynamicObject],
+        objects: &[Shelved<DynamicObject>],
         seen: &Seen,
     ) -> Result<(), Away> {
         let since = gap.version.as_deref().unwrap_or("nothing");
