@@ -105,7 +105,7 @@ where
         .boxed()
 }
 
-/// The same reasons; while tenancies are being set up they wait, but not much longer than a minute. For what adds up what
+/// The same reasons; while tenancies are being set up they wait, but not much longer than two minutes. For what adds up what
 /// tenancies have: nobody waits for that, but tenancies that a limit has refused, for room that others leave.
 pub(crate) fn spared<K>(
     world: &World,

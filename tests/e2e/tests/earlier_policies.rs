@@ -81,6 +81,33 @@ mod earlier {
             .collect())
     }
 
+    /// Rounds of the operator over tenancies, since it was started.
+    async fn rounds(stage: &Stage) -> Result<u64, String> {
+        let operator = stage.operator.lock().await;
+        let controller = "controller=\"tenancy\"";
+        operator
+            .counted("leasehold_reconcile_total", controller)
+            .await
+    }
+
+    /// Has the tenancy looked at again: its object changes in a way that means nothing.
+    async fn look_again(office: &Office) {
+        let before = rounds(office.stage).await.unwrap();
+        let place = office.place.as_str();
+        let annotate = ["annotate", "tcy/oa", "-n", place, "example.dev/round=1"];
+        let ran = office.staff.kubectl(&annotate, "").await.unwrap();
+        ran.ok().unwrap();
+        let again = eventually("another round of the operator", LONG, async || {
+            let now = rounds(office.stage).await?;
+            if now > before {
+                Ok(())
+            } else {
+                Err(format!("{now} rounds"))
+            }
+        });
+        again.await.unwrap();
+    }
+
     #[tokio::test]
     async fn the_five_policies_of_before_go_once_the_one_stands_and_nobody_is_accused() {
         let stage = Stage::shared().await.unwrap();
@@ -111,6 +138,8 @@ mod earlier {
         let directions = fence.spec.unwrap().policy_types.unwrap();
         assert_eq!(directions, ["Ingress", "Egress"]);
 
+        // in the next round it is seen that they are gone
+        look_again(&office).await;
         let tenancy = office.phase("oa", Phase::Active).await.unwrap();
         let status = tenancy.status.unwrap();
         assert!(!conditions::holds(&status.conditions, types::CONTESTED));

@@ -147,7 +147,7 @@ impl<K: Metered> Sink<K> {
             awake: None,
         };
         let version = cursor.map(|cursor| cursor.resource_version);
-        Ok((sink, version.filter(|version| version != listing::NOWHERE)))
+        Ok((sink, version.filter(|version| listing::goes_on(version))))
     }
 
     async fn sight(&mut self, now: Second, gone: bool, listed: bool) -> Result<Sight, Error> {
@@ -488,7 +488,7 @@ impl<K: Metered> Sink<K> {
         if !facts.is_empty() || !gaps.is_empty() || due {
             let mut cursors = Vec::new();
             if !kept {
-                cursors.push(self.cursor(seen));
+                cursors.push(self.cursor(&seen.version));
                 cursors.extend(self.marks.last_beat().map(restore::witness));
             }
             self.record(facts, gaps, cursors, now).await?;
@@ -507,14 +507,22 @@ impl<K: Metered> Sink<K> {
     }
 
     /// Commits the facts that have come together in what a list means, once they are many: a list of everything after a gap
-    /// would otherwise be held as facts, as records and as rows at the same time. The cursor stays where it is, and the gap
-    /// waits for it: whoever dies in between lists again, and finds in the ledger what was recorded.
-    async fn record_many(&mut self, news: &mut News, now: Second) -> Result<(), Error> {
-        if news.facts.len() < PORTION {
+    /// would otherwise be held as facts, as records and as rows at the same time. The cursor keeps up to when all is known,
+    /// and has `half_way` in place of a version, from which no watch goes on: whoever dies before the gap is recorded lists
+    /// again, and finds in the ledger what was recorded. A first list has no gap before it, and is one commit.
+    async fn record_many(
+        &mut self,
+        news: &mut News,
+        half_way: &str,
+        now: Second,
+    ) -> Result<(), Error> {
+        if news.facts.len() < PORTION || self.known_to().is_none() {
             return Ok(());
         }
         let facts = mem::take(&mut news.facts);
-        self.record(facts, Vec::new(), Vec::new(), now).await
+        let mut cursors = vec![self.cursor(half_way)];
+        cursors.extend(self.marks.last_beat().map(restore::witness));
+        self.record(facts, Vec::new(), cursors, now).await
     }
 
     /// Commits facts, gaps and cursors, and remembers the facts.
@@ -545,10 +553,10 @@ impl<K: Metered> Sink<K> {
         Ok(())
     }
 
-    fn cursor(&self, seen: &watch::Seen) -> Cursor {
+    fn cursor(&self, version: &str) -> Cursor {
         Cursor {
             source: K::source(&self.of).to_owned(),
-            resource_version: seen.version.clone(),
+            resource_version: version.to_owned(),
             complete_to: self.marks.source_complete_to(K::source(&self.of)),
             observed_at: self
                 .marks

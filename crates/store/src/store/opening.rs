@@ -94,8 +94,11 @@ impl Store {
                 schema::expect_ours(&probe, &place).await?;
                 probe.close().await;
             }
+            // by a connection of its own: a step that renames a table would look at what refers to it
+            let migrating = sqlite(1, writing(path)).await?;
+            schema::migrate(&migrating, &place).await?;
+            migrating.close().await;
             let writer = sqlite_writer(writing(path)).await?;
-            schema::migrate(&writer, &place).await?;
             whole.expect(&writer, &place).await?;
             let epoch = leader::take(&writer, 0).await?;
             let reader = sqlite(READERS, reading(path)).await?;
@@ -149,18 +152,22 @@ impl Store {
         let opening = async {
             // Each connection to an in-memory database has its own: there must be exactly one,
             // and it must never be replaced.
-            let mut only = SqliteConnectOptions::new()
+            let only = SqliteConnectOptions::new()
                 .in_memory(true)
                 .foreign_keys(true)
                 .row_buffer_size(ROWS_IN_MEMORY)
                 .connect()
                 .await
                 .map_err(failed("open"))?;
-            append::prepare_to_write_facts(&mut only)
+            let only = Only::new(only);
+            let memory = Pool::Memory(only.clone());
+            schema::migrate(&memory, &place).await?;
+            let mut lent = only.lend().await.map_err(failed("open"))?;
+            append::prepare_to_write_facts(lent.connection())
                 .await
                 .map_err(failed("open"))?;
-            let only = Pool::Memory(Only::new(only));
-            schema::migrate(&only, &place).await?;
+            drop(lent);
+            let only = memory;
             let epoch = leader::take(&only, 0).await?;
             Ok::<_, StoreError>((only, epoch))
         };

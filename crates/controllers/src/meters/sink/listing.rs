@@ -29,6 +29,14 @@ pub(super) const NOT_SERVED: &str = "the API server did not serve the kind for a
 /// Where the cursor of a source stands while its kind is not served: no watch goes on from there.
 pub(super) const NOWHERE: &str = "not-served";
 
+/// Where the cursor of a source stands while what a list means is half recorded: no watch goes on from there.
+const HALF_LISTED: &str = "half-listed";
+
+/// Whether a watch goes on from where a cursor stands.
+pub(super) fn goes_on(version: &str) -> bool {
+    ![NOWHERE, HALF_LISTED].contains(&version)
+}
+
 /// Why a list makes a gap when a source goes on from where its cursor stands.
 pub(super) fn reason(cursor: Option<&Cursor>) -> &'static str {
     match cursor {
@@ -39,12 +47,14 @@ pub(super) fn reason(cursor: Option<&Cursor>) -> &'static str {
 }
 
 impl<K: Metered> Sink<K> {
-    /// Ends what is open in the ledger and not among what exists. Returns what is not among it.
+    /// Ends what is open in the ledger and not among what exists. Returns what is not among it. The cursor stands `half_way`
+    /// until the news are committed.
     pub(super) async fn absent(
         &mut self,
         present: &BTreeSet<String>,
         seen: &watch::Seen,
         news: &mut News,
+        half_way: &str,
     ) -> Result<BTreeSet<String>, Error> {
         let sight = self
             .sight(Second::from_timestamp(seen.at), true, true)
@@ -56,7 +66,7 @@ impl<K: Metered> Sink<K> {
             .collect();
         for uid in &absent {
             news.facts.extend(self.ended_unseen(uid, &sight, seen));
-            self.record_many(news, sight.now).await?;
+            self.record_many(news, half_way, sight.now).await?;
         }
         Ok(absent)
     }
@@ -138,14 +148,14 @@ impl<K: Metered> Sink<K> {
             gaps: self.gap(now).await?.into_iter().collect(),
             ..News::default()
         };
-        let absent = self.absent(&present, seen, &mut news).await?;
+        let absent = self.absent(&present, seen, &mut news, HALF_LISTED).await?;
         self.gone(&present, now, &mut news)?;
         for object in objects {
             let object = read(object)?;
             if !self.see(&object, &sight, &mut news).await? {
                 self.keep(&object, &sight);
             }
-            self.record_many(&mut news, now).await?;
+            self.record_many(&mut news, HALF_LISTED, now).await?;
         }
         self.saved = Second::MIN;
         self.commit(news, seen).await?;
@@ -185,6 +195,7 @@ mod tests {
         assert_eq!(reason(None), gap::FORGOTTEN);
         assert_eq!(reason(Some(&at("4711"))), gap::FORGOTTEN);
         assert_eq!(reason(Some(&at(NOWHERE))), NOT_SERVED);
+        assert_eq!(reason(Some(&at(HALF_LISTED))), gap::FORGOTTEN);
         assert_eq!(reason(Some(&at(""))), restore::REASON);
     }
 }

@@ -158,8 +158,11 @@ impl<K: Metered> Sink<K> {
         };
         let sight = self.sight(at, true, true).await?;
         let mut news = News::default();
-        let absent = self.absent(&BTreeSet::new(), &seen, &mut news).await?;
-        self.gone(&BTreeSet::new(), at, &mut news)?;
+        let nobody = BTreeSet::new();
+        let absent = self
+            .absent(&nobody, &seen, &mut news, listing::NOWHERE)
+            .await?;
+        self.gone(&nobody, at, &mut news)?;
         let waiting: Vec<K> = self.waiting.values().map(|w| w.object.clone()).collect();
         for object in waiting {
             news.gaps.extend(self.gone_unknown(&object, &sight).await?);
@@ -241,7 +244,8 @@ impl<K: Metered> WatchSink<K> for Sink<K> {
                     error,
                     "failed to take down that a kind is not served"
                 );
-                GoOn::FromThere
+                // some of it may be taken down: what is there again all the same is to be listed
+                GoOn::Anew
             })
         } else {
             // whether it is still missing is to be seen anew

@@ -5,8 +5,9 @@ use std::{collections::BTreeMap, time::Duration};
 use leasehold_ledger::{
     document::{GapAcceptedDoc, GapDoc, GapTreatment},
     fact::{Fact, FactKind},
+    time::Second,
 };
-use leasehold_model::{Crash, Moment};
+use leasehold_model::{Crash, Faults, Moment};
 use leasehold_testkit::manifests;
 use serde_json::{Value, json};
 
@@ -345,13 +346,31 @@ fn courses(stage: &Stage<'_>) -> BTreeMap<(String, String), [usize; 3]> {
     courses
 }
 
-/// How many gaps of pods are recorded.
-fn gaps_of_pods(stage: &Stage<'_>) -> usize {
+/// The gaps of pods that are recorded.
+fn gaps_of_pods(stage: &Stage<'_>) -> Vec<GapDoc> {
     let rows = stage.rows();
     let gaps = rows
         .iter()
         .filter_map(|row| serde_json::from_str::<GapDoc>(&row.body).ok());
-    gaps.filter(|gap| gap.source == "pods").count()
+    gaps.filter(|gap| gap.source == "pods").collect()
+}
+
+/// Whatever is an estimate lies within the gap.
+fn expect_estimates_within(stage: &Stage<'_>, gap: &GapDoc) {
+    let mut ends = 0;
+    for row in stage.rows() {
+        let Ok(fact) = serde_json::from_str::<Fact>(&row.body) else {
+            continue;
+        };
+        if let (FactKind::Closed, Some(bounds)) = (fact.kind, fact.bounds) {
+            assert!(
+                gap.from <= bounds.lower && bounds.upper <= gap.to,
+                "{gap:?} {fact:?}"
+            );
+            ends += 1;
+        }
+    }
+    assert!(ends > 0, "no end is an estimate");
 }
 
 /// How many courses have begun and ended once, and how many have begun only.
@@ -380,8 +399,16 @@ async fn dies_between_portions(stage: &Stage<'_>, all: usize) -> Result<(), Stri
     Err("no pod's end was recorded".to_owned())
 }
 
-#[test]
-fn a_list_that_is_recorded_in_portions_is_taken_up_where_the_operator_died() {
+/// How the watch of pods comes to list anew.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Listing {
+    /// The server has forgotten what happened.
+    Forgotten,
+    /// A server says so; another one, which the operator finds after its death, still has the version that it stood at.
+    ByOneServer,
+}
+
+fn dies_in_a_list(listing: Listing) {
     tell_metered(async |stage| {
         leased_for_many(stage).await?;
         stage.operator().stop();
@@ -394,18 +421,28 @@ fn a_list_that_is_recorded_in_portions_is_taken_up_where_the_operator_died() {
             .await?;
 
         stage.operator().stop();
+        let deleted = stage
+            .server
+            .with_store(|_, now| Second::from_timestamp(now));
         for pod in stage.all("pods") {
             let place = ["namespace", "name"].map(|key| pod["metadata"][key].as_str().unwrap());
             stage.delete(&staff("edu"), ["pods", place[0], place[1]])?;
         }
         run_many(stage, "new")?;
-        stage.server.with_store(|store, _| {
-            let newest = store.version();
-            store.compact(newest);
-        });
+        match listing {
+            Listing::Forgotten => stage.server.with_store(|store, _| {
+                let newest = store.version();
+                store.compact(newest);
+            }),
+            Listing::ByOneServer => stage.server.set_faults(Faults {
+                expired: 1000,
+                ..Faults::default()
+            }),
+        }
         dies_between_portions(stage, all).await?;
+        stage.server.set_faults(Faults::default());
         assert_eq!(
-            gaps_of_pods(stage),
+            gaps_of_pods(stage).len(),
             1,
             "the gap comes with the last portion"
         );
@@ -413,7 +450,23 @@ fn a_list_that_is_recorded_in_portions_is_taken_up_where_the_operator_died() {
             .until("all of it", |stage| ended_and_open(stage) == [all, all])
             .await?;
         assert_eq!(courses(stage).len(), 2 * all, "nothing twice");
-        assert_eq!(gaps_of_pods(stage), 2);
+        let gaps = gaps_of_pods(stage);
+        assert_eq!(gaps.len(), 2);
+        assert!(
+            gaps[1].from <= deleted && deleted <= gaps[1].to,
+            "{deleted:?} {gaps:?}"
+        );
+        expect_estimates_within(stage, &gaps[1]);
         Ok(())
     });
+}
+
+#[test]
+fn a_list_that_is_recorded_in_portions_is_taken_up_where_the_operator_died() {
+    dies_in_a_list(Listing::Forgotten);
+}
+
+#[test]
+fn a_list_is_taken_up_also_where_the_next_server_has_forgotten_nothing() {
+    dies_in_a_list(Listing::ByOneServer);
 }
