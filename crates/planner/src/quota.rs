@@ -27,7 +27,7 @@ use crate::{
 };
 
 pub use lingering::{lingering, runs};
-pub use pools::told;
+pub use pools::{granted_in, told};
 pub use rebalance::{ByUse, Part, rebalance};
 pub use step::{ObservedQuota, QuotaStep, quota_step};
 

@@ -4,11 +4,14 @@
 //! So the words for it are written when it has begun, and again only if it takes its time; a status costs the API server
 //! as much as five objects of a namespace, and all who come at once would wait for it.
 
+use std::collections::BTreeMap;
+
 use leasehold_api::{
     conditions::types,
     tenancy::{NamespaceStatus, TenancyStatus},
 };
 use leasehold_ledger::time::Second;
+use leasehold_planner::quota;
 
 /// For so many seconds after something is first waited for, other words for it are not written.
 const PATIENCE: i64 = 5;
@@ -21,6 +24,18 @@ pub fn may_wait(old: &TenancyStatus, new: &TenancyStatus, now: Second) -> bool {
     // also where the clock was set back behind it
     since.is_some_and(|since| (0..PATIENCE).contains(&now.since(since)))
         && outline(old) == outline(new)
+}
+
+/// Whether figures of namespaces are told at once, and not with the next ones: a cache that lagged behind had none when the
+/// last were told, or one of a quota that has changed since.
+pub fn is_untold(shown: &[NamespaceStatus], seen: &BTreeMap<String, String>) -> bool {
+    shown.iter().any(
+        |namespace| match (&namespace.quota, seen.get(&namespace.name)) {
+            (None, Some(_)) => true,
+            (Some(shown), Some(seen)) => quota::granted_in(shown) != quota::granted_in(seen),
+            (_, None) => false,
+        },
+    )
 }
 
 /// The status without what moves while namespaces are set up.

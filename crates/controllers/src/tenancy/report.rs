@@ -305,6 +305,7 @@ impl Report {
             message: &message,
         };
         conditions::set(&mut new.conditions, &condition, generation, now);
+        let is_calm = self.contested.is_empty();
         let flags = [
             (types::REFUSED, self.refused, "RuleBroken"),
             (types::WAITING, self.waits, "Waiting"),
@@ -330,10 +331,7 @@ impl Report {
                 // also where the clock was set back behind it
                 !(0..self.refresh).contains(&state.now.since(then))
             });
-        // a cache that lags behind may have had no figure when the last one was told
-        let untold = new.namespaces.iter().any(|namespace| {
-            namespace.quota.is_none() && self.quotas.contains_key(&namespace.name)
-        });
+        let untold = is_calm && interim::is_untold(&new.namespaces, &self.quotas);
         if stale || untold || new != *old {
             for namespace in &mut new.namespaces {
                 namespace.quota = self.quotas.get(&namespace.name).cloned();

@@ -92,9 +92,27 @@ pub fn told(quota: &ObservedQuota) -> String {
     parts.join(", ")
 }
 
+/// Name and amount of what is granted, as it was [`told`]; what is not granted is left out.
+pub fn granted_in(told: &str) -> Vec<(&str, &str)> {
+    let parts = told.split(", ");
+    let granted = parts.filter_map(|part| {
+        let (name, amounts) = part.rsplit_once(' ')?;
+        let (_, has) = amounts.split_once('/')?;
+        (has != "0").then_some((name, has))
+    });
+    granted.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_granted_is_read_from_what_is_told() {
+        let told = "cpu 12/20, memory 20Gi/40Gi, gold storage 1/0";
+        assert_eq!(granted_in(told), [("cpu", "20"), ("memory", "40Gi")]);
+        assert_eq!(granted_in(""), []);
+    }
 
     fn hard(amounts: &[(&str, i64)]) -> Hard {
         amounts

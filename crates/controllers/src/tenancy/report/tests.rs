@@ -158,3 +158,32 @@ async fn a_figure_that_a_late_cache_did_not_have_is_told_as_soon_as_it_has_and_t
     let first = Some("cpu 0/10".to_owned());
     assert_eq!(told, [None, first.clone(), first]);
 }
+
+#[tokio::test]
+async fn what_a_late_cache_had_of_a_quota_before_it_changed_is_told_as_soon_as_it_has_the_new() {
+    let mut state = state(&[("prod", "10")]);
+    let fake = Fake::start(|_| None).await;
+    let (context, _tasks) = context(&fake).await;
+    let mut old = TenancyStatus::default();
+    let mut told = Vec::new();
+    let mut look = |seen: &str, contested: bool| {
+        state.life.now = state.now.plus(10);
+        let mut report = stands(&state, Some(seen));
+        if contested {
+            report.contest("quota leasehold in edu--prod".to_owned());
+        }
+        old = report.status(&state, &context, &old);
+        told.push(old.namespaces[0].quota.clone().unwrap());
+    };
+    for seen in ["cpu 0/10", "cpu 0/6", "cpu 3/6"] {
+        look(seen, false);
+    }
+    // in a fight it changes with every write of the other side; that there is one is told with the figure of the moment
+    for seen in ["cpu 3/1", "cpu 3/2", "cpu 3/9"] {
+        look(seen, true);
+    }
+    let expected = [
+        "cpu 0/10", "cpu 0/6", "cpu 0/6", "cpu 3/1", "cpu 3/1", "cpu 3/1",
+    ];
+    assert_eq!(told, expected);
+}
