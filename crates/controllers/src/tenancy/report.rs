@@ -305,7 +305,8 @@ impl Report {
             message: &message,
         };
         conditions::set(&mut new.conditions, &condition, generation, now);
-        let is_calm = self.contested.is_empty();
+        // what moves with use, or with somebody who writes back, is not written down each time
+        let is_calm = self.contested.is_empty() && state.tenancy.spec.rebalance.is_none();
         let flags = [
             (types::REFUSED, self.refused, "RuleBroken"),
             (types::WAITING, self.waits, "Waiting"),
