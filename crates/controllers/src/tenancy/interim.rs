@@ -27,12 +27,19 @@ pub fn may_wait(old: &TenancyStatus, new: &TenancyStatus, now: Second) -> bool {
 }
 
 /// Whether figures of namespaces are told at once, and not with the next ones: a cache that lagged behind had none when the
-/// last were told, or one of a quota that has changed since.
-pub fn is_untold(shown: &[NamespaceStatus], seen: &BTreeMap<String, String>) -> bool {
+/// last were told, or one of a quota that has changed since. The latter only where quotas are calm: what moves all the time is
+/// not written down each time.
+pub fn is_untold(
+    shown: &[NamespaceStatus],
+    seen: &BTreeMap<String, String>,
+    is_calm: bool,
+) -> bool {
     shown.iter().any(
         |namespace| match (&namespace.quota, seen.get(&namespace.name)) {
             (None, Some(_)) => true,
-            (Some(shown), Some(seen)) => quota::granted_in(shown) != quota::granted_in(seen),
+            (Some(shown), Some(seen)) => {
+                is_calm && quota::granted_in(shown) != quota::granted_in(seen)
+            }
             (_, None) => false,
         },
     )

@@ -305,7 +305,7 @@ impl Report {
             message: &message,
         };
         conditions::set(&mut new.conditions, &condition, generation, now);
-        // what moves with use, or with somebody who writes back, is not written down each time
+        // quotas move with use, and with somebody who writes back
         let is_calm = self.contested.is_empty() && state.tenancy.spec.rebalance.is_none();
         let flags = [
             (types::REFUSED, self.refused, "RuleBroken"),
@@ -332,7 +332,7 @@ impl Report {
                 // also where the clock was set back behind it
                 !(0..self.refresh).contains(&state.now.since(then))
             });
-        let untold = is_calm && interim::is_untold(&new.namespaces, &self.quotas);
+        let untold = interim::is_untold(&new.namespaces, &self.quotas, is_calm);
         if stale || untold || new != *old {
             for namespace in &mut new.namespaces {
                 namespace.quota = self.quotas.get(&namespace.name).cloned();

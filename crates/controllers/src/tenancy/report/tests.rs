@@ -186,4 +186,10 @@ async fn what_a_late_cache_had_of_a_quota_before_it_changed_is_told_as_soon_as_i
         "cpu 0/10", "cpu 0/6", "cpu 0/6", "cpu 3/1", "cpu 3/1", "cpu 3/1",
     ];
     assert_eq!(told, expected);
+    // but what was never told is, also in a fight
+    old.namespaces[0].quota = None;
+    let mut report = stands(&state, Some("cpu 3/4"));
+    report.contest("quota leasehold in edu--prod".to_owned());
+    let told = report.status(&state, &context, &old);
+    assert_eq!(told.namespaces[0].quota.as_deref(), Some("cpu 3/4"));
 }
