@@ -46,7 +46,8 @@ impl Dice {
 pub struct Chance {
     /// When to kill, counted from the beginning, in order.
     instants: Vec<Duration>,
-    /// In which thousandth of a start the next kill follows.
+    /// In which thousandth of a start the next kill follows. The first one follows at once: it alone
+    /// certainly finds the operator on its way up, however fast that is.
     parts: Vec<u32>,
     /// How long each pod runs, in seconds.
     pub lifetimes: Vec<u32>,
@@ -61,9 +62,11 @@ impl Chance {
             .map(|_| Duration::from_millis(dice.below(spread).into()))
             .collect();
         instants.sort();
+        let mut parts: Vec<u32> = (0..ALONE).map(|_| dice.below(1_000)).collect();
+        parts[0] = 0;
         Self {
             instants,
-            parts: (0..ALONE).map(|_| dice.below(1_000)).collect(),
+            parts,
             lifetimes: (0..pods).map(|_| 2 + dice.below(20)).collect(),
         }
     }
