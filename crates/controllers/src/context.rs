@@ -17,6 +17,13 @@ pub struct Settings {
     pub namespace: String,
     /// Name of this process, for the Lease.
     pub holder: String,
+    /// So many facts of one list are held before they are committed, at least 1. Those of one object stay together.
+    pub portion: usize,
+}
+
+impl Settings {
+    /// The portion that the program takes: enough that a commit's own cost hardly counts, and little to hold.
+    pub const PORTION: usize = 250;
 }
 
 /// What every reconciler is given.

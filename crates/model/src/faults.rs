@@ -50,6 +50,8 @@ pub struct Faults {
     pub refused: u16,
     /// Writes to these objects are refused with 500, as by a webhook of others that does not work.
     pub barred: Option<Barred>,
+    /// This resource (`plural.group`) is not served to anybody. What is stored of it stays.
+    pub unserved: Option<String>,
     /// The answer to a write that was carried out is a 504.
     pub unanswered: u16,
     /// Calls take up to so many milliseconds.
@@ -76,6 +78,7 @@ impl Faults {
             crash: None,
             refused: 30,
             barred: None,
+            unserved: None,
             unanswered: 30,
             slow_ms: 40,
             late_ms: 400,
@@ -93,6 +96,13 @@ impl Faults {
             resource: resource.to_owned(),
             namespace: namespace.to_owned(),
         });
+        self
+    }
+
+    /// The same without a resource.
+    #[must_use]
+    pub fn without(mut self, resource: &str) -> Self {
+        self.unserved = Some(resource.to_owned());
         self
     }
 

@@ -226,6 +226,12 @@ impl Kinds {
         self
     }
 
+    /// All but the kind of this `plural.group`.
+    pub(crate) fn without(mut self, resource: &str) -> Self {
+        self.0.remove(resource);
+        self
+    }
+
     /// The kind under a path.
     pub fn find(&self, group: &str, version: &str, plural: &str) -> Option<Arc<Kind>> {
         self.0

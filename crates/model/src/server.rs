@@ -172,7 +172,18 @@ impl Server {
 
     /// From now on other faults, or none. What was written so far is counted anew.
     pub fn set_faults(&self, faults: Faults) {
-        self.lock().course = Course::new(faults);
+        let mut inner = self.lock();
+        inner.course = Course::new(faults);
+        let unserved = inner.course.faults.unserved.as_ref();
+        if let Some(listeners) = unserved.and_then(|resource| inner.listeners.get(resource)) {
+            // its watches end
+            listeners.ring();
+        }
+    }
+
+    /// Whether a kind is served.
+    pub(crate) fn serves(&self, kind: &Kind) -> bool {
+        self.lock().course.faults.unserved.as_deref() != Some(kind.resource())
     }
 
     /// Writes that clients under faults have sent since the faults were set.
@@ -265,12 +276,18 @@ impl Server {
     }
 
     pub(crate) fn find_kind(&self, group: &str, version: &str, plural: &str) -> Option<Arc<Kind>> {
-        self.lock().store.kinds().find(group, version, plural)
+        let found = self.lock().store.kinds().find(group, version, plural);
+        found.filter(|kind| self.serves(kind))
     }
 
     /// Everything that is served.
     pub(crate) fn kinds(&self) -> Kinds {
-        self.lock().store.kinds().clone()
+        let inner = self.lock();
+        let kinds = inner.store.kinds().clone();
+        match &inner.course.faults.unserved {
+            Some(resource) => kinds.without(resource),
+            None => kinds,
+        }
     }
 
     /// The life that a new client under faults has.

@@ -192,9 +192,10 @@ impl Watching {
         }
     }
 
-    /// Whether a former state was put back since it was opened: the API server is started anew then.
+    /// Whether a former state was put back since it was opened, for which the API server is started anew, or the kind is
+    /// not served any more.
     fn is_cut(&self) -> bool {
-        self.server.look(Store::restores) != self.restores
+        self.server.look(Store::restores) != self.restores || !self.server.serves(&self.kind)
     }
 
     /// The next event that is asked for, if there is one already.

@@ -15,6 +15,8 @@ use std::thread::{self, Thread};
 
 use tokio::runtime::Handle;
 
+use crate::StoreError;
+
 /// Where a call stands when its gate is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Edge {
@@ -24,9 +26,19 @@ pub enum Edge {
     After,
 }
 
-/// Asked at both edges of every call, with the name of what it does. Where the answer is no, the
-/// caller hears nothing for ever, as if its process had died there.
-pub type Gate = dyn Fn(&'static str, Edge) -> bool + Send + Sync;
+/// How a call goes on at an edge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passage {
+    /// As it would.
+    Open,
+    /// The caller hears nothing for ever, as if its process had died there.
+    Closed,
+    /// The caller hears that its deadline has passed ([`StoreError::Deadline`]), whatever was done.
+    Late,
+}
+
+/// Asked at both edges of every call, with the name of what it does.
+pub type Gate = dyn Fn(&'static str, Edge) -> Passage + Send + Sync;
 
 /// How the calls of a drilled store are carried out.
 #[derive(Clone)]
@@ -50,17 +62,26 @@ impl Drill {
     pub(crate) async fn carry_out<T>(
         &self,
         operation: &'static str,
-        work: impl Future<Output = T>,
-    ) -> T {
-        if !(self.gate)(operation, Edge::Before) {
-            return std::future::pending().await;
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let late = || StoreError::Deadline {
+            operation,
+            milliseconds: 0,
+        };
+        match (self.gate)(operation, Edge::Before) {
+            Passage::Open => {}
+            Passage::Closed => return std::future::pending().await,
+            Passage::Late => return Err(late()),
         }
         let done = self.at_once(work);
-        if (self.gate)(operation, Edge::After) {
-            return done;
+        match (self.gate)(operation, Edge::After) {
+            Passage::Open => done,
+            Passage::Closed => {
+                drop(done);
+                std::future::pending().await
+            }
+            Passage::Late => Err(late()),
         }
-        drop(done);
-        std::future::pending().await
     }
 
     /// Polls the work until it is done. The thread sleeps in between.

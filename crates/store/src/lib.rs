@@ -31,7 +31,7 @@ mod schema;
 mod store;
 
 pub use archive::{ArchiveFile, Archived, Due, Keeper};
-pub use drill::{Edge, Gate};
+pub use drill::{Edge, Gate, Passage};
 pub use error::StoreError;
 pub use integrity::first_look;
 pub use place::{Place, PlaceError, ServerUrl};

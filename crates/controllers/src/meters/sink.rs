@@ -45,9 +45,6 @@ const SAVE: i64 = 3;
 /// seconds.
 const PATIENCE: i64 = 60;
 
-/// So many facts of one list are held before they are committed. Those of one object stay together.
-const PORTION: usize = 250;
-
 /// An object whose namespace the ledger does not know yet.
 struct Waiting<K> {
     object: K,
@@ -516,7 +513,8 @@ impl<K: Metered> Sink<K> {
         half_way: &str,
         now: Second,
     ) -> Result<(), Error> {
-        if news.facts.len() < PORTION || self.known_to().is_none() {
+        let is_many = news.facts.len() >= self.context.settings.portion.max(1);
+        if !is_many || self.known_to().is_none() {
             return Ok(());
         }
         let facts = mem::take(&mut news.facts);

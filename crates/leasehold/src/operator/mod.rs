@@ -60,6 +60,7 @@ pub async fn run(arguments: &OperatorArgs, common: &Common) -> Result<()> {
     let settings = Settings {
         namespace: namespace(common),
         holder: arguments.holder.clone(),
+        portion: Settings::PORTION,
     };
     tracing::info!(
         namespace = settings.namespace,

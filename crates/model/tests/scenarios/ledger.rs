@@ -9,7 +9,7 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, mpsc::channel};
 
 use leasehold_ledger::verify::Row;
 use leasehold_model::{Crash, Moment, Server};
-use leasehold_store::{APPEND, Edge, Store};
+use leasehold_store::{APPEND, Edge, Passage, Store};
 use tokio::runtime::{Builder, Runtime};
 
 /// Where deadlines of the database run out; its time runs. One for all scenarios, and next to nothing runs on it: a call is
@@ -24,11 +24,19 @@ static ASIDE: LazyLock<Runtime> = LazyLock::new(|| {
 /// More rows than any scenario writes.
 const ROWS: u32 = 100_000;
 
-/// Commits, and around which of them the operator dies.
-#[derive(Debug, Default)]
+/// Which commits fail, although the operator lives on: those at this edge, while this holds of what the ledger has.
+#[derive(Clone)]
+struct Late {
+    edge: Edge,
+    holds: Arc<dyn Fn(&[Row]) -> bool + Send + Sync>,
+}
+
+/// Commits, around which of them the operator dies, and which of them fail.
+#[derive(Default)]
 struct Commits {
     begun: u64,
     crash: Option<Crash>,
+    late: Option<Late>,
 }
 
 /// The ledger of a scenario.
@@ -60,9 +68,17 @@ impl Ledger {
         });
     }
 
-    /// No crash any more.
+    /// While this holds of what the ledger has, commits fail as if the database had not answered in time: before they are
+    /// carried out, or after that.
+    pub fn late_while(&self, edge: Edge, holds: impl Fn(&[Row]) -> bool + Send + Sync + 'static) {
+        let holds = Arc::new(holds);
+        lock(&self.commits).late = Some(Late { edge, holds });
+    }
+
+    /// No crash and no failure any more.
     pub fn calm(&self) {
-        lock(&self.commits).crash = None;
+        let mut commits = lock(&self.commits);
+        (commits.crash, commits.late) = (None, None);
     }
 
     /// How many commits the operator has begun.
@@ -73,8 +89,15 @@ impl Ledger {
     /// The way of the operator's present life to the ledger. Once that life is over, it leads nowhere.
     pub fn of_this_life(&self, server: &Server) -> Store {
         let (server, commits, life) = (server.clone(), Arc::clone(&self.commits), server.deaths());
+        let store = self.store.clone();
         let gate = move |operation: &'static str, edge: Edge| {
-            server.deaths() == life && (operation != APPEND || pass(&commits, &server, edge))
+            if server.deaths() != life {
+                Passage::Closed
+            } else if operation == APPEND {
+                pass(&store, &commits, &server, edge)
+            } else {
+                Passage::Open
+            }
         };
         let runtime = ASIDE.handle().clone();
         self.store.clone().drilled(runtime, Arc::new(gate))
@@ -82,14 +105,19 @@ impl Ledger {
 
     /// Every row. It takes no time that is played.
     pub fn rows(&self) -> Vec<Row> {
-        let (store, (tell, told)) = (self.store.clone(), channel());
-        ASIDE.spawn(async move { tell.send(store.rows(0, ROWS).await) });
-        told.recv().unwrap().unwrap()
+        rows(&self.store)
     }
 }
 
-/// Whether a commit goes on at this edge. No other call comes in between the two edges of one.
-fn pass(commits: &Mutex<Commits>, server: &Server, edge: Edge) -> bool {
+fn rows(store: &Store) -> Vec<Row> {
+    let (store, (tell, told)) = (store.clone(), channel());
+    ASIDE.spawn(async move { tell.send(store.rows(0, ROWS).await) });
+    told.recv().unwrap().unwrap()
+}
+
+/// How a commit goes on at this edge. No other call comes in between the two edges of one.
+fn pass(store: &Store, commits: &Mutex<Commits>, server: &Server, edge: Edge) -> Passage {
+    let late = lock(commits).late.clone();
     let moment = {
         let mut commits = lock(commits);
         if edge == Edge::Before {
@@ -102,13 +130,16 @@ fn pass(commits: &Mutex<Commits>, server: &Server, edge: Edge) -> bool {
     match (edge, moment) {
         (Edge::Before, Some(Moment::BeforeCommit)) | (Edge::After, Some(Moment::AfterCommit)) => {
             server.die();
-            false
+            Passage::Closed
         }
         (Edge::After, Some(Moment::AfterAnswer)) => {
             server.die();
-            true
+            Passage::Open
         }
-        _ => true,
+        _ if late.is_some_and(|late| late.edge == edge && (late.holds)(&rows(store))) => {
+            Passage::Late
+        }
+        _ => Passage::Open,
     }
 }
 

@@ -27,6 +27,8 @@ use crate::{ledger::Ledger, script::Parts, world::NAMESPACE};
 
 /// From the end of one life to the beginning of the next.
 const DOWN: Duration = Duration::from_secs(3);
+/// So little that the lists of these few objects are recorded in portions, too.
+const PORTION: usize = 2;
 /// So long after it was asked to stop it is killed.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -181,6 +183,7 @@ async fn start(kit: &Kit, store: Store, caches: &mut JoinSet<()>) -> Result<Cont
         settings: Settings {
             namespace: NAMESPACE.to_owned(),
             holder: "scenario".to_owned(),
+            portion: PORTION,
         },
     })
 }

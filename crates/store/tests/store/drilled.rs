@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use leasehold_store::{APPEND, Edge, FactFilter, Store};
+use leasehold_store::{APPEND, Edge, FactFilter, Passage, Store, StoreError};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -37,7 +37,7 @@ fn time_that_is_played_stands_still_while_the_database_works() {
     let told = Arc::clone(&asked);
     let gate = Arc::new(move |operation: &'static str, edge: Edge| {
         told.lock().unwrap().push((operation, edge));
-        true
+        Passage::Open
     });
     let store = aside.block_on(Store::in_memory()).unwrap();
     let store = store.drilled(aside.handle().clone(), gate);
@@ -65,7 +65,13 @@ fn a_caller_that_dies_at_an_edge_hears_nothing_and_what_was_done_stands() {
     for (dies, rows) in [(Edge::Before, 0), (Edge::After, 1)] {
         let aside = aside();
         let store = aside.block_on(Store::in_memory()).unwrap();
-        let gate = Arc::new(move |_: &'static str, edge: Edge| edge != dies);
+        let gate = Arc::new(move |_: &'static str, edge: Edge| {
+            if edge == dies {
+                Passage::Closed
+            } else {
+                Passage::Open
+            }
+        });
         let drilled = store.clone().drilled(aside.handle().clone(), gate);
         let heard = played().block_on(async {
             let batch = facts([fact("web-1", 7)]);
@@ -74,5 +80,29 @@ fn a_caller_that_dies_at_an_edge_hears_nothing_and_what_was_done_stands() {
         assert!(!heard, "{dies:?}");
         let (head, _) = aside.block_on(store.head()).unwrap();
         assert_eq!(head, rows, "{dies:?}");
+    }
+}
+
+#[test]
+fn a_call_that_is_late_at_an_edge_fails_and_what_was_done_stands() {
+    for (late, rows) in [(Edge::Before, 0), (Edge::After, 1)] {
+        let aside = aside();
+        let store = aside.block_on(Store::in_memory()).unwrap();
+        let gate = Arc::new(move |_: &'static str, edge: Edge| {
+            if edge == late {
+                Passage::Late
+            } else {
+                Passage::Open
+            }
+        });
+        let drilled = store.clone().drilled(aside.handle().clone(), gate);
+        let batch = facts([fact("web-1", 7)]);
+        let failed = played().block_on(drilled.commit(&batch, at(0)));
+        assert!(
+            matches!(failed, Err(StoreError::Deadline { .. })),
+            "{late:?}: {failed:?}"
+        );
+        let (head, _) = aside.block_on(store.head()).unwrap();
+        assert_eq!(head, rows, "{late:?}");
     }
 }

@@ -212,6 +212,7 @@ pub(in crate::tenancy) async fn context(fake: &Fake) -> (Context, JoinSet<()>) {
         settings: Settings {
             namespace: "leasehold".to_owned(),
             holder: "test".to_owned(),
+            portion: Settings::PORTION,
         },
         kit,
     };

@@ -1,21 +1,19 @@
 //! Use was not observed for a while: no period closes over that by itself, until finance accepts it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use leasehold_ledger::{
-    document::{GapAcceptedDoc, GapDoc, GapTreatment},
+    document::{GapAcceptedDoc, GapTreatment},
     fact::{Fact, FactKind},
-    time::Second,
 };
-use leasehold_model::{Crash, Faults, Moment};
 use leasehold_testkit::manifests;
 use serde_json::{Value, json};
 
 use super::{Stage, oa, tell_metered};
 use crate::{
     expect::APPROVALS,
-    people::{self, ADMIN, FINANCE, staff},
-    world::{self, NAMESPACE},
+    people::{ADMIN, FINANCE},
+    world::NAMESPACE,
 };
 
 const JANUARY: [&str; 3] = ["billingperiods.charging.leasehold.dev", "", "2027-01"];
@@ -30,7 +28,7 @@ fn period(stage: &Stage<'_>) -> Value {
 }
 
 /// While the operator is away the API server forgets what happened.
-async fn forget(stage: &Stage<'_>) -> Result<(), String> {
+pub(super) async fn forget(stage: &Stage<'_>) -> Result<(), String> {
     stage.operator().stop();
     let filler = json!({"apiVersion": "v1", "kind": "ConfigMap",
         "metadata": {"name": "filler", "namespace": "default"}});
@@ -300,173 +298,4 @@ fn under_the_upper_bound_a_gap_that_is_estimated_is_billed_as_the_policy_says() 
         assert_eq!(told[1], end);
         Ok(())
     });
-}
-
-/// So many pods that a list of them is recorded in portions.
-const MANY: usize = 144;
-
-/// A tenancy with room for twice as many, eight for each core.
-async fn leased_for_many(stage: &Stage<'_>) -> Result<(), String> {
-    stage.furnish(&json!({}), &["edu"]).await?;
-    let lease = world::tenancy(&oa::lessee(), &oa::cores(36));
-    stage.create(&staff("edu"), &lease)?;
-    stage.approve(oa::OFFICE_OF_EDU, "oa-1-office").await?;
-    oa::in_phase(stage, "Active").await
-}
-
-/// That many pods run.
-fn run_many(stage: &Stage<'_>, name: &str) -> Result<(), String> {
-    for number in 0..MANY {
-        let name = format!("{name}-{number}");
-        let pod = manifests::pod("edu--prod", &name, "10m", "16Mi", None);
-        stage.create(&staff("edu"), &pod)?;
-        people::runs(stage.server, "edu--prod", &name);
-    }
-    Ok(())
-}
-
-/// What the ledger has of pods: beginnings, ends, and whatever else, by uid and meter.
-fn courses(stage: &Stage<'_>) -> BTreeMap<(String, String), [usize; 3]> {
-    let mut courses: BTreeMap<_, [usize; 3]> = BTreeMap::new();
-    for row in stage.rows() {
-        let Ok(fact) = serde_json::from_str::<Fact>(&row.body) else {
-            continue;
-        };
-        if !fact.subject.object.starts_with("Pod ") {
-            continue;
-        }
-        let course = courses.entry((fact.source.uid, fact.meter.to_string()));
-        let told = course.or_default();
-        match fact.kind {
-            FactKind::Opened => told[0] += 1,
-            FactKind::Closed => told[1] += 1,
-            FactKind::Changed | FactKind::Superseded => told[2] += 1,
-        }
-    }
-    courses
-}
-
-/// The gaps of pods that are recorded.
-fn gaps_of_pods(stage: &Stage<'_>) -> Vec<GapDoc> {
-    let rows = stage.rows();
-    let gaps = rows
-        .iter()
-        .filter_map(|row| serde_json::from_str::<GapDoc>(&row.body).ok());
-    gaps.filter(|gap| gap.source == "pods").collect()
-}
-
-/// Whatever is an estimate lies within the gap.
-fn expect_estimates_within(stage: &Stage<'_>, gap: &GapDoc) {
-    let mut ends = 0;
-    for row in stage.rows() {
-        let Ok(fact) = serde_json::from_str::<Fact>(&row.body) else {
-            continue;
-        };
-        if let (FactKind::Closed, Some(bounds)) = (fact.kind, fact.bounds) {
-            assert!(
-                gap.from <= bounds.lower && bounds.upper <= gap.to,
-                "{gap:?} {fact:?}"
-            );
-            ends += 1;
-        }
-    }
-    assert!(ends > 0, "no end is an estimate");
-}
-
-/// How many courses have begun and ended once, and how many have begun only.
-fn ended_and_open(stage: &Stage<'_>) -> [usize; 2] {
-    let courses = courses(stage);
-    [[1, 1, 0], [1, 0, 0]].map(|told| courses.values().filter(|found| **found == told).count())
-}
-
-/// The operator dies right after each commit, until one of them has ended some of the pods that went, and not all.
-async fn dies_between_portions(stage: &Stage<'_>, all: usize) -> Result<(), String> {
-    let deaths = stage.server.deaths();
-    let crash = Crash {
-        write: 0,
-        moment: Moment::AfterCommit,
-    };
-    for life in 1..=40 {
-        stage.ledger.crash_soon(crash);
-        stage.server.died(deaths + life).await;
-        let [ended, _] = ended_and_open(stage);
-        if ended > 0 {
-            stage.ledger.calm();
-            assert!(ended < all, "all were recorded at once");
-            return Ok(());
-        }
-    }
-    Err("no pod's end was recorded".to_owned())
-}
-
-/// How the watch of pods comes to list anew.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Listing {
-    /// The server has forgotten what happened.
-    Forgotten,
-    /// A server says so; another one, which the operator finds after its death, still has the version that it stood at.
-    ByOneServer,
-}
-
-fn dies_in_a_list(listing: Listing) {
-    tell_metered(async |stage| {
-        leased_for_many(stage).await?;
-        stage.operator().stop();
-        run_many(stage, "old")?;
-        forget(stage).await?;
-        // cores and memory
-        let all = 2 * MANY;
-        stage
-            .until("the pods", |stage| ended_and_open(stage) == [0, all])
-            .await?;
-
-        stage.operator().stop();
-        let deleted = stage
-            .server
-            .with_store(|_, now| Second::from_timestamp(now));
-        for pod in stage.all("pods") {
-            let place = ["namespace", "name"].map(|key| pod["metadata"][key].as_str().unwrap());
-            stage.delete(&staff("edu"), ["pods", place[0], place[1]])?;
-        }
-        run_many(stage, "new")?;
-        match listing {
-            Listing::Forgotten => stage.server.with_store(|store, _| {
-                let newest = store.version();
-                store.compact(newest);
-            }),
-            Listing::ByOneServer => stage.server.set_faults(Faults {
-                expired: 1000,
-                ..Faults::default()
-            }),
-        }
-        dies_between_portions(stage, all).await?;
-        stage.server.set_faults(Faults::default());
-        assert_eq!(
-            gaps_of_pods(stage).len(),
-            1,
-            "the gap comes with the last portion"
-        );
-        stage
-            .until("all of it", |stage| ended_and_open(stage) == [all, all])
-            .await?;
-        assert_eq!(courses(stage).len(), 2 * all, "nothing twice");
-        let gaps = gaps_of_pods(stage);
-        assert_eq!(gaps.len(), 2);
-        assert!(
-            gaps[1].from <= deleted && deleted <= gaps[1].to,
-            "{deleted:?} {gaps:?}"
-        );
-        expect_estimates_within(stage, &gaps[1]);
-        Ok(())
-    });
-}
-
-#[test]
-fn a_list_that_is_recorded_in_portions_is_taken_up_where_the_operator_died() {
-    dies_in_a_list(Listing::Forgotten);
-}
-
-#[test]
-fn a_list_is_taken_up_also_where_the_next_server_has_forgotten_nothing() {
-    dies_in_a_list(Listing::ByOneServer);
 }

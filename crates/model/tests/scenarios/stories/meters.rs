@@ -23,10 +23,10 @@ use crate::{
 const METERS: &str = "meters.platform.leasehold.dev";
 const BOOKS: &str = "pricebooks.charging.leasehold.dev";
 const APPROVALS: &str = "approvals.charging.leasehold.dev";
-const BUCKET: [&str; 3] = ["buckets.storage.example.com", "edu--prod", "files"];
+pub(super) const BUCKET: [&str; 3] = ["buckets.storage.example.com", "edu--prod", "files"];
 
 /// The kinds of leasehold, and buckets.
-fn kinds() -> Kinds {
+pub(super) fn kinds() -> Kinds {
     let buckets: CustomResourceDefinition = serde_json::from_value(json!({
         "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
         "metadata": {"name": "buckets.storage.example.com"},
@@ -93,7 +93,7 @@ fn tenancy() -> Value {
     })
 }
 
-fn bucket(quota: &str) -> Value {
+pub(super) fn bucket(quota: &str) -> Value {
     json!({
         "apiVersion": "storage.example.com/v1", "kind": "Bucket",
         "metadata": {"name": "files", "namespace": "edu--prod"}, "spec": {"quota": quota},
@@ -108,7 +108,7 @@ fn condition(object: &Value, type_: &str) -> Option<(bool, String)> {
     Some((found["status"] == "True", message.to_owned()))
 }
 
-fn is_ready(stage: &Stage<'_>, name: &str) -> bool {
+pub(super) fn is_ready(stage: &Stage<'_>, name: &str) -> bool {
     let found = stage.find([METERS, "", name]).unwrap_or_default();
     condition(&found, "Ready").is_some_and(|(holds, _)| holds)
 }
@@ -146,7 +146,7 @@ fn seconds(number: u64) -> Duration {
 }
 
 /// The department leases what the meter counts, at a price that names it.
-async fn lease(stage: &Stage<'_>) -> Result<(), String> {
+pub(super) async fn lease(stage: &Stage<'_>) -> Result<(), String> {
     let [loads, publishes] = FINANCE;
     // the book comes before its meter, and waits for it
     stage.create(loads, &prices())?;

@@ -37,6 +37,7 @@ mod hierarchy;
 mod later;
 mod meters;
 mod oa;
+mod portions;
 mod promptly;
 mod questions;
 mod rebalance;

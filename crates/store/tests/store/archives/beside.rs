@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use leasehold_ledger::fact::FactKind;
-use leasehold_store::{Edge, FactFilter, Keeper, Place, Store, StoreError};
+use leasehold_store::{Edge, FactFilter, Keeper, Passage, Place, Store, StoreError};
 use tempfile::TempDir;
 use tokio::runtime::{Handle, Runtime};
 
@@ -50,7 +50,7 @@ async fn overtaken(home: &Home, pods: u32, doing: &'static str, calls: usize) ->
                 scope.spawn(|| archive(&place, &folder, &months));
             });
         }
-        true
+        Passage::Open
     };
     let reading = Store::open_read_only(home.place()).await.unwrap();
     reading.drilled(Handle::current(), Arc::new(gate))
