@@ -9,11 +9,8 @@ use std::{
     time::Duration,
 };
 
-use k8s_openapi::api::admissionregistration::v1::{
-    ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
-};
 use leasehold_kit::{Kit, KitError};
-use leasehold_planner::fences;
+use leasehold_planner::fences::{self, Standing};
 use tokio::sync::Mutex;
 
 use crate::verdict::told;
@@ -90,11 +87,13 @@ impl Watch {
 }
 
 async fn look(kit: &Kit) -> Result<Vec<String>, KitError> {
-    let policies = kit.list::<ValidatingAdmissionPolicy>(None, None).await?;
-    let bindings = kit
-        .list::<ValidatingAdmissionPolicyBinding>(None, None)
-        .await?;
-    Ok(fences::gaps(&policies, &bindings))
+    let standing = Standing {
+        policies: kit.list(None, None).await?,
+        bindings: kit.list(None, None).await?,
+        stamps: kit.list(None, None).await?,
+        stamp_bindings: kit.list(None, None).await?,
+    };
+    Ok(fences::gaps(&standing))
 }
 
 /// The gaps in plain words, with what to do.

@@ -3,8 +3,14 @@
 //! What a policy would have refused meanwhile stays for good, and nothing is ever taken away for it. So the operator looks
 //! before, not after (decision record 0033).
 
-use k8s_openapi::api::admissionregistration::v1::{
-    ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    api::admissionregistration::v1::{
+        MatchResources, MutatingAdmissionPolicy, MutatingAdmissionPolicyBinding,
+        ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
+    },
+    apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement},
 };
 
 /// What a binding does about what its policy refuses.
@@ -13,23 +19,21 @@ const DENY: &str = "Deny";
 const WARN: &str = "Warn";
 /// A policy that lets everything through where it fails is none.
 const IGNORE: &str = "Ignore";
+/// What a match is when nothing is said: in whatever version the object comes.
+const EQUIVALENT: &str = "Equivalent";
 
-/// The bindings of the chart, in order: the binding, its policy, and what it does.
+/// The two bindings of the chart that are of some objects only; together they are of all that is ours.
+const IN_OUR_NAMESPACES: &str = "leasehold-n01-in-our-namespaces";
+const WITH_OUR_LABEL: &str = "leasehold-n01-with-our-label";
+
+/// The bindings of the chart's validating policies, in order: the binding, its policy, and what it does.
 pub const BINDINGS: [(&str, &str, &str); 24] = [
     same("leasehold-a05-approvals"),
     same("leasehold-c03-charging-objects"),
     same("leasehold-d09-department-deletion"),
     same("leasehold-h30-appraisers"),
-    (
-        "leasehold-n01-in-our-namespaces",
-        "leasehold-n01-managed-objects",
-        DENY,
-    ),
-    (
-        "leasehold-n01-with-our-label",
-        "leasehold-n01-managed-objects",
-        DENY,
-    ),
+    (IN_OUR_NAMESPACES, "leasehold-n01-managed-objects", DENY),
+    (WITH_OUR_LABEL, "leasehold-n01-managed-objects", DENY),
     same("leasehold-n02-namespaces"),
     same("leasehold-n03-namespace-deletion"),
     same("leasehold-n04-claims"),
@@ -59,37 +63,75 @@ const fn same(name: &'static str) -> (&'static str, &'static str, &'static str) 
     (name, name, DENY)
 }
 
+/// The chart's mutating policies, in order, each with one binding that is called like it.
+pub const STAMPS: [&str; 6] = [
+    "leasehold-n06-stamp-accepted-by",
+    "leasehold-n06-stamp-decided-by",
+    "leasehold-n06-stamp-requested-by",
+    "leasehold-n06-stamp-signed-off-by",
+    "leasehold-n07-mark-chosen-address",
+    "leasehold-n08-place-pods",
+];
+
+/// The admission policies of a cluster and their bindings.
+#[derive(Clone, Debug, Default)]
+pub struct Standing {
+    /// Policies that refuse.
+    pub policies: Vec<ValidatingAdmissionPolicy>,
+    /// Their bindings.
+    pub bindings: Vec<ValidatingAdmissionPolicyBinding>,
+    /// Policies that fill in.
+    pub stamps: Vec<MutatingAdmissionPolicy>,
+    /// Their bindings.
+    pub stamp_bindings: Vec<MutatingAdmissionPolicyBinding>,
+}
+
 /// What is missing of the chart's policies and bindings, each in plain words, in order; nothing where all of them are in
 /// force as they are written.
-pub fn gaps(
-    policies: &[ValidatingAdmissionPolicy],
-    bindings: &[ValidatingAdmissionPolicyBinding],
-) -> Vec<String> {
+pub fn gaps(standing: &Standing) -> Vec<String> {
     let mut gaps = Vec::new();
     let mut last = "";
     for (binding, policy, action) in BINDINGS {
         if policy != last {
-            let found = policies
-                .iter()
-                .find(|found| found.metadata.name.as_deref() == Some(policy));
+            let mut policies = standing.policies.iter();
+            let found = policies.find(|found| found.metadata.name.as_deref() == Some(policy));
             gaps.extend(gap_of_policy(policy, found));
         }
         last = policy;
-        let found = bindings
-            .iter()
-            .find(|found| found.metadata.name.as_deref() == Some(binding));
+        let mut bindings = standing.bindings.iter();
+        let found = bindings.find(|found| found.metadata.name.as_deref() == Some(binding));
         gaps.extend(gap_of_binding(binding, policy, action, found));
+    }
+    for name in STAMPS {
+        let mut stamps = standing.stamps.iter();
+        let found = stamps.find(|found| found.metadata.name.as_deref() == Some(name));
+        gaps.extend(gap_of_stamp(name, found));
+        let mut bindings = standing.stamp_bindings.iter();
+        let found = bindings.find(|found| found.metadata.name.as_deref() == Some(name));
+        gaps.extend(gap_of_stamp_binding(name, found));
     }
     gaps
 }
 
+fn missing(what: &str, name: &str) -> String {
+    format!("{what} {name} is not there")
+}
+
+fn lets_through(name: &str) -> String {
+    format!("policy {name} lets through what it fails over")
+}
+
+fn of_another(name: &str, policy: &str) -> String {
+    format!("binding {name} is of another policy than {policy}")
+}
+
 fn gap_of_policy(name: &str, found: Option<&ValidatingAdmissionPolicy>) -> Option<String> {
     let Some(found) = found else {
-        return Some(format!("policy {name} is not there"));
+        return Some(missing("policy", name));
     };
     let spec = found.spec.as_ref();
     if spec.and_then(|spec| spec.failure_policy.as_deref()) == Some(IGNORE) {
-        return Some(format!("policy {name} lets through what it fails over"));
+        return Some(lets_through(name));
     }
     let status = found.status.as_ref();
     let observed = status.and_then(|status| status.observed_generation);
@@ -104,13 +146,92 @@ fn gap_of_binding(
     found: Option<&ValidatingAdmissionPolicyBinding>,
 ) -> Option<String> {
     let Some(found) = found else {
-        return Some(format!("binding {name} is not there"));
+        return Some(missing("binding", name));
     };
     if found.spec.policy_name != policy {
-        return Some(format!("binding {name} is of another policy than {policy}"));
+        return Some(of_another(name, policy));
     }
     let mut actions = found.spec.validation_actions.iter();
-    (!actions.any(|known| known == action)).then(|| format!("binding {name} does not say {action}"))
+    if !actions.any(|known| known == action) {
+        return Some(format!("binding {name} does not say {action}"));
+    }
+    gap_of_reach(name, found.spec.match_resources.as_ref())
+}
+
+/// A mutating policy says nothing of whether the cluster has looked it through.
+fn gap_of_stamp(name: &str, found: Option<&MutatingAdmissionPolicy>) -> Option<String> {
+    let Some(found) = found else {
+        return Some(missing("policy", name));
+    };
+    let spec = found.spec.as_ref();
+    let on_failure = spec.and_then(|spec| spec.failure_policy.as_deref());
+    (on_failure == Some(IGNORE)).then(|| lets_through(name))
+}
+
+fn gap_of_stamp_binding(
+    name: &str,
+    found: Option<&MutatingAdmissionPolicyBinding>,
+) -> Option<String> {
+    let Some(found) = found else {
+        return Some(missing("binding", name));
+    };
+    let spec = found.spec.as_ref();
+    if spec.and_then(|spec| spec.policy_name.as_deref()) != Some(name) {
+        return Some(of_another(name, name));
+    }
+    gap_of_reach(name, spec.and_then(|spec| spec.match_resources.as_ref()))
+}
+
+/// Whether a binding is of other objects than the chart says.
+fn gap_of_reach(name: &str, found: Option<&MatchResources>) -> Option<String> {
+    let found = found.cloned().unwrap_or_default();
+    let found = MatchResources {
+        match_policy: found.match_policy.filter(|policy| policy != EQUIVALENT),
+        namespace_selector: found.namespace_selector.filter(selects_some),
+        object_selector: found.object_selector.filter(selects_some),
+        resource_rules: found.resource_rules.filter(|rules| !rules.is_empty()),
+        exclude_resource_rules: found
+            .exclude_resource_rules
+            .filter(|rules| !rules.is_empty()),
+    };
+    (found != reach(name)).then(|| format!("binding {name} is of other objects than it should be"))
+}
+
+/// An empty selector selects everything, as none does.
+fn selects_some(selector: &LabelSelector) -> bool {
+    let (labels, expressions) = (&selector.match_labels, &selector.match_expressions);
+    labels.as_ref().is_some_and(|labels| !labels.is_empty())
+        || expressions.as_ref().is_some_and(|all| !all.is_empty())
+}
+
+/// Of which objects a binding of the chart is.
+pub fn reach(name: &str) -> MatchResources {
+    let namespaces = |operator: &str| LabelSelector {
+        match_expressions: Some(vec![LabelSelectorRequirement {
+            key: "leasehold.dev/namespace-role".to_owned(),
+            operator: operator.to_owned(),
+            values: None,
+        }]),
+        match_labels: None,
+    };
+    match name {
+        IN_OUR_NAMESPACES => MatchResources {
+            namespace_selector: Some(namespaces("Exists")),
+            ..MatchResources::default()
+        },
+        WITH_OUR_LABEL => MatchResources {
+            namespace_selector: Some(namespaces("DoesNotExist")),
+            object_selector: Some(LabelSelector {
+                match_expressions: None,
+                match_labels: Some(BTreeMap::from([(
+                    "leasehold.dev/managed-by".to_owned(),
+                    "leasehold".to_owned(),
+                )])),
+            }),
+            ..MatchResources::default()
+        },
+        _ => MatchResources::default(),
+    }
 }
 
 #[cfg(test)]
@@ -130,23 +251,42 @@ mod tests {
         .unwrap()
     }
 
-    /// What the chart installs.
-    fn whole() -> (
-        Vec<ValidatingAdmissionPolicy>,
-        Vec<ValidatingAdmissionPolicyBinding>,
-    ) {
+    /// What the chart installs, as the API server shows it.
+    fn whole() -> Standing {
         let policies: BTreeSet<&str> = BINDINGS.iter().map(|(_, policy, _)| *policy).collect();
         let bindings = BINDINGS.iter().map(|(name, policy, action)| {
-            serde_json::from_value(json!({
-                "metadata": {"name": name},
-                "spec": {"policyName": policy, "validationActions": [action]},
-            }))
-            .unwrap()
+            let mut spec = json!({"policyName": policy, "validationActions": [action]});
+            if reach(name) != MatchResources::default() {
+                let mut reach = serde_json::to_value(reach(name)).unwrap();
+                reach["matchPolicy"] = json!("Equivalent");
+                if reach.get("objectSelector").is_none() {
+                    reach["objectSelector"] = json!({});
+                }
+                spec["matchResources"] = reach;
+            }
+            serde_json::from_value(json!({"metadata": {"name": name}, "spec": spec})).unwrap()
         });
-        (
-            policies.into_iter().map(policy).collect(),
-            bindings.collect(),
-        )
+        let stamps = STAMPS.iter().map(|name| {
+            let stamp = json!({"metadata": {"name": name}, "spec": {"failurePolicy": "Fail"}});
+            serde_json::from_value(stamp).unwrap()
+        });
+        let stamp_bindings = STAMPS.iter().map(|name| {
+            let binding = json!({"metadata": {"name": name}, "spec": {"policyName": name}});
+            serde_json::from_value(binding).unwrap()
+        });
+        Standing {
+            policies: policies.into_iter().map(policy).collect(),
+            bindings: bindings.collect(),
+            stamps: stamps.collect(),
+            stamp_bindings: stamp_bindings.collect(),
+        }
+    }
+
+    /// What is missing after a change.
+    fn told(change: impl FnOnce(&mut Standing)) -> Vec<String> {
+        let mut standing = whole();
+        change(&mut standing);
+        gaps(&standing)
     }
 
     /// The values of a field in the chart's templates of validating policies or of their bindings.
@@ -186,44 +326,55 @@ mod tests {
         let warned = written(kind, "  validationActions: ");
         let warned = warned.iter().filter(|actions| *actions == "[Warn]");
         assert_eq!(warn.count(), warned.count());
+        assert_eq!(written("MutatingAdmissionPolicy", "  name: "), STAMPS);
+        let kind = "MutatingAdmissionPolicyBinding";
+        assert_eq!(written(kind, "  name: "), STAMPS);
+        assert_eq!(written(kind, "  policyName: "), STAMPS);
     }
 
     #[test]
     fn with_everything_in_force_nothing_is_missing_whatever_else_there_is() {
-        let (mut policies, bindings) = whole();
-        policies.push(policy("of-somebody-else"));
-        policies.reverse();
-        assert_eq!(gaps(&policies, &bindings), Vec::<String>::new());
+        let found = told(|standing| {
+            standing.policies.push(policy("of-somebody-else"));
+            standing.policies.reverse();
+            standing.stamps.reverse();
+        });
+        assert_eq!(found, Vec::<String>::new());
     }
 
     #[test]
     fn each_binding_and_each_policy_is_missed_by_its_name() {
-        let (policies, bindings) = whole();
-        for (number, binding) in bindings.iter().enumerate() {
-            let mut fewer = bindings.clone();
-            fewer.remove(number);
+        let all = whole();
+        for (number, binding) in all.bindings.iter().enumerate() {
             let name = binding.metadata.name.clone().unwrap();
-            let told = format!("binding {name} is not there");
-            assert_eq!(gaps(&policies, &fewer), [told]);
+            let found = told(|standing| drop(standing.bindings.remove(number)));
+            assert_eq!(found, [format!("binding {name} is not there")]);
         }
-        for (number, policy) in policies.iter().enumerate() {
-            let mut fewer = policies.clone();
-            fewer.remove(number);
+        for (number, policy) in all.policies.iter().enumerate() {
             let name = policy.metadata.name.clone().unwrap();
-            let told = format!("policy {name} is not there");
-            assert_eq!(gaps(&fewer, &bindings), [told]);
+            let found = told(|standing| drop(standing.policies.remove(number)));
+            assert_eq!(found, [format!("policy {name} is not there")]);
         }
-        let all = policies.len().checked_add(bindings.len());
-        assert_eq!(Some(gaps(&[], &[]).len()), all);
+        for (number, name) in STAMPS.iter().enumerate() {
+            let found = told(|standing| drop(standing.stamps.remove(number)));
+            assert_eq!(found, [format!("policy {name} is not there")]);
+            let found = told(|standing| drop(standing.stamp_bindings.remove(number)));
+            assert_eq!(found, [format!("binding {name} is not there")]);
+        }
+        let counts = [
+            all.policies.len(),
+            all.bindings.len(),
+            STAMPS.len(),
+            STAMPS.len(),
+        ];
+        let all: usize = counts.iter().sum();
+        assert_eq!(gaps(&Standing::default()).len(), all);
     }
 
     #[test]
     fn a_policy_that_was_not_seen_as_it_is_written_or_lets_through_is_missing() {
-        let (policies, bindings) = whole();
         let told = |change: &dyn Fn(&mut ValidatingAdmissionPolicy)| {
-            let mut changed = policies.clone();
-            change(&mut changed[0]);
-            gaps(&changed, &bindings)
+            told(|standing| change(&mut standing.policies[0]))
         };
         let late = ["policy leasehold-a05-approvals is not in force yet as it is written"];
         assert_eq!(told(&|policy| policy.metadata.generation = Some(4)), late);
@@ -242,15 +393,56 @@ mod tests {
 
     #[test]
     fn a_binding_that_only_audits_or_is_of_another_policy_is_missing() {
-        let (policies, mut bindings) = whole();
-        bindings[0].spec.validation_actions = vec!["Audit".to_owned()];
-        bindings[1].spec.policy_name = "leasehold-n05-pods".to_owned();
+        let found = told(|standing| {
+            standing.bindings[0].spec.validation_actions = vec!["Audit".to_owned()];
+            standing.bindings[1].spec.policy_name = "leasehold-n05-pods".to_owned();
+            let of_stamp = standing.stamp_bindings[4].spec.as_mut().unwrap();
+            of_stamp.policy_name = Some("leasehold-n08-place-pods".to_owned());
+            let stamp = standing.stamps[5].spec.as_mut().unwrap();
+            stamp.failure_policy = Some("Ignore".to_owned());
+        });
         assert_eq!(
-            gaps(&policies, &bindings),
+            found,
             [
                 "binding leasehold-a05-approvals does not say Deny",
                 "binding leasehold-c03-charging-objects is of another policy than leasehold-c03-charging-objects",
+                "binding leasehold-n07-mark-chosen-address is of another policy than leasehold-n07-mark-chosen-address",
+                "policy leasehold-n08-place-pods lets through what it fails over",
             ]
         );
+    }
+
+    #[test]
+    fn a_binding_of_fewer_objects_than_the_chart_says_is_missing_and_one_that_says_so_in_other_words_is_not()
+     {
+        let some: MatchResources = serde_json::from_value(json!({
+            "namespaceSelector": {"matchLabels": {"team": "oa"}},
+        }))
+        .unwrap();
+        let number = BINDINGS
+            .iter()
+            .position(|(name, _, _)| *name == "leasehold-n05-pods");
+        let number = number.unwrap();
+        let pods = |reach: &MatchResources| {
+            told(|standing| {
+                standing.bindings[number].spec.match_resources = Some(reach.clone());
+            })
+        };
+        let fewer = |name: &str| format!("binding {name} is of other objects than it should be");
+        assert_eq!(pods(&some), [fewer("leasehold-n05-pods")]);
+        let all: MatchResources = serde_json::from_value(json!({
+            "matchPolicy": "Equivalent", "namespaceSelector": {}, "objectSelector": {},
+            "resourceRules": [], "excludeResourceRules": [],
+        }))
+        .unwrap();
+        assert!(pods(&all).is_empty());
+        // of more objects than its other half leaves to it: neither is what the chart says
+        let ours = told(|standing| standing.bindings[4].spec.match_resources = None);
+        assert_eq!(ours, [fewer(IN_OUR_NAMESPACES)]);
+        let marks = told(|standing| {
+            let spec = standing.stamp_bindings[4].spec.as_mut().unwrap();
+            spec.match_resources = Some(some);
+        });
+        assert_eq!(marks, [fewer("leasehold-n07-mark-chosen-address")]);
     }
 }

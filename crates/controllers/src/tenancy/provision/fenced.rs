@@ -17,10 +17,9 @@ fn policies(without: &str) -> (Vec<Value>, Vec<Value>) {
     let all = fences::BINDINGS.iter();
     let bindings = all.clone().filter(|(name, _, _)| *name != without);
     let bindings = bindings.map(|(name, policy, action)| {
-        json!({
-            "metadata": {"name": name},
-            "spec": {"policyName": policy, "validationActions": [action]},
-        })
+        let mut spec = json!({"policyName": policy, "validationActions": [action]});
+        spec["matchResources"] = serde_json::to_value(fences::reach(name)).unwrap();
+        json!({"metadata": {"name": name}, "spec": spec})
     });
     let policies = all.map(|(_, policy, _)| {
         json!({
@@ -37,6 +36,9 @@ async fn round(without: &str) -> (Vec<String>, Vec<NamespaceStatus>) {
     let (namespaces, quotas) = standing(&SHARES);
     let (namespaces, quotas) = (vec![namespaces[0].clone()], vec![quotas[0].clone()]);
     let (policies, bindings) = policies(without);
+    let stamps = fences::STAMPS.map(|name| json!({"metadata": {"name": name}}));
+    let of_stamps = fences::STAMPS
+        .map(|name| json!({"metadata": {"name": name}, "spec": {"policyName": name}}));
     let fake = Fake::start(move |call| {
         let plural = call.path.rsplit('/').next().unwrap_or_default();
         match (call.method.as_str(), plural) {
@@ -44,6 +46,8 @@ async fn round(without: &str) -> (Vec<String>, Vec<NamespaceStatus>) {
             ("GET", "resourcequotas") => Some(list(&quotas)),
             ("GET", "validatingadmissionpolicies") => Some(list(&policies)),
             ("GET", "validatingadmissionpolicybindings") => Some(list(&bindings)),
+            ("GET", "mutatingadmissionpolicies") => Some(list(&stamps)),
+            ("GET", "mutatingadmissionpolicybindings") => Some(list(&of_stamps)),
             _ => None,
         }
     })
