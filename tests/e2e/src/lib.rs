@@ -8,6 +8,7 @@
 pub mod arithmetic;
 pub mod bench;
 pub mod deliveries;
+mod glass;
 pub mod history;
 pub mod leases;
 mod office;

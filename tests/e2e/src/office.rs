@@ -219,6 +219,33 @@ impl Office {
         .await
     }
 
+    /// Has a tenancy looked at again: its object changes in a way that means nothing. The tenancy must be at rest, since
+    /// the next round of any counts.
+    pub async fn look_again(&self, name: &str, round: u32) -> Result<(), Failure> {
+        let rounds = async || {
+            let operator = self.stage.operator.lock().await;
+            let controller = "controller=\"tenancy\"";
+            operator
+                .counted("leasehold_reconcile_total", controller)
+                .await
+        };
+        let before = rounds().await.map_err(Failure::Page)?;
+        let (target, note) = (format!("tcy/{name}"), format!("example.dev/round={round}"));
+        let annotate = ["annotate", &target, "-n", &self.place, &note, "--overwrite"];
+        self.staff.kubectl(&annotate, "").await?.ok()?;
+        let again = self
+            .stage
+            .see("another round of the operator", LONG, async || {
+                let now = rounds().await?;
+                if now > before {
+                    Ok(())
+                } else {
+                    Err(format!("{now} rounds"))
+                }
+            });
+        again.await
+    }
+
     /// Gives a tenancy back: the department asks, the office approves, and in the end nothing is left of it.
     pub async fn give_back(&self, name: &str) -> Result<Tenancy, Failure> {
         let words = [

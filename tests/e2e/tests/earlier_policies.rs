@@ -9,7 +9,7 @@ mod earlier {
     use leasehold_api::conditions::{self, types};
     use leasehold_api::tenancy::Phase;
     use leasehold_e2e::{Office, Stage};
-    use leasehold_testkit::{LONG, NAMESPACE, Session, User, eventually, repository};
+    use leasehold_testkit::{LONG, Session, eventually};
     use serde_json::json;
 
     const CODE: &str = "earlier";
@@ -24,31 +24,6 @@ mod earlier {
         "allow-egress-gateway",
         "allow-ingress-gateway",
     ];
-
-    /// The administrator, once the policies let him in.
-    async fn breaking_glass(stage: &Stage) -> Session {
-        let chart = repository().join("charts").join("leasehold");
-        let (chart, admin) = (chart.display().to_string(), User::Admin.name());
-        let users = format!("breakGlassUsers={{{admin}}}");
-        let mut upgrade = vec!["upgrade", "leasehold", &chart, "--namespace", NAMESPACE];
-        upgrade.extend(["--reuse-values", "--set", &users]);
-        stage.rig.helm(&upgrade).await.unwrap().ok().unwrap();
-        let admin = stage.user(User::Admin).await.unwrap();
-        eventually("an administrator who may break glass", LONG, async || {
-            let more = ["-n", PLACE, "--dry-run=server"];
-            let note = json!({"metadata": {"annotations": {"note": "probe"}}});
-            let ran = admin.try_patch(POLICY, &more, &note).await;
-            let ran = ran.map_err(|failure| format!("{failure:?}"))?;
-            if ran.is_ok() {
-                Ok(())
-            } else {
-                Err(format!("{ran:?}"))
-            }
-        })
-        .await
-        .unwrap();
-        admin
-    }
 
     /// The namespace as the version before leaves it.
     async fn turn_back(admin: &Session) {
@@ -81,40 +56,13 @@ mod earlier {
             .collect())
     }
 
-    /// Rounds of the operator over tenancies, since it was started.
-    async fn rounds(stage: &Stage) -> Result<u64, String> {
-        let operator = stage.operator.lock().await;
-        let controller = "controller=\"tenancy\"";
-        operator
-            .counted("leasehold_reconcile_total", controller)
-            .await
-    }
-
-    /// Has the tenancy looked at again: its object changes in a way that means nothing.
-    async fn look_again(office: &Office) {
-        let before = rounds(office.stage).await.unwrap();
-        let place = office.place.as_str();
-        let annotate = ["annotate", "tcy/oa", "-n", place, "example.dev/round=1"];
-        let ran = office.staff.kubectl(&annotate, "").await.unwrap();
-        ran.ok().unwrap();
-        let again = eventually("another round of the operator", LONG, async || {
-            let now = rounds(office.stage).await?;
-            if now > before {
-                Ok(())
-            } else {
-                Err(format!("{now} rounds"))
-            }
-        });
-        again.await.unwrap();
-    }
-
     #[tokio::test]
     async fn the_five_policies_of_before_go_once_the_one_stands_and_nobody_is_accused() {
         let stage = Stage::shared().await.unwrap();
         let office: Office = stage.office(CODE, "档案局").await.unwrap();
         let manifest = office.manifest("oa", &LEASE, &[("prod", &LEASE)]).unwrap();
         office.lease(&manifest).await.unwrap();
-        let admin = breaking_glass(stage).await;
+        let admin = stage.breaking_glass(PLACE).await.unwrap();
 
         stage.operator.lock().await.kill();
         turn_back(&admin).await;
@@ -139,7 +87,7 @@ mod earlier {
         assert_eq!(directions, ["Ingress", "Egress"]);
 
         // in the next round it is seen that they are gone
-        look_again(&office).await;
+        office.look_again("oa", 1).await.unwrap();
         let tenancy = office.phase("oa", Phase::Active).await.unwrap();
         let status = tenancy.status.unwrap();
         assert!(!conditions::holds(&status.conditions, types::CONTESTED));

@@ -7,7 +7,7 @@ use leasehold_testkit::manifests::pod;
 use leasehold_testkit::{LONG, Session, User};
 use serde_json::{Value, json};
 
-use crate::ground::{LEASE, look_again, prod, stage};
+use crate::ground::{LEASE, prod, stage};
 
 /// A department that asks for a namespace which is there already; with the administrator.
 async fn in_the_way(code: &str, name: &str) -> (Office, Session) {
@@ -227,7 +227,7 @@ async fn a_namespace_that_is_offered_to_another_tenancy_is_not_taken_t32() {
     let annotation = offer(&admin, &place, "adopt-else/mail").await;
     annotation.ok().unwrap();
     for round in 1..=2 {
-        look_again(&office, round).await;
+        office.look_again("oa", round).await.unwrap();
     }
     let told = says(&office, "rule T32:").await;
     let remedy = format!("leasehold adopt {place} --tenancy adopt-else/oa");

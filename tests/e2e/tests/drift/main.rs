@@ -17,44 +17,19 @@ mod ground {
     use k8s_openapi::api::networking::v1::NetworkPolicy;
     use leasehold_api::tenancy::Tenancy;
     use leasehold_e2e::{Office, Stage};
-    use leasehold_testkit::{Failure, LONG, NAMESPACE, Session, User, eventually, repository};
+    use leasehold_testkit::{LONG, Session};
     use serde_json::Value;
-    use tokio::sync::OnceCell;
 
     /// The lease of every story: four cores and eight GiB in `prod`.
     pub const LEASE: [(&str, &str); 2] = [("vcpu-x86", "4"), ("memory", "8Gi")];
     /// A network policy that every leased namespace has.
     pub const FENCE: &str = "leasehold";
 
-    static GLASS: OnceCell<Result<(), String>> = OnceCell::const_new();
-
     /// The platform of the examples, where the administrator may break glass.
     pub async fn stage() -> &'static Stage {
         let stage = Stage::shared().await.unwrap();
-        let broken = GLASS.get_or_init(|| async {
-            let broken = break_glass(stage).await;
-            broken.map_err(|failure| format!("{failure:?}"))
-        });
-        broken.await.clone().unwrap();
+        stage.break_glass().await.unwrap();
         stage
-    }
-
-    async fn break_glass(stage: &Stage) -> Result<(), Failure> {
-        let chart = repository().join("charts").join("leasehold");
-        let users = format!("breakGlassUsers={{{}}}", User::Admin.name());
-        let chart = chart.display().to_string();
-        let upgrade = [
-            "upgrade",
-            "leasehold",
-            &chart,
-            "--namespace",
-            NAMESPACE,
-            "--reuse-values",
-            "--set",
-            &users,
-        ];
-        stage.rig.helm(&upgrade).await?.ok()?;
-        Ok(())
     }
 
     /// A department with a lease that stands, and the administrator, whom the policies let in by now.
@@ -62,22 +37,7 @@ mod ground {
         let office = stage().await.office(code, name).await.unwrap();
         let manifest = office.manifest("oa", &LEASE, &[("prod", &LEASE)]).unwrap();
         office.lease(&manifest).await.unwrap();
-        let admin = office.stage.user(User::Admin).await.unwrap();
-        let place = prod(&office);
-        let target = format!("networkpolicy/{FENCE}");
-        eventually("an administrator who may break glass", LONG, async || {
-            let more = ["-n", &place, "--dry-run=server"];
-            let note = serde_json::json!({"metadata": {"annotations": {"note": "probe"}}});
-            let ran = admin.try_patch(&target, &more, &note).await;
-            let ran = ran.map_err(|failure| format!("{failure:?}"))?;
-            if ran.is_ok() {
-                Ok(())
-            } else {
-                Err(format!("{ran:?}"))
-            }
-        })
-        .await
-        .unwrap();
+        let admin = office.stage.breaking_glass(&prod(&office)).await.unwrap();
         (office, admin)
     }
 
@@ -128,31 +88,5 @@ mod ground {
             history.any(|entry| entry.what.starts_with(sentence))
         });
         told.await.unwrap()
-    }
-
-    /// Has the tenancy looked at again: its object changes in a way that means nothing.
-    pub async fn look_again(office: &Office, round: u32) {
-        let count = async || {
-            let operator = office.stage.operator.lock().await;
-            let controller = "controller=\"tenancy\"";
-            operator
-                .counted("leasehold_reconcile_total", controller)
-                .await
-        };
-        let before = count().await.unwrap();
-        let note = format!("example.dev/round={round}");
-        let place = office.place.as_str();
-        let annotate = ["annotate", "tcy/oa", "-n", place, &note, "--overwrite"];
-        let ran = office.staff.kubectl(&annotate, "").await.unwrap();
-        ran.ok().unwrap();
-        let again = eventually("another round of the operator", LONG, async || {
-            let now = count().await?;
-            if now == before {
-                Err(format!("{now} rounds"))
-            } else {
-                Ok(())
-            }
-        });
-        again.await.unwrap();
     }
 }

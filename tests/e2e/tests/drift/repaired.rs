@@ -9,7 +9,7 @@ use leasehold_e2e::{Office, Timing};
 use leasehold_testkit::{LONG, Session};
 use serde_json::json;
 
-use crate::ground::{FENCE, fence_is_whole, leased, look_again, meddle, prod, told};
+use crate::ground::{FENCE, fence_is_whole, leased, meddle, prod, told};
 
 #[tokio::test]
 async fn what_is_changed_is_put_right_and_told_with_the_program_and_the_time() {
@@ -184,7 +184,7 @@ async fn what_is_not_ours_is_neither_taken_away_nor_fought_over() {
     ran.unwrap().ok().unwrap();
     let before = versions(&admin, &place).await;
     for round in 1..=3 {
-        look_again(&office, round).await;
+        office.look_again("oa", round).await.unwrap();
     }
     assert_eq!(versions(&admin, &place).await, before);
     let policy: NetworkPolicy = admin.get(Some(&place), FENCE).await.unwrap();
