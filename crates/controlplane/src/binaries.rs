@@ -14,11 +14,40 @@ use crate::processes;
 /// The Kubernetes version that is built, as the API server reports it.
 pub const KUBERNETES_VERSION: &str = "v1.36.3";
 
-const GO_MOD: &str = include_str!("../go/go.mod");
-const GO_SUM: &str = include_str!("../go/go.sum");
-/// Without these the server calls itself v0.0.0-master, which breaks every version check.
-const LDFLAGS: &str = "-s -w -X k8s.io/component-base/version.gitVersion=v1.36.3 \
-     -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=36";
+/// Programs that are built from one list of modules.
+struct Source {
+    /// What they are, for people.
+    what: &'static str,
+    /// How long their build takes on two cores.
+    takes: &'static str,
+    go_mod: &'static str,
+    go_sum: &'static str,
+    ldflags: &'static str,
+    /// File names as Go gives them.
+    programs: &'static [&'static str],
+}
+
+/// The control plane.
+const PLANE: Source = Source {
+    what: "the control plane (Kubernetes v1.36.3, etcd, kwok, Helm)",
+    takes: "7 minutes",
+    go_mod: include_str!("../go/go.mod"),
+    go_sum: include_str!("../go/go.sum"),
+    // without these the server calls itself v0.0.0-master, which breaks every version check
+    ldflags: "-s -w -X k8s.io/component-base/version.gitVersion=v1.36.3 \
+     -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=36",
+    programs: &PROGRAMS,
+};
+/// What a cluster has beside it. Its own list, because it is of another version of Kubernetes' libraries.
+const SNAPSHOTS: Source = Source {
+    what: "the snapshot controller",
+    takes: "2 minutes",
+    go_mod: include_str!("../go/snapshots/go.mod"),
+    go_sum: include_str!("../go/snapshots/go.sum"),
+    ldflags: "-s -w",
+    programs: &[SNAPSHOT_CONTROLLER],
+};
+const SNAPSHOT_CONTROLLER: &str = "snapshot-controller";
 /// The oldest Go that builds them, as (major, minor): what `go.mod` asks for.
 const OLDEST_GO: (u32, u32) = (1, 26);
 /// How often a running build says how far it is.
@@ -71,8 +100,10 @@ pub enum BinariesError {
         found: String,
     },
     /// `go build` failed.
-    #[error("failed to build the control plane ({status}); the last lines of its output:\n{tail}")]
+    #[error("failed to build {what} ({status}); the last lines of its output:\n{tail}")]
     Build {
+        /// What was built.
+        what: &'static str,
         /// How the compiler ended.
         status: String,
         /// The last lines that it wrote.
@@ -88,6 +119,34 @@ pub enum BinariesError {
     },
 }
 
+/// The controller that makes snapshots of volumes in a cluster, which is no part of Kubernetes: found in the cache or built
+/// there (about 2 minutes on two cores), as [`Binaries::ensure`] does it.
+pub fn snapshot_controller(progress: &mut dyn Write) -> Result<PathBuf, BinariesError> {
+    Ok(ensure(&SNAPSHOTS, progress)?.join(SNAPSHOT_CONTROLLER))
+}
+
+/// The folder with the programs of a source, built unless they are there.
+fn ensure(source: &Source, progress: &mut dyn Write) -> Result<PathBuf, BinariesError> {
+    let root = cache::root()?.join("controlplane");
+    let key = cache::key(&[source.go_mod, source.go_sum, source.ldflags]);
+    let folder = root.join(key);
+    if missing(source, &folder).is_none() {
+        return Ok(folder);
+    }
+    let _lock = cache::lock(&root.join("build.lock"), progress)?;
+    if missing(source, &folder).is_some() {
+        check_go(&root)?;
+        build(source, &root, &folder, progress)?;
+    }
+    Ok(folder)
+}
+
+/// A program of the source that is not in its folder.
+fn missing(source: &Source, folder: &Path) -> Option<&'static str> {
+    let mut programs = source.programs.iter().copied();
+    programs.find(|program| !folder.join(program).is_file())
+}
+
 /// A folder that holds every program of the control plane.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Binaries {
@@ -101,25 +160,9 @@ impl Binaries {
     ///
     /// `progress` is told what is built and how long it has taken.
     pub fn ensure(progress: &mut dyn Write) -> Result<Self, BinariesError> {
-        let root = cache::root()?.join("controlplane");
-        let found = Self {
-            dir: root.join(cache::key(&[GO_MOD, GO_SUM, LDFLAGS])),
-        };
-        if found.missing().is_none() {
-            return Ok(found);
-        }
-        let _lock = cache::lock(&root.join("build.lock"), progress)?;
-        if found.missing().is_some() {
-            check_go(&root)?;
-            build(&root, &found.dir, progress)?;
-        }
-        Ok(found)
-    }
-
-    fn missing(&self) -> Option<&'static str> {
-        PROGRAMS
-            .into_iter()
-            .find(|program| !self.dir.join(program).is_file())
+        Ok(Self {
+            dir: ensure(&PLANE, progress)?,
+        })
     }
 
     /// etcd's server.
@@ -222,14 +265,19 @@ fn parse_go_version(text: &str) -> Option<(u32, u32)> {
 
 /// Builds beside the target and renames at the end. The caller holds the build lock, so what other
 /// builds left behind is rubbish.
-fn build(root: &Path, target: &Path, progress: &mut dyn Write) -> Result<(), BinariesError> {
+fn build(
+    source: &Source,
+    root: &Path,
+    target: &Path,
+    progress: &mut dyn Write,
+) -> Result<(), BinariesError> {
     remove_leftovers(root)?;
     let work = tempfile::Builder::new()
         .prefix("building-")
         .tempdir_in(root)
         .map_err(files(root))?;
-    fs::write(work.path().join("go.mod"), GO_MOD).map_err(files(work.path()))?;
-    fs::write(work.path().join("go.sum"), GO_SUM).map_err(files(work.path()))?;
+    fs::write(work.path().join("go.mod"), source.go_mod).map_err(files(work.path()))?;
+    fs::write(work.path().join("go.sum"), source.go_sum).map_err(files(work.path()))?;
     let made = work.path().join("bin");
     fs::create_dir(&made).map_err(files(&made))?;
     let log_path = work.path().join("build.log");
@@ -237,13 +285,14 @@ fn build(root: &Path, target: &Path, progress: &mut dyn Write) -> Result<(), Bin
 
     writeln!(
         progress,
-        "building the control plane (Kubernetes {KUBERNETES_VERSION}, etcd, kwok, Helm) into {}\n\
-         this happens once and takes about 7 minutes on two cores",
-        target.display()
+        "building {} into {}\nthis happens once and takes about {} on two cores",
+        source.what,
+        target.display(),
+        source.takes
     )
     .ok();
     let child = Command::new("go")
-        .args(["build", "-trimpath", "-ldflags", LDFLAGS, "-o"])
+        .args(["build", "-trimpath", "-ldflags", source.ldflags, "-o"])
         .arg(format!("{}/", made.display()))
         .arg("tool")
         .current_dir(work.path())
@@ -253,9 +302,9 @@ fn build(root: &Path, target: &Path, progress: &mut dyn Write) -> Result<(), Bin
         .stderr(log)
         .spawn()
         .map_err(|source| BinariesError::GoMissing { source })?;
-    watch(child, &made, &log_path, progress)?;
+    watch(source, child, &made, &log_path, progress)?;
 
-    if let Some(program) = (Binaries { dir: made.clone() }).missing() {
+    if let Some(program) = missing(source, &made) {
         return Err(BinariesError::Incomplete { program });
     }
     if target.exists() {
@@ -275,6 +324,7 @@ fn remove_leftovers(root: &Path) -> Result<(), BinariesError> {
 }
 
 fn watch(
+    source: &Source,
     mut child: Child,
     made: &Path,
     log: &Path,
@@ -293,7 +343,7 @@ fn watch(
                 progress,
                 "  {} s: {done} of {} programs are built",
                 started.elapsed().as_secs(),
-                PROGRAMS.len()
+                source.programs.len()
             )
             .ok();
         }
@@ -301,13 +351,15 @@ fn watch(
     };
     if !status.success() {
         return Err(BinariesError::Build {
+            what: source.what,
             status: status.to_string(),
             tail: processes::tail(log),
         });
     }
     writeln!(
         progress,
-        "built the control plane in {} s",
+        "built {} in {} s",
+        source.what,
         started.elapsed().as_secs()
     )
     .ok();
@@ -336,22 +388,26 @@ mod tests {
     fn the_version_told_to_the_linker_is_the_version_in_go_mod() {
         let required = format!("k8s.io/kubernetes {KUBERNETES_VERSION}");
         assert!(
-            GO_MOD.contains(&required),
+            PLANE.go_mod.contains(&required),
             "go.mod does not require {required}"
         );
-        assert!(LDFLAGS.contains(&format!("gitVersion={KUBERNETES_VERSION} ")));
+        let version = format!("gitVersion={KUBERNETES_VERSION} ");
+        assert!(PLANE.ldflags.contains(&version));
+        assert!(PLANE.what.contains(KUBERNETES_VERSION));
     }
 
     #[test]
     fn the_oldest_go_is_the_one_that_go_mod_asks_for() {
-        let asked = GO_MOD
-            .lines()
-            .find_map(|line| line.strip_prefix("go "))
-            .unwrap();
-        assert_eq!(
-            parse_go_version(&format!("go version go{asked} linux/amd64")),
-            Some(OLDEST_GO)
-        );
+        for source in [PLANE, SNAPSHOTS] {
+            let mut lines = source.go_mod.lines();
+            let asked = lines.find_map(|line| line.strip_prefix("go ")).unwrap();
+            assert_eq!(
+                parse_go_version(&format!("go version go{asked} linux/amd64")),
+                Some(OLDEST_GO),
+                "{}",
+                source.what
+            );
+        }
     }
 
     #[test]
@@ -360,9 +416,6 @@ mod tests {
         for program in PROGRAMS.iter().filter(|program| **program != "kwok") {
             fs::write(dir.path().join(program), "").unwrap();
         }
-        let binaries = Binaries {
-            dir: dir.path().to_owned(),
-        };
-        assert_eq!(binaries.missing(), Some("kwok"));
+        assert_eq!(missing(&PLANE, dir.path()), Some("kwok"));
     }
 }

@@ -222,15 +222,19 @@ impl Rig {
     /// A kubeconfig with a fresh token of the chart's `ServiceAccount` and nothing of the administrator. It
     /// leads to the API server, or to the proxy before it.
     pub async fn operator_kubeconfig(&self, through: Option<&Way>) -> Result<PathBuf, Failure> {
+        self.account_kubeconfig(NAMESPACE, "leasehold", through)
+            .await
+    }
+
+    /// The same of another `ServiceAccount`.
+    pub(crate) async fn account_kubeconfig(
+        &self,
+        namespace: &str,
+        account: &str,
+        through: Option<&Way>,
+    ) -> Result<PathBuf, Failure> {
         let admin = self.user(User::Admin).await?;
-        let token = [
-            "create",
-            "token",
-            "leasehold",
-            "--namespace",
-            NAMESPACE,
-            TOKEN,
-        ];
+        let token = ["create", "token", account, "--namespace", namespace, TOKEN];
         let token = admin.kubectl(&token, "").await?.ok()?;
         let view = [
             "config",
@@ -250,7 +254,7 @@ impl Rig {
             *cluster = json!({"server": way.server, "certificate-authority": authority});
         }
         let number = TOKENS.fetch_add(1, Ordering::Relaxed);
-        let path = self.dir.join(format!("operator-{number}.kubeconfig"));
+        let path = self.dir.join(format!("{account}-{number}.kubeconfig"));
         fs::write(&path, config.to_string()).map_err(Failure::file(&path))?;
         Ok(path)
     }

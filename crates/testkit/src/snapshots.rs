@@ -1,10 +1,15 @@
-//! The kinds of the snapshot controller, which are not part of Kubernetes, and that controller as tests play it.
+//! The kinds of the snapshot controller, which are not part of Kubernetes, that controller as a process, and as tests play it
+//! where there is none.
+
+mod controller;
 
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
 use crate::{Failure, LONG, Rig, Session, eventually};
+
+pub use controller::Controller;
 
 /// Group and version of the kinds.
 const KIND: &str = "snapshot.storage.k8s.io/v1";
@@ -19,9 +24,11 @@ const DEFINED: [&str; 3] = [
 
 /// The definitions of the three kinds, with the fields that tests need.
 pub fn definitions() -> Result<Vec<Value>, Failure> {
-    serde_saphyr::from_multiple(include_str!("snapshots.yaml")).map_err(|error| Failure::Manifest {
-        path: PathBuf::from("crates/testkit/src/snapshots.yaml"),
-        message: error.to_string(),
+    serde_saphyr::from_multiple(include_str!("snapshots/kinds.yaml")).map_err(|error| {
+        Failure::Manifest {
+            path: PathBuf::from("crates/testkit/src/snapshots/kinds.yaml"),
+            message: error.to_string(),
+        }
     })
 }
 
@@ -88,10 +95,12 @@ async fn counted(admin: &Session) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A class of a driver's snapshots.
+/// A class of a driver's snapshots, which is the default one of that driver.
 pub fn class(name: &str, driver: &str) -> Value {
+    let default = json!({"snapshot.storage.kubernetes.io/is-default-class": "true"});
     json!({
-        "apiVersion": KIND, "kind": "VolumeSnapshotClass", "metadata": {"name": name},
+        "apiVersion": KIND, "kind": "VolumeSnapshotClass",
+        "metadata": {"name": name, "annotations": default},
         "driver": driver, "deletionPolicy": "Delete",
     })
 }

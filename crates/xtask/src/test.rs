@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
-use leasehold_controlplane::Binaries;
+use leasehold_controlplane::{Binaries, binaries::snapshot_controller};
 
 use crate::check::{format, lints};
 use crate::codegen;
@@ -74,7 +74,12 @@ fn steps(environment: &RefCell<Option<Focus>>) -> Vec<Step<'_>> {
             "cargo xtask test --only control-plane",
             |out: &mut Out| {
                 let binaries = Binaries::ensure(out)?;
-                Ok(out.line(format_args!("control plane: {}", binaries.dir.display()))?)
+                out.line(format_args!("control plane: {}", binaries.dir.display()))?;
+                let controller = snapshot_controller(out)?;
+                Ok(out.line(format_args!(
+                    "snapshot controller: {}",
+                    controller.display()
+                ))?)
             },
         ),
         Step::new(

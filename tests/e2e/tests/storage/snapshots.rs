@@ -1,7 +1,10 @@
 //! A volume of which a snapshot is kept: promised where there are snapshots, made before the namespace goes, held when it has
 //! gone; and the volume itself where no snapshot gets ready. A snapshot that the department took itself keeps nothing back.
 //!
-//! One test, because there is one moment at which the kinds of the snapshot controller come.
+//! The snapshot controller is the real one, with its own account in `kube-system`. The driver is played, which makes data and
+//! destroys them. One test, because there is one moment at which the kinds of the controller come.
+
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Namespace, PersistentVolume, ResourceQuota};
 use leasehold_api::{
@@ -19,6 +22,9 @@ use crate::ground::{DRIVER, bound, disk, disk_when, lease, open, prod};
 
 const CONTENTS: &str = "volumesnapshotcontents.snapshot.storage.k8s.io";
 const WISHES: &str = "volumesnapshots.snapshot.storage.k8s.io";
+/// The disk of which snapshots are made, and the one of which none gets ready.
+const DISK: &str = "snapped-disk";
+const UNREADY: &str = "unready-disk";
 
 /// The lease of a department with a volume of 10 GiB that is to stay as a snapshot.
 fn wanted(office: &Office) -> Value {
@@ -45,31 +51,62 @@ async fn wish(office: &Office, admin: &Session) -> Value {
     serde_json::to_value(seen.await.unwrap()).unwrap()
 }
 
-/// Plays the snapshot controller and the driver for the operator's wish; gives the name of the content.
-async fn made(office: &Office, admin: &Session, handle: &str) -> String {
+/// The content that the controller makes for the operator's wish, of this disk, once the driver has made the data; gives its
+/// name.
+async fn made(office: &Office, admin: &Session, disk: &str) -> String {
     let wish = wish(office, admin).await;
     // what it waits for may take its time: nothing goes meanwhile
     let standing = admin.get::<Namespace>(None, &prod(office)).await.unwrap();
     assert_eq!(standing.metadata.deletion_timestamp, None);
-    played(office, admin, &wish, handle).await
+    content_of(office, admin, &wish, disk).await
 }
 
-/// Plays them for a wish.
-async fn played(office: &Office, admin: &Session, wish: &Value, handle: &str) -> String {
-    let place = prod(office);
+/// The content of a wish, of this disk, once its data are made; gives its name.
+async fn content_of(office: &Office, admin: &Session, wish: &Value, disk: &str) -> String {
     let name = snapshots::content_name(wish["metadata"]["uid"].as_str().unwrap());
-    let content = snapshots::content(wish, DRIVER, handle);
-    admin.create(&content).await.unwrap();
-    let target = format!("{CONTENTS}/{name}");
-    let (status, words) = (["--subresource=status"], snapshots::made());
-    let said = admin.try_patch(&target, &status, &words).await.unwrap();
-    said.ok().unwrap();
-    let target = format!("{WISHES}/{}", wish["metadata"]["name"].as_str().unwrap());
-    let status = ["-n", place.as_str(), "--subresource=status"];
-    let words = snapshots::ready(wish);
-    let said = admin.try_patch(&target, &status, &words).await.unwrap();
-    said.ok().unwrap();
+    let seen = office.stage.see("a content with data", LONG, async || {
+        let content = admin.get::<VolumeSnapshotContent>(None, &name).await?;
+        let content = serde_json::to_value(content).unwrap();
+        let of = content.pointer("/spec/source/volumeHandle");
+        if of == Some(&json!(disk)) && content["status"]["readyToUse"] == true {
+            Ok(())
+        } else {
+            Err(content.to_string())
+        }
+    });
+    seen.await.unwrap();
     name
+}
+
+/// Plays the driver: makes the data of every content but those of [`UNREADY`], and destroys what is deleted. Never ends.
+async fn drive(admin: &Session) {
+    let mut rounds = tokio::time::interval(Duration::from_millis(300));
+    loop {
+        rounds.tick().await;
+        let all = ["get", CONTENTS, "-o", "json"];
+        let all = admin.kubectl(&all, "").await.unwrap();
+        let Ok(all) = all.json::<Value>() else {
+            // the kinds are not there yet
+            continue;
+        };
+        for content in all["items"].as_array().into_iter().flatten() {
+            let target = format!(
+                "{CONTENTS}/{}",
+                content["metadata"]["name"].as_str().unwrap()
+            );
+            // whatever somebody else changes in the same moment is done in the next round
+            if content["metadata"]["deletionTimestamp"].is_string() {
+                let freed = json!({"metadata": {"finalizers": null}});
+                drop(admin.try_patch(&target, &[], &freed).await.unwrap());
+            } else if content["status"]["readyToUse"] != true
+                && content["spec"]["source"]["volumeHandle"] != UNREADY
+            {
+                let status = ["--subresource=status"];
+                let made = snapshots::made();
+                drop(admin.try_patch(&target, &status, &made).await.unwrap());
+            }
+        }
+    }
 }
 
 /// Snapshots that there may be in the namespace: 20 of the department's own and that of its volume.
@@ -110,17 +147,18 @@ async fn taken(office: &Office, admin: &Session) -> String {
     seen.await.unwrap();
     let own = staff.get::<VolumeSnapshot>(Some(&place), OWN).await;
     let own = serde_json::to_value(own.unwrap()).unwrap();
-    played(office, admin, &own, "snapped-disk").await
+    content_of(office, admin, &own, DISK).await
 }
 
-/// The department's own snapshot went with its namespace. What its class does with the data is none of the operator's
-/// business: it was neither held nor recorded.
-async fn left_alone(admin: &Session, own: &str) {
-    let content = admin.get::<VolumeSnapshotContent>(None, own).await;
-    let content = content.unwrap();
-    assert_eq!(content.spec.deletion_policy, "Delete");
-    assert_eq!(content.metadata.labels.unwrap_or_default().len(), 0);
-    assert_eq!(content.metadata.deletion_timestamp, None);
+/// The department's own snapshot went with its namespace, and its data as its class says: the operator held neither.
+async fn goes_by_its_class(office: &Office, admin: &Session, own: &str) {
+    let seen = office.stage.see("no content of its own", LONG, async || {
+        match admin.find::<VolumeSnapshotContent>(None, own).await {
+            Ok(None) => Ok(()),
+            found => Err(format!("{found:?}")),
+        }
+    });
+    seen.await.unwrap();
 }
 
 /// What the department reads of what is kept.
@@ -148,26 +186,28 @@ fn policy(disk: &PersistentVolume) -> Option<&str> {
     spec.persistent_volume_reclaim_policy.as_deref()
 }
 
-/// Before there are snapshots none is promised, and as soon as there are it is.
-async fn promised(office: &Office, admin: &Session) {
+/// Before there are snapshots none is promised, and as soon as there are it is. Gives the controller that makes them.
+async fn promised(office: &Office, admin: &Session) -> snapshots::Controller {
     office.system().await.unwrap();
     office.staff.apply(&wanted(office)).await.unwrap();
     let words = "rule T43: asked reclaim Snapshot for volume files in snapped--prod, allowed Delete or Retain, because this cluster has no snapshots; write reclaim: Retain, which keeps the volume itself, or ask the data centre to install the snapshot controller and its kinds";
     assert_eq!(office.refused("oa", "T43").await.unwrap(), words);
     snapshots::install(office.stage.rig, admin).await.unwrap();
+    let controller = snapshots::Controller::start(office.stage.rig, admin).await;
     let class = snapshots::class("daily", DRIVER);
     admin.create(&class).await.unwrap();
     office.approve("oa", 1).await.unwrap();
     office.phase("oa", Phase::Active).await.unwrap();
+    controller.unwrap()
 }
 
 /// The tenancy ends, its disk goes the way of its class, and the snapshot stays until the platform takes it over.
 async fn kept_as_a_snapshot(office: &Office, admin: &Session) {
-    bound(office, "files", "snapped-disk").await;
+    bound(office, "files", DISK).await;
     let own = taken(office, admin).await;
     let (ended, name) = futures::join!(
         Box::pin(office.give_back("oa")),
-        Box::pin(made(office, admin, "snapped-disk"))
+        Box::pin(made(office, admin, DISK))
     );
     ended.unwrap();
     let place = prod(office);
@@ -188,15 +228,15 @@ async fn kept_as_a_snapshot(office: &Office, admin: &Session) {
         [Some("snapped"), Some("oa"), Some("1")]
     );
     let expected = RetainedVolume {
-        volume: "snapped-disk".to_owned(),
+        volume: DISK.to_owned(),
         snapshot: Some(name.clone()),
         claim: format!("{place}/files"),
         size: "10Gi".to_owned(),
         until: String::new(),
     };
     shown(office, &expected).await;
-    left_alone(admin, &own).await;
-    let left = admin.get::<PersistentVolume>(None, "snapped-disk").await;
+    goes_by_its_class(office, admin, &own).await;
+    let left = admin.get::<PersistentVolume>(None, DISK).await;
     let left = left.unwrap();
     assert_eq!(policy(&left), Some("Delete"), "its provisioner destroys it");
 
@@ -260,12 +300,12 @@ async fn kept_itself(office: &Office, admin: &Session) {
     let hurried = json!({"spec": {"release": {"snapshotWaitSeconds": 5}}});
     let ran = chen.try_patch("cpol/default", &[], &hurried).await.unwrap();
     ran.ok().unwrap();
-    reserve(office, admin, "unready-disk").await;
+    reserve(office, admin, UNREADY).await;
     office.lease(&wanted(office)).await.unwrap();
-    bound(office, "files", "unready-disk").await;
+    bound(office, "files", UNREADY).await;
     office.give_back("oa").await.unwrap();
     let expected = RetainedVolume {
-        volume: "unready-disk".to_owned(),
+        volume: UNREADY.to_owned(),
         snapshot: None,
         claim: format!("{}/files", prod(office)),
         size: "10Gi".to_owned(),
@@ -273,7 +313,7 @@ async fn kept_itself(office: &Office, admin: &Session) {
     };
     shown(office, &expected).await;
     let what = "the disk kept itself";
-    disk_when(office, admin, "unready-disk", what, |disk| {
+    disk_when(office, admin, UNREADY, what, |disk| {
         let status = disk.status.as_ref();
         policy(disk) == Some("Retain")
             && status.is_some_and(|status| status.phase.as_deref() == Some("Released"))
@@ -299,8 +339,15 @@ async fn a_snapshot_stays_of_a_volume_where_its_class_has_snapshots_and_the_volu
         open("unready", "史志办").await,
     );
     let admin = snapped.stage.user(User::Admin).await.unwrap();
-    reserve(&snapped, &admin, "snapped-disk").await;
-    Box::pin(promised(&snapped, &admin)).await;
-    Box::pin(kept_as_a_snapshot(&snapped, &admin)).await;
-    Box::pin(kept_itself(&unready, &admin)).await;
+    reserve(&snapped, &admin, DISK).await;
+    let story = async {
+        let controller = Box::pin(promised(&snapped, &admin)).await;
+        Box::pin(kept_as_a_snapshot(&snapped, &admin)).await;
+        Box::pin(kept_itself(&unready, &admin)).await;
+        drop(controller);
+    };
+    tokio::select! {
+        () = Box::pin(drive(&admin)) => {}
+        () = Box::pin(story) => {}
+    }
 }
