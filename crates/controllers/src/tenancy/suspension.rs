@@ -255,7 +255,7 @@ async fn stop_in(
     is_patient: bool,
     tally: &mut Tally,
 ) -> Result<bool, Error> {
-    if !is_closed(context, place) {
+    if !is_closed(context, place).await? {
         return Ok(false);
     }
     let mut pods: Vec<Pod> = context.kit.list(Some(place), None).await?;
@@ -275,10 +275,13 @@ async fn stop_in(
     Ok(false)
 }
 
-/// Whether admission lets no pod into the namespace any more, as far as it was seen.
-fn is_closed(context: &Context, place: &str) -> bool {
-    let quota = context.world.quotas.get(Some(place), names::QUOTA_NAME);
-    quota.as_ref().is_some_and(keeps_pods_out)
+/// Whether admission lets no pod into the namespace any more, as far as it was seen. A quota that no cache shows may have lost
+/// the label by which it is found, and stand all the same.
+async fn is_closed(context: &Context, place: &str) -> Result<bool, Error> {
+    match context.world.quotas.get(Some(place), names::QUOTA_NAME) {
+        Some(quota) => Ok(keeps_pods_out(&quota)),
+        None => stands_closed(context, place).await,
+    }
 }
 
 /// Whether it lets none in at this moment.

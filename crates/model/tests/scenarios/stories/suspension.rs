@@ -22,6 +22,7 @@ use crate::{
 
 const SUSPENSIONS: &str = "suspensions.platform.leasehold.dev";
 const ORDER: [&str; 3] = [SUSPENSIONS, OFFICE_OF_EDU, "oa"];
+const ZONE: [&str; 3] = ["networkzones.platform.leasehold.dev", "", "gov-extranet"];
 const MINUTE: Duration = Duration::from_secs(60);
 /// Far enough away that nobody speaks of the end of the term.
 const THROUGH: &str = "2027-12-31";
@@ -203,9 +204,8 @@ fn an_order_stops_what_runs_although_the_zone_is_gone() {
     tell(async |stage| {
         leased(stage, &json!({}), THROUGH).await?;
         pod(stage, "web", "Running")?;
-        let zone = ["networkzones.platform.leasehold.dev", "", "gov-extranet"];
-        let kept = stage.find(zone).unwrap_or_default();
-        stage.delete(DATA_CENTRE, zone)?;
+        let kept = stage.find(ZONE).unwrap_or_default();
+        stage.delete(DATA_CENTRE, ZONE)?;
         stage
             .until("a word about the zone", |stage| {
                 condition(stage, "Waiting").is_some_and(|told| told.contains("gov-extranet"))
@@ -348,17 +348,21 @@ fn an_essential_system_is_suspended_by_nobody() {
     });
 }
 
+/// Keeps the pod of the application `web`.
+fn budget() -> Value {
+    json!({
+        "apiVersion": "policy/v1", "kind": "PodDisruptionBudget",
+        "metadata": {"name": "web", "namespace": "edu--prod"},
+        "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "web"}}},
+    })
+}
+
 #[test]
 fn a_disruption_budget_holds_a_pod_for_five_minutes_and_no_longer() {
     tell(async |stage| {
         leased(stage, &json!({}), THROUGH).await?;
         pod(stage, "web", "Running")?;
-        let budget = json!({
-            "apiVersion": "policy/v1", "kind": "PodDisruptionBudget",
-            "metadata": {"name": "web", "namespace": "edu--prod"},
-            "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "web"}}},
-        });
-        stage.create(&staff("edu"), &budget)?;
+        stage.create(&staff("edu"), &budget())?;
         stage.create(OFFICE, &order(None))?;
         no_pods(stage).await?;
         stage
@@ -374,6 +378,31 @@ fn a_disruption_budget_holds_a_pod_for_five_minutes_and_no_longer() {
             .until("silence", |stage| condition(stage, "Waiting").is_none())
             .await?;
         assert_eq!(shown(stage, "/suspension/evicted"), 1);
+        Ok(())
+    });
+}
+
+/// While the zone is gone nothing gives the quota its label back, and without that no cache shows it.
+#[test]
+fn what_a_budget_holds_is_ended_also_where_the_quota_has_lost_its_label_and_the_zone_is_gone() {
+    tell(async |stage| {
+        leased(stage, &json!({}), THROUGH).await?;
+        pod(stage, "web", "Running")?;
+        stage.create(&staff("edu"), &budget())?;
+        stage.create(OFFICE, &order(None))?;
+        no_pods(stage).await?;
+        stage
+            .until("a word about the budget", |stage| {
+                condition(stage, "Waiting").is_some_and(|told| told.contains("disruption budgets"))
+            })
+            .await?;
+        stage.delete(DATA_CENTRE, ZONE)?;
+        let unnamed = json!({"metadata": {"labels": null}});
+        stage.patch(ADMIN, QUOTAS[0], &unnamed)?;
+        stage.pass(MINUTE * 6).await;
+        let labels = &stage.find(QUOTAS[0]).unwrap_or_default()["metadata"]["labels"];
+        assert_eq!(labels, &Value::Null, "it was found another way");
+        assert!(!is_there(stage, "web"));
         Ok(())
     });
 }
