@@ -107,8 +107,8 @@ fn sentence(gaps: &[String]) -> Option<String> {
         more => format!(" and {more} more"),
     };
     Some(format!(
-        "no namespace is opened, because the chart's admission policies are not all in force: {}{more}; the platform installs \
-         the chart again, and it goes on by itself",
+        "no namespace is opened, because the chart's admission policies are not all in force: {}{more}; the platform deletes \
+         what is there of these, installs the chart again, and it goes on by itself",
         named.join(", ")
     ))
 }

@@ -275,7 +275,7 @@ impl Families {
             )?,
             policies_missing: IntGauge::new(
                 "leasehold_policies_missing",
-                "Admission policies of the chart and bindings of theirs that are not in force; no namespace is opened.",
+                "Admission policies of the chart and bindings of theirs that are not in force as the chart says; no namespace is opened.",
             )?,
         })
     }

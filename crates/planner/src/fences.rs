@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::{
     api::admissionregistration::v1::{
-        MatchResources, MutatingAdmissionPolicy, MutatingAdmissionPolicyBinding,
+        MatchResources, MutatingAdmissionPolicy, MutatingAdmissionPolicyBinding, ParamRef,
         ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
     },
     apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement},
@@ -26,12 +26,15 @@ const EQUIVALENT: &str = "Equivalent";
 const IN_OUR_NAMESPACES: &str = "leasehold-n01-in-our-namespaces";
 const WITH_OUR_LABEL: &str = "leasehold-n01-with-our-label";
 
+/// The one whose policy takes parameters, out of the CloudPolicy.
+const APPRAISERS: &str = "leasehold-h30-appraisers";
+
 /// The bindings of the chart's validating policies, in order: the binding, its policy, and what it does.
 pub const BINDINGS: [(&str, &str, &str); 24] = [
     same("leasehold-a05-approvals"),
     same("leasehold-c03-charging-objects"),
     same("leasehold-d09-department-deletion"),
-    same("leasehold-h30-appraisers"),
+    same(APPRAISERS),
     (IN_OUR_NAMESPACES, "leasehold-n01-managed-objects", DENY),
     (WITH_OUR_LABEL, "leasehold-n01-managed-objects", DENY),
     same("leasehold-n02-namespaces"),
@@ -155,7 +158,8 @@ fn gap_of_binding(
     if !actions.any(|known| known == action) {
         return Some(format!("binding {name} does not say {action}"));
     }
-    gap_of_reach(name, found.spec.match_resources.as_ref())
+    gap_of_parameters(name, found.spec.param_ref.as_ref())
+        .or_else(|| gap_of_reach(name, found.spec.match_resources.as_ref()))
 }
 
 /// A mutating policy says nothing of whether the cluster has looked it through.
@@ -179,7 +183,23 @@ fn gap_of_stamp_binding(
     if spec.and_then(|spec| spec.policy_name.as_deref()) != Some(name) {
         return Some(of_another(name, name));
     }
-    gap_of_reach(name, spec.and_then(|spec| spec.match_resources.as_ref()))
+    gap_of_parameters(name, spec.and_then(|spec| spec.param_ref.as_ref()))
+        .or_else(|| gap_of_reach(name, spec.and_then(|spec| spec.match_resources.as_ref())))
+}
+
+/// Whether a binding takes other parameters than the chart says.
+fn gap_of_parameters(name: &str, found: Option<&ParamRef>) -> Option<String> {
+    (found != parameters(name).as_ref())
+        .then(|| format!("binding {name} takes other parameters than it should"))
+}
+
+/// Which parameters a binding of the chart takes.
+pub fn parameters(name: &str) -> Option<ParamRef> {
+    (name == APPRAISERS).then(|| ParamRef {
+        name: Some("default".to_owned()),
+        parameter_not_found_action: Some(DENY.to_owned()),
+        ..ParamRef::default()
+    })
 }
 
 /// Whether a binding is of other objects than the chart says.
@@ -264,6 +284,9 @@ mod tests {
                 }
                 spec["matchResources"] = reach;
             }
+            if let Some(parameters) = parameters(name) {
+                spec["paramRef"] = serde_json::to_value(parameters).unwrap();
+            }
             serde_json::from_value(json!({"metadata": {"name": name}, "spec": spec})).unwrap()
         });
         let stamps = STAMPS.iter().map(|name| {
@@ -330,6 +353,39 @@ mod tests {
         let kind = "MutatingAdmissionPolicyBinding";
         assert_eq!(written(kind, "  name: "), STAMPS);
         assert_eq!(written(kind, "  policyName: "), STAMPS);
+    }
+
+    /// Of which objects the chart's bindings are, and which parameters they take.
+    #[test]
+    fn the_reach_of_each_binding_is_what_the_chart_ships() {
+        let folder =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../charts/leasehold/templates/policies");
+        let mut seen = BTreeSet::new();
+        for entry in fs::read_dir(folder).unwrap() {
+            let text = fs::read_to_string(entry.unwrap().path()).unwrap();
+            for document in text.split("\n---\n") {
+                let mut lines = document.lines();
+                if !lines.any(|line| line.starts_with("kind: ") && line.ends_with("Binding")) {
+                    continue;
+                }
+                // all that is templated in a binding are its labels
+                let plain = document.lines().filter(|line| !line.contains("{{"));
+                let plain = plain.collect::<Vec<_>>().join("\n");
+                let binding: serde_json::Value = serde_saphyr::from_str(&plain).unwrap();
+                let name = binding["metadata"]["name"].as_str().unwrap();
+                let spec = &binding["spec"];
+                let part = |key: &str| spec.get(key).cloned().unwrap_or_else(|| json!({}));
+                let written = [part("matchResources"), part("paramRef")];
+                let known = [
+                    serde_json::to_value(reach(name)).unwrap(),
+                    parameters(name)
+                        .map_or(json!({}), |found| serde_json::to_value(found).unwrap()),
+                ];
+                assert_eq!(written, known, "{name}");
+                seen.insert(name.to_owned());
+            }
+        }
+        assert_eq!(seen.len(), BINDINGS.len() + STAMPS.len());
     }
 
     #[test]
@@ -437,6 +493,12 @@ mod tests {
         .unwrap();
         assert!(pods(&all).is_empty());
         // of more objects than its other half leaves to it: neither is what the chart says
+        let switched_off = told(|standing| {
+            let taken = standing.bindings[3].spec.param_ref.as_mut().unwrap();
+            taken.parameter_not_found_action = Some("Allow".to_owned());
+        });
+        let other = "binding leasehold-h30-appraisers takes other parameters than it should";
+        assert_eq!(switched_off, [other]);
         let ours = told(|standing| standing.bindings[4].spec.match_resources = None);
         assert_eq!(ours, [fewer(IN_OUR_NAMESPACES)]);
         let marks = told(|standing| {

@@ -1,5 +1,7 @@
 //! A department and what its staff does.
 
+use std::fs;
+
 use leasehold_api::charging::{Approval, SubjectOfDecision};
 use leasehold_api::conditions::types;
 use leasehold_api::tenancy::{ContributionPhase, HardwareContribution, Phase, Tenancy};
@@ -219,30 +221,33 @@ impl Office {
         .await
     }
 
-    /// Has a tenancy looked at again: its object changes in a way that means nothing. The tenancy must be at rest, since
-    /// the next round of any counts.
+    /// Has a tenancy looked at again: its object changes in a way that means nothing. Waits until the operator's log tells of
+    /// another round over it.
     pub async fn look_again(&self, name: &str, round: u32) -> Result<(), Failure> {
+        let object = format!(
+            "Tenancy.v1alpha1.tenancy.leasehold.dev/{name}.{} ",
+            self.place
+        );
         let rounds = async || {
-            let operator = self.stage.operator.lock().await;
-            let controller = "controller=\"tenancy\"";
-            operator
-                .counted("leasehold_reconcile_total", controller)
-                .await
+            let path = self.stage.operator.lock().await.log().to_owned();
+            let log = fs::read_to_string(&path).map_err(|error| error.to_string())?;
+            let told = |line: &&str| line.contains("reconcile") && line.contains(&object);
+            let of_it = log.lines().filter(told);
+            Ok::<usize, String>(of_it.count())
         };
         let before = rounds().await.map_err(Failure::Page)?;
         let (target, note) = (format!("tcy/{name}"), format!("example.dev/round={round}"));
         let annotate = ["annotate", &target, "-n", &self.place, &note, "--overwrite"];
         self.staff.kubectl(&annotate, "").await?.ok()?;
-        let again = self
-            .stage
-            .see("another round of the operator", LONG, async || {
-                let now = rounds().await?;
-                if now > before {
-                    Ok(())
-                } else {
-                    Err(format!("{now} rounds"))
-                }
-            });
+        let what = format!("another round over {object}");
+        let again = self.stage.see(&what, LONG, async || {
+            let now = rounds().await?;
+            if now > before {
+                Ok(())
+            } else {
+                Err(format!("{now} rounds"))
+            }
+        });
         again.await
     }
 

@@ -62,17 +62,17 @@ mod fenced {
 
     /// A binding that is of fewer objects than the chart says, and one that fills in, are missed as well.
     async fn narrowed_and_unstamped(stage: &Stage, admin: &Session) {
-        let reach = async |reach: Value| {
-            let target = format!("{BINDINGS}/{BINDING}");
-            let patch = json!({"spec": {"matchResources": reach}});
-            let ran = admin.try_patch(&target, &[], &patch).await;
-            ran.unwrap().ok().unwrap();
-        };
-        reach(json!({"namespaceSelector": {"matchLabels": {"team": "oa"}}})).await;
-        let marks = taken_away(admin, "mutatingadmissionpolicybinding", MARKS).await;
+        let target = format!("{BINDINGS}/{BINDING}");
+        let some = json!({"namespaceSelector": {"matchLabels": {"team": "oa"}}});
+        let narrowed = json!({"spec": {"matchResources": some}});
+        let ran = admin.try_patch(&target, &[], &narrowed).await;
+        ran.unwrap().ok().unwrap();
+        taken_away(admin, "mutatingadmissionpolicybinding", MARKS).await;
         told(stage, &[NARROWED, UNMARKED]).await;
-        reach(Value::Null).await;
-        admin.create(&marks).await.unwrap();
+        // as the message says
+        let gone = ["delete", BINDINGS, BINDING];
+        admin.kubectl(&gone, "").await.unwrap().ok().unwrap();
+        stage.rig.install().await.unwrap();
         told(stage, &[]).await;
     }
 

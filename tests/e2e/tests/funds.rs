@@ -148,6 +148,8 @@ mod funds {
         refused.await.unwrap();
         nothing_stands(office).await;
         office.stage.operator.lock().await.restart().await.unwrap();
+        // in a round of the operator that was started
+        office.look_again("oa", 1).await.unwrap();
         until_it_says(office, types::WAITING, "request 1 waits for finance").await;
         nothing_stands(office).await;
     }

@@ -24,11 +24,14 @@ static ASIDE: LazyLock<Runtime> = LazyLock::new(|| {
 /// More rows than any scenario writes.
 const ROWS: u32 = 100_000;
 
+/// Something that may hold of what the ledger has.
+type Holds = dyn Fn(&[Row]) -> bool + Send + Sync;
+
 /// Which commits fail, although the operator lives on: those at this edge, while this holds of what the ledger has.
 #[derive(Clone)]
 struct Late {
     edge: Edge,
-    holds: Arc<dyn Fn(&[Row]) -> bool + Send + Sync>,
+    holds: Arc<Holds>,
 }
 
 /// Commits, around which of them the operator dies, and which of them fail.

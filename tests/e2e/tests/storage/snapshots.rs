@@ -4,6 +4,7 @@
 //! The snapshot controller is the real one, with its own account in `kube-system`. The driver is played, which makes data and
 //! destroys them. One test, because there is one moment at which the kinds of the controller come.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Namespace, PersistentVolume, ResourceQuota};
@@ -17,6 +18,7 @@ use leasehold_planner::snapshots::{VolumeSnapshot, VolumeSnapshotContent};
 use leasehold_store::Store;
 use leasehold_testkit::{LONG, Session, User, snapshots};
 use serde_json::{Value, json};
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::ground::{DRIVER, bound, disk, disk_when, lease, open, prod};
 
@@ -51,24 +53,25 @@ async fn wish(office: &Office, admin: &Session) -> Value {
     serde_json::to_value(seen.await.unwrap()).unwrap()
 }
 
-/// The content that the controller makes for the operator's wish, of this disk, once the driver has made the data; gives its
-/// name.
-async fn made(office: &Office, admin: &Session, disk: &str) -> String {
-    let wish = wish(office, admin).await;
+/// The content that the controller makes for the operator's wish, once the driver has made the data; gives its name.
+async fn made(office: &Office, played: &mut Played<'_>) -> String {
+    let wish = wish(office, played.admin).await;
     // what it waits for may take its time: nothing goes meanwhile
-    let standing = admin.get::<Namespace>(None, &prod(office)).await.unwrap();
-    assert_eq!(standing.metadata.deletion_timestamp, None);
-    content_of(office, admin, &wish, disk).await
+    let standing = played.admin.get::<Namespace>(None, &prod(office)).await;
+    assert_eq!(standing.unwrap().metadata.deletion_timestamp, None);
+    played.held.store(false, Ordering::Relaxed);
+    content_of(&wish, played).await
 }
 
-/// The content of a wish, of this disk, once its data are made; gives its name.
-async fn content_of(office: &Office, admin: &Session, wish: &Value, disk: &str) -> String {
+/// The content of a wish, once its data are made; gives its name.
+async fn content_of(wish: &Value, played: &mut Played<'_>) -> String {
     let name = snapshots::content_name(wish["metadata"]["uid"].as_str().unwrap());
-    let seen = office.stage.see("a content with data", LONG, async || {
+    let admin = played.admin;
+    let seen = played.controller.see("a content with data", async || {
         let content = admin.get::<VolumeSnapshotContent>(None, &name).await?;
         let content = serde_json::to_value(content).unwrap();
         let of = content.pointer("/spec/source/volumeHandle");
-        if of == Some(&json!(disk)) && content["status"]["readyToUse"] == true {
+        if of == Some(&json!(DISK)) && content["status"]["readyToUse"] == true {
             Ok(())
         } else {
             Err(content.to_string())
@@ -78,35 +81,46 @@ async fn content_of(office: &Office, admin: &Session, wish: &Value, disk: &str) 
     name
 }
 
-/// Plays the driver: makes the data of every content but those of [`UNREADY`], and destroys what is deleted. Never ends.
-async fn drive(admin: &Session) {
-    let mut rounds = tokio::time::interval(Duration::from_millis(300));
+/// What the driver calls the data of a content.
+fn handle(content: &str) -> String {
+    format!("data-of-{content}")
+}
+
+/// Plays the driver: makes the data of every content but those of [`UNREADY`], and destroys what is deleted. As long as it is
+/// `held`, it makes none for what the operator wishes. Never ends.
+async fn drive(admin: &Session, held: &AtomicBool) {
+    let mut rounds = interval(Duration::from_millis(300));
+    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         rounds.tick().await;
-        let all = ["get", CONTENTS, "-o", "json"];
-        let all = admin.kubectl(&all, "").await.unwrap();
-        let Ok(all) = all.json::<Value>() else {
-            // the kinds are not there yet
+        let Ok(all) = admin.list::<VolumeSnapshotContent>(None).await else {
             continue;
         };
-        for content in all["items"].as_array().into_iter().flatten() {
-            let target = format!(
-                "{CONTENTS}/{}",
-                content["metadata"]["name"].as_str().unwrap()
-            );
+        for content in all {
+            let content = serde_json::to_value(content).unwrap();
+            let name = content["metadata"]["name"].as_str().unwrap();
+            let of = &content["spec"]["volumeSnapshotRef"]["name"];
+            let may = content["spec"]["source"]["volumeHandle"] != UNREADY
+                && !(*of == "leasehold-files" && held.load(Ordering::Relaxed));
+            let target = format!("{CONTENTS}/{name}");
             // whatever somebody else changes in the same moment is done in the next round
             if content["metadata"]["deletionTimestamp"].is_string() {
                 let freed = json!({"metadata": {"finalizers": null}});
                 drop(admin.try_patch(&target, &[], &freed).await.unwrap());
-            } else if content["status"]["readyToUse"] != true
-                && content["spec"]["source"]["volumeHandle"] != UNREADY
-            {
-                let status = ["--subresource=status"];
-                let made = snapshots::made();
+            } else if may && content["status"]["readyToUse"] != true {
+                let (status, handle) = (["--subresource=status"], handle(name));
+                let made = json!({"status": {"readyToUse": true, "snapshotHandle": handle}});
                 drop(admin.try_patch(&target, &status, &made).await.unwrap());
             }
         }
     }
+}
+
+/// Who makes snapshots: the controller itself, and the driver as the administrator plays it.
+struct Played<'a> {
+    admin: &'a Session,
+    controller: snapshots::Controller,
+    held: &'a AtomicBool,
 }
 
 /// Snapshots that there may be in the namespace: 20 of the department's own and that of its volume.
@@ -116,7 +130,7 @@ const OWN: &str = "before-upgrade";
 
 /// The department takes a snapshot itself, up to as many as its quota lets it, and throws the others away again; gives the
 /// name of the content.
-async fn taken(office: &Office, admin: &Session) -> String {
+async fn taken(office: &Office, played: &mut Played<'_>) -> String {
     let place = prod(office);
     let staff = &office.staff;
     let create = async |name: &str| {
@@ -147,7 +161,7 @@ async fn taken(office: &Office, admin: &Session) -> String {
     seen.await.unwrap();
     let own = staff.get::<VolumeSnapshot>(Some(&place), OWN).await;
     let own = serde_json::to_value(own.unwrap()).unwrap();
-    content_of(office, admin, &own, DISK).await
+    content_of(&own, played).await
 }
 
 /// The department's own snapshot went with its namespace, and its data as its class says: the operator held neither.
@@ -202,12 +216,13 @@ async fn promised(office: &Office, admin: &Session) -> snapshots::Controller {
 }
 
 /// The tenancy ends, its disk goes the way of its class, and the snapshot stays until the platform takes it over.
-async fn kept_as_a_snapshot(office: &Office, admin: &Session) {
+async fn kept_as_a_snapshot(office: &Office, played: &mut Played<'_>) {
+    let admin = played.admin;
     bound(office, "files", DISK).await;
-    let own = taken(office, admin).await;
+    let own = taken(office, played).await;
     let (ended, name) = futures::join!(
         Box::pin(office.give_back("oa")),
-        Box::pin(made(office, admin, DISK))
+        Box::pin(made(office, played))
     );
     ended.unwrap();
     let place = prod(office);
@@ -283,7 +298,7 @@ async fn handed_over(office: &Office, admin: &Session, name: &str) {
             .iter()
             .map(|found| found.value.handle.as_str())
             .collect();
-        if handles == ["snap-1"] && ends == [VolumeEnd::HandedOver] {
+        if handles == [handle(name)] && ends == [VolumeEnd::HandedOver] {
             Ok(())
         } else {
             Err(format!("{handles:?} {ends:?}"))
@@ -340,14 +355,19 @@ async fn a_snapshot_stays_of_a_volume_where_its_class_has_snapshots_and_the_volu
     );
     let admin = snapped.stage.user(User::Admin).await.unwrap();
     reserve(&snapped, &admin, DISK).await;
+    let (held, admin) = (AtomicBool::new(true), &admin);
+    let controller = Box::pin(promised(&snapped, admin)).await;
+    let mut played = Played {
+        admin,
+        controller,
+        held: &held,
+    };
     let story = async {
-        let controller = Box::pin(promised(&snapped, &admin)).await;
-        Box::pin(kept_as_a_snapshot(&snapped, &admin)).await;
-        Box::pin(kept_itself(&unready, &admin)).await;
-        drop(controller);
+        Box::pin(kept_as_a_snapshot(&snapped, &mut played)).await;
+        Box::pin(kept_itself(&unready, admin)).await;
     };
     tokio::select! {
-        () = Box::pin(drive(&admin)) => {}
+        () = Box::pin(drive(admin, &held)) => {}
         () = Box::pin(story) => {}
     }
 }

@@ -19,6 +19,7 @@ fn policies(without: &str) -> (Vec<Value>, Vec<Value>) {
     let bindings = bindings.map(|(name, policy, action)| {
         let mut spec = json!({"policyName": policy, "validationActions": [action]});
         spec["matchResources"] = serde_json::to_value(fences::reach(name)).unwrap();
+        spec["paramRef"] = serde_json::to_value(fences::parameters(name)).unwrap();
         json!({"metadata": {"name": name}, "spec": spec})
     });
     let policies = all.map(|(_, policy, _)| {
