@@ -29,6 +29,8 @@ const PASSWORD: &str = "leasehold";
 const START: Duration = Duration::from_mins(3);
 /// A port can be taken between being picked and being listened on.
 const ATTEMPTS: u32 = 3;
+/// How long the processes of a server that was killed may go on: they look whether it lives whenever they wait.
+const FAREWELL: Duration = Duration::from_secs(30);
 /// Between two looks whether it answers.
 const AGAIN: Duration = Duration::from_millis(50);
 
@@ -169,10 +171,15 @@ impl PostgresServer {
         format!("{scheme}://{person}@{host}/{database}{mark}{query}")
     }
 
-    /// Kills the process, as a power cut would, if it was started for the tests. Whoever is connected loses the connection.
+    /// Kills the process, as a power cut would, if it was started for the tests, and waits until nobody is connected any
+    /// more: the processes that it had started may each answer once before they notice.
     pub fn kill(&self) {
-        if let Some(running) = &self.running {
-            running.process().kill();
+        let Some(running) = &self.running else { return };
+        let started = children_of(running.process().id());
+        running.process().kill();
+        let began = Instant::now();
+        while started.iter().any(|pid| is_alive(*pid)) && began.elapsed() < FAREWELL {
+            thread::sleep(AGAIN);
         }
     }
 
@@ -359,6 +366,28 @@ fn as_user(user: Option<&str>, program: &Path, arguments: Vec<String>) -> (PathB
     ];
     all.extend(arguments);
     (PathBuf::from("setpriv"), all)
+}
+
+/// State and parent of a process (`proc_pid_stat(5)`); nothing of one that is gone.
+fn state_of(pid: u32) -> Option<(char, u32)> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // its name stands in brackets before, and may hold anything
+    let (_, rest) = stat.rsplit_once(')')?;
+    let mut fields = rest.split_whitespace();
+    let state = fields.next()?.chars().next()?;
+    Some((state, fields.next()?.parse().ok()?))
+}
+
+fn children_of(parent: u32) -> Vec<u32> {
+    let all = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.filter(|pid| state_of(*pid).is_some_and(|(_, of)| of == parent))
+        .collect()
+}
+
+/// Whether a process does anything any more; a zombie does not.
+fn is_alive(pid: u32) -> bool {
+    state_of(pid).is_some_and(|(state, _)| !matches!(state, 'Z' | 'X'))
 }
 
 fn free_port() -> Result<u16, Failure> {
