@@ -38,8 +38,10 @@ async fn round(without: &str) -> (Vec<String>, Vec<NamespaceStatus>) {
     let (namespaces, quotas) = (vec![namespaces[0].clone()], vec![quotas[0].clone()]);
     let (policies, bindings) = policies(without);
     let stamps = fences::STAMPS.map(|name| json!({"metadata": {"name": name}}));
-    let of_stamps = fences::STAMPS
-        .map(|name| json!({"metadata": {"name": name}, "spec": {"policyName": name}}));
+    let of_stamps = fences::STAMPS.iter().filter(|name| **name != without);
+    let of_stamps = of_stamps
+        .map(|name| json!({"metadata": {"name": name}, "spec": {"policyName": name}}))
+        .collect::<Vec<_>>();
     let fake = Fake::start(move |call| {
         let plural = call.path.rsplit('/').next().unwrap_or_default();
         match (call.method.as_str(), plural) {
@@ -82,6 +84,12 @@ async fn while_a_binding_is_missing_no_namespace_is_opened_and_what_stands_is_fu
             && waits.contains("binding leasehold-n05-pods is not there;"),
         "{waits}"
     );
+}
+
+#[tokio::test]
+async fn while_the_binding_of_a_policy_that_fills_in_is_missing_no_namespace_is_opened() {
+    let (calls, _) = round("leasehold-n07-mark-chosen-address").await;
+    assert!(!opened(&calls), "{calls:?}");
 }
 
 #[tokio::test]

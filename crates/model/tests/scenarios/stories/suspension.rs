@@ -348,28 +348,29 @@ fn an_essential_system_is_suspended_by_nobody() {
     });
 }
 
-/// Keeps the pod of the application `web`.
-fn budget() -> Value {
-    json!({
+/// An order stops a pod that a disruption budget keeps, and waits for it.
+async fn held_by_a_budget(stage: &Stage<'_>) -> Result<(), String> {
+    leased(stage, &json!({}), THROUGH).await?;
+    pod(stage, "web", "Running")?;
+    let budget = json!({
         "apiVersion": "policy/v1", "kind": "PodDisruptionBudget",
         "metadata": {"name": "web", "namespace": "edu--prod"},
         "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "web"}}},
-    })
+    });
+    stage.create(&staff("edu"), &budget)?;
+    stage.create(OFFICE, &order(None))?;
+    no_pods(stage).await?;
+    stage
+        .until("a word about the budget", |stage| {
+            condition(stage, "Waiting").is_some_and(|told| told.contains("disruption budgets"))
+        })
+        .await
 }
 
 #[test]
 fn a_disruption_budget_holds_a_pod_for_five_minutes_and_no_longer() {
     tell(async |stage| {
-        leased(stage, &json!({}), THROUGH).await?;
-        pod(stage, "web", "Running")?;
-        stage.create(&staff("edu"), &budget())?;
-        stage.create(OFFICE, &order(None))?;
-        no_pods(stage).await?;
-        stage
-            .until("a word about the budget", |stage| {
-                condition(stage, "Waiting").is_some_and(|told| told.contains("disruption budgets"))
-            })
-            .await?;
+        held_by_a_budget(stage).await?;
         stage.pass(MINUTE * 4).await;
         assert!(is_there(stage, "web"));
         stage.pass(MINUTE * 2).await;
@@ -386,16 +387,7 @@ fn a_disruption_budget_holds_a_pod_for_five_minutes_and_no_longer() {
 #[test]
 fn what_a_budget_holds_is_ended_also_where_the_quota_has_lost_its_label_and_the_zone_is_gone() {
     tell(async |stage| {
-        leased(stage, &json!({}), THROUGH).await?;
-        pod(stage, "web", "Running")?;
-        stage.create(&staff("edu"), &budget())?;
-        stage.create(OFFICE, &order(None))?;
-        no_pods(stage).await?;
-        stage
-            .until("a word about the budget", |stage| {
-                condition(stage, "Waiting").is_some_and(|told| told.contains("disruption budgets"))
-            })
-            .await?;
+        held_by_a_budget(stage).await?;
         stage.delete(DATA_CENTRE, ZONE)?;
         let unnamed = json!({"metadata": {"labels": null}});
         stage.patch(ADMIN, QUOTAS[0], &unnamed)?;
